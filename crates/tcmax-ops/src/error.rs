@@ -1,0 +1,44 @@
+//! Errors of the operations and of parameter stores.
+
+use candle_core::Shape;
+
+/// The result of everything in this crate that is not a candle operation itself.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong with parameters and checks on tensors.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// Two parameters or buffers were given one name.
+    #[error("the name '{name}' is taken by another parameter or buffer")]
+    DuplicateName {
+        /// The full dotted name.
+        name: String,
+    },
+    /// A state to load lacks a tensor.
+    #[error("the state has no tensor '{name}' (shape {shape:?}); was it saved by another model?")]
+    MissingTensor {
+        /// The full dotted name.
+        name: String,
+        /// The shape the model needs.
+        shape: Shape,
+    },
+    /// A state to load has a tensor that the model does not know.
+    #[error("the state has a tensor '{name}' that this model does not have")]
+    UnknownTensor {
+        /// The full dotted name.
+        name: String,
+    },
+    /// A state to load has a tensor of another shape.
+    #[error("tensor '{name}': the state has shape {got:?}, the model needs {wanted:?}")]
+    WrongShape {
+        /// The full dotted name.
+        name: String,
+        /// The shape in the state.
+        got: Shape,
+        /// The shape in the model.
+        wanted: Shape,
+    },
+}

@@ -1,0 +1,241 @@
+//! Named parameters and buffers of a model.
+//!
+//! candle's `VarMap` draws from a generator that cannot be seeded on the CPU, iterates in hash
+//! order, and holds running statistics among the variables an optimiser would update. A
+//! [`Params`] is ordered by name, keeps trainable parameters and buffers apart, and draws each
+//! parameter from its own [`Seed`] branch: the value depends on the run's seed and the parameter's
+//! name, and on nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::{DType, Device, Shape, Tensor, Var};
+
+use crate::{Error, Init, Result, Seed};
+
+/// Tensors by full dotted name, such as `audio_net.layer1.0.conv1.weight`.
+pub type State = BTreeMap<String, Tensor>;
+
+/// The trainable parameters and the buffers of one model, in the order of their names.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    trainable: BTreeMap<String, Var>,
+    buffers: BTreeMap<String, Var>,
+}
+
+impl Params {
+    /// What the optimiser updates.
+    pub fn trainable(&self) -> impl ExactSizeIterator<Item = (&str, &Var)> {
+        self.trainable.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// What training changes by other means, such as running statistics.
+    pub fn buffers(&self) -> impl ExactSizeIterator<Item = (&str, &Var)> {
+        self.buffers.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The number of trainable scalars.
+    pub fn num_trainable(&self) -> usize {
+        self.trainable.values().map(|var| var.elem_count()).sum()
+    }
+
+    /// A deep copy of every parameter and buffer: later updates do not reach it.
+    pub fn snapshot(&self) -> Result<State> {
+        self.all()
+            .map(|(name, var)| Ok((name.to_owned(), var.as_detached_tensor().copy()?)))
+            .collect()
+    }
+
+    /// Writes `state` into the parameters and buffers, converting the element type if need be.
+    ///
+    /// # Errors
+    /// When names or shapes differ in either direction; nothing is changed then.
+    pub fn load(&self, state: &State) -> Result<()> {
+        for (name, var) in self.all() {
+            let tensor = state.get(name).ok_or_else(|| Error::MissingTensor {
+                name: name.to_owned(),
+                shape: var.shape().clone(),
+            })?;
+            if tensor.shape() != var.shape() {
+                return Err(Error::WrongShape {
+                    name: name.to_owned(),
+                    got: tensor.shape().clone(),
+                    wanted: var.shape().clone(),
+                });
+            }
+        }
+        for name in state.keys() {
+            if !self.trainable.contains_key(name) && !self.buffers.contains_key(name) {
+                return Err(Error::UnknownTensor { name: name.clone() });
+            }
+        }
+        for (name, var) in self.all() {
+            let tensor = state[name].to_dtype(var.dtype())?.to_device(var.device())?;
+            // `Var::set` copies the values, so the state and the model share no storage.
+            var.set(&tensor)?;
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.trainable().chain(self.buffers())
+    }
+}
+
+/// Builds a [`Params`] layer by layer; `clone`s and [`Self::pp`] children fill the same store.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use tcmax_ops::{Init, ParamBuilder, Seed};
+///
+/// # fn main() -> tcmax_ops::Result<()> {
+/// let builder = ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu);
+/// builder.pp("head").param("weight", (10, 64), Init::XavierNormal)?;
+/// builder.pp("norm").buffer("running_mean", 64, 0.0)?;
+/// let params = builder.params();
+/// assert_eq!(params.num_trainable(), 640);
+/// assert_eq!(params.trainable().next().unwrap().0, "head.weight");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ParamBuilder {
+    store: Arc<Mutex<Params>>,
+    prefix: String,
+    seed: Seed,
+    dtype: DType,
+    device: Device,
+}
+
+impl ParamBuilder {
+    /// A builder of an empty store; parameters are drawn from branches of `seed`.
+    pub fn new(seed: Seed, dtype: DType, device: &Device) -> Self {
+        Self { store: Arc::default(), prefix: String::new(), seed, dtype, device: device.clone() }
+    }
+
+    /// The builder one level down: names get `name` and a dot in front.
+    #[must_use]
+    pub fn pp(&self, name: impl std::fmt::Display) -> Self {
+        Self { prefix: self.full_name(&name.to_string()), ..self.clone() }
+    }
+
+    /// The element type of the parameters.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The device of the parameters.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Adds a trainable parameter and returns the tensor that layers compute with.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn param(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Tensor> {
+        let name = self.full_name(name);
+        let value =
+            init.tensor(&shape.into(), self.seed.stream(&name), self.dtype, &self.device)?;
+        let var = Var::from_tensor(&value)?;
+        let mut store = self.lock();
+        check_free(&store, &name)?;
+        store.trainable.insert(name, var.clone());
+        Ok(var.as_tensor().clone())
+    }
+
+    /// Adds a buffer filled with `value`: saved with the model, never given to the optimiser.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn buffer(&self, name: &str, shape: impl Into<Shape>, value: f64) -> Result<Var> {
+        let name = self.full_name(name);
+        let value = Tensor::full(value, shape, &self.device)?.to_dtype(self.dtype)?;
+        let var = Var::from_tensor(&value)?;
+        let mut store = self.lock();
+        check_free(&store, &name)?;
+        store.buffers.insert(name, var.clone());
+        Ok(var)
+    }
+
+    /// Everything added so far.
+    pub fn params(&self) -> Params {
+        self.lock().clone()
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    // The store is valid after every insert, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Params> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn check_free(store: &Params, name: &str) -> Result<()> {
+    if store.trainable.contains_key(name) || store.buffers.contains_key(name) {
+        return Err(Error::DuplicateName { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder(seed: u64) -> ParamBuilder {
+        ParamBuilder::new(Seed::new(seed), DType::F64, &Device::Cpu)
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f64> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn a_parameter_depends_on_seed_and_name_but_not_on_build_order() {
+        let normal = Init::Normal { mean: 0.0, std: 1.0 };
+        let (one, two) = (builder(1), builder(1));
+        let a = one.param("a", 5, normal).unwrap();
+        let b = one.param("b", 5, normal).unwrap();
+        let b_first = two.param("b", 5, normal).unwrap();
+        assert_eq!(values(&b), values(&b_first));
+        assert_ne!(values(&a), values(&b));
+        assert_ne!(values(&a), values(&builder(2).param("a", 5, normal).unwrap()));
+    }
+
+    #[test]
+    fn a_snapshot_is_a_copy_and_loads_back() {
+        let builder = builder(1);
+        builder.param("w", 3, Init::Const(1.0)).unwrap();
+        builder.buffer("mean", 2, 4.0).unwrap();
+        let params = builder.params();
+        let snapshot = params.snapshot().unwrap();
+        let (_, w) = params.trainable().next().unwrap();
+        w.set(&Tensor::full(9.0, 3, &Device::Cpu).unwrap()).unwrap();
+        assert_eq!(values(&snapshot["w"]), [1.0; 3]);
+        params.load(&snapshot).unwrap();
+        assert_eq!(values(w.as_tensor()), [1.0; 3]);
+    }
+
+    #[test]
+    fn loading_names_what_does_not_fit() {
+        let builder = builder(1);
+        builder.param("w", 3, Init::Const(1.0)).unwrap();
+        let params = builder.params();
+        assert!(matches!(params.load(&State::new()), Err(Error::MissingTensor { .. })));
+        let wrong = Tensor::zeros(4, DType::F64, &Device::Cpu).unwrap();
+        let state = State::from([("w".to_owned(), wrong)]);
+        assert!(matches!(params.load(&state), Err(Error::WrongShape { .. })));
+        let mut state = params.snapshot().unwrap();
+        state.insert("extra".to_owned(), state["w"].clone());
+        assert!(matches!(params.load(&state), Err(Error::UnknownTensor { .. })));
+    }
+
+    #[test]
+    fn a_name_is_given_once() {
+        let builder = builder(1);
+        builder.param("w", 3, Init::Const(1.0)).unwrap();
+        assert!(matches!(builder.buffer("w", 3, 0.0), Err(Error::DuplicateName { .. })));
+    }
+}

@@ -1,0 +1,3 @@
+//! Trainer, checkpoints, reports and the tcmax command line for balanced multimodal classification.
+
+pub mod results;

@@ -1,0 +1,2 @@
+//! The `tcmax` command line.
+fn main() {}

@@ -1,0 +1,125 @@
+//! What a run and a comparison of runs leave behind, as plain serialisable values.
+//!
+//! Accuracies are fractions in [0, 1], information is in nats, times are in seconds. Per-modality
+//! vectors follow the order of [`DatasetSummary::modalities`].
+
+use serde::{Deserialize, Serialize};
+
+/// The outcome of evaluating one model on one split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Number of examples.
+    pub examples: usize,
+    /// Accuracy of the fused prediction.
+    pub accuracy: f64,
+    /// Accuracy of each modality's own logits; `None` where the model does not use the modality.
+    pub modality_accuracy: Vec<Option<f64>>,
+    /// Mean cross-entropy of the fused prediction.
+    pub cross_entropy: f64,
+    /// Donsker-Varadhan bound on the total correlation of all features and the label, over all
+    /// tuples of the split; `None` for a model of one modality that has no product to compare with.
+    pub total_correlation: Option<f64>,
+    /// `confusion[true class][predicted class]`, counts.
+    pub confusion: Vec<Vec<u32>>,
+}
+
+/// One epoch of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Epoch number, from 1.
+    pub epoch: usize,
+    /// Learning rate in this epoch.
+    pub learning_rate: f64,
+    /// Mean training loss over the epoch's batches.
+    pub train_loss: f64,
+    /// Accuracy on the training batches, as they were seen.
+    pub train_accuracy: f64,
+    /// Mean bound on the total correlation over the training batches, nats.
+    pub train_total_correlation: Option<f64>,
+    /// The validation split after the epoch.
+    pub validation: Evaluation,
+    /// Wall-clock seconds of the epoch, validation included.
+    pub seconds: f64,
+}
+
+/// One training run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// The run's seed.
+    pub seed: u64,
+    /// The epoch (from 1) whose weights were kept: the best validation accuracy, the first of equals.
+    pub best_epoch: usize,
+    /// The one evaluation on the test split, with the kept weights.
+    pub test: Evaluation,
+    /// Every epoch.
+    pub history: Vec<EpochRecord>,
+    /// Wall-clock seconds of the whole run.
+    pub seconds: f64,
+}
+
+/// All runs of one method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MethodResult {
+    /// Short name, such as `joint`, `tcmax`, `only audio`.
+    pub name: String,
+    /// One line on what the method does.
+    pub description: String,
+    /// One entry a seed.
+    pub runs: Vec<RunResult>,
+}
+
+/// The data set of a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetSummary {
+    /// Short name.
+    pub name: String,
+    /// What it is, one or two sentences.
+    pub description: String,
+    /// Modality names, in the order of every per-modality vector.
+    pub modalities: Vec<String>,
+    /// Class names.
+    pub classes: Vec<String>,
+    /// Examples in train, validation and test.
+    pub sizes: [usize; 3],
+}
+
+/// The information in a data set whose distribution is known, nats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InformationTruth {
+    /// H(y).
+    pub label_entropy: f64,
+    /// I(y; x_m) for each modality.
+    pub label_information: Vec<f64>,
+    /// I(y; x_1, ..., x_M).
+    pub joint_information: f64,
+    /// TC(x_1, ..., x_M, y): no correct estimate lies above it but by chance.
+    pub total_correlation: f64,
+    /// The part of the total correlation that a sum of per-modality logits cannot express
+    /// (I(x_1; ...; x_M | y), the nuisance the modalities share).
+    pub additive_gap: f64,
+    /// Accuracy of the best possible classifier of all modalities.
+    pub bayes_accuracy: f64,
+    /// Accuracy of the best possible classifier of each modality alone.
+    pub bayes_modality_accuracy: Vec<f64>,
+}
+
+/// A comparison of methods on one data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SuiteResult {
+    /// Short name, such as `quick`.
+    pub suite: String,
+    /// One line on what is compared.
+    pub title: String,
+    /// The data.
+    pub dataset: DatasetSummary,
+    /// Truth, where the distribution is known.
+    pub truth: Option<InformationTruth>,
+    /// Settings as (name, value), in the order to show them.
+    pub settings: Vec<(String, String)>,
+    /// Versions as (component, version).
+    pub versions: Vec<(String, String)>,
+    /// The methods, in the order to show them.
+    pub methods: Vec<MethodResult>,
+    /// Wall-clock seconds of the whole comparison.
+    pub seconds: f64,
+}
