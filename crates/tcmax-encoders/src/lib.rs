@@ -1,1 +1,9 @@
-//! Modality encoders for training from scratch on candle: ResNet-18 and small relatives.
+#![doc = include_str!("../README.md")]
+
+mod encoder;
+mod error;
+mod resnet;
+
+pub use encoder::Encoder;
+pub use error::{Error, Result};
+pub use resnet::{ResNet, ResNetConfig, Stem};

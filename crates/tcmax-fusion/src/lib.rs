@@ -1,1 +1,12 @@
-//! Fusion heads that turn the features of M modalities into class logits, and are critics of total correlation at the same time.
+#![doc = include_str!("../README.md")]
+
+mod affine;
+mod concat;
+mod error;
+mod head;
+mod sum;
+
+pub use concat::ConcatHead;
+pub use error::{Error, Result};
+pub use head::{FusionHead, HeadKind};
+pub use sum::SumHead;

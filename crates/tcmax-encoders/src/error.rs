@@ -1,0 +1,33 @@
+//! Errors of encoders.
+
+/// The result of building or running an encoder.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// A parameter could not be made.
+    #[error(transparent)]
+    Ops(#[from] tcmax_ops::Error),
+    /// The input has another shape.
+    #[error("{encoder}: got input of shape {got:?}, wanted {wanted}")]
+    WrongShape {
+        /// Which encoder.
+        encoder: &'static str,
+        /// The input's dimensions.
+        got: Vec<usize>,
+        /// The dimensions wanted, in words.
+        wanted: String,
+    },
+    /// A width, depth or channel count is zero.
+    #[error("{encoder}: {field} must be at least 1")]
+    Zero {
+        /// Which encoder.
+        encoder: &'static str,
+        /// Which setting.
+        field: &'static str,
+    },
+}

@@ -1,0 +1,238 @@
+//! ResNet with basic blocks (He et al. 2016, "Deep Residual Learning for Image Recognition"),
+//! trained from scratch, as the paper uses it for every modality.
+//!
+//! ```text
+//! stem:   conv 7x7/2 (or 3x3/1) - batch norm - ReLU - max pool 3x3/2
+//! stage:  blocks of relu(bn(conv 3x3(relu(bn(conv 3x3(x))))) + shortcut(x)); stages 2 to 4 halve
+//!         the resolution, the shortcut then is a 1x1/2 convolution with batch norm
+//! end:    mean over height and width (and frames): (B, widths\[3\])
+//! ```
+//!
+//! Convolutions have no bias and start Kaiming normal (fan-out); batch-norm weights start
+//! normal(1, 0.02). Parameter names are torchvision's (`layer2.0.downsample.0.weight`).
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use tcmax_ops::{
+    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, conv2d,
+    global_avg_pool2d, max_pool2d,
+};
+
+use crate::{Encoder, Error, Result};
+
+/// The first convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stem {
+    /// 7x7, stride 2: photographs and spectrograms.
+    Conv7x7,
+    /// 3x3, stride 1: images of about 32 pixels.
+    Conv3x3,
+}
+
+/// The layout of a [`ResNet`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResNetConfig {
+    /// Channels of the input: 1 for a spectrogram or grey image, 3 for colour.
+    pub in_channels: usize,
+    /// The first convolution.
+    pub stem: Stem,
+    /// Channels of the four stages; the last is the number of features.
+    pub widths: [usize; 4],
+    /// Basic blocks in each stage.
+    pub blocks: [usize; 4],
+}
+
+impl ResNetConfig {
+    /// ResNet-18: widths 64 to 512, two blocks a stage; 512 features, 11.2 million parameters.
+    pub fn resnet18(in_channels: usize, stem: Stem) -> Self {
+        Self { in_channels, stem, widths: [64, 128, 256, 512], blocks: [2; 4] }
+    }
+
+    /// The same layout with one block a stage and widths w, 2w, 4w, 8w.
+    pub fn slim(in_channels: usize, stem: Stem, width: usize) -> Self {
+        let widths = [width, 2 * width, 4 * width, 8 * width];
+        Self { in_channels, stem, widths, blocks: [1; 4] }
+    }
+
+    fn check(&self) -> Result<()> {
+        let zero = |field| Err(Error::Zero { encoder: "ResNet", field });
+        if self.in_channels == 0 {
+            return zero("the number of input channels");
+        }
+        if self.widths.contains(&0) {
+            return zero("every stage's width");
+        }
+        if self.blocks.contains(&0) {
+            return zero("every stage's number of blocks");
+        }
+        Ok(())
+    }
+}
+
+/// A ResNet on inputs (B, C, H, W), or on clips of T frames (B, C, T, H, W) whose frames are encoded
+/// one by one and averaged.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
+/// use tcmax_ops::{ParamBuilder, Seed};
+///
+/// # fn main() -> tcmax_encoders::Result<()> {
+/// let builder = ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu);
+/// let encoder = ResNet::new(&ResNetConfig::slim(1, Stem::Conv7x7, 8), &builder)?;
+/// let spectrograms = Tensor::zeros((2, 1, 129, 51), DType::F32, &Device::Cpu)?;
+/// assert_eq!(encoder.encode(&spectrograms, false)?.dims(), [2, 64]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ResNet {
+    config: ResNetConfig,
+    conv1: Conv,
+    bn1: BatchNorm2d,
+    stages: Vec<Vec<BasicBlock>>,
+}
+
+impl ResNet {
+    /// A new network; its parameters go into `builder`'s store.
+    ///
+    /// # Errors
+    /// When a width, depth or channel count is 0, or a parameter name is taken.
+    pub fn new(config: &ResNetConfig, builder: &ParamBuilder) -> Result<Self> {
+        config.check()?;
+        let (size, stride) = match config.stem {
+            Stem::Conv7x7 => (7, 2),
+            Stem::Conv3x3 => (3, 1),
+        };
+        let mut channels = config.widths[0];
+        let stem = [config.in_channels, channels];
+        let conv1 = Conv::new(stem, size, stride, &builder.pp("conv1"))?;
+        let bn1 = batch_norm(channels, &builder.pp("bn1"))?;
+        let mut stages = Vec::with_capacity(4);
+        for (s, (&width, &blocks)) in config.widths.iter().zip(&config.blocks).enumerate() {
+            let layer = builder.pp(format!("layer{}", s + 1));
+            let mut stage = Vec::with_capacity(blocks);
+            for b in 0..blocks {
+                let stride = if s > 0 && b == 0 { 2 } else { 1 };
+                stage.push(BasicBlock::new([channels, width], stride, &layer.pp(b))?);
+                channels = width;
+            }
+            stages.push(stage);
+        }
+        Ok(Self { config: config.clone(), conv1, bn1, stages })
+    }
+
+    /// The last stage's activation (B, widths\[3\], H', W') of inputs (B, C, H, W), before pooling.
+    ///
+    /// # Errors
+    /// When the input has another rank or number of channels.
+    pub fn feature_map(&self, input: &Tensor, train: bool) -> Result<Tensor> {
+        self.check_input(input)?;
+        let x = self.bn1.forward_fused(&self.conv1.forward(input)?, None, true, train)?;
+        let pool = MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
+        let mut x = max_pool2d(&x, pool)?;
+        for block in self.stages.iter().flatten() {
+            x = block.forward(&x, train)?;
+        }
+        Ok(x)
+    }
+
+    fn check_input(&self, input: &Tensor) -> Result<()> {
+        let channels = self.config.in_channels;
+        match input.dims() {
+            &[b, c, h, w] if c == channels && b * h * w > 0 => Ok(()),
+            got => Err(Error::WrongShape {
+                encoder: "ResNet",
+                got: got.to_vec(),
+                wanted: format!("[batch, {channels}, height, width]"),
+            }),
+        }
+    }
+}
+
+impl Encoder for ResNet {
+    fn encode(&self, input: &Tensor, train: bool) -> Result<Tensor> {
+        let &[batch, channels, frames, height, width] = input.dims() else {
+            return Ok(global_avg_pool2d(&self.feature_map(input, train)?)?);
+        };
+        // Frames join the batch; every frame has the same number of pixels, so the mean of the
+        // frames' means is the mean over time and space.
+        let images = input.transpose(1, 2)?.reshape((batch * frames, channels, height, width))?;
+        let features = global_avg_pool2d(&self.feature_map(&images, train)?)?;
+        Ok(features.reshape((batch, frames, self.feature_width()))?.mean(1)?)
+    }
+
+    fn feature_width(&self) -> usize {
+        self.config.widths[3]
+    }
+}
+
+/// A convolution without bias, padded to keep the size at stride 1.
+#[derive(Clone, Debug)]
+struct Conv {
+    weight: Tensor,
+    config: Conv2dConfig,
+}
+
+impl Conv {
+    fn new(
+        [from, to]: [usize; 2],
+        size: usize,
+        stride: usize,
+        builder: &ParamBuilder,
+    ) -> Result<Self> {
+        let weight = builder.param("weight", (to, from, size, size), Init::KaimingNormalFanOut)?;
+        let padding = (size / 2, size / 2);
+        Ok(Self { weight, config: Conv2dConfig { stride: (stride, stride), padding } })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(conv2d(x, &self.weight, self.config)?)
+    }
+}
+
+/// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)).
+#[derive(Clone, Debug)]
+struct BasicBlock {
+    conv1: Conv,
+    bn1: BatchNorm2d,
+    conv2: Conv,
+    bn2: BatchNorm2d,
+    downsample: Option<(Conv, BatchNorm2d)>,
+}
+
+impl BasicBlock {
+    fn new([from, to]: [usize; 2], stride: usize, builder: &ParamBuilder) -> Result<Self> {
+        let downsample = if stride != 1 || from != to {
+            let shortcut = builder.pp("downsample");
+            let conv = Conv::new([from, to], 1, stride, &shortcut.pp(0))?;
+            Some((conv, batch_norm(to, &shortcut.pp(1))?))
+        } else {
+            None
+        };
+        Ok(Self {
+            conv1: Conv::new([from, to], 3, stride, &builder.pp("conv1"))?,
+            bn1: batch_norm(to, &builder.pp("bn1"))?,
+            conv2: Conv::new([to, to], 3, 1, &builder.pp("conv2"))?,
+            bn2: batch_norm(to, &builder.pp("bn2"))?,
+            downsample,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let shortcut = match &self.downsample {
+            Some((conv, bn)) => bn.forward(&conv.forward(x)?, train)?,
+            None => x.clone(),
+        };
+        let hidden = self.bn1.forward_fused(&self.conv1.forward(x)?, None, true, train)?;
+        let out = self.conv2.forward(&hidden)?;
+        Ok(self.bn2.forward_fused(&out, Some(&shortcut), true, train)?)
+    }
+}
+
+fn batch_norm(channels: usize, builder: &ParamBuilder) -> Result<BatchNorm2d> {
+    let weight_init = Init::Normal { mean: 1.0, std: 0.02 };
+    let config = BatchNormConfig { weight_init, ..BatchNormConfig::default() };
+    Ok(BatchNorm2d::new(builder, channels, config)?)
+}

@@ -1,0 +1,48 @@
+//! The affine map of features that additive heads are made of, with shapes checked.
+
+use candle_core::{IndexOp, Tensor};
+use tcmax_estimators::{Error, Result};
+
+/// `features` (N, D) times `weight` (C, D) transposed, plus `bias` (C,): shape (N, C).
+pub(crate) fn affine(features: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    // A view of columns of a wider weight is not contiguous; candle's matmul takes it transposed.
+    Ok(features.matmul(&weight.t()?)?.broadcast_add(bias)?)
+}
+
+/// Checks that there is one (N, D_m) tensor a modality, all of one N.
+pub(crate) fn check_features(features: &[Tensor], widths: &[usize]) -> Result<()> {
+    if features.len() != widths.len() {
+        return Err(Error::WrongShape {
+            what: "list of features".to_owned(),
+            got: vec![features.len()],
+            wanted: format!("{} tensors, one a modality", widths.len()),
+        });
+    }
+    let rows = features.first().map_or(0, |first| first.dims().first().copied().unwrap_or(0));
+    for (m, (tensor, &width)) in features.iter().zip(widths).enumerate() {
+        if tensor.dims() != [rows, width] {
+            return Err(Error::WrongShape {
+                what: format!("features of modality {m}"),
+                got: tensor.dims().to_vec(),
+                wanted: format!("[{rows}, {width}] (examples, features)"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The sum of at least one tensor of one shape.
+pub(crate) fn sum(terms: &[Tensor]) -> Result<Tensor> {
+    let (first, rest) =
+        terms.split_first().ok_or(Error::Empty { what: "the list of terms", unit: "term" })?;
+    let mut total = first.clone();
+    for term in rest {
+        total = (total + term)?;
+    }
+    Ok(total)
+}
+
+/// Columns `start..start + width` of a weight (C, D).
+pub(crate) fn columns(weight: &Tensor, start: usize, width: usize) -> Result<Tensor> {
+    Ok(weight.i((.., start..start + width))?)
+}

@@ -1,0 +1,111 @@
+//! Concatenation: one linear layer on all features side by side.
+//!
+//! f(z_1, ..., z_M) = W \[z_1; ...; z_M\] + b with W of shape (C, sum_m D_m). The head is additive:
+//! modality m owns the columns W_m and the share b / M of the bias, so
+//!
+//! ```text
+//! g_m(z_m) = W_m z_m + b / M,      f = sum_m g_m(z_m)
+//! ```
+//!
+//! PyTorch names: `fc_out.weight`, `fc_out.bias`.
+
+use candle_core::Tensor;
+use tcmax_estimators::Critic;
+use tcmax_ops::{Init, ParamBuilder};
+
+use crate::affine::{affine, check_features, columns, sum};
+use crate::{FusionHead, Result};
+
+/// The concat head.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use tcmax_estimators::Critic;
+/// use tcmax_fusion::{ConcatHead, FusionHead};
+///
+/// # fn main() -> tcmax_estimators::Result<()> {
+/// let weight = Tensor::new(&[[1f64, 0.0, 2.0], [0.0, 1.0, 0.0]], &Device::Cpu)?;
+/// let bias = Tensor::new(&[4f64, 0.0], &Device::Cpu)?;
+/// let head = ConcatHead::from_tensors(&[2, 1], weight, bias)?;
+/// let features = [
+///     Tensor::new(&[[10f64, 20.0]], &Device::Cpu)?,
+///     Tensor::new(&[[5f64]], &Device::Cpu)?,
+/// ];
+/// assert_eq!(head.scores(&features)?.to_vec2::<f64>()?, [[24.0, 20.0]]);
+/// let own = head.modality_logits(&features)?;
+/// assert_eq!(own[0].to_vec2::<f64>()?, [[12.0, 20.0]]);
+/// assert_eq!(own[1].to_vec2::<f64>()?, [[12.0, 0.0]]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConcatHead {
+    widths: Vec<usize>,
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl ConcatHead {
+    /// A new head for features of the given widths: Xavier normal weight, zero bias.
+    ///
+    /// # Errors
+    /// When a parameter name is taken.
+    pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
+        let layer = builder.pp("fc_out");
+        let weight = layer.param("weight", (classes, widths.iter().sum()), Init::XavierNormal)?;
+        let bias = layer.param("bias", classes, Init::Const(0.0))?;
+        Ok(Self { widths: widths.to_vec(), weight, bias })
+    }
+
+    /// A head on given tensors: weight (C, sum of widths) and bias (C,).
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn from_tensors(
+        widths: &[usize],
+        weight: Tensor,
+        bias: Tensor,
+    ) -> tcmax_estimators::Result<Self> {
+        let wanted = [bias.dims().first().copied().unwrap_or(0), widths.iter().sum()];
+        if weight.dims() != wanted || bias.rank() != 1 {
+            return Err(tcmax_estimators::Error::WrongShape {
+                what: "concat head weight".to_owned(),
+                got: weight.dims().to_vec(),
+                wanted: format!("{wanted:?} (classes, features of all modalities)"),
+            });
+        }
+        Ok(Self { widths: widths.to_vec(), weight, bias })
+    }
+}
+
+impl Critic for ConcatHead {
+    fn num_variables(&self) -> usize {
+        self.widths.len()
+    }
+
+    fn num_outcomes(&self) -> usize {
+        self.bias.elem_count()
+    }
+
+    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        sum(&self.modality_logits(features)?)
+    }
+
+    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        self.modality_logits(features).map(Some)
+    }
+}
+
+impl FusionHead for ConcatHead {
+    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        check_features(features, &self.widths)?;
+        let share = (&self.bias / self.widths.len() as f64)?;
+        let mut start = 0;
+        let mut terms = Vec::with_capacity(features.len());
+        for (z, &width) in features.iter().zip(&self.widths) {
+            terms.push(affine(z, &columns(&self.weight, start, width)?, &share)?);
+            start += width;
+        }
+        Ok(terms)
+    }
+}

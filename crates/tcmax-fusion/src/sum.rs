@@ -1,0 +1,112 @@
+//! Sum: one linear layer a modality, logits added.
+//!
+//! f(z_1, ..., z_M) = sum_m (W_m z_m + b_m), additive with g_m(z_m) = W_m z_m + b_m.
+//!
+//! PyTorch names: `fc_x` and `fc_y` for the first two modalities, as the paper's code has them;
+//! `fc_2`, `fc_3`, ... (counted from 0) for further ones.
+
+use candle_core::Tensor;
+use tcmax_estimators::Critic;
+use tcmax_ops::{Init, ParamBuilder};
+
+use crate::affine::{affine, check_features, sum};
+use crate::{FusionHead, Result};
+
+/// The sum head.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use tcmax_estimators::Critic;
+/// use tcmax_fusion::SumHead;
+///
+/// # fn main() -> tcmax_estimators::Result<()> {
+/// let layer = |w: f64, b: f64| -> candle_core::Result<(Tensor, Tensor)> {
+///     Ok((Tensor::new(&[[w], [0.0]], &Device::Cpu)?, Tensor::new(&[b, 0.0], &Device::Cpu)?))
+/// };
+/// let head = SumHead::from_tensors(vec![layer(2.0, 1.0)?, layer(3.0, 0.0)?])?;
+/// let features = [Tensor::new(&[[10f64]], &Device::Cpu)?, Tensor::new(&[[5f64]], &Device::Cpu)?];
+/// assert_eq!(head.scores(&features)?.to_vec2::<f64>()?, [[36.0, 0.0]]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SumHead {
+    widths: Vec<usize>,
+    /// (weight (C, D_m), bias (C,)) of each modality.
+    layers: Vec<(Tensor, Tensor)>,
+}
+
+impl SumHead {
+    /// A new head for features of the given widths: Xavier normal weights, zero biases.
+    ///
+    /// # Errors
+    /// When a parameter name is taken.
+    pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
+        let layer = |(m, &width): (usize, &usize)| {
+            let layer = builder.pp(layer_name(m));
+            let weight = layer.param("weight", (classes, width), Init::XavierNormal)?;
+            Ok((weight, layer.param("bias", classes, Init::Const(0.0))?))
+        };
+        let layers = widths.iter().enumerate().map(layer).collect::<Result<_>>()?;
+        Ok(Self { widths: widths.to_vec(), layers })
+    }
+
+    /// A head on given (weight (C, D_m), bias (C,)) pairs, one a modality.
+    ///
+    /// # Errors
+    /// When there is none, or the shapes do not fit.
+    pub fn from_tensors(layers: Vec<(Tensor, Tensor)>) -> tcmax_estimators::Result<Self> {
+        let Some((_, first)) = layers.first() else {
+            return Err(tcmax_estimators::Error::Empty { what: "the head", unit: "modality" });
+        };
+        let classes = first.elem_count();
+        let mut widths = Vec::with_capacity(layers.len());
+        for (m, (weight, bias)) in layers.iter().enumerate() {
+            match (weight.dims(), bias.dims()) {
+                (&[c, width], &[b]) if c == classes && b == classes => widths.push(width),
+                _ => {
+                    return Err(tcmax_estimators::Error::WrongShape {
+                        what: format!("sum head weight of modality {m}"),
+                        got: weight.dims().to_vec(),
+                        wanted: format!("[{classes}, features] with a bias of [{classes}]"),
+                    });
+                }
+            }
+        }
+        Ok(Self { widths, layers })
+    }
+}
+
+fn layer_name(modality: usize) -> String {
+    match modality {
+        0 => "fc_x".to_owned(),
+        1 => "fc_y".to_owned(),
+        m => format!("fc_{m}"),
+    }
+}
+
+impl Critic for SumHead {
+    fn num_variables(&self) -> usize {
+        self.widths.len()
+    }
+
+    fn num_outcomes(&self) -> usize {
+        self.layers.first().map_or(0, |(_, bias)| bias.elem_count())
+    }
+
+    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        sum(&self.modality_logits(features)?)
+    }
+
+    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        self.modality_logits(features).map(Some)
+    }
+}
+
+impl FusionHead for SumHead {
+    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        check_features(features, &self.widths)?;
+        let layers = features.iter().zip(&self.layers);
+        layers.map(|(z, (weight, bias))| affine(z, weight, bias)).collect()
+    }
+}

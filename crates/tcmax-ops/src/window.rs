@@ -1,0 +1,74 @@
+//! Geometry of a window that slides over an image.
+
+use candle_core::{Result, bail};
+
+/// Sizes of a sliding window and of what it slides over, as (height, width).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) image: (usize, usize),
+    pub(crate) kernel: (usize, usize),
+    pub(crate) stride: (usize, usize),
+    pub(crate) padding: (usize, usize),
+    pub(crate) out: (usize, usize),
+}
+
+impl Window {
+    pub(crate) fn new(
+        op: &'static str,
+        image: (usize, usize),
+        kernel: (usize, usize),
+        stride: (usize, usize),
+        padding: (usize, usize),
+    ) -> Result<Self> {
+        if stride.0 == 0 || stride.1 == 0 || kernel.0 == 0 || kernel.1 == 0 {
+            bail!("{op}: kernel {kernel:?} and stride {stride:?} must be at least 1");
+        }
+        let out = |size: usize, kernel: usize, stride: usize, padding: usize| {
+            Some((size + 2 * padding).checked_sub(kernel)? / stride + 1)
+        };
+        let height = out(image.0, kernel.0, stride.0, padding.0);
+        let width = out(image.1, kernel.1, stride.1, padding.1);
+        let (Some(height), Some(width)) = (height, width) else {
+            bail!(
+                "{op}: kernel {kernel:?} is larger than the image {image:?} padded by {padding:?}"
+            );
+        };
+        Ok(Self { image, kernel, stride, padding, out: (height, width) })
+    }
+
+    /// Pixels of the image.
+    pub(crate) fn pixels(&self) -> usize {
+        self.image.0 * self.image.1
+    }
+
+    /// Positions of the window.
+    pub(crate) fn positions(&self) -> usize {
+        self.out.0 * self.out.1
+    }
+
+    /// Taps of the window.
+    pub(crate) fn taps(&self) -> usize {
+        self.kernel.0 * self.kernel.1
+    }
+
+    /// The image row under tap row `tap` at output row `out`; `None` in the padding.
+    pub(crate) fn row(&self, out: usize, tap: usize) -> Option<usize> {
+        let row = (out * self.stride.0 + tap).checked_sub(self.padding.0)?;
+        (row < self.image.0).then_some(row)
+    }
+
+    /// As [`Self::row`], for columns.
+    pub(crate) fn column(&self, out: usize, tap: usize) -> Option<usize> {
+        let column = (out * self.stride.1 + tap).checked_sub(self.padding.1)?;
+        (column < self.image.1).then_some(column)
+    }
+
+    /// Output columns whose image column under tap column `tap` lies inside the image.
+    pub(crate) fn inside(&self, tap: usize) -> std::ops::Range<usize> {
+        let (stride, padding) = (self.stride.1, self.padding.1);
+        let start = padding.saturating_sub(tap).div_ceil(stride);
+        let end = (self.image.1 + padding).saturating_sub(tap).div_ceil(stride);
+        let end = end.min(self.out.1);
+        start.min(end)..end
+    }
+}

@@ -1,0 +1,247 @@
+//! Convolution and max pooling against naive double loops, in value and in every gradient, for
+//! random shapes; the same bits for any number of threads; errors instead of panics.
+
+use candle_core::{DType, Device, Tensor, Var};
+use proptest::prelude::*;
+use tcmax_ops::{
+    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Seed, conv2d,
+    global_avg_pool2d, gradient_error, log_sum_exp, log_sum_exp_all, max_pool2d,
+};
+
+fn random(seed: u64, shape: &[usize]) -> Tensor {
+    let unit = Init::Normal { mean: 0.0, std: 1.0 };
+    unit.tensor(&shape.into(), Seed::new(seed), DType::F64, &Device::Cpu).unwrap()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn largest_gap(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.dims(), b.dims());
+    let pairs = flat(a).into_iter().zip(flat(b));
+    pairs.map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f64::max)
+}
+
+/// A strided view with the same values: what a layer may be handed after a transpose.
+fn non_contiguous(x: &Tensor) -> Tensor {
+    let view = x.transpose(2, 3).unwrap().contiguous().unwrap().transpose(2, 3).unwrap();
+    let odd = view.dim(2).unwrap() > 1 && view.dim(3).unwrap() > 1;
+    assert!(!odd || !view.is_contiguous());
+    view
+}
+
+#[derive(Clone, Debug)]
+struct ConvCase {
+    x: Vec<usize>,
+    w: Vec<usize>,
+    config: Conv2dConfig,
+    seed: u64,
+}
+
+fn conv_case() -> impl Strategy<Value = ConvCase> {
+    let sizes = (1usize..4, 1usize..4, 1usize..4, 1usize..9, 1usize..9);
+    let windows = (1usize..5, 1usize..5, 1usize..4, 1usize..4, 0usize..3, 0usize..3);
+    (sizes, windows, any::<u64>())
+        .prop_map(|((b, c, o, h, w), (kh, kw, sh, sw, ph, pw), seed)| ConvCase {
+            x: vec![b, c, h, w],
+            w: vec![o, c, kh, kw],
+            config: Conv2dConfig { stride: (sh, sw), padding: (ph, pw) },
+            seed,
+        })
+        .prop_filter("the window fits", |case| {
+            case.x[2] + 2 * case.config.padding.0 >= case.w[2]
+                && case.x[3] + 2 * case.config.padding.1 >= case.w[3]
+        })
+}
+
+/// (y, dx, dw) of the definition, for an incoming gradient of `g`.
+fn naive_conv(case: &ConvCase, x: &Tensor, w: &Tensor, g: &Tensor) -> [Vec<f64>; 3] {
+    let (xs, ws) = (&case.x, &case.w);
+    let (_, _, out_h, out_w) = g.dims4().unwrap();
+    let Conv2dConfig { stride, padding } = case.config;
+    let (x, w, g) = (flat(x), flat(w), flat(g));
+    let (mut y, mut dx, mut dw) = (vec![0.0; g.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
+    for b in 0..xs[0] {
+        for o in 0..ws[0] {
+            for (i, j) in (0..out_h).flat_map(|i| (0..out_w).map(move |j| (i, j))) {
+                let at_y = ((b * ws[0] + o) * out_h + i) * out_w + j;
+                for c in 0..xs[1] {
+                    for (u, v) in (0..ws[2]).flat_map(|u| (0..ws[3]).map(move |v| (u, v))) {
+                        let row = (i * stride.0 + u) as isize - padding.0 as isize;
+                        let column = (j * stride.1 + v) as isize - padding.1 as isize;
+                        let inside = row >= 0 && column >= 0;
+                        if !inside || row as usize >= xs[2] || column as usize >= xs[3] {
+                            continue;
+                        }
+                        let at_x =
+                            ((b * xs[1] + c) * xs[2] + row as usize) * xs[3] + column as usize;
+                        let at_w = ((o * xs[1] + c) * ws[2] + u) * ws[3] + v;
+                        y[at_y] += x[at_x] * w[at_w];
+                        dx[at_x] += g[at_y] * w[at_w];
+                        dw[at_w] += g[at_y] * x[at_x];
+                    }
+                }
+            }
+        }
+    }
+    [y, dx, dw]
+}
+
+/// (y, dx, dw) of the op, with a strided input and a strided incoming gradient.
+fn op_conv(case: &ConvCase, dtype: DType) -> ([Tensor; 3], [Tensor; 3]) {
+    let x = Var::from_tensor(&random(case.seed, &case.x).to_dtype(dtype).unwrap()).unwrap();
+    let w = Var::from_tensor(&random(case.seed ^ 1, &case.w).to_dtype(dtype).unwrap()).unwrap();
+    let y = conv2d(&non_contiguous(x.as_tensor()), w.as_tensor(), case.config).unwrap();
+    let g = random(case.seed ^ 2, y.dims()).to_dtype(dtype).unwrap();
+    let loss = (y.transpose(2, 3).unwrap() * g.transpose(2, 3).unwrap()).unwrap();
+    let grads = loss.sum_all().unwrap().backward().unwrap();
+    let dx = grads.get(x.as_tensor()).unwrap().clone();
+    let dw = grads.get(w.as_tensor()).unwrap().clone();
+    ([y, dx, dw], [x.as_tensor().clone(), w.as_tensor().clone(), g])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn convolution_is_its_definition(case in conv_case()) {
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 2e-5)] {
+            let (got, [x, w, g]) = op_conv(&case, dtype);
+            for (got, wanted) in got.iter().zip(naive_conv(&case, &x, &w, &g)) {
+                let wanted = Tensor::from_vec(wanted, got.shape(), &Device::Cpu).unwrap();
+                let gap = largest_gap(got, &wanted);
+                prop_assert!(gap < tolerance, "{dtype:?}: {gap:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn max_pooling_is_its_definition(
+        (h, w, kh, kw) in (1usize..9, 1usize..9, 1usize..4, 1usize..4),
+        (sh, sw, seed) in (1usize..4, 1usize..4, any::<u64>()),
+    ) {
+        let config = MaxPool2dConfig { kernel: (kh, kw), stride: (sh, sw), padding: (kh / 2, kw / 2) };
+        prop_assume!(h + 2 * (kh / 2) >= kh && w + 2 * (kw / 2) >= kw);
+        // Few values, so that there are ties.
+        let x = (random(seed, &[2, 2, h, w]) * 2.0).unwrap().round().unwrap();
+        let x = Var::from_tensor(&x).unwrap();
+        let y = max_pool2d(&non_contiguous(x.as_tensor()), config).unwrap();
+        let g = random(seed ^ 1, y.dims());
+        let grads = (&y * &g).unwrap().sum_all().unwrap().backward().unwrap();
+        let (mut out, mut dx) = (Vec::new(), vec![0.0; 4 * h * w]);
+        let (values, g) = (flat(x.as_tensor()), flat(&g));
+        let (_, _, out_h, out_w) = y.dims4().unwrap();
+        for plane in 0..4 {
+            for (i, j) in (0..out_h).flat_map(|i| (0..out_w).map(move |j| (i, j))) {
+                let mut best = (f64::NEG_INFINITY, 0);
+                for (u, v) in (0..kh).flat_map(|u| (0..kw).map(move |v| (u, v))) {
+                    let (row, column) = ((i * sh + u).wrapping_sub(kh / 2), (j * sw + v).wrapping_sub(kw / 2));
+                    if row < h && column < w {
+                        let place = (plane * h + row) * w + column;
+                        if values[place] > best.0 {
+                            best = (values[place], place);
+                        }
+                    }
+                }
+                dx[best.1] += g[out.len()];
+                out.push(best.0);
+            }
+        }
+        prop_assert_eq!(flat(&y), out);
+        let got = flat(grads.get(x.as_tensor()).unwrap());
+        for (got, wanted) in got.iter().zip(&dx) {
+            prop_assert!((got - wanted).abs() < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let stem = Conv2dConfig { stride: (2, 2), padding: (3, 3) };
+    let error = gradient_error(&[random(1, &[2, 1, 13, 9]), random(2, &[3, 1, 7, 7])], |t| {
+        Ok(conv2d(&t[0], &t[1], stem)?.sqr()?.mean_all()?)
+    });
+    assert!(error.unwrap() < 1e-7);
+
+    let pool = MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
+    let error = gradient_error(&[random(3, &[2, 2, 7, 5])], |t| {
+        Ok(max_pool2d(&t[0], pool)?.sqr()?.sum_all()?)
+    });
+    assert!(error.unwrap() < 1e-7);
+
+    let error = gradient_error(&[random(4, &[3, 4])], |t| {
+        Ok((log_sum_exp(&t[0], 0)?.sqr()?.sum_all()? + log_sum_exp_all(&t[0])?)?)
+    });
+    assert!(error.unwrap() < 1e-8);
+
+    let error = gradient_error(&[random(5, &[2, 3, 3, 2])], |t| {
+        Ok(global_avg_pool2d(&t[0])?.sqr()?.sum_all()?)
+    });
+    assert!(error.unwrap() < 1e-8);
+}
+
+#[test]
+fn batch_norm_gradients_agree_with_finite_differences() {
+    let (x, residual) = (random(6, &[3, 2, 4, 3]), random(7, &[3, 2, 4, 3]));
+    for train in [true, false] {
+        for relu in [true, false] {
+            let builder = ParamBuilder::new(Seed::new(8), DType::F64, &Device::Cpu);
+            let config = BatchNormConfig {
+                weight_init: Init::Normal { mean: 1.0, std: 0.3 },
+                ..BatchNormConfig::default()
+            };
+            let norm = BatchNorm2d::new(&builder, 2, config).unwrap();
+            let weights = random(9, &[3, 2, 4, 3]);
+            let error = gradient_error(&[x.clone(), residual.clone()], |t| {
+                let y = norm.forward_fused(&t[0], Some(&t[1]), relu, train)?;
+                Ok((y * &weights)?.sum_all()?)
+            });
+            assert!(error.unwrap() < 1e-7, "train {train}, relu {relu}");
+        }
+    }
+}
+
+#[test]
+fn log_sum_exp_of_large_values_is_finite() {
+    let x = Tensor::new(&[[1000f64, -1000.0], [-1000.0, -1000.0]], &Device::Cpu).unwrap();
+    let var = Var::from_tensor(&x).unwrap();
+    let y = log_sum_exp(var.as_tensor(), 1).unwrap();
+    assert_eq!(flat(&y), [1000.0, -1000.0 + 2f64.ln()]);
+    let grads = y.sum_all().unwrap().backward().unwrap();
+    assert_eq!(flat(grads.get(var.as_tensor()).unwrap()), [1.0, 0.0, 0.5, 0.5]);
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let case = ConvCase {
+        x: vec![13, 3, 17, 12],
+        w: vec![5, 3, 3, 3],
+        config: Conv2dConfig { stride: (2, 1), padding: (1, 1) },
+        seed: 3,
+    };
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| op_conv(&case, DType::F32).0.map(|tensor| flat(&tensor)))
+    };
+    assert_eq!(run(1), run(2));
+    assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn wrong_shapes_are_errors_that_show_them() {
+    let x = random(1, &[2, 3, 4, 4]);
+    let config = Conv2dConfig::default();
+    let message = |result: candle_core::Result<Tensor>| result.unwrap_err().to_string();
+    assert!(message(conv2d(&x, &random(1, &[2, 2, 3, 3]), config)).contains("[2, 2, 3, 3]"));
+    assert!(message(conv2d(&x, &random(1, &[2, 3, 5, 5]), config)).contains("(5, 5)"));
+    assert!(message(conv2d(&random(1, &[3, 4]), &x, config)).contains("[3, 4]"));
+    let none = Conv2dConfig { stride: (0, 1), padding: (0, 0) };
+    assert!(message(conv2d(&x, &random(1, &[2, 3, 3, 3]), none)).contains("(0, 1)"));
+    let integers = x.to_dtype(DType::U32).unwrap();
+    let weight = random(1, &[2, 3, 3, 3]).to_dtype(DType::U32).unwrap();
+    assert!(message(conv2d(&integers, &weight, config)).contains("U32"));
+    let wide = MaxPool2dConfig { kernel: (2, 2), stride: (1, 1), padding: (2, 2) };
+    assert!(message(max_pool2d(&x, wide)).contains("half"));
+    assert!(message(global_avg_pool2d(&random(1, &[3]))).contains("[3]"));
+}
