@@ -1,8 +1,12 @@
 //! Total correlation maximisation: the classifier is the critic.
 //!
-//! L = -1/B sum_i f(z^i)\[y_i\] + logsumexp over all (j_1..j_M, c) of f(z_1^{j_1}, .., z_M^{j_M})\[c\]
-//! - M log B - log C: the negative Donsker-Varadhan bound on the total correlation of all features
-//! and the label, with the head's own logits as the critic and a uniform reference for the label.
+//! ```text
+//! L = -1/B sum_i f(z^i)[y_i] + logsumexp over all (j_1..j_M, c) of f(z_1^{j_1}, .., z_M^{j_M})[c]
+//!     - M log B - log C
+//! ```
+//!
+//! is the negative Donsker-Varadhan bound on the total correlation of all features and the label,
+//! with the head's own logits as the critic and a uniform reference for the label.
 //! It has no hyper-parameter, and softmax(f) remains p(y | z), so prediction does not change.
 //!
 //! Source: "Multimodal Classification via Total Correlation Maximization" (ICLR 2026). The paper's

@@ -1,0 +1,179 @@
+//! The recordings: WAV files in a tar.gz, read without unpacking, or in a folder.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+
+use super::{LFS_POINTER, SAMPLE_RATE, find, is_lfs_pointer};
+use crate::error::at;
+use crate::{Error, Result};
+
+/// The longest recording is 2.3 s, 37 kB; anything near this is not one.
+const LARGEST_RECORDING: u64 = 4 << 20;
+/// Unpacked, the whole archive has 29 MB.
+const LARGEST_ARCHIVE: u64 = 1 << 30;
+
+/// One spoken digit.
+#[derive(Clone, Debug)]
+pub(super) struct Recording {
+    pub(super) digit: u8,
+    pub(super) speaker: String,
+    pub(super) index: u32,
+    /// Mono, 8 kHz, in [-1, 1].
+    pub(super) samples: Vec<f32>,
+}
+
+/// All recordings in `folder`, in the order of digit, speaker and index.
+pub(super) fn read(folder: &Path) -> Result<Vec<Recording>> {
+    let names = ["free-spoken-digit-dataset.tar.gz", "recordings"];
+    let source = find(folder, &names)?;
+    let mut by_name = BTreeMap::new();
+    let mut keep = |path: PathBuf, name: &str, bytes: &[u8]| -> Result<()> {
+        let recording = parse(&path, name, bytes)?;
+        let key = (recording.digit, recording.speaker.clone(), recording.index);
+        match by_name.insert(key, recording) {
+            Some(_) => Err(Error::bad_file(&path, "this recording is there twice")),
+            None => Ok(()),
+        }
+    };
+    if source.is_dir() {
+        read_folder(&source, &mut keep)?
+    } else {
+        read_archive(&source, &mut keep)?
+    }
+    if by_name.is_empty() {
+        let problem = "there is no recordings/{digit}_{speaker}_{index}.wav in it";
+        return Err(Error::bad_file(&source, problem));
+    }
+    // Sorted by what they are: the order of an archive or a file system means nothing.
+    Ok(by_name.into_values().collect())
+}
+
+type Keep<'a> = dyn FnMut(PathBuf, &str, &[u8]) -> Result<()> + 'a;
+
+fn read_folder(folder: &Path, keep: &mut Keep<'_>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(at(folder))? {
+        let path = entry.map_err(at(folder))?.path();
+        if path.extension().is_none_or(|ending| ending != "wav") {
+            continue;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bytes = read_bounded(File::open(&path).map_err(at(&path))?, &path)?;
+        keep(path, &name, &bytes)?;
+    }
+    Ok(())
+}
+
+fn read_archive(archive: &Path, keep: &mut Keep<'_>) -> Result<()> {
+    let mut start = Vec::new();
+    let file = File::open(archive).map_err(at(archive))?;
+    file.take(64).read_to_end(&mut start).map_err(at(archive))?;
+    if is_lfs_pointer(&start) {
+        return Err(Error::bad_file(archive, LFS_POINTER));
+    }
+    let broken = |error: std::io::Error| {
+        let problem = format!("it is not a complete tar.gz archive ({error}); fetch it again");
+        Error::bad_file(archive, problem)
+    };
+    let file = BufReader::new(File::open(archive).map_err(at(archive))?);
+    let mut tar = tar::Archive::new(GzDecoder::new(file).take(LARGEST_ARCHIVE));
+    for entry in tar.entries().map_err(broken)? {
+        let entry = entry.map_err(broken)?;
+        let member = entry.path().map_err(broken)?.into_owned();
+        let Some(name) = recording_name(&member) else { continue };
+        let place = PathBuf::from(format!("{}!{}", archive.display(), member.display()));
+        let bytes = read_bounded(entry, &place)?;
+        keep(place, &name, &bytes)?;
+    }
+    Ok(())
+}
+
+/// The file name of a member `recordings/*.wav`, whatever the folder above is called.
+fn recording_name(member: &Path) -> Option<String> {
+    let folder = member.parent()?.file_name()?;
+    let is_wav = member.extension()? == "wav";
+    let name = member.file_name()?.to_string_lossy().into_owned();
+    (folder == "recordings" && is_wav).then_some(name)
+}
+
+fn read_bounded(reader: impl Read, path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = reader.take(LARGEST_RECORDING + 1).read_to_end(&mut bytes);
+    read.map_err(|e| Error::bad_file(path, format!("it ends early ({e}); fetch it again")))?;
+    if bytes.len() as u64 > LARGEST_RECORDING {
+        let problem =
+            format!("it has more than {LARGEST_RECORDING} bytes; a spoken digit has 37 kB");
+        return Err(Error::bad_file(path, problem));
+    }
+    Ok(bytes)
+}
+
+fn parse(path: &Path, name: &str, bytes: &[u8]) -> Result<Recording> {
+    let (digit, speaker, index) = parse_name(name).ok_or_else(|| {
+        Error::bad_file(
+            path,
+            "its name is not {digit}_{speaker}_{index}.wav, as in 7_jackson_32.wav",
+        )
+    })?;
+    if is_lfs_pointer(bytes) {
+        return Err(Error::bad_file(path, LFS_POINTER));
+    }
+    Ok(Recording { digit, speaker, index, samples: decode(path, bytes)? })
+}
+
+fn parse_name(name: &str) -> Option<(u8, String, u32)> {
+    let mut parts = name.strip_suffix(".wav")?.split('_');
+    let digit = parts.next()?.parse().ok().filter(|&digit| digit <= 9)?;
+    let speaker = parts.next().filter(|speaker| !speaker.is_empty())?.to_owned();
+    let index = parts.next()?.parse().ok()?;
+    parts.next().is_none().then_some((digit, speaker, index))
+}
+
+fn decode(path: &Path, bytes: &[u8]) -> Result<Vec<f32>> {
+    let broken = |error: hound::Error| {
+        let problem = format!("it is not a complete WAV file ({error}); fetch it again");
+        Error::bad_file(path, problem)
+    };
+    let mut reader = hound::WavReader::new(Cursor::new(bytes)).map_err(broken)?;
+    let spec = reader.spec();
+    if spec.channels != 1 || spec.sample_rate != SAMPLE_RATE {
+        let (channels, rate) = (spec.channels, spec.sample_rate);
+        let problem = format!(
+            "it has {channels} channels at {rate} Hz; recordings are mono at {SAMPLE_RATE} Hz"
+        );
+        return Err(Error::bad_file(path, problem));
+    }
+    let samples: Vec<f32> = match spec.sample_format {
+        hound::SampleFormat::Float => {
+            reader.samples::<f32>().collect::<hound::Result<_>>().map_err(broken)?
+        }
+        hound::SampleFormat::Int => {
+            let scale = 1.0 / (1u64 << (spec.bits_per_sample - 1)) as f32;
+            let scaled = reader.samples::<i32>().map(|s| s.map(|s| s as f32 * scale));
+            scaled.collect::<hound::Result<_>>().map_err(broken)?
+        }
+    };
+    if samples.is_empty() {
+        return Err(Error::bad_file(path, "it has no samples"));
+    }
+    if let Some(place) = samples.iter().position(|sample| !sample.is_finite()) {
+        return Err(Error::bad_file(path, format!("sample {place} is NaN or infinite")));
+    }
+    Ok(samples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_digit_speaker_and_index() {
+        assert_eq!(parse_name("7_jackson_32.wav"), Some((7, "jackson".to_owned(), 32)));
+        for bad in ["7_jackson.wav", "x_jackson_1.wav", "12_a_1.wav", "7__1.wav", "7_a_1_2.wav"] {
+            assert_eq!(parse_name(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What every data set is: labelled examples of one or more modalities.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tcmax_ops::Seed;
+
+use crate::Result;
+
+/// What the numbers of a modality are, for the choice of an encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModalityKind {
+    /// Log-magnitudes of shape \[channels, frequencies, times\].
+    Spectrogram,
+    /// Pixels of shape \[channels, height, width\].
+    Image,
+    /// A vector without spatial order.
+    Features,
+}
+
+/// One modality of a data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Modality {
+    /// Its name, such as `audio`.
+    pub name: String,
+    /// What its numbers are.
+    pub kind: ModalityKind,
+    /// The shape of one example's input.
+    pub shape: Vec<usize>,
+}
+
+impl Modality {
+    /// Numbers in one example's input.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether an input has no numbers.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Labelled examples, each with one input a modality.
+pub trait Dataset: Send + Sync {
+    /// The modalities, in the order of every per-modality list.
+    fn modalities(&self) -> &[Modality];
+
+    /// Class names; labels are indices into them.
+    fn classes(&self) -> &[String];
+
+    /// Number of examples.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The class of example `index`, below `classes().len()`. Panics when `index` is not below
+    /// [`Dataset::len`], as slices do.
+    fn label(&self, index: usize) -> u32;
+
+    /// Writes one input straight into its place in a batch: `out` has the modality's length.
+    /// Random augmentation, if the data set has any, draws from `seed` alone.
+    ///
+    /// # Errors
+    /// When the input cannot be read; panics on an index out of range, as slices do.
+    fn read(&self, index: usize, modality: usize, seed: Seed, out: &mut [f32]) -> Result<()>;
+}
+
+/// The three parts of a data set.
+#[derive(Clone)]
+pub struct Splits {
+    /// What is learned from.
+    pub train: Arc<dyn Dataset>,
+    /// What the epoch to keep is chosen on.
+    pub validation: Arc<dyn Dataset>,
+    /// What the kept weights are tested on, once.
+    pub test: Arc<dyn Dataset>,
+}

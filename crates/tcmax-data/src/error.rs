@@ -1,0 +1,103 @@
+//! Errors of data sets: which file, row or field, what is wrong, and the mend.
+
+use std::path::{Path, PathBuf};
+
+/// The result of everything in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder that should be there is not.
+    #[error("{} does not exist: {mend}", path.display())]
+    Missing {
+        /// What is missing.
+        path: PathBuf,
+        /// What to do.
+        mend: String,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    BadFile {
+        /// The file, with the member for archives (`archive.tar.gz!member.wav`).
+        path: PathBuf,
+        /// What is wrong, and the mend.
+        problem: String,
+    },
+    /// An option is out of range or does not fit the data.
+    #[error("{field}: {problem}")]
+    Option {
+        /// The option, as on the command line.
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// A class has no example.
+    #[error("class '{class}' has no {what}: {mend}")]
+    EmptyClass {
+        /// The class.
+        class: String,
+        /// What it lacks.
+        what: &'static str,
+        /// What to do.
+        mend: String,
+    },
+    /// An example holds a value that is not finite.
+    #[error("row {row}, modality '{modality}': a value is NaN or infinite; mend or remove the row")]
+    NotFinite {
+        /// The row, from 0.
+        row: usize,
+        /// The modality.
+        modality: String,
+    },
+    /// A label is not a class.
+    #[error("row {row}: label {label} is out of range; with {classes} classes labels are 0 to {}", classes - 1)]
+    LabelOutOfRange {
+        /// The row, from 0.
+        row: usize,
+        /// The label.
+        label: u32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A loader thread stopped.
+    #[error("a loader thread stopped while it read batch {batch}; the message above says why")]
+    WorkerStopped {
+        /// The batch, from 0.
+        batch: usize,
+    },
+    /// A download did not succeed.
+    #[error("{url}: {problem}")]
+    Download {
+        /// The address.
+        url: String,
+        /// What happened, and the mend.
+        problem: String,
+    },
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    pub(crate) fn bad_file(path: &Path, problem: impl Into<String>) -> Self {
+        Self::BadFile { path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn option(field: &'static str, problem: impl Into<String>) -> Self {
+        Self::Option { field, problem: problem.into() }
+    }
+}
+
+/// Attaches the path to a system error.
+pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    move |source| Error::Io { path: path.to_owned(), source }
+}

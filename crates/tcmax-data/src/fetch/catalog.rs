@@ -1,0 +1,91 @@
+//! The cards of `datasets/*.toml`.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+/// What is known of a data set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DatasetCard {
+    /// Name on the command line.
+    pub name: String,
+    /// A few words.
+    pub title: String,
+    /// One or two sentences.
+    pub description: String,
+    /// Terms of use.
+    pub licence: String,
+    /// Where it was published.
+    pub source: String,
+    /// What is done to the files.
+    pub recipe: String,
+    /// Files to fetch; none for generated data.
+    #[serde(default)]
+    pub files: Vec<RemoteFile>,
+}
+
+/// One file of a data set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RemoteFile {
+    /// Its name on disk.
+    pub name: String,
+    /// Addresses, tried in order.
+    pub urls: Vec<String>,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+    /// Digest of what is inside; see `datasets/README.md`.
+    pub content_sha256: Option<String>,
+    /// More bytes than this are refused.
+    pub largest_bytes: u64,
+    /// Where the Hugging Face hub has its content (feature `hub`).
+    pub hub: Option<HubFile>,
+}
+
+/// Content that the Hugging Face hub has in another format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HubFile {
+    /// The 10,000 MNIST test images.
+    MnistTestImages,
+    /// Their labels.
+    MnistTestLabels,
+}
+
+const CARDS: [&str; 2] = [
+    include_str!("../../../../datasets/synthetic.toml"),
+    include_str!("../../../../datasets/av-digits.toml"),
+];
+
+/// Every data set there is.
+pub fn catalog() -> &'static [DatasetCard] {
+    static CATALOG: OnceLock<Vec<DatasetCard>> = OnceLock::new();
+    CATALOG.get_or_init(|| {
+        // The cards are part of the program, and a test reads them all.
+        CARDS.iter().map(|card| toml::from_str(card).expect("a built-in card is valid")).collect()
+    })
+}
+
+/// The card called `name`.
+pub fn card(name: &str) -> Option<&'static DatasetCard> {
+    catalog().iter().find(|card| card.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_card_is_complete() {
+        assert!(card("synthetic").is_some_and(|card| card.files.is_empty()));
+        for file in catalog().iter().flat_map(|card| &card.files) {
+            let digests = [Some(&file.sha256), file.content_sha256.as_ref()];
+            for digest in digests.into_iter().flatten() {
+                assert_eq!(digest.len(), 64, "{}", file.name);
+                assert!(digest.chars().all(|c| c.is_ascii_hexdigit()), "{}", file.name);
+            }
+            assert!(file.urls.iter().all(|url| url.starts_with("https://")), "{}", file.name);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Batches of a data set, read ahead by worker threads.
+//!
+//! Worker w of W reads batches w, w + W, ... into a bounded queue of its own, and the batches are
+//! taken from the queues in turn. So they come in order, memory is bounded, and what is in them
+//! depends on the seed alone, never on the number of workers.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+
+use candle_core::{Device, Tensor};
+use rand::seq::SliceRandom;
+use tcmax_ops::Seed;
+
+use crate::{Dataset, Error, Result};
+
+/// Some examples of a data set.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// One tensor a modality, (B, shape...), f32.
+    pub inputs: Vec<Tensor>,
+    /// Labels (B,), u32, every one a class.
+    pub labels: Tensor,
+    /// Which examples these are.
+    pub indices: Vec<usize>,
+}
+
+/// How a [`Loader`] makes batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderOptions {
+    /// Examples in a batch, at least 1.
+    pub batch_size: usize,
+    /// A new order each epoch.
+    pub shuffle: bool,
+    /// Leave out the last batch when it is not full.
+    pub drop_last: bool,
+    /// Threads that read ahead; 0 reads in the caller's thread.
+    pub workers: usize,
+    /// Batches each worker may have ready.
+    pub prefetch: usize,
+}
+
+/// Makes batches of a data set, epoch after epoch.
+pub struct Loader {
+    reader: Arc<Reader>,
+    options: LoaderOptions,
+}
+
+struct Reader {
+    dataset: Arc<dyn Dataset>,
+    device: Device,
+}
+
+impl Loader {
+    /// A loader; tensors go to `device`.
+    ///
+    /// # Errors
+    /// When the batch size is 0, or a label is not a class.
+    pub fn new(dataset: Arc<dyn Dataset>, options: LoaderOptions, device: &Device) -> Result<Self> {
+        if options.batch_size == 0 {
+            return Err(Error::option("--batch-size", "must be at least 1"));
+        }
+        let classes = dataset.classes().len();
+        for row in 0..dataset.len() {
+            let label = dataset.label(row);
+            if label as usize >= classes {
+                return Err(Error::LabelOutOfRange { row, label, classes });
+            }
+        }
+        let reader = Arc::new(Reader { dataset, device: device.clone() });
+        Ok(Self { reader, options })
+    }
+
+    /// Batches in an epoch.
+    pub fn num_batches(&self) -> usize {
+        let (examples, size) = (self.reader.dataset.len(), self.options.batch_size);
+        if self.options.drop_last { examples / size } else { examples.div_ceil(size) }
+    }
+
+    /// The batches of one epoch; `seed` fixes their order and the augmentation. Dropping the
+    /// iterator early stops the workers.
+    pub fn epoch(&self, seed: Seed) -> Epoch {
+        let mut order: Vec<usize> = (0..self.reader.dataset.len()).collect();
+        if self.options.shuffle {
+            order.shuffle(&mut seed.stream("shuffle").rng());
+        }
+        let batches: Vec<Vec<usize>> = order
+            .chunks(self.options.batch_size)
+            .take(self.num_batches())
+            .map(<[usize]>::to_vec)
+            .collect();
+        Epoch::start(self.reader.clone(), batches, seed.stream("augment"), self.options)
+    }
+}
+
+impl Reader {
+    fn batch(&self, indices: &[usize], seed: Seed) -> Result<Batch> {
+        let mut inputs = Vec::new();
+        for (m, modality) in self.dataset.modalities().iter().enumerate() {
+            let length = modality.len();
+            let mut values = vec![0f32; indices.len() * length];
+            for (out, &index) in values.chunks_exact_mut(length.max(1)).zip(indices) {
+                self.dataset.read(index, m, seed.index(index as u64).index(m as u64), out)?;
+                if !out.iter().all(|value| value.is_finite()) {
+                    let modality = modality.name.clone();
+                    return Err(Error::NotFinite { row: index, modality });
+                }
+            }
+            let shape = [&[indices.len()], &modality.shape[..]].concat();
+            inputs.push(Tensor::from_vec(values, shape, &self.device)?);
+        }
+        let labels: Vec<u32> = indices.iter().map(|&index| self.dataset.label(index)).collect();
+        let labels = Tensor::from_vec(labels, indices.len(), &self.device)?;
+        Ok(Batch { inputs, labels, indices: indices.to_vec() })
+    }
+}
+
+/// The batches of one epoch, in order.
+pub struct Epoch {
+    reader: Arc<Reader>,
+    batches: Arc<Vec<Vec<usize>>>,
+    seed: Seed,
+    next: usize,
+    queues: Vec<Receiver<Result<Batch>>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Epoch {
+    fn start(
+        reader: Arc<Reader>,
+        batches: Vec<Vec<usize>>,
+        seed: Seed,
+        options: LoaderOptions,
+    ) -> Self {
+        let workers = options.workers.min(batches.len());
+        let batches = Arc::new(batches);
+        let mut epoch = Self {
+            reader,
+            batches,
+            seed,
+            next: 0,
+            queues: Vec::with_capacity(workers),
+            workers: Vec::with_capacity(workers),
+        };
+        for worker in 0..workers {
+            let (sender, queue) = sync_channel(options.prefetch.max(1));
+            let (reader, batches) = (epoch.reader.clone(), epoch.batches.clone());
+            epoch.queues.push(queue);
+            epoch.workers.push(std::thread::spawn(move || {
+                for indices in batches.iter().skip(worker).step_by(workers) {
+                    // The other end is gone when the epoch was dropped early.
+                    if sender.send(reader.batch(indices, seed)).is_err() {
+                        return;
+                    }
+                }
+            }));
+        }
+        epoch
+    }
+}
+
+impl Iterator for Epoch {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.next;
+        let indices = self.batches.get(batch)?;
+        self.next += 1;
+        if self.queues.is_empty() {
+            return Some(self.reader.batch(indices, self.seed));
+        }
+        let received = self.queues[batch % self.queues.len()].recv();
+        // A queue ends early only when its worker panicked.
+        Some(received.unwrap_or(Err(Error::WorkerStopped { batch })))
+    }
+}
+
+impl Drop for Epoch {
+    fn drop(&mut self) {
+        self.queues.clear();
+        for worker in self.workers.drain(..) {
+            // A panic has been reported as an error already.
+            let _ = worker.join();
+        }
+    }
+}

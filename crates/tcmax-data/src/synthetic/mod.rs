@@ -1,0 +1,248 @@
+//! `synthetic`: generated clips whose information is known in closed form.
+//!
+//! The latent model, for every example:
+//!
+//! ```text
+//! y          uniform over C classes
+//! u_m        = y with probability p_m (informativeness), else uniform over the other classes
+//! n_1..n_M   with probability r (shared nuisance) one state common to all modalities,
+//!            else one independent state each; uniform over S states
+//! x_m        rendered from (u_m, n_m) with noise of its own
+//! ```
+//!
+//! A rendering shows its code (u_m, n_m) beyond doubt to whoever knows how, so that
+//! I(y; x_m) = I(y; u_m), and TC(x_1, ..., x_M, y) is that of the codes and the label: the sums over
+//! [`SyntheticConfig::joint_table`]. How *hard* a code is to learn to read is another matter, set by
+//! `noise`: a glyph stands out at once, a tone in noise takes a network long to find. That is what
+//! makes one modality starve the other.
+//!
+//! Rendered clips take the path real ones take: waveforms become spectrograms, pixels tensors.
+
+mod render;
+
+use std::sync::Arc;
+
+use rand::Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use tcmax_ops::Seed;
+
+use crate::table::{Column, TableDataset};
+use crate::{Error, Modality, ModalityKind, Result, Splits};
+
+use render::Renderer;
+
+/// The latent model and the sizes of the splits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SyntheticConfig {
+    /// Classes C, 2 to 16.
+    pub classes: usize,
+    /// Nuisance states S, 1 to 9.
+    pub nuisance_states: usize,
+    /// Probability r that all modalities show one nuisance state.
+    pub shared_nuisance: f64,
+    /// The modalities.
+    pub modalities: Vec<SyntheticModality>,
+    /// Training examples.
+    pub train_size: usize,
+    /// Validation examples.
+    pub val_size: usize,
+    /// Test examples.
+    pub test_size: usize,
+}
+
+/// One modality of the latent model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SyntheticModality {
+    /// Its name.
+    pub name: String,
+    /// `spectrogram` (one second of sound at 8 kHz) or `image` (28 x 28 pixels).
+    pub kind: ModalityKind,
+    /// Probability p that its code is the class.
+    pub informativeness: f64,
+    /// Standard deviation of the rendering noise: of samples beside tones of amplitude 1, or of
+    /// pixels beside strokes of brightness 1.
+    pub noise: f64,
+}
+
+impl Default for SyntheticConfig {
+    fn default() -> Self {
+        let modality = |name: &str, kind, noise| SyntheticModality {
+            name: name.to_owned(),
+            kind,
+            informativeness: 0.9,
+            noise,
+        };
+        Self {
+            classes: 10,
+            nuisance_states: 4,
+            shared_nuisance: 0.25,
+            modalities: vec![
+                modality("audio", ModalityKind::Spectrogram, 2.0),
+                modality("visual", ModalityKind::Image, 0.1),
+            ],
+            train_size: 300,
+            val_size: 200,
+            test_size: 1_000,
+        }
+    }
+}
+
+impl SyntheticConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field out of range.
+    pub fn check(&self) -> Result<()> {
+        let bad = |field, problem: &str| Err(Error::option(field, problem));
+        if !(2..=16).contains(&self.classes) {
+            return bad("synthetic.classes", "must be 2 to 16");
+        }
+        if !(1..=9).contains(&self.nuisance_states) {
+            return bad("synthetic.nuisance-states", "must be 1 to 9");
+        }
+        if !(0.0..=1.0).contains(&self.shared_nuisance) {
+            return bad("synthetic.shared-nuisance", "must be a probability, 0 to 1");
+        }
+        if !(1..=4).contains(&self.modalities.len()) {
+            return bad("synthetic.modalities", "must be 1 to 4 modalities");
+        }
+        for (m, modality) in self.modalities.iter().enumerate() {
+            if modality.name.is_empty()
+                || self.modalities[..m].iter().any(|o| o.name == modality.name)
+            {
+                return bad("synthetic.modalities.name", "must be there and differ");
+            }
+            if modality.kind == ModalityKind::Features {
+                return bad("synthetic.modalities.kind", "must be 'spectrogram' or 'image'");
+            }
+            if !(0.0..=1.0).contains(&modality.informativeness) {
+                return bad(
+                    "synthetic.modalities.informativeness",
+                    "must be a probability, 0 to 1",
+                );
+            }
+            if !(modality.noise.is_finite() && modality.noise >= 0.0) {
+                return bad("synthetic.modalities.noise", "must be at least 0");
+            }
+        }
+        if [self.train_size, self.val_size, self.test_size].contains(&0) {
+            return bad("--train-size, --val-size", "every split needs at least one example");
+        }
+        Ok(())
+    }
+
+    /// p(code_1, ..., code_M, y) with code_m = u_m S + n_m: sizes of the variables, and the
+    /// probabilities with the last variable running fastest.
+    ///
+    /// # Errors
+    /// As [`SyntheticConfig::check`].
+    pub fn joint_table(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        self.check()?;
+        let (classes, states) = (self.classes, self.nuisance_states);
+        let codes = classes * states;
+        let mut sizes = vec![codes; self.modalities.len()];
+        sizes.push(classes);
+        let total: usize = sizes.iter().product();
+        let probability = |entry: usize| {
+            let y = entry % classes;
+            let mut rest = entry / classes;
+            let mut code = vec![0; self.modalities.len()];
+            for digit in code.iter_mut().rev() {
+                *digit = rest % codes;
+                rest /= codes;
+            }
+            let shown = code.iter().zip(&self.modalities).map(|(code, modality)| {
+                let p = modality.informativeness;
+                if code / states == y { p } else { (1.0 - p) / (classes - 1) as f64 }
+            });
+            let same = code.iter().all(|c| c % states == code[0] % states);
+            let states = states as f64;
+            let common = if same { self.shared_nuisance / states } else { 0.0 };
+            let own = (1.0 - self.shared_nuisance) / states.powi(code.len() as i32);
+            shown.product::<f64>() * (common + own) / classes as f64
+        };
+        Ok((sizes, (0..total).map(probability).collect()))
+    }
+}
+
+/// What an example was rendered from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LatentCode {
+    /// The label y.
+    pub label: u32,
+    /// The code u_m S + n_m of each modality.
+    pub codes: Vec<usize>,
+}
+
+/// Draws `count` examples of the latent model.
+///
+/// # Errors
+/// As [`SyntheticConfig::check`].
+pub fn latent_codes(config: &SyntheticConfig, count: usize, seed: Seed) -> Result<Vec<LatentCode>> {
+    config.check()?;
+    Ok((0..count).map(|example| draw(config, seed.index(example as u64))).collect())
+}
+
+fn draw(config: &SyntheticConfig, seed: Seed) -> LatentCode {
+    let mut rng = seed.rng();
+    let (classes, states) = (config.classes as u32, config.nuisance_states as u32);
+    let label = rng.random_range(0..classes);
+    let common = rng.random_bool(config.shared_nuisance).then(|| rng.random_range(0..states));
+    let mut code_of = |modality: &SyntheticModality| {
+        let shown = if rng.random_bool(modality.informativeness) {
+            label
+        } else {
+            // One of the other classes, each alike.
+            (label + rng.random_range(1..classes)) % classes
+        };
+        let nuisance = rng.random_range(0..states);
+        (shown * states + common.unwrap_or(nuisance)) as usize
+    };
+    LatentCode { label, codes: config.modalities.iter().map(&mut code_of).collect() }
+}
+
+/// Renders the three splits of one seed, in parallel, into memory.
+///
+/// # Errors
+/// As [`SyntheticConfig::check`].
+pub fn splits(config: &SyntheticConfig, seed: u64) -> Result<Splits> {
+    config.check()?;
+    let root = Seed::new(seed).stream("synthetic");
+    let renderers: Vec<Renderer> =
+        config.modalities.iter().map(|m| Renderer::new(m, config.nuisance_states)).collect();
+    let modality = |(m, renderer): (&SyntheticModality, &Renderer)| Modality {
+        name: m.name.clone(),
+        kind: m.kind,
+        shape: renderer.shape(),
+    };
+    let modalities: Arc<Vec<Modality>> =
+        Arc::new(config.modalities.iter().zip(&renderers).map(modality).collect());
+    let classes: Arc<Vec<String>> =
+        Arc::new((0..config.classes).map(|class| format!("class {class}")).collect());
+    let split = |name: &str, count: usize| -> Result<Arc<TableDataset>> {
+        let seed = root.stream(name);
+        let examples = latent_codes(config, count, seed.stream("latent"))?;
+        let column = |(m, renderer): (usize, &Renderer)| {
+            let noise = seed.stream("noise").index(m as u64);
+            let render = |(e, example): (usize, &LatentCode)| {
+                renderer.render(example.codes[m], noise.index(e as u64))
+            };
+            let items: Vec<Vec<f32>> = examples.par_iter().enumerate().map(render).collect();
+            Column { items: Arc::new(items.concat()), rows: (0..count).collect(), blanks: None }
+        };
+        Ok(Arc::new(TableDataset {
+            modalities: modalities.clone(),
+            classes: classes.clone(),
+            labels: examples.iter().map(|example| example.label).collect(),
+            columns: renderers.iter().enumerate().map(column).collect(),
+        }))
+    };
+    Ok(Splits {
+        train: split("train", config.train_size)?,
+        validation: split("validation", config.val_size)?,
+        test: split("test", config.test_size)?,
+    })
+}

@@ -1,0 +1,73 @@
+//! Examples in memory: tables of inputs, shared between splits and seeds, and rows that point into
+//! them.
+
+use std::sync::Arc;
+
+use tcmax_ops::Seed;
+
+use crate::{Dataset, Modality, Result};
+
+/// A column of inputs of one modality.
+#[derive(Clone)]
+pub(crate) struct Column {
+    /// Inputs one after the other.
+    pub(crate) items: Arc<Vec<f32>>,
+    /// The input of each example.
+    pub(crate) rows: Vec<usize>,
+    /// A square of zeros in each example's input, if any.
+    pub(crate) blanks: Option<Vec<Blank>>,
+}
+
+/// A square of an image that is blanked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blank {
+    pub(crate) top: usize,
+    pub(crate) left: usize,
+    pub(crate) size: usize,
+}
+
+/// Labelled examples in memory.
+#[derive(Clone)]
+pub(crate) struct TableDataset {
+    pub(crate) modalities: Arc<Vec<Modality>>,
+    pub(crate) classes: Arc<Vec<String>>,
+    pub(crate) labels: Vec<u32>,
+    pub(crate) columns: Vec<Column>,
+}
+
+impl Dataset for TableDataset {
+    fn modalities(&self) -> &[Modality] {
+        &self.modalities
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        self.labels[index]
+    }
+
+    fn read(&self, index: usize, modality: usize, _: Seed, out: &mut [f32]) -> Result<()> {
+        let column = &self.columns[modality];
+        let start = column.rows[index] * out.len();
+        out.copy_from_slice(&column.items[start..][..out.len()]);
+        if let Some(blanks) = &column.blanks {
+            blank(out, &self.modalities[modality].shape, blanks[index]);
+        }
+        Ok(())
+    }
+}
+
+fn blank(out: &mut [f32], shape: &[usize], Blank { top, left, size }: Blank) {
+    let &[.., height, width] = shape else { return };
+    for channel in out.chunks_exact_mut(height * width) {
+        for row in channel.chunks_exact_mut(width).skip(top).take(size) {
+            row[left..(left + size).min(width)].fill(0.0);
+        }
+    }
+}
