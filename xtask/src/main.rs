@@ -1,2 +1,32 @@
-//! Automation.
-fn main() {}
+//! Automation of the workspace, as `cargo xtask ...`.
+
+mod reproduce;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Automation of the tcmax workspace.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compare joint, unimodal and TCMax training, and write a report.
+    Reproduce(reproduce::Reproduce),
+}
+
+fn main() -> ExitCode {
+    let Arguments { command: Command::Reproduce(reproduce) } = Arguments::parse();
+    match reproduce.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let code = error.downcast_ref::<tcmax_train::Error>();
+            ExitCode::from(code.map_or(1, tcmax_train::Error::exit_code))
+        }
+    }
+}

@@ -3,8 +3,6 @@
 //! The truth that estimates are judged by: entropies, mutual informations and the total correlation
 //! TC(x_1, ..., x_n) = sum_i H(x_i) - H(x_1, ..., x_n) (Watanabe 1960) of a table of probabilities.
 
-use std::collections::BTreeMap;
-
 use crate::{Error, Result};
 
 /// A joint distribution p(x_1, ..., x_n) as a table, the last variable running fastest.
@@ -59,7 +57,7 @@ impl JointTable {
     /// When a variable does not exist.
     pub fn entropy(&self, variables: &[usize]) -> Result<f64> {
         let marginal = self.marginal(variables)?;
-        Ok(marginal.values().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum())
+        Ok(marginal.iter().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum())
     }
 
     /// Mutual information I(a; b) of two groups of variables, nats.
@@ -87,25 +85,22 @@ impl JointTable {
     /// When a variable does not exist.
     pub fn bayes_accuracy(&self, target: usize, given: &[usize]) -> Result<f64> {
         let joint = self.marginal(&[given, &[target]].concat())?;
-        let mut best: BTreeMap<&[usize], f64> = BTreeMap::new();
-        for (state, &probability) in &joint {
-            let entry = best.entry(&state[..given.len()]).or_insert(0.0);
-            *entry = entry.max(probability);
-        }
-        Ok(best.values().sum())
+        let of_target = joint.chunks_exact(self.sizes[target]);
+        Ok(of_target.map(|row| row.iter().copied().fold(0.0, f64::max)).sum())
     }
 
-    /// Probabilities of the states of some variables, in the order of `variables`.
-    fn marginal(&self, variables: &[usize]) -> Result<BTreeMap<Vec<usize>, f64>> {
+    /// Probabilities of the states of some variables, the last of `variables` running fastest.
+    fn marginal(&self, variables: &[usize]) -> Result<Vec<f64>> {
         let count = self.num_variables();
         if let Some(&index) = variables.iter().find(|&&v| v >= count) {
             return Err(Error::NoSuchVariable { index, count });
         }
-        let mut marginal = BTreeMap::new();
+        let states = variables.iter().map(|&v| self.sizes[v]).product();
+        let mut marginal = vec![0.0; states];
         let mut state = vec![0; count];
         for &probability in &self.probabilities {
-            let key: Vec<usize> = variables.iter().map(|&v| state[v]).collect();
-            *marginal.entry(key).or_insert(0.0) += probability;
+            let place = variables.iter().fold(0, |place, &v| place * self.sizes[v] + state[v]);
+            marginal[place] += probability;
             advance(&mut state, &self.sizes);
         }
         Ok(marginal)

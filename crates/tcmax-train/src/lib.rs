@@ -1,3 +1,28 @@
-//! Trainer, checkpoints, reports and the tcmax command line for balanced multimodal classification.
+#![doc = include_str!("../README.md")]
 
+pub mod checkpoint;
+mod config;
+mod dataset;
+mod error;
+mod evaluate;
+mod model;
+mod observer;
+mod progress;
+pub mod report;
 pub mod results;
+mod schedule;
+pub mod stats;
+mod suite;
+pub mod table;
+mod trainer;
+
+pub use config::{CheckedConfig, EncoderConfig, TrainConfig};
+pub use dataset::{DatasetConfig, OpenDataset};
+pub use error::{Error, Result};
+pub use evaluate::evaluate;
+pub use model::Model;
+pub use observer::{Observer, RunLabel, Silent};
+pub use progress::{DownloadBar, TrainingProgress};
+pub use schedule::StepDecay;
+pub use suite::{Contender, Suite, versions};
+pub use trainer::{RunOptions, evaluation_loader, train};

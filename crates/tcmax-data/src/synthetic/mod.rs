@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! y          uniform over C classes
-//! u_m        = y with probability p_m (informativeness), else uniform over the other classes
+//! u_m        = y with probability p_m (informativeness), else "nothing to see", one more state
 //! n_1..n_M   with probability r (shared nuisance) one state common to all modalities,
 //!            else one independent state each; uniform over S states
 //! x_m        rendered from (u_m, n_m) with noise of its own
@@ -52,6 +52,9 @@ pub struct SyntheticConfig {
     pub test_size: usize,
 }
 
+/// Entries of the largest joint table that is summed over exactly.
+const LARGEST_TABLE: usize = 8_000_000;
+
 /// One modality of the latent model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -60,7 +63,7 @@ pub struct SyntheticModality {
     pub name: String,
     /// `spectrogram` (one second of sound at 8 kHz) or `image` (28 x 28 pixels).
     pub kind: ModalityKind,
-    /// Probability p that its code is the class.
+    /// Probability p that it shows the class at all.
     pub informativeness: f64,
     /// Standard deviation of the rendering noise: of samples beside tones of amplitude 1, or of
     /// pixels beside strokes of brightness 1.
@@ -80,7 +83,7 @@ impl Default for SyntheticConfig {
             nuisance_states: 4,
             shared_nuisance: 0.25,
             modalities: vec![
-                modality("audio", ModalityKind::Spectrogram, 2.0),
+                modality("audio", ModalityKind::Spectrogram, 3.0),
                 modality("visual", ModalityKind::Image, 0.1),
             ],
             train_size: 300,
@@ -106,8 +109,17 @@ impl SyntheticConfig {
         if !(0.0..=1.0).contains(&self.shared_nuisance) {
             return bad("synthetic.shared-nuisance", "must be a probability, 0 to 1");
         }
-        if !(1..=4).contains(&self.modalities.len()) {
-            return bad("synthetic.modalities", "must be 1 to 4 modalities");
+        if self.modalities.is_empty() {
+            return bad("synthetic.modalities", "must be at least one");
+        }
+        let codes = (self.classes + 1) * self.nuisance_states;
+        let entries = codes.checked_pow(self.modalities.len() as u32);
+        if entries.and_then(|e| e.checked_mul(self.classes)).is_none_or(|e| e > LARGEST_TABLE) {
+            return bad(
+                "synthetic.modalities",
+                "too many states for an exact truth: lower classes, nuisance-states or the number \
+                 of modalities",
+            );
         }
         for (m, modality) in self.modalities.iter().enumerate() {
             if modality.name.is_empty()
@@ -134,15 +146,15 @@ impl SyntheticConfig {
         Ok(())
     }
 
-    /// p(code_1, ..., code_M, y) with code_m = u_m S + n_m: sizes of the variables, and the
-    /// probabilities with the last variable running fastest.
+    /// p(code_1, ..., code_M, y) with code_m = u_m S + n_m, where u_m = C means nothing to see: sizes
+    /// of the variables, and the probabilities with the last variable running fastest.
     ///
     /// # Errors
     /// As [`SyntheticConfig::check`].
     pub fn joint_table(&self) -> Result<(Vec<usize>, Vec<f64>)> {
         self.check()?;
         let (classes, states) = (self.classes, self.nuisance_states);
-        let codes = classes * states;
+        let codes = (classes + 1) * states;
         let mut sizes = vec![codes; self.modalities.len()];
         sizes.push(classes);
         let total: usize = sizes.iter().product();
@@ -154,10 +166,12 @@ impl SyntheticConfig {
                 *digit = rest % codes;
                 rest /= codes;
             }
-            let shown = code.iter().zip(&self.modalities).map(|(code, modality)| {
-                let p = modality.informativeness;
-                if code / states == y { p } else { (1.0 - p) / (classes - 1) as f64 }
-            });
+            let shown =
+                code.iter().zip(&self.modalities).map(|(code, modality)| match code / states {
+                    shown if shown == y => modality.informativeness,
+                    shown if shown == classes => 1.0 - modality.informativeness,
+                    _ => 0.0,
+                });
             let same = code.iter().all(|c| c % states == code[0] % states);
             let states = states as f64;
             let common = if same { self.shared_nuisance / states } else { 0.0 };
@@ -192,12 +206,7 @@ fn draw(config: &SyntheticConfig, seed: Seed) -> LatentCode {
     let label = rng.random_range(0..classes);
     let common = rng.random_bool(config.shared_nuisance).then(|| rng.random_range(0..states));
     let mut code_of = |modality: &SyntheticModality| {
-        let shown = if rng.random_bool(modality.informativeness) {
-            label
-        } else {
-            // One of the other classes, each alike.
-            (label + rng.random_range(1..classes)) % classes
-        };
+        let shown = if rng.random_bool(modality.informativeness) { label } else { classes };
         let nuisance = rng.random_range(0..states);
         (shown * states + common.unwrap_or(nuisance)) as usize
     };
@@ -212,7 +221,7 @@ pub fn splits(config: &SyntheticConfig, seed: u64) -> Result<Splits> {
     config.check()?;
     let root = Seed::new(seed).stream("synthetic");
     let renderers: Vec<Renderer> =
-        config.modalities.iter().map(|m| Renderer::new(m, config.nuisance_states)).collect();
+        config.modalities.iter().map(|m| Renderer::new(m, config)).collect();
     let modality = |(m, renderer): (&SyntheticModality, &Renderer)| Modality {
         name: m.name.clone(),
         kind: m.kind,

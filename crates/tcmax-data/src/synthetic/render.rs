@@ -6,7 +6,7 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use tcmax_ops::Seed;
 
-use super::SyntheticModality;
+use super::{SyntheticConfig, SyntheticModality};
 use crate::ModalityKind;
 use crate::spectrogram::Spectrogram;
 
@@ -19,14 +19,20 @@ const GLYPH: usize = 12;
 pub(super) struct Renderer {
     kind: ModalityKind,
     noise: f64,
+    classes: usize,
     states: usize,
     spectrogram: Spectrogram,
 }
 
 impl Renderer {
-    pub(super) fn new(modality: &SyntheticModality, states: usize) -> Self {
-        let spectrogram = Spectrogram::new(256, 160);
-        Self { kind: modality.kind, noise: modality.noise, states, spectrogram }
+    pub(super) fn new(modality: &SyntheticModality, config: &SyntheticConfig) -> Self {
+        Self {
+            kind: modality.kind,
+            noise: modality.noise,
+            classes: config.classes,
+            states: config.nuisance_states,
+            spectrogram: Spectrogram::new(256, 160),
+        }
     }
 
     pub(super) fn shape(&self) -> Vec<usize> {
@@ -41,6 +47,7 @@ impl Renderer {
 
     pub(super) fn render(&self, code: usize, seed: Seed) -> Vec<f32> {
         let (shown, nuisance) = (code / self.states, code % self.states);
+        let shown = (shown < self.classes).then_some(shown);
         match self.kind {
             ModalityKind::Spectrogram => {
                 self.spectrogram.transform(&waveform(shown, nuisance, self.noise, seed))
@@ -50,9 +57,9 @@ impl Renderer {
     }
 }
 
-/// One second of sound: a tone whose pitch is the class, a lower one whose pitch is the nuisance,
-/// each beginning somewhere, in white noise.
-fn waveform(shown: usize, nuisance: usize, noise: f64, seed: Seed) -> Vec<f32> {
+/// One second of sound: half a second of a tone whose pitch is the class, if it shows, and of a lower
+/// one whose pitch is the nuisance, each beginning somewhere, in white noise.
+fn waveform(shown: Option<usize>, nuisance: usize, noise: f64, seed: Seed) -> Vec<f32> {
     let mut rng = seed.rng();
     let mut tone = |pitch: f64| {
         let phase = rng.random_range(0.0..TAU);
@@ -63,17 +70,19 @@ fn waveform(shown: usize, nuisance: usize, noise: f64, seed: Seed) -> Vec<f32> {
             if inside { (TAU * pitch * n as f64 / SAMPLE_RATE as f64 + phase).sin() } else { 0.0 }
         }
     };
-    let class_tone = tone(1_000.0 + 175.0 * shown as f64);
+    let class_tone = shown.map(|shown| tone(1_000.0 + 175.0 * shown as f64));
     let nuisance_tone = tone(200.0 + 80.0 * nuisance as f64);
     let mut sample = |n: usize| {
         let white: f64 = StandardNormal.sample(&mut rng);
-        (class_tone(n) + nuisance_tone(n) + noise * white) as f32
+        let class = class_tone.as_ref().map_or(0.0, |tone| tone(n));
+        (class + nuisance_tone(n) + noise * white) as f32
     };
     (0..SAMPLE_RATE).map(&mut sample).collect()
 }
 
-/// A picture: the class's glyph at one of nine places, the nuisance, in pixel noise.
-fn image(shown: usize, nuisance: usize, noise: f64, seed: Seed) -> Vec<f32> {
+/// A picture: the class's glyph, or a full square if it does not show, at one of nine places, the
+/// nuisance, in pixel noise.
+fn image(shown: Option<usize>, nuisance: usize, noise: f64, seed: Seed) -> Vec<f32> {
     let mut rng = seed.rng();
     let gap = (SIDE - GLYPH) / 2;
     let (top, left) = (nuisance / 3 * gap, nuisance % 3 * gap);
@@ -108,7 +117,8 @@ const GLYPHS: [u16; 16] = [
     0b110_001_011,
 ];
 
-fn is_ink(glyph: usize, y: usize, x: usize) -> bool {
+fn is_ink(glyph: Option<usize>, y: usize, x: usize) -> bool {
+    let Some(glyph) = glyph else { return true };
     let block = y / (GLYPH / 3) * 3 + x / (GLYPH / 3);
     GLYPHS[glyph] >> (8 - block) & 1 == 1
 }

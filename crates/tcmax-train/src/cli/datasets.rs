@@ -1,0 +1,68 @@
+//! `tcmax datasets`.
+
+use clap::Args;
+use tcmax_data::fetch::{DatasetCard, cache_folder, card, catalog};
+use tcmax_train::{DatasetConfig, Error, OpenDataset, table};
+
+use super::print;
+
+/// Options of `tcmax datasets`.
+#[derive(Args)]
+pub struct Datasets {
+    /// Tell all about this one
+    name: Option<String>,
+}
+
+impl Datasets {
+    /// Prints the list, or one card.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.name {
+            None => {
+                for card in catalog() {
+                    print(&format!("{:<12} {}", card.name, card.description));
+                }
+                Ok(())
+            }
+            Some(name) => {
+                // Both fail for the same names; the second says which there are.
+                let config = DatasetConfig::by_name(&name)?;
+                let card = card(&name)
+                    .ok_or_else(|| Error::setting("datasets", format!("no card of '{name}'")))?;
+                print(&describe(card));
+                if let DatasetConfig::Synthetic(options) = config {
+                    let names: Vec<String> =
+                        options.modalities.iter().map(|m| m.name.clone()).collect();
+                    if let Some(truth) = OpenDataset::Synthetic(options).truth()? {
+                        print("\nWith the default options:");
+                        print(&table::truth_table(&truth, &names));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn describe(card: &DatasetCard) -> String {
+    let mut text = format!(
+        "{} ({})\n\n{}\n\nLicence: {}\nSource: {}\n\n{}",
+        card.title, card.name, card.description, card.licence, card.source, card.recipe
+    );
+    if !card.files.is_empty() {
+        text += "\n\nFiles:";
+        for file in &card.files {
+            text += &format!("\n  {}\n    sha256 {}", file.name, file.sha256);
+            for url in &file.urls {
+                text += &format!("\n    {url}");
+            }
+        }
+        if let Ok(cache) = cache_folder() {
+            let cache = cache.join(&card.name);
+            text += &format!(
+                "\n\nLooked for in --data-dir, TCMAX_DATA_DIR, or downloaded to {}",
+                cache.display()
+            );
+        }
+    }
+    text
+}

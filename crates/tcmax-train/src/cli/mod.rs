@@ -1,0 +1,56 @@
+//! Commands of `tcmax`.
+
+mod datasets;
+mod eval;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+/// Train multimodal classifiers without letting one modality starve the others.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  tcmax train                                  TCMax on generated clips, no files \
+                  needed\n  tcmax train --method joint --seeds 0,1,2     joint training, three \
+                  seeds\n  tcmax train --dataset av-digits --data-dir DIR --train-size 300 --out \
+                  runs/digits\n  tcmax eval runs/digits/seed-0                test a finished run \
+                  again\n  tcmax datasets                               what there is to train \
+                  on\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
+                  or a setting is wrong."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train, validate and test a model, from one seed or several.
+    Train(Box<train::Train>),
+    /// Evaluate a finished run's model.
+    Eval(eval::Eval),
+    /// List the data sets, or tell about one.
+    Datasets(datasets::Datasets),
+}
+
+impl Arguments {
+    /// Does what was asked.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Train(train) => train.run(),
+            Command::Eval(eval) => eval.run(),
+            Command::Datasets(datasets) => datasets.run(),
+        }
+    }
+}
+
+/// 2 when the command has to be changed, 1 for everything else.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<tcmax_train::Error>().map_or(1, tcmax_train::Error::exit_code)
+}
+
+/// Prints a result on standard output; a reader that went away (`| head`) is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

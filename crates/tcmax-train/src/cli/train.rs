@@ -1,0 +1,300 @@
+//! `tcmax train`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use candle_core::Device;
+use clap::Args;
+use tcmax_data::AvDigitsSplit;
+use tcmax_train::checkpoint::write_whole;
+use tcmax_train::results::{MethodResult, SuiteResult};
+use tcmax_train::{
+    CheckedConfig, DatasetConfig, DownloadBar, EncoderConfig, Error, OpenDataset, RunLabel,
+    RunOptions, TrainConfig, TrainingProgress, report, table, train, versions,
+};
+
+use super::print;
+
+/// Options of `tcmax train`; what is not given comes from `--config`, or is the main recipe's.
+#[derive(Args)]
+pub struct Train {
+    /// Read settings from a TOML file; options on the command line win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data set: synthetic or av-digits (see `tcmax datasets`)
+    #[arg(long)]
+    dataset: Option<String>,
+    /// Folder with the data set's files; without it they are downloaded into the cache
+    #[arg(long, env = "TCMAX_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Objective: joint, unimodal or tcmax
+    #[arg(long)]
+    method: Option<String>,
+    /// Fusion head: concat or sum
+    #[arg(long)]
+    head: Option<String>,
+    /// Modalities to use, by name [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    modalities: Option<Vec<String>>,
+    /// Encoder: resnet-slim or resnet18
+    #[arg(long)]
+    encoder: Option<String>,
+    /// First-stage channels of resnet-slim
+    #[arg(long)]
+    width: Option<usize>,
+    /// Epochs [default: 40]
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Examples in a batch [default: 32]
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Leave out the last batch of an epoch when it is not full
+    #[arg(long)]
+    drop_last: bool,
+    /// Learning rate [default: 0.05]
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Momentum [default: 0.9]
+    #[arg(long)]
+    momentum: Option<f64>,
+    /// Weight decay [default: 1e-4]
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Epochs between drops of the learning rate [default: three quarters of the epochs]
+    #[arg(long)]
+    lr_step: Option<usize>,
+    /// Factor of each drop [default: 0.1]
+    #[arg(long)]
+    lr_gamma: Option<f64>,
+    /// Scale gradients down to at most this joint norm
+    #[arg(long)]
+    clip_norm: Option<f64>,
+    /// Training examples
+    #[arg(long)]
+    train_size: Option<usize>,
+    /// Validation examples
+    #[arg(long)]
+    val_size: Option<usize>,
+    /// av-digits: standard or speaker
+    #[arg(long)]
+    split: Option<String>,
+    /// av-digits: blank a square of this many pixels a side in every image
+    #[arg(long, value_name = "PIXELS")]
+    occlusion: Option<usize>,
+    /// av-digits: mix a second talker in at this signal-to-noise ratio
+    #[arg(long, value_name = "DB", allow_hyphen_values = true)]
+    talker_snr_db: Option<f64>,
+    /// Seeds, each a run of its own; a seed fixes split, order, initial weights and noise
+    #[arg(long, value_delimiter = ',', default_value = "0", value_name = "SEED,...")]
+    seeds: Vec<u64>,
+    /// Write checkpoints, results and a report into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with an interrupted run in --out
+    #[arg(long, requires = "out")]
+    resume: bool,
+    /// Threads; they never change results [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Loader threads; they never change results [default: 1]
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Train {
+    /// Trains every seed and prints the result.
+    pub fn run(self) -> anyhow::Result<()> {
+        set_threads(self.threads)?;
+        let config = self.settings()?.check()?;
+        let data = OpenDataset::open(
+            &config.config().dataset,
+            self.data_dir.as_deref(),
+            &DownloadBar::new(),
+        )
+        .map_err(data_setting)?;
+        let device = device()?;
+        let result = self.train_seeds(&config, &data, &device)?;
+        if let Some(out) = &self.out {
+            write_report(out, &result)?;
+        }
+        if self.json {
+            print(&serde_json::to_string_pretty(&result)?);
+        } else {
+            print(&table::comparison(&result));
+        }
+        Ok(())
+    }
+
+    fn train_seeds(
+        &self,
+        config: &CheckedConfig,
+        data: &OpenDataset,
+        device: &Device,
+    ) -> anyhow::Result<SuiteResult> {
+        let start = std::time::Instant::now();
+        let progress = TrainingProgress::new();
+        let mut runs = Vec::with_capacity(self.seeds.len());
+        let mut summary = None;
+        for &seed in &self.seeds {
+            let splits = data.splits(seed).map_err(data_setting)?;
+            let folder = self.out.as_ref().map(|out| out.join(format!("seed-{seed}")));
+            let label = RunLabel { method: config.objective().name().to_owned(), seed };
+            let options = RunOptions {
+                device,
+                folder: folder.as_deref(),
+                resume: self.resume,
+                observer: &progress,
+                label: &label,
+            };
+            runs.push(train(config, &splits, seed, options)?);
+            summary.get_or_insert_with(|| data.summary(&splits));
+        }
+        let dataset = summary.ok_or_else(|| Error::setting("--seeds", "give at least one"))?;
+        Ok(SuiteResult {
+            suite: "train".to_owned(),
+            title: format!("{} on {}", config.objective().name(), dataset.name),
+            truth: data.truth()?,
+            dataset,
+            settings: vec![("configuration".to_owned(), toml::to_string(config.config())?)],
+            versions: versions(),
+            methods: vec![MethodResult {
+                name: config.objective().name().to_owned(),
+                description: config.objective().description().to_owned(),
+                runs,
+            }],
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// The settings of the file, or the defaults, with the command line's on top.
+    fn settings(&self) -> anyhow::Result<TrainConfig> {
+        let mut config = match &self.config {
+            Some(path) => read_config(path)?,
+            None => TrainConfig::default(),
+        };
+        if let Some(name) = &self.dataset {
+            if config.dataset.name() != name {
+                config.dataset = DatasetConfig::by_name(name)?;
+            }
+        }
+        let put = |value: &Option<f64>, field: &mut f64| *field = value.unwrap_or(*field);
+        put(&self.lr, &mut config.learning_rate);
+        put(&self.momentum, &mut config.momentum);
+        put(&self.weight_decay, &mut config.weight_decay);
+        put(&self.lr_gamma, &mut config.lr_gamma);
+        let put = |value: &Option<usize>, field: &mut usize| *field = value.unwrap_or(*field);
+        put(&self.epochs, &mut config.epochs);
+        put(&self.batch_size, &mut config.batch_size);
+        put(&self.workers, &mut config.workers);
+        config.method = self.method.clone().unwrap_or(config.method);
+        config.head = self.head.clone().unwrap_or(config.head);
+        config.modalities = self.modalities.clone().unwrap_or(config.modalities);
+        config.drop_last |= self.drop_last;
+        config.lr_step = self.lr_step.or(config.lr_step);
+        config.clip_norm = self.clip_norm.or(config.clip_norm);
+        config.encoder = self.encoder_settings(config.encoder)?;
+        self.dataset_settings(&mut config.dataset)?;
+        Ok(config)
+    }
+
+    fn encoder_settings(&self, current: EncoderConfig) -> anyhow::Result<EncoderConfig> {
+        let encoder = match self.encoder.as_deref() {
+            None => current,
+            Some("resnet18") => EncoderConfig::Resnet18,
+            Some("resnet-slim") => EncoderConfig::default(),
+            Some(other) => {
+                let problem = format!("no encoder '{other}'; choose resnet-slim or resnet18");
+                return Err(Error::setting("--encoder", problem).into());
+            }
+        };
+        match (encoder, self.width) {
+            (EncoderConfig::ResnetSlim { .. }, Some(width)) => {
+                Ok(EncoderConfig::ResnetSlim { width })
+            }
+            (EncoderConfig::Resnet18, Some(_)) => {
+                Err(Error::setting("--width", "resnet18 has fixed widths; leave it out").into())
+            }
+            (encoder, None) => Ok(encoder),
+        }
+    }
+
+    fn dataset_settings(&self, dataset: &mut DatasetConfig) -> anyhow::Result<()> {
+        match dataset {
+            DatasetConfig::Synthetic(options) => {
+                let foreign = [
+                    ("--split", self.split.is_some()),
+                    ("--occlusion", self.occlusion.is_some()),
+                    ("--talker-snr-db", self.talker_snr_db.is_some()),
+                ];
+                if let Some((field, _)) = foreign.iter().find(|(_, given)| *given) {
+                    let problem = "is an option of av-digits; add --dataset av-digits";
+                    return Err(Error::setting(*field, problem).into());
+                }
+                options.train_size = self.train_size.unwrap_or(options.train_size);
+                options.val_size = self.val_size.unwrap_or(options.val_size);
+            }
+            DatasetConfig::AvDigits(options) => {
+                options.train_size = self.train_size.or(options.train_size);
+                options.val_size = self.val_size.unwrap_or(options.val_size);
+                options.occlusion = self.occlusion.or(options.occlusion);
+                options.talker_snr_db = self.talker_snr_db.or(options.talker_snr_db);
+                options.split = match self.split.as_deref() {
+                    None => options.split,
+                    Some("standard") => AvDigitsSplit::Standard,
+                    Some("speaker") => AvDigitsSplit::Speaker,
+                    Some(other) => {
+                        let problem = format!("no split '{other}'; choose standard or speaker");
+                        return Err(Error::setting("--split", problem).into());
+                    }
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_config(path: &Path) -> anyhow::Result<TrainConfig> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(toml::from_str(&text)
+        .map_err(|e| Error::setting(format!("--config {}", path.display()), e.to_string()))?)
+}
+
+/// An option of the data set that does not fit is a setting like any other.
+fn data_setting(error: Error) -> Error {
+    match error {
+        Error::Data(tcmax_data::Error::Option { field, problem }) => Error::setting(field, problem),
+        other => other,
+    }
+}
+
+/// Sizes the one thread pool that computes.
+pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
+    if threads == Some(0) {
+        return Err(Error::setting("--threads", "must be at least 1").into());
+    }
+    if let Some(threads) = threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    Ok(())
+}
+
+/// The device the program was built for.
+pub fn device() -> anyhow::Result<Device> {
+    if cfg!(feature = "cuda") {
+        return Ok(Device::new_cuda(0)?);
+    }
+    if cfg!(feature = "metal") {
+        return Ok(Device::new_metal(0)?);
+    }
+    Ok(Device::Cpu)
+}
+
+fn write_report(out: &Path, result: &SuiteResult) -> anyhow::Result<()> {
+    write_whole(&out.join("results.json"), serde_json::to_string_pretty(result)?.as_bytes())?;
+    write_whole(&out.join("report.html"), report::html(result).as_bytes())?;
+    eprintln!("wrote {}", out.join("report.html").display());
+    Ok(())
+}

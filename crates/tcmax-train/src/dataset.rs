@@ -1,0 +1,155 @@
+//! Opening a data set by its settings, once, and drawing the splits of any seed.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tcmax_data::fetch::{self, DownloadProgress};
+use tcmax_data::{AvDigits, AvDigitsConfig, Splits, SyntheticConfig, synthetic};
+use tcmax_estimators::JointTable;
+
+use crate::results::{DatasetSummary, InformationTruth};
+use crate::{Error, Result};
+
+/// Which data set, with its options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "name")]
+pub enum DatasetConfig {
+    /// Generated clips of known information.
+    Synthetic(SyntheticConfig),
+    /// Spoken and handwritten digits.
+    AvDigits(AvDigitsConfig),
+}
+
+impl Default for DatasetConfig {
+    fn default() -> Self {
+        Self::Synthetic(SyntheticConfig::default())
+    }
+}
+
+impl DatasetConfig {
+    /// The default options of the data set called `name`.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn by_name(name: &str) -> Result<Self> {
+        match name {
+            "synthetic" => Ok(Self::Synthetic(SyntheticConfig::default())),
+            "av-digits" => Ok(Self::AvDigits(AvDigitsConfig::default())),
+            _ => {
+                let known: Vec<_> =
+                    fetch::catalog().iter().map(|card| card.name.as_str()).collect();
+                let problem = format!("no data set '{name}'; choose one of: {}", known.join(", "));
+                Err(Error::setting("--dataset", problem))
+            }
+        }
+    }
+
+    /// The data set's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Synthetic(_) => "synthetic",
+            Self::AvDigits(_) => "av-digits",
+        }
+    }
+}
+
+/// A data set with its files read.
+pub enum OpenDataset {
+    /// Nothing to read.
+    Synthetic(SyntheticConfig),
+    /// The decoded recordings and images.
+    AvDigits(Box<AvDigits>, AvDigitsConfig),
+}
+
+impl OpenDataset {
+    /// Reads the files, downloading them first when no folder is given and the cache lacks them.
+    ///
+    /// # Errors
+    /// When options are out of range, or files are missing or not what they should be.
+    pub fn open(
+        config: &DatasetConfig,
+        data_dir: Option<&Path>,
+        progress: &dyn DownloadProgress,
+    ) -> Result<Self> {
+        Ok(match config {
+            DatasetConfig::Synthetic(config) => {
+                config.check()?;
+                Self::Synthetic(config.clone())
+            }
+            DatasetConfig::AvDigits(options) => {
+                let card = fetch::card(config.name()).ok_or_else(|| {
+                    Error::setting("--dataset", format!("no card of '{}'", config.name()))
+                })?;
+                let folder: PathBuf = fetch::locate(card, data_dir, progress)?;
+                Self::AvDigits(Box::new(AvDigits::open(&folder)?), options.clone())
+            }
+        })
+    }
+
+    /// The splits of one seed.
+    ///
+    /// # Errors
+    /// When the options do not fit the data.
+    pub fn splits(&self, seed: u64) -> Result<Splits> {
+        Ok(match self {
+            Self::Synthetic(config) => synthetic::splits(config, seed)?,
+            Self::AvDigits(data, config) => data.splits(config, seed)?,
+        })
+    }
+
+    /// What is known of the data set, with the sizes of the splits given.
+    pub fn summary(&self, splits: &Splits) -> DatasetSummary {
+        let name = match self {
+            Self::Synthetic(_) => "synthetic",
+            Self::AvDigits(..) => "av-digits",
+        };
+        let description = fetch::card(name).map_or("", |card| card.description.as_str());
+        DatasetSummary {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            modalities: splits.train.modalities().iter().map(|m| m.name.clone()).collect(),
+            classes: splits.train.classes().to_vec(),
+            sizes: [splits.train.len(), splits.validation.len(), splits.test.len()],
+        }
+    }
+
+    /// The information in the data, where it is known.
+    ///
+    /// # Errors
+    /// Only if the latent model's table were not a distribution.
+    pub fn truth(&self) -> Result<Option<InformationTruth>> {
+        match self {
+            Self::Synthetic(config) => Ok(Some(synthetic_truth(config)?)),
+            Self::AvDigits(..) => Ok(None),
+        }
+    }
+}
+
+fn synthetic_truth(config: &SyntheticConfig) -> Result<InformationTruth> {
+    let (sizes, probabilities) = config.joint_table()?;
+    let table = JointTable::new(sizes, probabilities)?;
+    let label = config.modalities.len();
+    let modalities: Vec<usize> = (0..label).collect();
+    let all: Vec<usize> = (0..=label).collect();
+    let label_information = modalities
+        .iter()
+        .map(|&m| table.mutual_information(&[m], &[label]))
+        .collect::<tcmax_estimators::Result<Vec<f64>>>()?;
+    let bayes_modality_accuracy = modalities
+        .iter()
+        .map(|&m| table.bayes_accuracy(label, &[m]))
+        .collect::<tcmax_estimators::Result<Vec<f64>>>()?;
+    let total_correlation = table.total_correlation(&all)?;
+    let additive: f64 = label_information.iter().sum();
+    Ok(InformationTruth {
+        label_entropy: table.entropy(&[label])?,
+        joint_information: table.mutual_information(&modalities, &[label])?,
+        total_correlation,
+        // The best additive critic recovers the distribution in which modalities are independent
+        // given the label, whose total correlation is the sum of the I(y; x_m).
+        additive_gap: (total_correlation - additive).max(0.0),
+        bayes_accuracy: table.bayes_accuracy(label, &modalities)?,
+        label_information,
+        bayes_modality_accuracy,
+    })
+}

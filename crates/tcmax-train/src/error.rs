@@ -1,0 +1,96 @@
+//! Errors of training, and the one place that maps them to exit codes.
+
+use std::path::{Path, PathBuf};
+
+/// The result of everything in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting is out of range or does not fit the others.
+    #[error("{field}: {problem}")]
+    Setting {
+        /// The setting, as it is called on the command line or in the configuration file.
+        field: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// A data set could not be opened or read.
+    #[error(transparent)]
+    Data(#[from] tcmax_data::Error),
+    /// An encoder refused its settings or input.
+    #[error(transparent)]
+    Encoder(#[from] tcmax_encoders::Error),
+    /// A head could not be built.
+    #[error(transparent)]
+    Fusion(#[from] tcmax_fusion::Error),
+    /// An objective refused its input.
+    #[error(transparent)]
+    Loss(#[from] tcmax_losses::Error),
+    /// An estimator refused its input.
+    #[error(transparent)]
+    Estimator(#[from] tcmax_estimators::Error),
+    /// Parameters did not fit.
+    #[error(transparent)]
+    Ops(#[from] tcmax_ops::Error),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// Training left the finite numbers.
+    #[error(
+        "epoch {epoch}, batch {batch}: the loss is {value}; lower --lr or set --clip-norm (the last \
+         finished epoch's checkpoint is kept)"
+    )]
+    NotFinite {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Batch, from 1.
+        batch: usize,
+        /// The loss.
+        value: f64,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the mend.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// A [`Error::Setting`].
+    pub fn setting(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Setting { field: field.into(), problem: problem.into() }
+    }
+
+    /// A [`Error::BadFile`].
+    pub fn bad_file(path: &Path, problem: impl Into<String>) -> Self {
+        Self::BadFile { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// 2 when the command itself has to be changed, 1 when data, files or training failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Setting { .. } | Self::Fusion(_) => 2,
+            Self::Loss(tcmax_losses::Error::UnknownMethod { .. }) => 2,
+            Self::Encoder(tcmax_encoders::Error::Zero { .. }) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Attaches the path to a system error.
+pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    move |source| Error::File { path: path.to_owned(), source }
+}

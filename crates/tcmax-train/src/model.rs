@@ -1,0 +1,127 @@
+//! One encoder a modality and a fusion head over them.
+
+use candle_core::{DType, Device, Tensor};
+use tcmax_data::{Modality, ModalityKind};
+use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
+use tcmax_fusion::FusionHead;
+use tcmax_ops::{ParamBuilder, Params, Seed};
+
+use crate::config::{CheckedConfig, EncoderConfig};
+use crate::{Error, Result};
+
+/// Images up to this many pixels a side keep their resolution in the stem.
+const SMALL_IMAGE: usize = 64;
+
+/// A multimodal classifier.
+pub struct Model {
+    encoders: Vec<Box<dyn Encoder>>,
+    head: Box<dyn FusionHead>,
+    params: Params,
+    used: Vec<usize>,
+    classes: usize,
+}
+
+impl Model {
+    /// A model for the modalities of a data set, with parameters drawn from `seed`.
+    ///
+    /// Parameters of modality `audio` are called `audio_net.*`, those of the head `fusion_module.*`.
+    ///
+    /// # Errors
+    /// When the settings name a modality the data set does not have, or one that no encoder takes.
+    pub fn new(
+        config: &CheckedConfig,
+        modalities: &[Modality],
+        classes: usize,
+        seed: Seed,
+        device: &Device,
+    ) -> Result<Self> {
+        let used = used_modalities(&config.config().modalities, modalities)?;
+        let builder = ParamBuilder::new(seed.stream("init"), DType::F32, device);
+        let mut encoders: Vec<Box<dyn Encoder>> = Vec::with_capacity(used.len());
+        for modality in used.iter().map(|&m| &modalities[m]) {
+            let layout = resnet_config(config.config().encoder, modality)?;
+            let name = format!("{}_net", modality.name);
+            encoders.push(Box::new(ResNet::new(&layout, &builder.pp(name))?));
+        }
+        let widths: Vec<usize> = encoders.iter().map(|e| e.feature_width()).collect();
+        let head = config.head().build(&widths, classes, &builder.pp("fusion_module"))?;
+        Ok(Self { encoders, head, params: builder.params(), used, classes })
+    }
+
+    /// Features (B, D_m) of the used modalities, from the inputs of *all* modalities.
+    ///
+    /// # Errors
+    /// When the inputs do not have the shapes the model was made for.
+    pub fn features(&self, inputs: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
+        let encode = |(encoder, &m): (&Box<dyn Encoder>, &usize)| {
+            let input = inputs.get(m).ok_or_else(|| {
+                Error::setting("inputs", format!("modality {m} is missing from the batch"))
+            })?;
+            Ok(encoder.encode(input, train)?)
+        };
+        self.encoders.iter().zip(&self.used).map(encode).collect()
+    }
+
+    /// The classifier on the features.
+    pub fn head(&self) -> &dyn FusionHead {
+        self.head.as_ref()
+    }
+
+    /// Parameters and buffers by name.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Indices of the used modalities among the data set's.
+    pub fn used_modalities(&self) -> &[usize] {
+        &self.used
+    }
+}
+
+/// Indices of the modalities called `names`, or of all.
+fn used_modalities(names: &[String], modalities: &[Modality]) -> Result<Vec<usize>> {
+    if names.is_empty() {
+        return Ok((0..modalities.len()).collect());
+    }
+    let mut used = Vec::with_capacity(names.len());
+    for name in names {
+        let found = modalities.iter().position(|modality| modality.name == *name);
+        let index = found.ok_or_else(|| {
+            let known: Vec<_> = modalities.iter().map(|m| m.name.as_str()).collect();
+            let problem = format!("no modality '{name}'; the data set has {}", known.join(", "));
+            Error::setting("--modalities", problem)
+        })?;
+        if used.contains(&index) {
+            return Err(Error::setting("--modalities", format!("'{name}' is given twice")));
+        }
+        used.push(index);
+    }
+    Ok(used)
+}
+
+fn resnet_config(encoder: EncoderConfig, modality: &Modality) -> Result<ResNetConfig> {
+    let stem = match (modality.kind, &modality.shape[..]) {
+        (ModalityKind::Spectrogram, [_, _, _]) => Stem::Conv7x7,
+        (ModalityKind::Image, [_, .., height, width]) if height.max(width) <= &SMALL_IMAGE => {
+            Stem::Conv3x3
+        }
+        (ModalityKind::Image, [_, .., _, _]) => Stem::Conv7x7,
+        (kind, shape) => {
+            let problem = format!("'{}' is {kind:?} of shape {shape:?}; ", modality.name);
+            return Err(Error::setting(
+                "--modalities",
+                problem + "encoders here take images and spectrograms of [channels, height, width]",
+            ));
+        }
+    };
+    let channels = modality.shape[0];
+    Ok(match encoder {
+        EncoderConfig::ResnetSlim { width } => ResNetConfig::slim(channels, stem, width),
+        EncoderConfig::Resnet18 => ResNetConfig::resnet18(channels, stem),
+    })
+}

@@ -1,0 +1,162 @@
+//! How long work is shown: bars on a terminal, plain lines elsewhere, on standard error.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tcmax_data::fetch::DownloadProgress;
+
+use crate::observer::{Observer, RunLabel};
+use crate::results::{EpochRecord, RunResult};
+
+/// Shows training runs.
+pub struct TrainingProgress {
+    bars: Option<MultiProgress>,
+    runs: Mutex<HashMap<RunLabel, ProgressBar>>,
+}
+
+impl TrainingProgress {
+    /// Bars when standard error is a terminal, a line an epoch elsewhere.
+    pub fn new() -> Self {
+        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        Self { bars, runs: Mutex::default() }
+    }
+
+    fn line(text: &str) {
+        eprintln!("{text}");
+    }
+
+    fn runs(&self) -> MutexGuard<'_, HashMap<RunLabel, ProgressBar>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for TrainingProgress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for TrainingProgress {
+    fn started(&self, run: &RunLabel, epochs: usize, batches: usize, done: usize) {
+        let name = format!("{} seed {}", run.method, run.seed);
+        let Some(bars) = &self.bars else {
+            let from =
+                if done > 0 { format!(", going on after epoch {done}") } else { String::new() };
+            Self::line(&format!("{name}: {epochs} epochs of {batches} batches{from}"));
+            return;
+        };
+        let bar = bars.add(ProgressBar::new((epochs * batches) as u64));
+        let template = "{prefix:<24} {wide_bar} {percent:>3}% {eta:>4}  {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(name);
+        bar.set_position((done * batches) as u64);
+        bar.reset_eta();
+        self.runs().insert(run.clone(), bar);
+    }
+
+    fn batch(&self, run: &RunLabel) {
+        if let Some(bar) = self.runs().get(run) {
+            bar.inc(1);
+        }
+    }
+
+    fn epoch(&self, run: &RunLabel, record: &EpochRecord) {
+        match self.runs().get(run) {
+            Some(bar) => bar.set_message(figures(record)),
+            None => Self::line(&format!(
+                "{} seed {} epoch {}: {}, {:.1} s",
+                run.method,
+                run.seed,
+                record.epoch,
+                figures(record),
+                record.seconds
+            )),
+        }
+    }
+
+    fn finished(&self, run: &RunLabel, result: &RunResult) {
+        let text = format!(
+            "{} seed {}: test accuracy {:.1} % (weights of epoch {}), {:.1} s",
+            run.method,
+            run.seed,
+            100.0 * result.test.accuracy,
+            result.best_epoch,
+            result.seconds
+        );
+        match (self.runs().remove(run), &self.bars) {
+            (Some(bar), Some(bars)) => {
+                bar.finish_and_clear();
+                // The line above the bars stays; a bar that is gone cannot be printed twice.
+                let _ = bars.println(text);
+            }
+            _ => Self::line(&text),
+        }
+    }
+}
+
+/// Loss, accuracies and the bound of an epoch, in few words.
+fn figures(record: &EpochRecord) -> String {
+    let bound = record.train_total_correlation;
+    let bound = bound.map_or(String::new(), |nats| format!(", TC >= {nats:.2} nats"));
+    format!(
+        "loss {:.3}, train {:.1} %, val {:.1} %{bound}",
+        record.train_loss,
+        100.0 * record.train_accuracy,
+        100.0 * record.validation.accuracy
+    )
+}
+
+/// Shows downloads.
+pub struct DownloadBar {
+    bar: RefCell<Option<ProgressBar>>,
+}
+
+impl DownloadBar {
+    /// A bar when standard error is a terminal, a line a file elsewhere.
+    pub fn new() -> Self {
+        Self { bar: RefCell::new(None) }
+    }
+}
+
+impl Default for DownloadBar {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DownloadProgress for DownloadBar {
+    fn started(&self, name: &str, done: u64, total: Option<u64>) {
+        if !std::io::stderr().is_terminal() {
+            let size = total.map_or(String::new(), |bytes| format!(" ({bytes} bytes)"));
+            eprintln!("downloading {name}{size}");
+            return;
+        }
+        let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+        let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(name.to_owned());
+        bar.set_position(done);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        *self.bar.borrow_mut() = Some(bar);
+    }
+
+    fn received(&self, bytes: u64) {
+        if let Some(bar) = self.bar.borrow().as_ref() {
+            bar.inc(bytes);
+        }
+    }
+
+    fn finished(&self) {
+        if let Some(bar) = self.bar.borrow_mut().take() {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Charts as SVG text.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+/// A line of a chart: points in the order of x; points that are not finite are left out.
+pub(super) struct Series {
+    pub(super) name: String,
+    pub(super) colour: RGBColor,
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// A labelled horizontal line.
+pub(super) struct Level {
+    pub(super) name: String,
+    pub(super) value: f64,
+}
+
+/// Okabe and Ito's colours, told apart by colour-blind eyes too.
+const PALETTE: [RGBColor; 7] = [
+    RGBColor(213, 94, 0),
+    RGBColor(0, 114, 178),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(90, 90, 90),
+];
+
+/// The colour of the `index`-th method, the same in every chart.
+pub(super) fn colour(index: usize) -> RGBColor {
+    PALETTE[index % PALETTE.len()]
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+/// A chart, or the reason there is none as a sentence.
+fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -> String {
+    let mut text = String::new();
+    let drawn = {
+        let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        area.fill(&WHITE).and_then(|()| draw(&area)).and_then(|()| area.present())
+    };
+    match drawn {
+        // Scale with the page instead of a fixed size.
+        Ok(()) => text.replacen(
+            &format!("width=\"{}\" height=\"{}\"", size.0, size.1),
+            "class=\"chart\"",
+            1,
+        ),
+        Err(error) => format!("<p>This chart could not be drawn: {error}</p>"),
+    }
+}
+
+/// Lines over epochs.
+pub(super) fn lines(y_label: &str, series: &[Series], levels: &[Level]) -> String {
+    let points = || series.iter().flat_map(|line| finite(&line.points));
+    let Some(last) = points().map(|(x, _)| x).reduce(f64::max) else {
+        return "<p>There are no finite values to draw.</p>".to_owned();
+    };
+    let values = points().map(|(_, y)| y).chain(levels.iter().map(|level| level.value));
+    let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), y| (l.min(y), h.max(y)));
+    let margin = ((high - low) * 0.06).max(1e-3);
+    svg((620, 340), |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(10)
+            .x_label_area_size(38)
+            .y_label_area_size(58)
+            .build_cartesian_2d(1.0..last.max(2.0), low - margin..high + margin)?;
+        chart
+            .configure_mesh()
+            .light_line_style(WHITE)
+            .bold_line_style(RGBColor(225, 225, 225))
+            .x_desc("epoch")
+            .y_desc(y_label)
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .label_style(("sans-serif", 13))
+            .axis_desc_style(("sans-serif", 14))
+            .draw()?;
+        for level in levels {
+            let ends = [(1.0, level.value), (last.max(2.0), level.value)];
+            chart.draw_series(DashedLineSeries::new(ends, 6, 4, BLACK.stroke_width(1)))?;
+            let label = Text::new(level.name.clone(), (1.0, level.value), ("sans-serif", 13));
+            chart.draw_series([label])?;
+        }
+        for line in series {
+            let style = line.colour.stroke_width(2);
+            let colour = line.colour;
+            chart
+                .draw_series(LineSeries::new(finite(&line.points), style))?
+                .label(line.name.clone())
+                .legend(move |(x, y)| {
+                    PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3))
+                });
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerRight)
+            .background_style(WHITE.mix(0.85))
+            .border_style(RGBColor(200, 200, 200))
+            .label_font(("sans-serif", 13))
+            .draw()
+    })
+}
+
+/// One bar of a group, with its interval.
+pub(super) struct Bar {
+    pub(super) colour: RGBColor,
+    pub(super) value: Option<f64>,
+    pub(super) half_width: Option<f64>,
+}
+
+/// Groups of bars from 0 to 100 %, with whiskers; `names` and colours tell the bars of every group.
+pub(super) fn bars(groups: &[(String, Vec<Bar>)], names: &[(String, RGBColor)]) -> String {
+    svg((940, 360), |area| {
+        let count = groups.len().max(1) as f64;
+        let mut chart = ChartBuilder::on(area)
+            .margin(10)
+            .x_label_area_size(30)
+            .y_label_area_size(58)
+            .build_cartesian_2d(0.0..count * 1.25, 0.0..105.0)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .disable_x_axis()
+            .light_line_style(WHITE)
+            .bold_line_style(RGBColor(225, 225, 225))
+            .y_desc("accuracy, %")
+            .label_style(("sans-serif", 13))
+            .axis_desc_style(("sans-serif", 14))
+            .draw()?;
+        for (g, (name, bars)) in groups.iter().enumerate() {
+            let width = 0.8 / bars.len().max(1) as f64;
+            for (b, bar) in bars.iter().enumerate() {
+                let Some(value) = bar.value else { continue };
+                let left = g as f64 + 0.1 + b as f64 * width;
+                let corners = [(left, 0.0), (left + 0.9 * width, value)];
+                chart.draw_series([Rectangle::new(corners, bar.colour.filled())])?;
+                let middle = left + 0.45 * width;
+                if let Some(half) = bar.half_width {
+                    let ends =
+                        [(middle, (value - half).max(0.0)), (middle, (value + half).min(104.0))];
+                    chart.draw_series([PathElement::new(ends, BLACK.stroke_width(1))])?;
+                }
+            }
+            let place = chart.backend_coord(&(g as f64 + 0.5, 0.0));
+            let style = ("sans-serif", 15).into_text_style(area).pos(
+                plotters::style::text_anchor::Pos::new(
+                    plotters::style::text_anchor::HPos::Center,
+                    plotters::style::text_anchor::VPos::Top,
+                ),
+            );
+            area.draw_text(name, &style, (place.0, place.1 + 8))?;
+        }
+        for (n, (name, colour)) in names.iter().enumerate() {
+            let y = 100.0 - 8.0 * n as f64;
+            let corner = (count + 0.02 * count, y);
+            chart.draw_series([Rectangle::new(
+                [corner, (corner.0 + 0.03 * count, y - 4.5)],
+                colour.filled(),
+            )])?;
+            let text = Text::new(name.clone(), (corner.0 + 0.04 * count, y), ("sans-serif", 14));
+            chart.draw_series([text])?;
+        }
+        Ok(())
+    })
+}
+
+fn finite(points: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> {
+    points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite())
+}

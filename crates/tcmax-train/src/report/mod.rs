@@ -1,0 +1,285 @@
+//! The report of a comparison: one self-contained page.
+
+mod charts;
+mod reading;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::results::{EpochRecord, Evaluation, MethodResult, SuiteResult};
+use crate::stats::Interval;
+use crate::table::interval;
+
+use charts::{Bar, Level, Series, colour};
+
+/// The page, without any external resource.
+pub fn html(result: &SuiteResult) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "tcmax: " (result.title) }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                h1 { (result.title) }
+                @for sentence in reading::sentences(result) { p.lead { (sentence) } }
+                p.note { (result.dataset.name) ": " (result.dataset.description) " "
+                    (sizes(result)) }
+                (results_table(result))
+                (truth(result))
+                h2 { "Accuracy on the test split" }
+                (PreEscaped(accuracy_bars(result)))
+                p.note { "Bars: means over the seeds; whiskers: 95% t intervals. A modality's bar is "
+                    "the accuracy of its own logits in the model, without the other modalities." }
+                (curves(result))
+                (confusions(result))
+                (settings(result))
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn sizes(result: &SuiteResult) -> String {
+    let [train, validation, test] = result.dataset.sizes;
+    let classes = result.dataset.classes.len();
+    format!("{classes} classes; {train} training, {validation} validation, {test} test examples.")
+}
+
+/// The figures of the table's columns, each with its heading, scale and digits.
+fn columns(result: &SuiteResult) -> Vec<(String, Vec<Option<Interval>>, usize)> {
+    let of = |figure: &dyn Fn(&Evaluation) -> Option<f64>, scale: f64| {
+        let one = |method: &MethodResult| interval(method, figure).map(|i| i.scaled(scale));
+        result.methods.iter().map(one).collect::<Vec<_>>()
+    };
+    let mut columns = vec![("fused, %".to_owned(), of(&|test| Some(test.accuracy), 100.0), 1)];
+    for (m, name) in result.dataset.modalities.iter().enumerate() {
+        let own = move |test: &Evaluation| test.modality_accuracy.get(m).copied().flatten();
+        columns.push((format!("{name}, %"), of(&own, 100.0), 1));
+    }
+    columns.push(("TC bound, nats".to_owned(), of(&|test| test.total_correlation, 1.0), 2));
+    columns
+}
+
+fn results_table(result: &SuiteResult) -> Markup {
+    let columns = columns(result);
+    let best = |values: &[Option<Interval>]| {
+        values.iter().flatten().map(|i| i.mean).fold(f64::NEG_INFINITY, f64::max)
+    };
+    html! {
+        h2 { "Results" }
+        div.scroll { table {
+            thead { tr {
+                th { "method" } th { "seeds" }
+                @for (heading, ..) in &columns { th { (heading) } }
+                th { "s / run" }
+            } }
+            tbody { @for (row, method) in result.methods.iter().enumerate() { tr {
+                td title=(method.description) { (method.name) }
+                td { (method.runs.len()) }
+                @for (_, values, digits) in &columns {
+                    @match values[row] {
+                        Some(interval) => td.best[interval.mean >= best(values)] {
+                            (format!("{interval:.digits$}"))
+                        },
+                        None => td { "–" },
+                    }
+                }
+                td { (seconds(method)) }
+            } } }
+        } }
+        p.note { "Means over the seeds with 95% t intervals, on the test split, from the weights of "
+            "the epoch with the best validation accuracy. The bound is on the total correlation of "
+            "all features and the label, over all tuples of the test split." }
+    }
+}
+
+fn seconds(method: &MethodResult) -> String {
+    let values: Vec<f64> = method.runs.iter().map(|run| run.seconds).collect();
+    Interval::of(&values).map_or_else(|| "–".to_owned(), |i| format!("{:.0}", i.mean))
+}
+
+fn truth(result: &SuiteResult) -> Markup {
+    let Some(truth) = &result.truth else { return html! {} };
+    let nats = |value: f64| format!("{value:.3} nats");
+    let percent = |value: f64| format!("{:.1} %", 100.0 * value);
+    html! {
+        h2 { "The truth beside the estimates" }
+        div.scroll { table {
+            thead { tr { th { "known of the data" } th { "value" } } }
+            tbody {
+                tr { td { "H(y)" } td { (nats(truth.label_entropy)) } }
+                @for (name, value) in result.dataset.modalities.iter().zip(&truth.label_information) {
+                    tr { td { "I(y; " (name) ")" } td { (nats(*value)) } }
+                }
+                tr { td { "I(y; all modalities)" } td { (nats(truth.joint_information)) } }
+                tr { td { "TC(all modalities, y)" } td { (nats(truth.total_correlation)) } }
+                tr { td { "of it, shared by the modalities beyond y: out of reach of a sum of logits" }
+                    td { (nats(truth.additive_gap)) } }
+                tr { td { "best possible accuracy" } td { (percent(truth.bayes_accuracy)) } }
+                @for (name, value) in
+                    result.dataset.modalities.iter().zip(&truth.bayes_modality_accuracy) {
+                    tr { td { "best possible accuracy, " (name) " alone" } td { (percent(*value)) } }
+                }
+            }
+        } }
+    }
+}
+
+fn accuracy_bars(result: &SuiteResult) -> String {
+    let columns = columns(result);
+    // All columns but the last, the bound, are accuracies.
+    let accuracies = &columns[..columns.len() - 1];
+    let groups: Vec<(String, Vec<Bar>)> = result
+        .methods
+        .iter()
+        .enumerate()
+        .map(|(row, method)| {
+            let bar = |(n, (_, values, _)): (usize, &(String, Vec<Option<Interval>>, usize))| Bar {
+                colour: colour(n + 3),
+                value: values[row].map(|i| i.mean),
+                half_width: values[row].and_then(|i| i.half_width),
+            };
+            (method.name.clone(), accuracies.iter().enumerate().map(bar).collect())
+        })
+        .collect();
+    let names: Vec<_> = std::iter::once("fused".to_owned())
+        .chain(result.dataset.modalities.iter().cloned())
+        .enumerate()
+        .map(|(n, name)| (name, colour(n + 3)))
+        .collect();
+    charts::bars(&groups, &names)
+}
+
+/// The mean over a method's runs of a figure of each epoch.
+fn over_epochs(
+    method: &MethodResult,
+    figure: impl Fn(&EpochRecord) -> Option<f64>,
+) -> Vec<(f64, f64)> {
+    let epochs = method.runs.iter().map(|run| run.history.len()).max().unwrap_or(0);
+    let mean = |epoch: usize| {
+        let records = method.runs.iter().filter_map(|run| run.history.get(epoch));
+        let values: Vec<f64> = records.filter_map(&figure).collect();
+        Interval::of(&values).map(|interval| ((epoch + 1) as f64, interval.mean))
+    };
+    (0..epochs).filter_map(mean).collect()
+}
+
+fn curve(
+    result: &SuiteResult,
+    y_label: &str,
+    levels: &[Level],
+    figure: impl Fn(&EpochRecord) -> Option<f64>,
+) -> Markup {
+    let series: Vec<Series> = result
+        .methods
+        .iter()
+        .enumerate()
+        .map(|(index, method)| Series {
+            name: method.name.clone(),
+            colour: colour(index),
+            points: over_epochs(method, &figure),
+        })
+        .filter(|series| !series.points.is_empty())
+        .collect();
+    PreEscaped(charts::lines(y_label, &series, levels))
+}
+
+fn curves(result: &SuiteResult) -> Markup {
+    let levels: Vec<Level> = result
+        .truth
+        .iter()
+        .map(|truth| Level {
+            name: "within reach of a sum of logits".to_owned(),
+            value: truth.total_correlation - truth.additive_gap,
+        })
+        .collect();
+    html! {
+        h2 { "Each modality over the epochs" }
+        p.note { "Accuracy of a modality's own logits on the validation split, mean over the seeds: "
+            "here one sees a modality starve." }
+        div.charts { @for (m, name) in result.dataset.modalities.iter().enumerate() {
+            figure {
+                figcaption { (name) }
+                (curve(result, "accuracy, %", &[], |record| {
+                    record.validation.modality_accuracy.get(m).copied().flatten().map(|a| 100.0 * a)
+                }))
+            }
+        } }
+        h2 { "Training" }
+        div.charts {
+            figure { figcaption { "Fused accuracy, validation" }
+                (curve(result, "accuracy, %", &[], |r| Some(100.0 * r.validation.accuracy))) }
+            figure { figcaption { "Total correlation bound, validation" }
+                (curve(result, "nats", &levels, |r| r.validation.total_correlation)) }
+            figure { figcaption { "Accuracy on the training batches" }
+                (curve(result, "accuracy, %", &[], |r| Some(100.0 * r.train_accuracy))) }
+            figure { figcaption { "Training loss (each method its own)" }
+                (curve(result, "nats", &[], |r| Some(r.train_loss))) }
+        }
+    }
+}
+
+fn confusions(result: &SuiteResult) -> Markup {
+    html! {
+        h2 { "Confusion of the fused prediction" }
+        p.note { "Test examples of all seeds: a row is a true class, a column a predicted one." }
+        div.charts { @for method in &result.methods {
+            figure {
+                figcaption { (method.name) }
+                div.scroll { (confusion(method, &result.dataset.classes)) }
+            }
+        } }
+    }
+}
+
+fn confusion(method: &MethodResult, classes: &[String]) -> Markup {
+    let mut total = vec![vec![0u64; classes.len()]; classes.len()];
+    for run in &method.runs {
+        for (sum, row) in total.iter_mut().zip(&run.test.confusion) {
+            for (sum, count) in sum.iter_mut().zip(row) {
+                *sum += u64::from(*count);
+            }
+        }
+    }
+    // Shades over the page's white; the text in a cell is dark in both schemes.
+    let shade = |row: &[u64], count: u64| {
+        let share = count as f64 / row.iter().sum::<u64>().max(1) as f64;
+        format!("background: hsl(205 80% {:.0}%)", 97.0 - 45.0 * share)
+    };
+    let few = classes.len() <= 20;
+    html! { table.confusion {
+        thead { tr { th { } @for n in 0..classes.len() { th title=(classes[n]) { (n) } } } }
+        tbody { @for (n, row) in total.iter().enumerate() { tr {
+            th title=(classes[n]) { (n) }
+            @for &count in row {
+                td.cell style=(shade(row, count)) { @if few && count > 0 { (count) } }
+            }
+        } } }
+    } }
+}
+
+fn settings(result: &SuiteResult) -> Markup {
+    let seeds: Vec<String> = result.methods.first().map_or_else(Vec::new, |method| {
+        method.runs.iter().map(|run| run.seed.to_string()).collect()
+    });
+    html! {
+        h2 { "Settings" }
+        div.scroll { table { tbody {
+            @for (name, value) in &result.settings {
+                tr { td { (name) } td.text { @if value.contains('\n') { pre { (value) } }
+                    @else { (value) } } }
+            }
+            @for method in &result.methods {
+                tr { td { (method.name) } td.text { (method.description) } }
+            }
+            tr { td { "seeds" } td.text { (seeds.join(", ")) } }
+            @for (name, version) in &result.versions {
+                tr { td { (name) } td.text { (version) } }
+            }
+            tr { td { "time" } td.text { (format!("{:.0} s", result.seconds)) } }
+        } } }
+    }
+}

@@ -1,0 +1,45 @@
+//! A small task that the real binary trains in seconds.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// Settings of two epochs on a few generated clips.
+pub const SETTINGS: &str = r#"
+epochs = 2
+batch-size = 16
+
+[encoder]
+network = "resnet-slim"
+width = 2
+
+[dataset]
+name = "synthetic"
+classes = 3
+train-size = 48
+val-size = 24
+test-size = 30
+"#;
+
+/// A folder with `settings.toml`.
+pub fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("settings.toml");
+    std::fs::write(&settings, SETTINGS).unwrap();
+    (folder, settings)
+}
+
+/// The binary, with nothing of the caller's environment that would change what it does.
+pub fn tcmax() -> Command {
+    let mut command = Command::cargo_bin("tcmax").unwrap();
+    command.env_remove("TCMAX_DATA_DIR").env("RUST_BACKTRACE", "0");
+    command
+}
+
+/// Trains with the small settings and more arguments.
+pub fn train(settings: &Path, arguments: &[&str]) -> Command {
+    let mut command = tcmax();
+    command.arg("train").arg("--config").arg(settings).args(arguments);
+    command
+}
