@@ -1,0 +1,134 @@
+//! The loader gives the same batches whatever its workers do, and says what is wrong with data.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use tcmax_data::{
+    Dataset, Error, Loader, LoaderOptions, Modality, ModalityKind, Result, SyntheticConfig,
+    synthetic,
+};
+use tcmax_ops::Seed;
+
+const PLAIN: LoaderOptions =
+    LoaderOptions { batch_size: 7, shuffle: true, drop_last: false, workers: 0, prefetch: 2 };
+
+/// Everything in an epoch's batches.
+fn contents(
+    data: &Arc<dyn Dataset>,
+    options: LoaderOptions,
+    seed: u64,
+) -> Vec<(Vec<usize>, Vec<f32>)> {
+    let loader = Loader::new(data.clone(), options, &Device::Cpu).unwrap();
+    let read = |batch: Result<tcmax_data::Batch>| {
+        let batch = batch.unwrap();
+        let values =
+            batch.inputs.iter().flat_map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        (batch.indices, values.collect())
+    };
+    loader.epoch(Seed::new(seed)).map(read).collect()
+}
+
+fn clips() -> Arc<dyn Dataset> {
+    let config =
+        SyntheticConfig { train_size: 23, val_size: 1, test_size: 1, ..SyntheticConfig::default() };
+    synthetic::splits(&config, 0).unwrap().train
+}
+
+#[test]
+fn workers_do_not_change_batches() {
+    let data = clips();
+    let alone = contents(&data, PLAIN, 5);
+    for (workers, prefetch) in [(1, 1), (2, 3), (5, 1), (40, 2)] {
+        assert_eq!(alone, contents(&data, LoaderOptions { workers, prefetch, ..PLAIN }, 5));
+    }
+    assert_ne!(alone, contents(&data, PLAIN, 6), "another seed, another order");
+}
+
+#[test]
+fn every_example_comes_once_and_the_last_batch_is_an_option() {
+    let data = clips();
+    let seen = |options| -> Vec<usize> {
+        contents(&data, options, 1).into_iter().flat_map(|(indices, _)| indices).collect()
+    };
+    let mut all = seen(PLAIN);
+    assert_ne!(all, (0..23).collect::<Vec<_>>());
+    all.sort_unstable();
+    assert_eq!(all, (0..23).collect::<Vec<_>>());
+    assert_eq!(seen(LoaderOptions { drop_last: true, ..PLAIN }).len(), 21);
+    assert_eq!(seen(LoaderOptions { shuffle: false, ..PLAIN }), (0..23).collect::<Vec<_>>());
+}
+
+#[test]
+fn dropping_an_epoch_early_ends_its_workers() {
+    let options = LoaderOptions { workers: 3, prefetch: 1, batch_size: 1, ..PLAIN };
+    let loader = Loader::new(clips(), options, &Device::Cpu).unwrap();
+    for _ in 0..20 {
+        let mut epoch = loader.epoch(Seed::new(0));
+        epoch.next().unwrap().unwrap();
+        // The drop joins the workers: it would hang here if they did not end.
+    }
+}
+
+/// Ten rows of which one is bad.
+struct Faulty {
+    modalities: Vec<Modality>,
+    classes: Vec<String>,
+    fault: Fault,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    NotANumber,
+    Label,
+    Panic,
+}
+
+impl Dataset for Faulty {
+    fn modalities(&self) -> &[Modality] {
+        &self.modalities
+    }
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+    fn len(&self) -> usize {
+        10
+    }
+    fn label(&self, index: usize) -> u32 {
+        if index == 6 && self.fault == Fault::Label { 2 } else { 1 }
+    }
+    fn read(&self, index: usize, _: usize, _: Seed, out: &mut [f32]) -> Result<()> {
+        assert!(index != 6 || self.fault != Fault::Panic, "a data set of another crate fails");
+        out.fill(if index == 6 && self.fault == Fault::NotANumber { f32::NAN } else { 0.5 });
+        Ok(())
+    }
+}
+
+fn faulty(fault: Fault) -> Arc<dyn Dataset> {
+    let touch = Modality { name: "touch".to_owned(), kind: ModalityKind::Features, shape: vec![3] };
+    let classes = vec!["a".to_owned(), "b".to_owned()];
+    Arc::new(Faulty { modalities: vec![touch], classes, fault })
+}
+
+#[test]
+fn bad_rows_are_named() {
+    for workers in [0, 2] {
+        let options = LoaderOptions { workers, shuffle: false, batch_size: 2, ..PLAIN };
+        let loader = Loader::new(faulty(Fault::NotANumber), options, &Device::Cpu).unwrap();
+        let batches: Vec<_> = loader.epoch(Seed::new(0)).collect();
+        assert_eq!(batches.iter().filter(|batch| batch.is_err()).count(), 1);
+        let error = batches[3].as_ref().unwrap_err().to_string();
+        assert!(error.contains("row 6") && error.contains("'touch'"), "{error}");
+    }
+    let label = Loader::new(faulty(Fault::Label), PLAIN, &Device::Cpu).err().unwrap();
+    assert!(matches!(label, Error::LabelOutOfRange { row: 6, label: 2, classes: 2 }));
+    let none = LoaderOptions { batch_size: 0, ..PLAIN };
+    assert!(Loader::new(clips(), none, &Device::Cpu).is_err());
+}
+
+#[test]
+fn a_worker_that_panics_is_an_error_and_not_a_hang() {
+    let options = LoaderOptions { workers: 2, shuffle: false, batch_size: 2, ..PLAIN };
+    let loader = Loader::new(faulty(Fault::Panic), options, &Device::Cpu).unwrap();
+    let results: Vec<bool> = loader.epoch(Seed::new(0)).map(|batch| batch.is_ok()).collect();
+    assert_eq!(results, [true, true, true, false, true]);
+}
