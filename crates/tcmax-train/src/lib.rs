@@ -26,3 +26,8 @@ pub use progress::{DownloadBar, TrainingProgress};
 pub use schedule::StepDecay;
 pub use suite::{Contender, Suite, versions};
 pub use trainer::{RunOptions, evaluation_loader, train};
+
+/// The examples of the workspace's README, compiled and run with those of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct WorkspaceReadme;

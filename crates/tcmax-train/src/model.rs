@@ -53,13 +53,14 @@ impl Model {
     /// # Errors
     /// When the inputs do not have the shapes the model was made for.
     pub fn features(&self, inputs: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
-        let encode = |(encoder, &m): (&Box<dyn Encoder>, &usize)| {
+        let mut features = Vec::with_capacity(self.used.len());
+        for (encoder, &m) in self.encoders.iter().zip(&self.used) {
             let input = inputs.get(m).ok_or_else(|| {
                 Error::setting("inputs", format!("modality {m} is missing from the batch"))
             })?;
-            Ok(encoder.encode(input, train)?)
-        };
-        self.encoders.iter().zip(&self.used).map(encode).collect()
+            features.push(encoder.encode(input, train)?);
+        }
+        Ok(features)
     }
 
     /// The classifier on the features.

@@ -39,11 +39,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Recording>> {
             None => Ok(()),
         }
     };
-    if source.is_dir() {
-        read_folder(&source, &mut keep)?
-    } else {
-        read_archive(&source, &mut keep)?
-    }
+    let read = if source.is_dir() { read_folder } else { read_archive };
+    read(&source, &mut keep)?;
     if by_name.is_empty() {
         let problem = "there is no recordings/{digit}_{speaker}_{index}.wav in it";
         return Err(Error::bad_file(&source, problem));

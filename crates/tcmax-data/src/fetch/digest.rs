@@ -52,10 +52,9 @@ fn archive_content(reader: impl Read, path: &Path) -> Result<String> {
         let member = entry.path().map_err(at(path))?.into_owned();
         let folder = member.parent().and_then(Path::file_name);
         let is_recording = folder.is_some_and(|folder| folder == "recordings");
+        let is_recording = is_recording && entry.header().entry_type().is_file();
         if let Some(name) = member.file_name().filter(|_| is_recording) {
-            if entry.header().entry_type().is_file() {
-                digests.insert(name.to_string_lossy().into_owned(), hash(entry, path)?);
-            }
+            digests.insert(name.to_string_lossy().into_owned(), hash(entry, path)?);
         }
     }
     let mut total = Sha256::new();

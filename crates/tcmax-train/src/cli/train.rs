@@ -175,10 +175,8 @@ impl Train {
             Some(path) => read_config(path)?,
             None => TrainConfig::default(),
         };
-        if let Some(name) = &self.dataset {
-            if config.dataset.name() != name {
-                config.dataset = DatasetConfig::by_name(name)?;
-            }
+        if let Some(name) = self.dataset.as_ref().filter(|name| *name != config.dataset.name()) {
+            config.dataset = DatasetConfig::by_name(name)?;
         }
         let put = |value: &Option<f64>, field: &mut f64| *field = value.unwrap_or(*field);
         put(&self.lr, &mut config.learning_rate);

@@ -1,0 +1,1 @@
+//! Nothing to link against: the benchmarks are in `benches/`.
