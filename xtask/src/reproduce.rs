@@ -29,7 +29,7 @@ pub struct Reproduce {
     /// Runs at a time, each on one thread [default: the number of cores]
     #[arg(long)]
     jobs: Option<usize>,
-    /// Where the report goes [default: target/reproduce/<suite>]
+    /// Where the report goes [default: target/reproduce/SUITE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
