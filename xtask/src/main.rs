@@ -17,11 +17,16 @@ struct Arguments {
 enum Command {
     /// Compare joint, unimodal and TCMax training, and write a report.
     Reproduce(reproduce::Reproduce),
+    /// Draw report.html and the table again from a folder's results.json.
+    Report(reproduce::Report),
 }
 
 fn main() -> ExitCode {
-    let Arguments { command: Command::Reproduce(reproduce) } = Arguments::parse();
-    match reproduce.run() {
+    let done = match Arguments::parse().command {
+        Command::Reproduce(reproduce) => reproduce.run(),
+        Command::Report(report) => report.run(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use tcmax_data::AvDigitsConfig;
 use tcmax_losses::Objective;
 use tcmax_train::checkpoint::write_whole;
+use tcmax_train::results::SuiteResult;
 use tcmax_train::{
     Contender, DatasetConfig, DownloadBar, OpenDataset, Suite, TrainConfig, TrainingProgress,
     report, table,
@@ -105,11 +106,33 @@ impl Reproduce {
         std::fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
         let json = serde_json::to_string_pretty(&result)?;
         write_whole(&out.join("results.json"), json.as_bytes())?;
-        write_whole(&out.join("report.html"), report::html(&result).as_bytes())?;
-        writeln!(std::io::stdout(), "{}", table::comparison(&result))?;
-        writeln!(std::io::stdout(), "\nreport: {}", out.join("report.html").display())?;
-        Ok(())
+        show(&result, &out)
     }
+}
+
+/// Options of `cargo xtask report`.
+#[derive(Args)]
+pub struct Report {
+    /// Folder with results.json
+    folder: PathBuf,
+}
+
+impl Report {
+    /// Reads the results and shows them as if they had just been computed.
+    pub fn run(self) -> anyhow::Result<()> {
+        let path = self.folder.join("results.json");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let result = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        show(&result, &self.folder)
+    }
+}
+
+/// Writes the report and prints the table.
+fn show(result: &SuiteResult, folder: &Path) -> anyhow::Result<()> {
+    let page = folder.join("report.html");
+    write_whole(&page, report::html(result).as_bytes())?;
+    writeln!(std::io::stdout(), "{}\n\nreport: {}", table::comparison(result), page.display())?;
+    Ok(())
 }
 
 /// Every objective on all modalities, then each modality alone.

@@ -5,7 +5,6 @@ use plotters::prelude::*;
 
 /// A line of a chart: points in the order of x; points that are not finite are left out.
 pub(super) struct Series {
-    pub(super) name: String,
     pub(super) colour: RGBColor,
     pub(super) points: Vec<(f64, f64)>,
 }
@@ -53,21 +52,28 @@ fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -> String {
     }
 }
 
-/// Lines over epochs.
-pub(super) fn lines(y_label: &str, series: &[Series], levels: &[Level]) -> String {
+/// Lines over epochs. With a `floor`, what lies below it is drawn at it, so that a few wild values do
+/// not press all others flat.
+pub(super) fn lines(
+    y_label: &str,
+    series: &[Series],
+    levels: &[Level],
+    floor: Option<f64>,
+) -> String {
     let points = || series.iter().flat_map(|line| finite(&line.points));
     let Some(last) = points().map(|(x, _)| x).reduce(f64::max) else {
         return "<p>There are no finite values to draw.</p>".to_owned();
     };
     let values = points().map(|(_, y)| y).chain(levels.iter().map(|level| level.value));
     let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), y| (l.min(y), h.max(y)));
+    let low = floor.map_or(low, |floor| low.max(floor.min(high)));
     let margin = ((high - low) * 0.06).max(1e-3);
-    svg((620, 340), |area| {
+    svg((500, 300), |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(10)
             .x_label_area_size(38)
             .y_label_area_size(58)
-            .build_cartesian_2d(1.0..last.max(2.0), low - margin..high + margin)?;
+            .build_cartesian_2d(1.0..last.max(2.0), low - margin..high + 1.5 * margin)?;
         chart
             .configure_mesh()
             .light_line_style(WHITE)
@@ -81,26 +87,16 @@ pub(super) fn lines(y_label: &str, series: &[Series], levels: &[Level]) -> Strin
         for level in levels {
             let ends = [(1.0, level.value), (last.max(2.0), level.value)];
             chart.draw_series(DashedLineSeries::new(ends, 6, 4, BLACK.stroke_width(1)))?;
-            let label = Text::new(level.name.clone(), (1.0, level.value), ("sans-serif", 13));
+            let above = (high - low) * 0.055;
+            let place = (1.0, level.value + above);
+            let label = Text::new(level.name.clone(), place, ("sans-serif", 13));
             chart.draw_series([label])?;
         }
         for line in series {
-            let style = line.colour.stroke_width(2);
-            let colour = line.colour;
-            chart
-                .draw_series(LineSeries::new(finite(&line.points), style))?
-                .label(line.name.clone())
-                .legend(move |(x, y)| {
-                    PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3))
-                });
+            let points = finite(&line.points).map(|(x, y)| (x, y.max(low)));
+            chart.draw_series(LineSeries::new(points, line.colour.stroke_width(2)))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(RGBColor(200, 200, 200))
-            .label_font(("sans-serif", 13))
-            .draw()
+        Ok(())
     })
 }
 
@@ -113,7 +109,7 @@ pub(super) struct Bar {
 
 /// Groups of bars from 0 to 100 %, with whiskers; `names` and colours tell the bars of every group.
 pub(super) fn bars(groups: &[(String, Vec<Bar>)], names: &[(String, RGBColor)]) -> String {
-    svg((940, 360), |area| {
+    svg((860, 340), |area| {
         let count = groups.len().max(1) as f64;
         let mut chart = ChartBuilder::on(area)
             .margin(10)

@@ -171,6 +171,7 @@ fn curve(
     result: &SuiteResult,
     y_label: &str,
     levels: &[Level],
+    floor: Option<f64>,
     figure: impl Fn(&EpochRecord) -> Option<f64>,
 ) -> Markup {
     let series: Vec<Series> = result
@@ -178,13 +179,12 @@ fn curve(
         .iter()
         .enumerate()
         .map(|(index, method)| Series {
-            name: method.name.clone(),
             colour: colour(index),
             points: over_epochs(method, &figure),
         })
         .filter(|series| !series.points.is_empty())
         .collect();
-    PreEscaped(charts::lines(y_label, &series, levels))
+    PreEscaped(charts::lines(y_label, &series, levels, floor))
 }
 
 fn curves(result: &SuiteResult) -> Markup {
@@ -200,26 +200,45 @@ fn curves(result: &SuiteResult) -> Markup {
         h2 { "Each modality over the epochs" }
         p.note { "Accuracy of a modality's own logits on the validation split, mean over the seeds: "
             "here one sees a modality starve." }
+        (legend(result))
         div.charts { @for (m, name) in result.dataset.modalities.iter().enumerate() {
             figure {
                 figcaption { (name) }
-                (curve(result, "accuracy, %", &[], |record| {
+                (curve(result, "accuracy, %", &[], None, |record| {
                     record.validation.modality_accuracy.get(m).copied().flatten().map(|a| 100.0 * a)
                 }))
             }
         } }
         h2 { "Training" }
+        (legend(result))
         div.charts {
             figure { figcaption { "Fused accuracy, validation" }
-                (curve(result, "accuracy, %", &[], |r| Some(100.0 * r.validation.accuracy))) }
-            figure { figcaption { "Total correlation bound, validation" }
-                (curve(result, "nats", &levels, |r| r.validation.total_correlation)) }
+                (curve(result, "accuracy, %", &[], None, |r| Some(100.0 * r.validation.accuracy))) }
+            figure { figcaption { "Total correlation bound, validation (from " (BOUND_FLOOR) " nats up)" }
+                (curve(result, "nats", &levels, Some(BOUND_FLOOR), |r| r.validation.total_correlation)) }
             figure { figcaption { "Accuracy on the training batches" }
-                (curve(result, "accuracy, %", &[], |r| Some(100.0 * r.train_accuracy))) }
+                (curve(result, "accuracy, %", &[], None, |r| Some(100.0 * r.train_accuracy))) }
             figure { figcaption { "Training loss (each method its own)" }
-                (curve(result, "nats", &[], |r| Some(r.train_loss))) }
+                (curve(result, "nats", &[], None, |r| Some(r.train_loss))) }
         }
     }
+}
+
+/// Bounds below this many nats, as overconfident critics have them, are drawn at it.
+const BOUND_FLOOR: f64 = -2.0;
+
+/// Which colour is which method, once for a row of charts.
+fn legend(result: &SuiteResult) -> Markup {
+    html! {
+        p.legend { @for (index, method) in result.methods.iter().enumerate() {
+            span { i style=(swatch(index)) {} (method.name) }
+        } }
+    }
+}
+
+fn swatch(index: usize) -> String {
+    let plotters::style::RGBColor(red, green, blue) = colour(index);
+    format!("background: rgb({red} {green} {blue})")
 }
 
 fn confusions(result: &SuiteResult) -> Markup {
