@@ -21,7 +21,7 @@
 //! I(x_1; ...; x_M | y), stays out of its reach.
 
 use candle_core::Tensor;
-use tcmax_ops::{log_sum_exp, log_sum_exp_all};
+use tcmax_ops::{log_sum_exp, log_sum_exp_all, sum_of};
 
 use crate::{Error, Labels, Result};
 
@@ -64,8 +64,8 @@ impl BatchBound {
             .iter()
             .map(|term| log_sum_exp(term, 0))
             .collect::<candle_core::Result<Vec<_>>>()?;
-        let log_sum = log_sum_exp_all(&sum(&class_sums)?)?;
-        let joint = labels.pick(&sum(terms)?)?.mean_all()?;
+        let log_sum = log_sum_exp_all(&sum_of(&class_sums)?)?;
+        let joint = labels.pick(&sum_of(terms)?)?.mean_all()?;
         let constant = terms.len() as f64 * (labels.len() as f64).ln();
         let constant = constant + (labels.classes() as f64).ln();
         let value = ((joint - &log_sum)? + constant)?;
@@ -101,7 +101,7 @@ impl BatchBound {
     /// # Errors
     /// Only if the device fails.
     pub fn variable_losses(&self) -> Result<Vec<Tensor>> {
-        let all_sums = sum(&self.class_sums)?;
+        let all_sums = sum_of(&self.class_sums)?;
         let log_n = (self.labels.len() as f64).ln();
         let loss_of = |term: &Tensor, own_sum: &Tensor| {
             let others = (&all_sums - own_sum)?;
@@ -112,17 +112,10 @@ impl BatchBound {
     }
 }
 
-fn sum(tensors: &[Tensor]) -> Result<Tensor> {
-    let (first, rest) =
-        tensors.split_first().ok_or(Error::Empty { what: "the list of terms", unit: "term" })?;
-    let mut total = first.clone();
-    for tensor in rest {
-        total = (total + tensor)?;
-    }
-    Ok(total)
-}
-
 fn check_shapes(terms: &[Tensor], labels: &Labels) -> Result<()> {
+    if terms.is_empty() {
+        return Err(Error::Empty { what: "the list of terms", unit: "term" });
+    }
     let wanted = [labels.len(), labels.classes()];
     for (m, term) in terms.iter().enumerate() {
         if term.dims() != wanted {

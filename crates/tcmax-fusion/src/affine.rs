@@ -31,17 +31,6 @@ pub(crate) fn check_features(features: &[Tensor], widths: &[usize]) -> Result<()
     Ok(())
 }
 
-/// The sum of at least one tensor of one shape.
-pub(crate) fn sum(terms: &[Tensor]) -> Result<Tensor> {
-    let (first, rest) =
-        terms.split_first().ok_or(Error::Empty { what: "the list of terms", unit: "term" })?;
-    let mut total = first.clone();
-    for term in rest {
-        total = (total + term)?;
-    }
-    Ok(total)
-}
-
 /// Columns `start..start + width` of a weight (C, D).
 pub(crate) fn columns(weight: &Tensor, start: usize, width: usize) -> Result<Tensor> {
     Ok(weight.i((.., start..start + width))?)

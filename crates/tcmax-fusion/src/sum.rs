@@ -7,9 +7,9 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
-use tcmax_ops::{Init, ParamBuilder};
+use tcmax_ops::{Init, ParamBuilder, sum_of};
 
-use crate::affine::{affine, check_features, sum};
+use crate::affine::{affine, check_features};
 use crate::{FusionHead, Result};
 
 /// The sum head.
@@ -95,7 +95,7 @@ impl Critic for SumHead {
     }
 
     fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        sum(&self.modality_logits(features)?)
+        Ok(sum_of(&self.modality_logits(features)?)?)
     }
 
     fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {

@@ -13,6 +13,7 @@ mod max_pool2d;
 mod params;
 mod seed;
 mod sgd;
+mod sum_of;
 mod window;
 
 pub use batch_norm::{BatchNorm2d, BatchNormConfig};
@@ -26,3 +27,4 @@ pub use max_pool2d::{MaxPool2dConfig, max_pool2d};
 pub use params::{ParamBuilder, Params, State};
 pub use seed::Seed;
 pub use sgd::{Sgd, SgdConfig, clip_grad_norm};
+pub use sum_of::sum_of;
