@@ -2,6 +2,19 @@
 
 use candle_core::{IndexOp, Tensor};
 use tcmax_estimators::{Error, Result};
+use tcmax_ops::{Init, ParamBuilder};
+
+/// The weight (C, D) and bias (C,) of a new linear layer, uniform within 1 / sqrt(D) as PyTorch's
+/// linear layers start.
+pub(crate) fn new_layer(
+    builder: &ParamBuilder,
+    width: usize,
+    classes: usize,
+) -> crate::Result<(Tensor, Tensor)> {
+    let start = Init::Uniform { bound: 1.0 / (width as f64).sqrt() };
+    let weight = builder.param("weight", (classes, width), start)?;
+    Ok((weight, builder.param("bias", classes, start)?))
+}
 
 /// `features` (N, D) times `weight` (C, D) transposed, plus `bias` (C,): shape (N, C).
 pub(crate) fn affine(features: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {

@@ -11,9 +11,9 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
-use tcmax_ops::{Init, ParamBuilder, sum_of};
+use tcmax_ops::{ParamBuilder, sum_of};
 
-use crate::affine::{affine, check_features, columns};
+use crate::affine::{affine, check_features, columns, new_layer};
 use crate::{FusionHead, Result};
 
 /// The concat head.
@@ -46,14 +46,13 @@ pub struct ConcatHead {
 }
 
 impl ConcatHead {
-    /// A new head for features of the given widths: Xavier normal weight, zero bias.
+    /// A new head for features of the given widths, started as PyTorch starts linear layers.
     ///
     /// # Errors
     /// When a parameter name is taken.
     pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
-        let layer = builder.pp("fc_out");
-        let weight = layer.param("weight", (classes, widths.iter().sum()), Init::XavierNormal)?;
-        let bias = layer.param("bias", classes, Init::Const(0.0))?;
+        let width = widths.iter().sum();
+        let (weight, bias) = new_layer(&builder.pp("fc_out"), width, classes)?;
         Ok(Self { widths: widths.to_vec(), weight, bias })
     }
 

@@ -7,9 +7,9 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
-use tcmax_ops::{Init, ParamBuilder, sum_of};
+use tcmax_ops::{ParamBuilder, sum_of};
 
-use crate::affine::{affine, check_features};
+use crate::affine::{affine, check_features, new_layer};
 use crate::{FusionHead, Result};
 
 /// The sum head.
@@ -37,16 +37,13 @@ pub struct SumHead {
 }
 
 impl SumHead {
-    /// A new head for features of the given widths: Xavier normal weights, zero biases.
+    /// A new head for features of the given widths, started as PyTorch starts linear layers.
     ///
     /// # Errors
     /// When a parameter name is taken.
     pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
-        let layer = |(m, &width): (usize, &usize)| {
-            let layer = builder.pp(layer_name(m));
-            let weight = layer.param("weight", (classes, width), Init::XavierNormal)?;
-            Ok((weight, layer.param("bias", classes, Init::Const(0.0))?))
-        };
+        let layer =
+            |(m, &width): (usize, &usize)| new_layer(&builder.pp(layer_name(m)), width, classes);
         let layers = widths.iter().enumerate().map(layer).collect::<Result<_>>()?;
         Ok(Self { widths: widths.to_vec(), layers })
     }
