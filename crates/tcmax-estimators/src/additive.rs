@@ -12,9 +12,10 @@
 //! O(N^M C). This is the negative of the TCMax loss ("Multimodal Classification via Total
 //! Correlation Maximization", ICLR 2026). It bounds KL(p(x, y) || prod_m p(x_m) U(y)) =
 //! TC(x, y) + log C - H(y); see [`BatchBound::total_correlation`] for the correction when labels
-//! are not balanced. Bias: the sums over one batch replace expectations, so the value on N examples
-//! can never exceed `M log N + log C` and, when the critic was fitted to these very examples, is
-//! too high; report it from held-out data.
+//! are not balanced. Bias: the sums over one batch replace expectations, and when the critic was fitted
+//! to these very examples, the value is too high; report it from held-out data. Cap: the N joint
+//! examples are among the N^M C equally weighted tuples, so the value on N examples can never exceed
+//! `(M - 1) log N + log C` (and so neither the looser `M log N + log C` of the loss's constant).
 //!
 //! No additive critic can pass sum_m I(y; x_m): the best one recovers the model in which the
 //! variables are independent given the label, and what they share beyond the label,
@@ -87,9 +88,10 @@ impl BatchBound {
         Ok(value - (self.labels.classes() as f64).ln() + self.labels.entropy())
     }
 
-    /// No batch of this size can show more: M log N + log C, nats.
+    /// No batch of this size can show more: (M - 1) log N + log C, nats, because the sum over all
+    /// N^M C tuples holds the N joint ones.
     pub fn cap(&self) -> f64 {
-        self.terms.len() as f64 * (self.labels.len() as f64).ln()
+        (self.terms.len() - 1) as f64 * (self.labels.len() as f64).ln()
             + (self.labels.classes() as f64).ln()
     }
 

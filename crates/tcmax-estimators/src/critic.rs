@@ -1,13 +1,17 @@
 //! Critics: the functions T whose Donsker-Varadhan bound is maximised.
 
 use candle_core::Tensor;
+use tcmax_ops::{log_sum_exp, log_sum_exp_all, sum_of};
 
-use crate::Result;
+use crate::{Result, Tuples};
 
 /// A function T(x_1, ..., x_M, c) of M variables and one of C outcomes.
 ///
 /// With the label as the outcome, a classifier *is* a critic: T(x_1, ..., x_M, c) is its logit of
 /// class c (TCMax, section 3). A critic of the variables alone, as in MINE and TCNE, has C = 1.
+///
+/// Implementors write the first four methods; the others follow from them, and are replaced only
+/// where there is a faster way to the same values.
 pub trait Critic {
     /// The number of variables M.
     fn num_variables(&self) -> usize;
@@ -30,4 +34,63 @@ pub trait Critic {
     /// # Errors
     /// As [`Critic::scores`].
     fn additive_terms(&self, variables: &[Tensor]) -> Result<Option<Vec<Tensor>>>;
+
+    /// Scores of tuples whose members come from different rows, (K, C). Critics that look at each
+    /// variable alone first do so once a row instead of once a tuple.
+    ///
+    /// # Errors
+    /// As [`Critic::scores`], and when the tuples do not fit the variables.
+    fn tuple_scores(&self, variables: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
+        self.scores(&tuples.gather(variables)?)
+    }
+
+    /// log sum exp T over all N^M tuples and all outcomes, a scalar, where the critic's form lets the
+    /// sum factorise: O(M N C); `None` for any other critic.
+    ///
+    /// # Errors
+    /// As [`Critic::scores`].
+    fn factorised_log_sum(&self, variables: &[Tensor]) -> Result<Option<Tensor>> {
+        self.additive_terms(variables)?.map(|terms| additive_log_sum(&terms)).transpose()
+    }
+}
+
+/// A reference to a critic, owned or borrowed, is one: so are `Box<dyn Critic>` and `&dyn Critic`.
+macro_rules! critic_behind_pointer {
+    ($pointer:ty) => {
+        impl<C: Critic + ?Sized> Critic for $pointer {
+            fn num_variables(&self) -> usize {
+                (**self).num_variables()
+            }
+
+            fn num_outcomes(&self) -> usize {
+                (**self).num_outcomes()
+            }
+
+            fn scores(&self, variables: &[Tensor]) -> Result<Tensor> {
+                (**self).scores(variables)
+            }
+
+            fn additive_terms(&self, variables: &[Tensor]) -> Result<Option<Vec<Tensor>>> {
+                (**self).additive_terms(variables)
+            }
+
+            fn tuple_scores(&self, variables: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
+                (**self).tuple_scores(variables, tuples)
+            }
+
+            fn factorised_log_sum(&self, variables: &[Tensor]) -> Result<Option<Tensor>> {
+                (**self).factorised_log_sum(variables)
+            }
+        }
+    };
+}
+
+critic_behind_pointer!(&C);
+critic_behind_pointer!(Box<C>);
+
+/// logsumexp_c sum_m logsumexp_j g_m(x_m^j)\[c\] of terms (N, C).
+pub(crate) fn additive_log_sum(terms: &[Tensor]) -> Result<Tensor> {
+    let class_sums =
+        terms.iter().map(|term| log_sum_exp(term, 0)).collect::<candle_core::Result<Vec<_>>>()?;
+    Ok(log_sum_exp_all(&sum_of(&class_sums)?)?)
 }

@@ -44,7 +44,7 @@ pub enum Error {
         reason: String,
     },
     /// A variable index does not exist.
-    #[error("there is no variable {index}; the table has {count} variables, numbered from 0")]
+    #[error("there is no variable {index}; there are {count} variables, numbered from 0")]
     NoSuchVariable {
         /// The index given.
         index: usize,
@@ -54,4 +54,105 @@ pub enum Error {
     /// The critic does not fall apart into one term a variable.
     #[error("this critic is not a sum of one term a variable, which the factorised bound needs")]
     NotAdditive,
+    /// Parameters could not be built.
+    #[error(transparent)]
+    Ops(#[from] tcmax_ops::Error),
+    /// There are not enough examples.
+    #[error("{got} examples are too few for {purpose}; at least {wanted} are needed")]
+    TooFewSamples {
+        /// How many there are.
+        got: usize,
+        /// How many are needed.
+        wanted: usize,
+        /// For what.
+        purpose: &'static str,
+    },
+    /// A setting is out of range.
+    #[error("{field}: {problem}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// A value is not finite.
+    #[error(
+        "variable '{variable}', row {row}, column {column}: the value is {value}; mend or remove the row"
+    )]
+    NotFinite {
+        /// The variable's name.
+        variable: String,
+        /// The row, from 0.
+        row: usize,
+        /// The column within the variable, from 0.
+        column: usize,
+        /// The value found there.
+        value: f64,
+    },
+    /// A column never changes.
+    #[error(
+        "variable '{variable}', column {column}: every value is {value}; a constant shares no information, leave it out"
+    )]
+    ConstantColumn {
+        /// The variable's name.
+        variable: String,
+        /// The column within the variable, from 0.
+        column: usize,
+        /// The value of every row.
+        value: f64,
+    },
+    /// Variables have different numbers of rows.
+    #[error(
+        "variable '{variable}' has {got} rows, but '{first}' has {wanted}; rows belong together, so all need as many"
+    )]
+    UnequalLengths {
+        /// The variable's name.
+        variable: String,
+        /// Its rows.
+        got: usize,
+        /// The first variable's name.
+        first: String,
+        /// The first variable's rows.
+        wanted: usize,
+    },
+    /// An estimator for two variables was given another number.
+    #[error(
+        "{estimator} is defined for two variables, and {got} were given; use tcne, or estimate pairs"
+    )]
+    NeedsTwoVariables {
+        /// The estimator.
+        estimator: &'static str,
+        /// The number of variables given.
+        got: usize,
+    },
+    /// A method for continuous variables met equal values.
+    #[error(
+        "row {row} equals {count} other rows; nearest neighbours need continuous variables without repeats"
+    )]
+    Repeats {
+        /// The row, from 0.
+        row: usize,
+        /// How many others are equal to it, at least.
+        count: usize,
+    },
+    /// A matrix is not a covariance.
+    #[error("not a covariance matrix: {reason}")]
+    NotACovariance {
+        /// What is wrong.
+        reason: String,
+    },
+    /// An estimator was asked for by a name that none has.
+    #[error("there is no estimator '{name}'; choose one of: {}", crate::fit::Estimator::NAMES.join(", "))]
+    UnknownEstimator {
+        /// The name given.
+        name: String,
+    },
+    /// Training left the finite numbers.
+    #[error("step {step}: the objective is {value}; lower the learning rate")]
+    NotFiniteObjective {
+        /// The step, from 1.
+        step: usize,
+        /// The objective.
+        value: f64,
+    },
 }

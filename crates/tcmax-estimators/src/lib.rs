@@ -1,13 +1,29 @@
 #![doc = include_str!("../README.md")]
 
 mod additive;
+pub mod bounds;
 mod critic;
+pub mod critics;
 mod discrete;
 mod error;
+pub mod fit;
+mod gaussian;
+mod ksg;
 mod labels;
+mod linalg;
+mod product;
+mod sample;
+mod scaling;
+mod tuples;
 
 pub use additive::BatchBound;
 pub use critic::Critic;
 pub use discrete::JointTable;
 pub use error::{Error, Result};
+pub use gaussian::Gaussian;
+pub use ksg::{KsgConfig, ksg};
 pub use labels::Labels;
+pub use product::{all_tuples_gradient, log_mean_exp_all_tuples, log_mean_exp_chunked};
+pub use sample::{Sample, Variable, VariableKind};
+pub use scaling::Scaling;
+pub use tuples::{Product, Tuples};

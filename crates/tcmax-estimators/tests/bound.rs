@@ -71,6 +71,8 @@ fn no_critic_passes_the_cap() {
         let bound = BatchBound::new(&[term.clone(), term], &labels).unwrap();
         let value: f64 = bound.value().to_scalar().unwrap();
         assert!(value <= bound.cap() && value.is_finite(), "{value} of {}", bound.cap());
+        // The cap is tight: a critic that knows every example reaches it.
+        assert!(scale < 1000.0 || value > bound.cap() - 1e-9, "{value} of {}", bound.cap());
     }
 }
 

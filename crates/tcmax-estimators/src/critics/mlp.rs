@@ -1,0 +1,106 @@
+//! A multilayer perceptron, the network inside critics.
+
+use candle_core::Tensor;
+use tcmax_ops::{Init, ParamBuilder};
+
+use super::bias_squareplus::bias_squareplus;
+use crate::{Error, Result};
+
+/// What stands between the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// max(x, 0).
+    Relu,
+    /// (x + sqrt(x^2 + 1)) / 2 (Barron 2021), smooth and cheap.
+    Squareplus,
+}
+
+/// Affine layers W x + b with an activation between them; PyTorch names `fc1.weight`, `fc1.bias`,
+/// `fc2.weight`, ...
+#[derive(Clone, Debug)]
+pub struct Mlp {
+    /// (weight (out, in), bias (out,)).
+    layers: Vec<(Tensor, Tensor)>,
+    activation: Activation,
+}
+
+impl Mlp {
+    /// A network with layer widths `sizes`, from input to output, started as PyTorch starts linear
+    /// layers: uniform in +-1 / sqrt(in).
+    ///
+    /// # Errors
+    /// When there are fewer than two sizes, one is 0, or a parameter name is taken.
+    pub fn new(sizes: &[usize], activation: Activation, builder: &ParamBuilder) -> Result<Self> {
+        if sizes.len() < 2 || sizes.contains(&0) {
+            return Err(Error::WrongShape {
+                what: "layer sizes".to_owned(),
+                got: sizes.to_vec(),
+                wanted: "at least two sizes, all above 0".to_owned(),
+            });
+        }
+        let mut layers = Vec::with_capacity(sizes.len() - 1);
+        for (i, pair) in sizes.windows(2).enumerate() {
+            let layer = builder.pp(format!("fc{}", i + 1));
+            let init = Init::Uniform { bound: 1.0 / (pair[0] as f64).sqrt() };
+            let weight = layer.param("weight", (pair[1], pair[0]), init)?;
+            layers.push((weight, layer.param("bias", pair[1], init)?));
+        }
+        Ok(Self { layers, activation })
+    }
+
+    /// A network on given (weight (out, in), bias (out,)) pairs.
+    ///
+    /// # Errors
+    /// When there is none, or one layer's output is not the next one's input.
+    pub fn from_tensors(layers: Vec<(Tensor, Tensor)>, activation: Activation) -> Result<Self> {
+        let mut width = None;
+        for (i, (weight, bias)) in layers.iter().enumerate() {
+            match (weight.dims(), bias.dims()) {
+                (&[out, into], &[b]) if b == out && width.is_none_or(|width| width == into) => {
+                    width = Some(out);
+                }
+                (got, _) => {
+                    return Err(Error::WrongShape {
+                        what: format!("weight of layer {}", i + 1),
+                        got: got.to_vec(),
+                        wanted: "[out, in] with a bias of [out] that fit the layer before".into(),
+                    });
+                }
+            }
+        }
+        if layers.is_empty() {
+            return Err(Error::Empty { what: "the network", unit: "layer" });
+        }
+        Ok(Self { layers, activation })
+    }
+
+    /// The width of the input.
+    pub fn inputs(&self) -> usize {
+        self.layers.first().and_then(|(weight, _)| weight.dims().get(1).copied()).unwrap_or(0)
+    }
+
+    /// The width of the output.
+    pub fn outputs(&self) -> usize {
+        self.layers.last().and_then(|(weight, _)| weight.dims().first().copied()).unwrap_or(0)
+    }
+
+    /// (N, in) to (N, out).
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut x = x.clone();
+        for (i, (weight, bias)) in self.layers.iter().enumerate() {
+            let product = x.matmul(&weight.t()?)?;
+            x = if i + 1 == self.layers.len() {
+                product.broadcast_add(bias)?
+            } else {
+                match self.activation {
+                    Activation::Relu => product.broadcast_add(bias)?.relu()?,
+                    Activation::Squareplus => bias_squareplus(&product, bias)?,
+                }
+            };
+        }
+        Ok(x)
+    }
+}

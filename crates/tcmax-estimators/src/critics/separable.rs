@@ -1,0 +1,92 @@
+//! The separable critic: T(x_1, ..., x_n) = sum_k prod_m e_m(x_m)\[k\], with a network e_m a variable.
+//!
+//! For n = 2 this is the inner product of two embeddings (Poole et al. 2019). The networks see every row
+//! once, whatever the number of tuples.
+
+use candle_core::Tensor;
+use tcmax_ops::ParamBuilder;
+
+use super::{Activation, Mlp, check_variables};
+use crate::{Critic, Error, Result, Tuples};
+
+/// The separable critic; parameters are called `net0.fc1.weight`, ...
+#[derive(Clone, Debug)]
+pub struct SeparableCritic {
+    widths: Vec<usize>,
+    networks: Vec<Mlp>,
+}
+
+impl SeparableCritic {
+    /// A critic of variables of the given widths; every network has the given hidden layers and
+    /// `embedding` outputs.
+    ///
+    /// # Errors
+    /// When a width or a layer is 0, or a parameter name is taken.
+    pub fn new(
+        widths: &[usize],
+        hidden: &[usize],
+        embedding: usize,
+        activation: Activation,
+        builder: &ParamBuilder,
+    ) -> Result<Self> {
+        let network = |(m, &width): (usize, &usize)| {
+            let sizes = [&[width], hidden, &[embedding]].concat();
+            Mlp::new(&sizes, activation, &builder.pp(format!("net{m}")))
+        };
+        Self::from_networks(widths.iter().enumerate().map(network).collect::<Result<_>>()?)
+    }
+
+    /// A critic on given networks, one a variable.
+    ///
+    /// # Errors
+    /// When there is none, or their outputs differ in width.
+    pub fn from_networks(networks: Vec<Mlp>) -> Result<Self> {
+        let outputs: Vec<usize> = networks.iter().map(Mlp::outputs).collect();
+        if outputs.is_empty() {
+            return Err(Error::Empty { what: "the critic", unit: "network" });
+        }
+        if outputs.iter().any(|&width| width != outputs[0]) {
+            return Err(Error::WrongShape {
+                what: "embeddings of the critic".to_owned(),
+                got: outputs,
+                wanted: "one width for all".to_owned(),
+            });
+        }
+        Ok(Self { widths: networks.iter().map(Mlp::inputs).collect(), networks })
+    }
+
+    fn embed(&self, variables: &[Tensor]) -> Result<Vec<Tensor>> {
+        check_variables(variables, &self.widths)?;
+        self.networks.iter().zip(variables).map(|(network, x)| network.forward(x)).collect()
+    }
+}
+
+fn combine(embeddings: &[Tensor]) -> Result<Tensor> {
+    let mut product = embeddings[0].clone();
+    for embedding in &embeddings[1..] {
+        product = (product * embedding)?;
+    }
+    Ok(product.sum_keepdim(1)?)
+}
+
+impl Critic for SeparableCritic {
+    fn num_variables(&self) -> usize {
+        self.widths.len()
+    }
+
+    fn num_outcomes(&self) -> usize {
+        1
+    }
+
+    fn scores(&self, variables: &[Tensor]) -> Result<Tensor> {
+        combine(&self.embed(variables)?)
+    }
+
+    fn additive_terms(&self, _: &[Tensor]) -> Result<Option<Vec<Tensor>>> {
+        Ok(None)
+    }
+
+    fn tuple_scores(&self, variables: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
+        combine(&tuples.gather(&self.embed(variables)?)?)
+    }
+}

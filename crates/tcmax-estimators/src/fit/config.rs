@@ -1,0 +1,135 @@
+//! Settings of a fit, checked once.
+
+use super::Estimator;
+use crate::bounds::MovingAverage;
+use crate::{Error, Result, Scaling};
+
+/// The form of the critic that is fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CriticKind {
+    /// [`crate::critics::ConcatCritic`] with a quadratic form.
+    Concat,
+    /// [`crate::critics::SeparableCritic`].
+    Separable,
+    /// [`crate::critics::BilinearCritic`], for two variables.
+    Bilinear,
+    /// [`crate::critics::LatentCritic`] of an additive critic.
+    Latent,
+}
+
+/// Settings of [`super::fit`]; the defaults are meant to be left alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FitConfig {
+    /// What is maximised and reported.
+    pub estimator: Estimator,
+    /// The form of the critic.
+    pub critic: CriticKind,
+    /// Widths of the critic's hidden layers.
+    pub hidden: Vec<usize>,
+    /// Outputs a variable of separable critics, classes of latent ones.
+    pub embedding: usize,
+    /// Start concatenating critics at the best one for a Gaussian copula where that helps.
+    pub gaussian_start: bool,
+    /// How continuous variables are scaled.
+    pub scaling: Scaling,
+    /// Examples of the validation and of the test part, as fractions; the rest trains.
+    pub held_out: [f64; 2],
+    /// Joint examples in a batch.
+    pub batch_size: usize,
+    /// Rearrangements of each batch that make its product tuples.
+    pub rearrangements: usize,
+    /// Steps at most.
+    pub steps: usize,
+    /// Steps between validations.
+    pub validate_every: usize,
+    /// Validations without a new best before training stops.
+    pub patience: usize,
+    /// Largest learning rate of Adam; it falls to a tenth along a cosine.
+    pub learning_rate: f64,
+    /// Weight of the newest batch in MINE's moving average; none divides by the batch's own mean.
+    pub moving_average: Option<f64>,
+    /// Product tuples the held-out value is taken over, at least.
+    pub evaluation_tuples: usize,
+    /// Bootstrap replicates.
+    pub bootstrap: usize,
+}
+
+impl Default for FitConfig {
+    fn default() -> Self {
+        Self {
+            estimator: Estimator::Tcne,
+            critic: CriticKind::Concat,
+            hidden: vec![64, 64],
+            embedding: 32,
+            gaussian_start: true,
+            scaling: Scaling::RankGaussian,
+            held_out: [0.15, 0.3],
+            batch_size: 512,
+            rearrangements: 4,
+            steps: 1500,
+            validate_every: 50,
+            patience: 8,
+            learning_rate: 1e-3,
+            moving_average: None,
+            evaluation_tuples: 200_000,
+            bootstrap: 200,
+        }
+    }
+}
+
+/// Settings that can run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedConfig(FitConfig);
+
+impl CheckedConfig {
+    /// The settings.
+    pub fn config(&self) -> &FitConfig {
+        &self.0
+    }
+}
+
+impl FitConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// When one is out of range.
+    pub fn check(self) -> Result<CheckedConfig> {
+        let refuse = |field, problem: String| Err(Error::Setting { field, problem });
+        let positive = [
+            ("embedding", self.embedding),
+            ("batch size", self.batch_size),
+            ("rearrangements", self.rearrangements),
+            ("validate every", self.validate_every),
+            ("evaluation tuples", self.evaluation_tuples),
+        ];
+        if let Some((field, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return refuse(field, "must be at least 1".to_owned());
+        }
+        if self.hidden.contains(&0) {
+            return refuse("hidden", "every layer needs at least 1 unit".to_owned());
+        }
+        if self.bootstrap < 20 {
+            return refuse("bootstrap", format!("at least 20 are needed; got {}", self.bootstrap));
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            let problem = format!("must be above 0; got {}", self.learning_rate);
+            return refuse("learning rate", problem);
+        }
+        let [validation, test] = self.held_out;
+        if !(validation > 0.0 && test > 0.0 && validation + test < 1.0) {
+            let problem = format!(
+                "validation and test fractions must be above 0 and leave some to train on; got \
+                 {validation} and {test}"
+            );
+            return refuse("held out", problem);
+        }
+        if let Estimator::Smile { tau } = self.estimator {
+            crate::bounds::check_tau(tau)?;
+        }
+        if let Some(rate) = self.moving_average {
+            MovingAverage::new(rate)?;
+        }
+        Ok(CheckedConfig(self))
+    }
+}

@@ -1,0 +1,173 @@
+//! The value of a critic on examples it was not fitted to, with a bootstrap of those examples.
+
+use candle_core::{DType, Tensor};
+use rand::Rng;
+use tcmax_ops::Seed;
+
+use super::Estimator;
+use crate::{Critic, Result, Tuples};
+
+/// Product tuples scored at once.
+const CHUNK: usize = 8192;
+
+/// Scores of joint examples and product tuples of one part.
+pub(super) struct HeldOut<'a> {
+    joint: Vec<f64>,
+    /// exp (T - top) of the product tuples, T clipped for SMILE.
+    exponentials: Vec<f64>,
+    /// The largest product score.
+    top: f64,
+    /// For InfoNCE, log-mean-exps of each example's row and column within its block.
+    contrasts: Vec<f64>,
+    tuples: &'a Tuples,
+    estimator: Estimator,
+}
+
+impl<'a> HeldOut<'a> {
+    /// Scores the variables, each (N, D_m), with a critic. For InfoNCE the tuples are not used.
+    pub(super) fn new(
+        critic: &dyn Critic,
+        variables: &[Tensor],
+        tuples: &'a Tuples,
+        estimator: Estimator,
+    ) -> Result<Self> {
+        let joint = to_vec(&critic.scores(variables)?)?;
+        if estimator == Estimator::InfoNce {
+            let contrasts = contrasts(critic, variables, joint.len())?;
+            let exponentials = Vec::new();
+            return Ok(Self { joint, exponentials, top: 0.0, contrasts, tuples, estimator });
+        }
+        let mut product = Vec::with_capacity(tuples.len());
+        for piece in tuples.chunks(CHUNK) {
+            product.extend(to_vec(&critic.tuple_scores(variables, &piece)?)?);
+        }
+        if let Estimator::Smile { tau } = estimator {
+            product.iter_mut().for_each(|score| *score = score.clamp(-tau, tau));
+        }
+        let top = product.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        product.iter_mut().for_each(|score| *score = (*score - top).exp());
+        let (exponentials, contrasts) = (product, Vec::new());
+        Ok(Self { joint, exponentials, top, contrasts, tuples, estimator })
+    }
+
+    /// The value on all examples, nats.
+    pub(super) fn value(&self) -> f64 {
+        self.weighted(&vec![1.0; self.joint.len()])
+    }
+
+    /// The standard deviation of the value over bootstrap replicates of the examples.
+    pub(super) fn bootstrap(&self, replicates: usize, seed: Seed) -> f64 {
+        let n = self.joint.len();
+        let values: Vec<f64> = (0..replicates)
+            .map(|replicate| {
+                let mut rng = seed.index(replicate as u64).rng();
+                let mut weights = vec![0.0; n];
+                (0..n).for_each(|_| weights[rng.random_range(0..n)] += 1.0);
+                self.weighted(&weights)
+            })
+            .filter(|value| value.is_finite())
+            .collect();
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+        (squares / (count - 1.0)).sqrt()
+    }
+
+    /// How many tuples carry the mean of exp T: (sum w)^2 / sum w^2, with w summed over the tuples of
+    /// one example, so that examples and not tuples are counted.
+    pub(super) fn effective_examples(&self) -> f64 {
+        if self.estimator == Estimator::InfoNce {
+            return f64::INFINITY;
+        }
+        let mut fewest = f64::INFINITY;
+        for m in 0..self.tuples.num_variables() {
+            let mut of_example = vec![0.0; self.joint.len()];
+            for (tuple, exponential) in self.tuples.iter().zip(&self.exponentials) {
+                of_example[tuple[m] as usize] += exponential;
+            }
+            let sum: f64 = of_example.iter().sum();
+            let squares: f64 = of_example.iter().map(|w| w * w).sum();
+            fewest = fewest.min(sum * sum / squares);
+        }
+        fewest
+    }
+
+    /// The value with weighted examples; a tuple weighs the product of its members' weights.
+    fn weighted(&self, weights: &[f64]) -> f64 {
+        let total: f64 = weights.iter().sum();
+        let mean = |scores: &[f64]| {
+            scores.iter().zip(weights).map(|(score, weight)| score * weight).sum::<f64>() / total
+        };
+        match self.estimator {
+            Estimator::InfoNce => mean(&self.joint) - mean(&self.contrasts),
+            Estimator::Nwj => mean(&self.joint) - (self.log_mean_exp(weights) - 1.0).exp(),
+            Estimator::Mine
+            | Estimator::Tcne
+            | Estimator::JensenShannon
+            | Estimator::Smile { .. } => mean(&self.joint) - self.log_mean_exp(weights),
+        }
+    }
+
+    /// log of the weighted mean of exp T over the tuples.
+    fn log_mean_exp(&self, weights: &[f64]) -> f64 {
+        let (mut sum, mut total) = (0.0, 0.0);
+        for (tuple, exponential) in self.tuples.iter().zip(&self.exponentials) {
+            let weight: f64 = tuple.iter().map(|&row| weights[row as usize]).product();
+            sum += weight * exponential;
+            total += weight;
+        }
+        self.top + (sum / total).ln()
+    }
+}
+
+/// The cap of the value on `n` held-out examples, nats.
+pub(super) fn cap(estimator: Estimator, examples: usize, variables: usize) -> f64 {
+    match estimator {
+        Estimator::InfoNce => (block_size(examples) as f64).ln(),
+        _ => (variables as f64 - 1.0) * (examples as f64).ln(),
+    }
+}
+
+/// Examples told apart at once: blocks of equal size, up to [`Estimator::INFO_NCE_BLOCK`].
+fn block_size(examples: usize) -> usize {
+    examples / examples.div_ceil(Estimator::INFO_NCE_BLOCK)
+}
+
+/// For each example the mean over its row and its column of log-mean-exp of the pair scores within its
+/// block; the examples left over at the end join the last block that is full.
+fn contrasts(critic: &dyn Critic, variables: &[Tensor], n: usize) -> Result<Vec<f64>> {
+    let size = block_size(n);
+    let pairs = Tuples::all(size, 2)?;
+    let mut contrasts = vec![0.0; n];
+    let mut start = 0;
+    while start < n {
+        // The last block overlaps the one before where n is not a multiple.
+        let first = start.min(n - size);
+        let block = variables
+            .iter()
+            .map(|v| v.narrow(0, first, size))
+            .collect::<candle_core::Result<Vec<_>>>();
+        let block = block?;
+        let mut scores = Vec::with_capacity(size * size);
+        for piece in pairs.chunks(CHUNK) {
+            scores.extend(to_vec(&critic.tuple_scores(&block, &piece)?)?);
+        }
+        for i in start - first..size {
+            let row = log_mean_exp(scores[i * size..][..size].iter().copied());
+            let column = log_mean_exp((0..size).map(|j| scores[j * size + i]));
+            contrasts[first + i] = 0.5 * (row + column);
+        }
+        start = first + size;
+    }
+    Ok(contrasts)
+}
+
+fn log_mean_exp(scores: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
+    let count = scores.len() as f64;
+    let top = scores.clone().fold(f64::NEG_INFINITY, f64::max);
+    top + (scores.map(|score| (score - top).exp()).sum::<f64>() / count).ln()
+}
+
+fn to_vec(scores: &Tensor) -> Result<Vec<f64>> {
+    Ok(scores.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+}

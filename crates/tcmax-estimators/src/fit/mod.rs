@@ -1,0 +1,45 @@
+//! Fitting critics, and numbers that can be trusted.
+//!
+//! A fit divides the examples into training, validation and test parts. The critic is trained on the
+//! first, the step to stop at is chosen on the second, and the estimate is the bound on the third, which
+//! neither has seen: a bound from training data is a measure of memory, not of information.
+//!
+//! 1. Every variable is brought to a common scale by an invertible map ([`crate::Scaling`]), which leaves
+//!    information as it is.
+//! 2. The critic starts as the best one for jointly Gaussian variables of the training part's
+//!    correlations (with the default scaling, for a Gaussian copula), or at a constant, whichever shows
+//!    more on the validation part. From there the network learns the rest.
+//! 3. The weights are averaged over steps, and the averages are what is validated and kept.
+//! 4. The held-out value comes with a bootstrap interval over the test examples: joint examples and the
+//!    tuples they make are weighted together, so dependence between tuples is counted.
+//! 5. What casts doubt on a number is said with it ([`Warning`]).
+//!
+//! Information is never negative and the constant critic shows 0, so 0 is reported where the held-out
+//! bound is below it; [`Fit::held_out`] keeps the value itself.
+
+mod config;
+mod estimator;
+mod held_out;
+mod outcome;
+mod prepared;
+mod start;
+mod train;
+
+pub use config::{CheckedConfig, CriticKind, FitConfig};
+pub use estimator::Estimator;
+pub use outcome::{CurvePoint, Estimate, Fit, Start, Warning};
+pub use train::fit;
+
+use tcmax_ops::Seed;
+
+use crate::{Result, Sample};
+
+/// Fits once a seed and puts the results together; seeds differ in split, initial weights, batches and
+/// tuples.
+///
+/// # Errors
+/// As [`fit`], and when there is no seed.
+pub fn estimate(sample: &Sample, config: &CheckedConfig, seeds: &[u64]) -> Result<Estimate> {
+    let fits = seeds.iter().map(|&seed| fit(sample, config, Seed::new(seed)));
+    Estimate::new(fits.collect::<Result<Vec<_>>>()?)
+}
