@@ -156,10 +156,10 @@ mod tests {
 
     #[test]
     fn ranks_become_normal_and_the_map_keeps_the_order_everywhere() {
-        let values: Vec<f64> = (0..999).map(|i| f64::from(i).exp2().min(1e300)).collect();
+        let values: Vec<f64> = (0..999).map(|i| (0.1 * f64::from(i)).exp2()).collect();
         let map = Monotone::ranks(values);
-        assert!(map.at(499f64.exp2()).abs() < 1e-9);
-        let far: Vec<f64> = [-1e9, -1.0, 0.0, 1.0, 1.5, 2.0, 1e9, 1e299, 1e302].to_vec();
+        assert!(map.at(49.9f64.exp2()).abs() < 1e-9);
+        let far = [-1e9, -1.0, 0.0, 1.0, 1.5, 2.0, 1e9, 1e29, 1e30, 1e32];
         let mapped: Vec<f64> = far.iter().map(|&x| map.at(x)).collect();
         assert!(mapped.windows(2).all(|pair| pair[0] < pair[1]), "{mapped:?}");
         assert!(mapped.iter().all(|z| z.abs() < 100.0), "{mapped:?}");

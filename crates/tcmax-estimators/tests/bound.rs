@@ -70,7 +70,7 @@ fn no_critic_passes_the_cap() {
         let term = Tensor::from_vec(own, (4, 4), &Device::Cpu).unwrap();
         let bound = BatchBound::new(&[term.clone(), term], &labels).unwrap();
         let value: f64 = bound.value().to_scalar().unwrap();
-        assert!(value <= bound.cap() && value.is_finite(), "{value} of {}", bound.cap());
+        assert!(value < bound.cap() + 1e-9, "{value} of {}", bound.cap());
         // The cap is tight: a critic that knows every example reaches it.
         assert!(scale < 1000.0 || value > bound.cap() - 1e-9, "{value} of {}", bound.cap());
     }

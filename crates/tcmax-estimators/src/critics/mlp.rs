@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub enum Activation {
     /// max(x, 0).
     Relu,
-    /// (x + sqrt(x^2 + 1)) / 2 (Barron 2021), smooth and cheap.
+    /// (x + sqrt(x^2 + 0.1)) / 2 (Barron 2021), smooth and cheap.
     Squareplus,
 }
 

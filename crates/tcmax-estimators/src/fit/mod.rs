@@ -18,15 +18,19 @@
 //! bound is below it; [`Fit::held_out`] keeps the value itself.
 
 mod config;
+mod decomposition;
 mod estimator;
 mod held_out;
+mod interaction;
 mod outcome;
 mod prepared;
 mod start;
 mod train;
 
 pub use config::{CheckedConfig, CriticKind, FitConfig};
+pub use decomposition::{Decomposition, Part, Path, decompose};
 pub use estimator::Estimator;
+pub use interaction::{Conditional, Interaction, conditional_mutual_information, interaction};
 pub use outcome::{CurvePoint, Estimate, Fit, Start, Warning};
 pub use train::fit;
 

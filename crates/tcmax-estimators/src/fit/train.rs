@@ -325,10 +325,12 @@ fn optimisers(params: &Params, rate: f64) -> Result<Vec<(AdamW, f64)>> {
     Ok(vec![adam(networks, 1.0)?, adam(form, 0.2)?])
 }
 
-/// The cosine from the largest rate to a tenth of it.
+/// A hundred rising steps, for Adam's averages to settle; then the cosine from the largest rate to a
+/// tenth of it.
 fn set_rates(optimisers: &mut [(AdamW, f64)], config: &FitConfig, step: usize) {
     let done = step as f64 / config.steps as f64;
-    let rate = config.learning_rate * (0.55 + 0.45 * (std::f64::consts::PI * done).cos());
+    let warm = (step as f64 / 100.0).min(1.0);
+    let rate = warm * config.learning_rate * (0.55 + 0.45 * (std::f64::consts::PI * done).cos());
     optimisers.iter_mut().for_each(|(optimiser, scale)| optimiser.set_learning_rate(rate * *scale));
 }
 
