@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod arrays;
 pub mod av_digits;
 mod dataset;
 mod error;

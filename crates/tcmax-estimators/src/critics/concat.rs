@@ -18,8 +18,8 @@ use crate::{Critic, Error, Result};
 /// use tcmax_estimators::critics::{Activation, ConcatCritic, Mlp};
 ///
 /// # fn main() -> tcmax_estimators::Result<()> {
-/// let tensor = |rows: &[[f64; 2]]| Tensor::new(rows, &Device::Cpu);
-/// let layer = (tensor(&[[1.0, 2.0]])?, Tensor::new(&[0.5f64], &Device::Cpu)?);
+/// let weight = Tensor::new(&[[1f64, 2.0]], &Device::Cpu)?;
+/// let layer = (weight, Tensor::new(&[0.5f64], &Device::Cpu)?);
 /// let network = Mlp::from_tensors(vec![layer], Activation::Relu)?;
 /// let critic = ConcatCritic::from_parts(&[1, 1], network, None)?;
 /// let x = [Tensor::new(&[[10f64]], &Device::Cpu)?, Tensor::new(&[[3f64]], &Device::Cpu)?];
