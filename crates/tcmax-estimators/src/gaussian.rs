@@ -9,7 +9,7 @@
 //! and Thomas, chapter 8).
 
 use crate::linalg::{cholesky, log_det, submatrix};
-use crate::{Error, Result};
+use crate::{Error, Result, Sample, VariableKind};
 
 /// A Gaussian distribution of several coordinates, by its covariance.
 ///
@@ -53,6 +53,40 @@ impl Gaussian {
             return refuse("it is not positive definite".to_owned());
         }
         Ok(Self { covariance, dim })
+    }
+
+    /// The total correlation that the variables of a sample would have if they were jointly Gaussian
+    /// with the sample's covariance, nats. A plug-in value: about (sum of d_a d_b over pairs of
+    /// variables) / 2N too high.
+    ///
+    /// # Errors
+    /// When a variable is categorical, or one column is a linear function of others.
+    pub fn information_of(sample: &Sample) -> Result<f64> {
+        let variables = sample.variables();
+        if let Some(other) = variables.iter().find(|v| v.kind() == VariableKind::Categorical) {
+            let reason = format!("variable '{}' is categorical", other.name());
+            return Err(Error::NotACovariance { reason });
+        }
+        let columns: Vec<Vec<f64>> = variables
+            .iter()
+            .flat_map(|v| {
+                let (values, width) = (v.standardised(), v.width());
+                (0..width)
+                    .map(|c| values.iter().skip(c).step_by(width).copied().collect())
+                    .collect::<Vec<Vec<f64>>>()
+            })
+            .collect();
+        let n = sample.len() as f64;
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / n;
+        let entries = columns.iter().flat_map(|a| columns.iter().map(move |b| dot(a, b)));
+        let gaussian = Self::new(entries.collect())?;
+        let mut first = 0;
+        let groups = variables.iter().map(|v| {
+            first += v.width();
+            (first - v.width()..first).collect::<Vec<_>>()
+        });
+        let groups: Vec<Vec<usize>> = groups.collect();
+        gaussian.total_correlation(&groups.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
     /// The number of coordinates d.

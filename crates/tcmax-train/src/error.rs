@@ -85,6 +85,11 @@ impl Error {
             Self::Setting { .. } | Self::Fusion(_) => 2,
             Self::Loss(tcmax_losses::Error::UnknownMethod { .. }) => 2,
             Self::Encoder(tcmax_encoders::Error::Zero { .. }) => 2,
+            Self::Estimator(
+                tcmax_estimators::Error::Setting { .. }
+                | tcmax_estimators::Error::UnknownEstimator { .. }
+                | tcmax_estimators::Error::NeedsTwoVariables { .. },
+            ) => 2,
             _ => 1,
         }
     }

@@ -1,6 +1,7 @@
 //! Commands of `tcmax`.
 
 mod datasets;
+mod estimate;
 mod eval;
 mod train;
 
@@ -15,7 +16,8 @@ use clap::{Parser, Subcommand};
                   seeds\n  tcmax train --dataset av-digits --data-dir DIR --train-size 300 --out \
                   runs/digits\n  tcmax eval runs/digits/seed-0                test a finished run \
                   again\n  tcmax datasets                               what there is to train \
-                  on\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
+                  on\n  tcmax estimate data.npz --variables a,b,y    total correlation of variables in a \
+                  file\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
                   or a setting is wrong."
 )]
 pub struct Arguments {
@@ -27,6 +29,8 @@ pub struct Arguments {
 enum Command {
     /// Train, validate and test a model, from one seed or several.
     Train(Box<train::Train>),
+    /// Estimate the information that variables in files share.
+    Estimate(Box<estimate::Estimate>),
     /// Evaluate a finished run's model.
     Eval(eval::Eval),
     /// List the data sets, or tell about one.
@@ -38,6 +42,7 @@ impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Train(train) => train.run(),
+            Command::Estimate(estimate) => estimate.run(),
             Command::Eval(eval) => eval.run(),
             Command::Datasets(datasets) => datasets.run(),
         }

@@ -1,0 +1,167 @@
+//! From the arrays of files to the variables named on the command line.
+
+use tcmax_data::arrays::{Array, ArrayKind};
+use tcmax_estimators::{Sample, Variable};
+use tcmax_train::Error;
+
+/// Whole numbers count as classes up to this many distinct ones, if each has ten rows on average.
+const MOST_CLASSES: usize = 64;
+
+/// What the command line says of variables.
+pub(super) struct Variables<'a> {
+    pub(super) wanted: Option<&'a [String]>,
+    pub(super) classes: &'a [String],
+    pub(super) numbers: &'a [String],
+}
+
+/// Columns of one array.
+#[derive(Clone)]
+struct Columns<'a> {
+    array: &'a Array,
+    columns: std::ops::Range<usize>,
+}
+
+impl Variables<'_> {
+    /// The sample of the variables asked for.
+    pub(super) fn sample(&self, arrays: &[Array]) -> anyhow::Result<Sample> {
+        let named = match self.wanted {
+            Some(names) => {
+                let find = |name: &String| Ok((name.clone(), find(arrays, name)?));
+                names.iter().map(find).collect::<anyhow::Result<Vec<_>>>()?
+            }
+            None => all(arrays),
+        };
+        for name in self.classes.iter().chain(self.numbers) {
+            if !named.iter().any(|(own, _)| own == name) {
+                let problem = format!("'{name}' is none of the variables");
+                return Err(Error::setting("--classes, --numbers", problem).into());
+            }
+        }
+        let mut members = Vec::new();
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (name, parts) in &named {
+            let first = members.len();
+            for part in parts {
+                let name = match parts.as_slice() {
+                    [_] => name.clone(),
+                    _ => part.array.name.clone(),
+                };
+                members.push(self.variable(name, part)?);
+            }
+            groups.push((first..members.len()).collect());
+        }
+        let sample = Sample::new(members).map_err(Error::from)?;
+        let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
+        Ok(sample.grouped(&groups).map_err(Error::from)?)
+    }
+
+    fn variable(&self, name: String, part: &Columns<'_>) -> anyhow::Result<Variable> {
+        let values = part.values();
+        let width = part.columns.len();
+        let says = |list: &[String]| list.contains(&name);
+        let are_classes = match part.array.kind {
+            _ if says(self.classes) => true,
+            _ if says(self.numbers) => false,
+            ArrayKind::Text => true,
+            ArrayKind::Integer => width == 1 && few_distinct(&values),
+            ArrayKind::Real => false,
+        };
+        if are_classes && width > 1 {
+            let problem = format!("'{name}' has {width} columns; classes are one column");
+            return Err(Error::setting("--classes", problem).into());
+        }
+        let variable = if are_classes {
+            Variable::categorical(name, &values)
+        } else {
+            Variable::continuous(name, values, width)
+        };
+        Ok(variable.map_err(Error::from)?)
+    }
+}
+
+impl Columns<'_> {
+    fn values(&self) -> Vec<f64> {
+        let rows = self.array.values.chunks_exact(self.array.width);
+        rows.flat_map(|row| row[self.columns.clone()].iter().copied()).collect()
+    }
+}
+
+fn few_distinct(values: &[f64]) -> bool {
+    let mut distinct = values.to_vec();
+    distinct.sort_by(f64::total_cmp);
+    distinct.dedup();
+    distinct.len() <= MOST_CLASSES && 10 * distinct.len() <= values.len()
+}
+
+/// Every array, or every column of the only one.
+fn all(arrays: &[Array]) -> Vec<(String, Vec<Columns<'_>>)> {
+    if let [array] = arrays {
+        let column = |i: usize| (i.to_string(), vec![Columns { array, columns: i..i + 1 }]);
+        return (0..array.width).map(column).collect();
+    }
+    let whole = |array| vec![Columns { array, columns: 0..array.width }];
+    arrays.iter().map(|array| (array.name.clone(), whole(array))).collect()
+}
+
+/// The columns a name on the command line means, `A+B` being both.
+fn find<'a>(arrays: &'a [Array], name: &str) -> anyhow::Result<Vec<Columns<'a>>> {
+    let terms = name.split('+').map(|term| find_term(arrays, term.trim()));
+    Ok(terms.collect::<anyhow::Result<Vec<_>>>()?.concat())
+}
+
+fn find_term<'a>(arrays: &'a [Array], term: &str) -> anyhow::Result<Vec<Columns<'a>>> {
+    let whole = |array: &'a Array| Columns { array, columns: 0..array.width };
+    if let Some(array) = arrays.iter().find(|array| array.name == term) {
+        return Ok(vec![whole(array)]);
+    }
+    if let Some((name, range)) = term.strip_suffix(']').and_then(|term| term.split_once('[')) {
+        if let (Some(array), Some(range)) =
+            (arrays.iter().find(|array| array.name == name), parse_range(range))
+        {
+            return Ok(vec![Columns { array, columns: inside(range, array.width, term)? }]);
+        }
+    }
+    if let Some(range) = parse_range(term) {
+        if let [array] = arrays {
+            return Ok(vec![Columns { array, columns: inside(range, array.width, term)? }]);
+        }
+        if arrays.iter().all(|array| array.width == 1) {
+            return Ok(arrays[inside(range, arrays.len(), term)?].iter().map(whole).collect());
+        }
+    }
+    let mut numbered: Vec<(usize, &Array)> = arrays
+        .iter()
+        .filter_map(|array| {
+            let rest = array.name.strip_prefix(term)?.trim_start_matches(['_', '.', '-', ' ']);
+            Some((rest.parse().ok()?, array))
+        })
+        .collect();
+    if numbered.is_empty() {
+        let names: Vec<&str> = arrays.iter().map(|array| array.name.as_str()).take(30).collect();
+        let problem = format!("there is no variable '{term}'; the file has: {}", names.join(", "));
+        return Err(Error::setting("--variables", problem).into());
+    }
+    numbered.sort_by_key(|(number, _)| *number);
+    Ok(numbered.into_iter().map(|(_, array)| whole(array)).collect())
+}
+
+/// `2` or `0:3`.
+fn parse_range(text: &str) -> Option<std::ops::Range<usize>> {
+    match text.split_once(':') {
+        Some((first, end)) => Some(first.parse().ok()?..end.parse().ok()?),
+        None => text.parse().ok().map(|only: usize| only..only.saturating_add(1)),
+    }
+}
+
+fn inside(
+    range: std::ops::Range<usize>,
+    width: usize,
+    term: &str,
+) -> anyhow::Result<std::ops::Range<usize>> {
+    if range.start < range.end && range.end <= width {
+        return Ok(range);
+    }
+    let problem =
+        format!("'{term}': there are {width} columns, numbered from 0; the end is exclusive");
+    Err(Error::setting("--variables", problem).into())
+}
