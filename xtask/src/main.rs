@@ -1,5 +1,6 @@
 //! Automation of the workspace, as `cargo xtask ...`.
 
+mod bench_estimators;
 mod reproduce;
 
 use std::process::ExitCode;
@@ -17,6 +18,8 @@ struct Arguments {
 enum Command {
     /// Compare joint, unimodal and TCMax training, and write a report.
     Reproduce(reproduce::Reproduce),
+    /// Compare the information estimators with truths known in closed form.
+    BenchEstimators(bench_estimators::BenchEstimators),
     /// Draw report.html and the table again from a folder's results.json.
     Report(reproduce::Report),
 }
@@ -24,6 +27,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Reproduce(reproduce) => reproduce.run(),
+        Command::BenchEstimators(bench) => bench.run(),
         Command::Report(report) => report.run(),
     };
     match done {
