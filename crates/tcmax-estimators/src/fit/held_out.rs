@@ -7,6 +7,26 @@ use tcmax_ops::Seed;
 use super::Estimator;
 use crate::{Critic, Result, Tuples};
 
+/// Where scores are cut off, below and above: part of the critic, for any function is one.
+///
+/// For the true log ratio t of p to the product q, P(t <= -a) <= e^-a over joint examples and
+/// P(t >= a) <= e^-a over product tuples. Scores far beyond are a critic's mistakes where it has seen no
+/// data, tails above all, and a single one of them can cost more nats than all data show.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    floor: f64,
+    ceiling: f64,
+}
+
+impl Limits {
+    /// 12 nats below log mean exp T over K product tuples, and log K above it: where one tuple of K would
+    /// outweigh all others, K tuples cannot tell whether it is there.
+    fn of(product: &[f64]) -> Self {
+        let log_mean = log_mean_exp(product.iter().copied());
+        Self { floor: log_mean - 12.0, ceiling: log_mean + (product.len() as f64).ln() }
+    }
+}
+
 /// Product tuples scored at once.
 const CHUNK: usize = 8192;
 
@@ -19,23 +39,28 @@ pub(super) struct HeldOut<'a> {
     top: f64,
     /// For InfoNCE, log-mean-exps of each example's row and column within its block.
     contrasts: Vec<f64>,
+    /// Where scores were cut off.
+    limits: Option<Limits>,
     tuples: &'a Tuples,
     estimator: Estimator,
 }
 
 impl<'a> HeldOut<'a> {
-    /// Scores the variables, each (N, D_m), with a critic. For InfoNCE the tuples are not used.
+    /// Scores the variables, each (N, D_m), with a critic. For InfoNCE the tuples are not used. Without
+    /// limits from another part, scores have those that these examples suggest.
     pub(super) fn new(
         critic: &dyn Critic,
         variables: &[Tensor],
         tuples: &'a Tuples,
         estimator: Estimator,
+        limits: Option<Limits>,
     ) -> Result<Self> {
-        let joint = to_vec(&critic.scores(variables)?)?;
+        let mut joint = to_vec(&critic.scores(variables)?)?;
         if estimator == Estimator::InfoNce {
             let contrasts = contrasts(critic, variables, joint.len())?;
             let exponentials = Vec::new();
-            return Ok(Self { joint, exponentials, top: 0.0, contrasts, tuples, estimator });
+            let (top, limits) = (0.0, None);
+            return Ok(Self { joint, exponentials, top, contrasts, limits, tuples, estimator });
         }
         let mut product = Vec::with_capacity(tuples.len());
         for piece in tuples.chunks(CHUNK) {
@@ -44,10 +69,19 @@ impl<'a> HeldOut<'a> {
         if let Estimator::Smile { tau } = estimator {
             product.iter_mut().for_each(|score| *score = score.clamp(-tau, tau));
         }
+        let limits = limits.unwrap_or_else(|| Limits::of(&product));
+        let cut = |score: &mut f64| *score = score.clamp(limits.floor, limits.ceiling);
+        joint.iter_mut().chain(&mut product).for_each(cut);
         let top = product.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         product.iter_mut().for_each(|score| *score = (*score - top).exp());
         let (exponentials, contrasts) = (product, Vec::new());
-        Ok(Self { joint, exponentials, top, contrasts, tuples, estimator })
+        let limits = Some(limits);
+        Ok(Self { joint, exponentials, top, contrasts, limits, tuples, estimator })
+    }
+
+    /// Where scores were cut off, for other parts.
+    pub(super) fn limits(&self) -> Option<Limits> {
+        self.limits
     }
 
     /// The value on all examples, nats.

@@ -12,7 +12,10 @@
 //! 3. The weights are averaged over steps, and the averages are what is validated and kept.
 //! 4. The held-out value comes with a bootstrap interval over the test examples: joint examples and the
 //!    tuples they make are weighted together, so dependence between tuples is counted.
-//! 5. What casts doubt on a number is said with it ([`Warning`]).
+//! 5. Scores are cut off where the validation part gives them no support, 12 nats below the log-mean-exp of
+//!    its K product tuples and log K above it: a true log ratio is hardly ever there, and one mistake of
+//!    the critic there can cost more than the data show. Training raises joint scores no further either.
+//! 6. What casts doubt on a number is said with it ([`Warning`]).
 //!
 //! Information is never negative and the constant critic shows 0, so 0 is reported where the held-out
 //! bound is below it; [`Fit::held_out`] keeps the value itself.

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use rand::seq::SliceRandom;
-use tcmax_ops::{ParamBuilder, Params, Seed, State};
+use tcmax_ops::{ParamBuilder, Params, Seed, State, log_sum_exp_all};
 
 use super::held_out::{HeldOut, cap};
 use super::outcome::warnings;
@@ -207,11 +207,17 @@ impl<'a> Trainer<'a> {
     fn report(&mut self, start: Start) -> Result<Fit> {
         let (config, data) = (self.config, self.data);
         self.params.load(&self.best)?;
+        let limits = self.on_validation()?.limits();
         let variables = data.widths().len();
         let value_of = |rows: &[usize], part: &str, tuples: usize| -> Result<_> {
             let tuples = evaluation_tuples(tuples, rows.len(), variables, self.seed.stream(part))?;
-            let held_out =
-                HeldOut::new(self.critic.as_ref(), &data.rows(rows)?, &tuples, config.estimator)?;
+            let held_out = HeldOut::new(
+                self.critic.as_ref(),
+                &data.rows(rows)?,
+                &tuples,
+                config.estimator,
+                limits,
+            )?;
             let error = held_out.bootstrap(config.bootstrap, self.seed.stream(part).stream("boot"));
             Ok((held_out.value(), error, held_out.effective_examples()))
         };
@@ -257,15 +263,21 @@ impl<'a> Trainer<'a> {
         };
         let joint = self.critic.scores(rows)?.squeeze(1)?;
         let product = self.critic.tuple_scores(rows, &tuples)?.squeeze(1)?;
-        let product = floor(&product)?;
+        let (joint, product) = match config.estimator {
+            Estimator::InfoNce => (joint, floor(&product)?),
+            _ => (ceiling(&joint, &product)?, floor(&product)?),
+        };
         config.estimator.objective(&joint, &product, moving)
     }
 
     /// The reported quantity on the validation part with the weights as they are.
     fn validate(&self) -> Result<f64> {
+        Ok(self.on_validation()?.value())
+    }
+
+    fn on_validation(&self) -> Result<HeldOut<'_>> {
         let (variables, tuples) = &self.validation;
-        let estimator = self.config.estimator;
-        Ok(HeldOut::new(self.critic.as_ref(), variables, tuples, estimator)?.value())
+        HeldOut::new(self.critic.as_ref(), variables, tuples, self.config.estimator, None)
     }
 
     fn best_validation(&self) -> f64 {
@@ -303,6 +315,13 @@ impl<'a> Trainer<'a> {
 fn floor(scores: &Tensor) -> Result<Tensor> {
     let top = scores.max_all()?.to_scalar::<f32>()?;
     Ok(scores.maximum(f64::from(top) - 50.0)?)
+}
+
+/// Joint scores, no higher than K product tuples can answer for: log K above their log-mean-exp. Beyond
+/// it, joint scores could be raised at no cost, and a critic that does so is worthless on other tuples.
+fn ceiling(joint: &Tensor, product: &Tensor) -> Result<Tensor> {
+    let log_sum = log_sum_exp_all(&product.detach())?.to_scalar::<f32>()?;
+    Ok(joint.minimum(f64::from(log_sum))?)
 }
 
 /// InfoNCE scores all pairs of a batch, so its batches are small.

@@ -201,10 +201,13 @@ pub(super) fn matrix(sample: &Sample, outcomes: &[Outcome], unit: Unit) -> Strin
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header([&[unit.name()], names.as_slice()].concat());
     let cell = |i: usize, j: usize| {
+        if i == j {
+            return String::new();
+        }
         let (i, j) = (i.min(j), i.max(j));
         // Pairs of rows before i, then those of row i before j.
         let place = i * names.len() - i * (i + 1) / 2 + j - i - 1;
-        outcomes.get(place).filter(|_| i != j).map_or_else(String::new, |outcome| {
+        outcomes.get(place).map_or_else(String::new, |outcome| {
             let half = outcome.interval.map(|[low, high]| unit.of(high - low) / 2.0);
             let half = half.map_or_else(String::new, |half| format!(" ± {half:.3}"));
             format!("{:.3}{half}", unit.of(outcome.value))
