@@ -12,7 +12,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Error, Result, Sample};
+use crate::{Error, Result, Sample, Variable};
 
 /// Settings of [`ksg`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub fn ksg(sample: &Sample, config: KsgConfig) -> Result<f64> {
         let purpose = "this many nearest neighbours";
         return Err(Error::TooFewSamples { got: n, wanted: k + 1, purpose });
     }
-    let variables: Vec<Vec<f64>> = sample.variables().iter().map(|v| v.standardised()).collect();
+    let variables: Vec<Vec<f64>> = sample.variables().iter().map(Variable::standardised).collect();
     let psi = digamma_table(n);
     let of_example = |i: usize| -> Result<f64> {
         let distances: Vec<Vec<f64>> = variables.iter().map(|v| distances(v, n, i)).collect();

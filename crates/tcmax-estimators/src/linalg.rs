@@ -9,8 +9,7 @@ pub(crate) fn cholesky(a: &[f64], n: usize) -> Option<Vec<f64>> {
             let dot: f64 = (0..j).map(|k| l[i * n + k] * l[j * n + k]).sum();
             let rest = a[i * n + j] - dot;
             if i == j {
-                // The comparison is false for NaN too.
-                if !(rest > 1e-14 * a[i * n + i].abs()) {
+                if rest.is_nan() || rest <= 1e-14 * a[i * n + i].abs() {
                     return None;
                 }
                 l[i * n + i] = rest.sqrt();

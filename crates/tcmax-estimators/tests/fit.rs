@@ -27,7 +27,9 @@ fn truth(n: usize, rho: f64) -> f64 {
     let entry = |i: usize| if i / n == i % n { 1.0 } else { rho };
     let gaussian = Gaussian::new((0..n * n).map(entry).collect()).unwrap();
     let single: Vec<[usize; 1]> = (0..n).map(|i| [i]).collect();
-    gaussian.total_correlation(&single.iter().map(|g| g.as_slice()).collect::<Vec<_>>()).unwrap()
+    gaussian
+        .total_correlation(&single.iter().map(<[usize; 1]>::as_slice).collect::<Vec<_>>())
+        .unwrap()
 }
 
 fn sample(columns: Vec<Vec<f64>>) -> Sample {

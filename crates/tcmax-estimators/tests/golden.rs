@@ -202,7 +202,7 @@ fn gaussian_total_correlations_agree() {
             };
             let gaussian = gaussian(name);
             let single: Vec<[usize; 1]> = (0..gaussian.dim()).map(|i| [i]).collect();
-            let groups: Vec<&[usize]> = single.iter().map(|group| group.as_slice()).collect();
+            let groups: Vec<&[usize]> = single.iter().map(<[usize; 1]>::as_slice).collect();
             let value = gaussian.total_correlation(&groups).unwrap();
             case.check(&format!("output.tc.{matrix}"), &Tensor::new(value, &Device::Cpu).unwrap());
         }

@@ -6,8 +6,8 @@ use clap::ValueEnum;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::Serialize;
-use tcmax_estimators::fit::{Decomposition, Estimate, Fit};
-use tcmax_estimators::{Sample, VariableKind};
+use tcmax_estimators::fit::{Decomposition, Estimate, Fit, Warning};
+use tcmax_estimators::{Sample, Variable, VariableKind};
 
 /// Units of information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,7 +65,7 @@ pub(super) struct Outcome {
 impl Outcome {
     /// An outcome without a value yet.
     pub(super) fn new(sample: &Sample, estimator: &str) -> Self {
-        let seen = |v: &tcmax_estimators::Variable| Seen {
+        let seen = |v: &Variable| Seen {
             name: v.name().to_owned(),
             columns: v.width(),
             kind: v.kind(),
@@ -115,7 +115,7 @@ impl Outcome {
         self.spread = (all.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
         self.fits = all.into_iter().flat_map(|all| all.parts).map(|part| part.fit).collect();
         let mut messages: Vec<String> =
-            self.fits.iter().flat_map(|fit| &fit.warnings).map(|w| w.message()).collect();
+            self.fits.iter().flat_map(|fit| &fit.warnings).map(Warning::message).collect();
         messages.dedup();
         messages.truncate(5);
         self.warnings = messages;
@@ -196,7 +196,7 @@ pub(super) fn json(outcomes: &[Outcome], unit: Unit, all_pairs: bool) -> anyhow:
 
 /// The mutual informations of all pairs, given in the order (0, 1), (0, 2), ..., (1, 2), ...
 pub(super) fn matrix(sample: &Sample, outcomes: &[Outcome], unit: Unit) -> String {
-    let names: Vec<&str> = sample.variables().iter().map(|v| v.name()).collect();
+    let names: Vec<&str> = sample.variables().iter().map(Variable::name).collect();
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header([&[unit.name()], names.as_slice()].concat());

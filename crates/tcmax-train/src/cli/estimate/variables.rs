@@ -114,12 +114,11 @@ fn find_term<'a>(arrays: &'a [Array], term: &str) -> anyhow::Result<Vec<Columns<
     if let Some(array) = arrays.iter().find(|array| array.name == term) {
         return Ok(vec![whole(array)]);
     }
-    if let Some((name, range)) = term.strip_suffix(']').and_then(|term| term.split_once('[')) {
-        if let (Some(array), Some(range)) =
-            (arrays.iter().find(|array| array.name == name), parse_range(range))
-        {
-            return Ok(vec![Columns { array, columns: inside(range, array.width, term)? }]);
-        }
+    if let Some((name, range)) = term.strip_suffix(']').and_then(|term| term.split_once('['))
+        && let Some(array) = arrays.iter().find(|array| array.name == name)
+        && let Some(range) = parse_range(range)
+    {
+        return Ok(vec![Columns { array, columns: inside(range, array.width, term)? }]);
     }
     if let Some(range) = parse_range(term) {
         if let [array] = arrays {
