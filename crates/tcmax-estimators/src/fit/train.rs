@@ -43,6 +43,8 @@ const AVERAGE_DECAY: f64 = 0.99;
 /// # }
 /// ```
 ///
+/// Runs on one thread; several fits may run at a time.
+///
 /// # Errors
 /// When there are too few examples, the estimator or the critic is for another number of variables, or
 /// training leaves the finite numbers.
@@ -58,11 +60,17 @@ pub fn fit(sample: &Sample, config: &CheckedConfig, seed: Seed) -> Result<Fit> {
             return Err(Error::NeedsTwoVariables { estimator, got: variables });
         }
     }
-    let data = Prepared::new(sample, config, seed)?;
-    let mut trainer = Trainer::new(&data, config, seed)?;
-    let start = trainer.start()?;
-    trainer.train()?;
-    trainer.report(start)
+    let run = || {
+        let data = Prepared::new(sample, config, seed)?;
+        let mut trainer = Trainer::new(&data, config, seed)?;
+        let start = trainer.start()?;
+        trainer.train()?;
+        trainer.report(start)
+    };
+    // A step's matrices are small: threads would spend their time waiting for each other, most of all
+    // on a busy machine. Several fits at a time use the cores better.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    pool.map_err(candle_core::Error::wrap)?.install(run)
 }
 
 /// Builds the critic a configuration asks for.
