@@ -1,6 +1,9 @@
 //! What the CPU kernels share: typed access to candle's storage, and matrix products on slices.
 
-use candle_core::{CpuStorage, DType, FloatDType, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, FloatDType, Layout, Result, Storage, Tensor, bail};
+
+use crate::kernels::{self, Shape};
+use crate::unfold;
 
 /// The values of a contiguous tensor as a slice.
 pub(crate) fn values<'a, T: FloatDType>(
@@ -14,6 +17,14 @@ pub(crate) fn values<'a, T: FloatDType>(
     Ok(&storage.as_slice::<T>()?[start..end])
 }
 
+/// The CPU side of a storage.
+pub(crate) fn storage_of<'a>(storage: &'a Storage, op: &'static str) -> Result<&'a CpuStorage> {
+    match storage {
+        Storage::Cpu(storage) => Ok(storage),
+        _ => bail!("{op}: the kernel needs a CPU tensor"),
+    }
+}
+
 /// Refuses what the kernels do not compute with.
 pub(crate) fn check_dtype(tensor: &Tensor, op: &'static str) -> Result<()> {
     match tensor.dtype() {
@@ -22,21 +33,78 @@ pub(crate) fn check_dtype(tensor: &Tensor, op: &'static str) -> Result<()> {
     }
 }
 
-/// Calls a generic kernel for the element type of a storage.
+/// Evaluates a block of code for the element type `T` of a storage, and stores the vector it gives.
 macro_rules! dispatch {
-    ($storage:expr, $op:expr, $kernel:ident ( $($argument:expr),* $(,)? )) => {
+    ($storage:expr, $op:expr, |$T:ident| $body:block) => {
         match $storage {
             candle_core::CpuStorage::F32(_) => {
-                candle_core::CpuStorage::F32($kernel::<f32>($($argument),*)?)
+                type $T = f32;
+                candle_core::CpuStorage::F32($body)
             }
             candle_core::CpuStorage::F64(_) => {
-                candle_core::CpuStorage::F64($kernel::<f64>($($argument),*)?)
+                type $T = f64;
+                candle_core::CpuStorage::F64($body)
             }
             _ => candle_core::bail!("{}: f32 and f64 are supported", $op),
         }
     };
 }
 pub(crate) use dispatch;
+
+/// What the kernels compute with: f32 through the fast ones, f64 through the plain ones.
+pub(crate) trait Element: FloatDType {
+    fn conv2d(shape: &Shape, x: &[Self], weight: &[Self], y: &mut [Self]);
+    fn conv2d_input_grad(shape: &Shape, weight: &[Self], grad: &[Self], dx: &mut [Self]);
+    fn conv2d_weight_grad(shape: &Shape, x: &[Self], grad: &[Self], dw: &mut [Self]);
+    /// The square root.
+    fn root(self) -> Self;
+    /// The values of a storage of this type.
+    fn slice(storage: &CpuStorage) -> Result<&[Self]>;
+    /// The values of a storage of this type, for writing.
+    fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]>;
+    /// A storage of this type.
+    fn storage(values: Vec<Self>) -> CpuStorage;
+}
+
+macro_rules! element {
+    ($T:ty, $variant:ident, $module:ident) => {
+        impl Element for $T {
+            fn conv2d(shape: &Shape, x: &[Self], weight: &[Self], y: &mut [Self]) {
+                $module::forward(shape, x, weight, y);
+            }
+
+            fn conv2d_input_grad(shape: &Shape, weight: &[Self], grad: &[Self], dx: &mut [Self]) {
+                $module::input_grad(shape, weight, grad, dx);
+            }
+
+            fn conv2d_weight_grad(shape: &Shape, x: &[Self], grad: &[Self], dw: &mut [Self]) {
+                $module::weight_grad(shape, x, grad, dw);
+            }
+
+            #[inline(always)]
+            fn root(self) -> Self {
+                self.sqrt()
+            }
+
+            fn slice(storage: &CpuStorage) -> Result<&[Self]> {
+                storage.as_slice()
+            }
+
+            fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]> {
+                match storage {
+                    CpuStorage::$variant(values) => Ok(values),
+                    _ => bail!("the storage does not hold {}", stringify!($T)),
+                }
+            }
+
+            fn storage(values: Vec<Self>) -> CpuStorage {
+                CpuStorage::$variant(values)
+            }
+        }
+    };
+}
+element!(f32, F32, kernels);
+element!(f64, F64, unfold);
 
 /// A matrix in a slice: element (row, column) at `row * row_stride + column * column_stride`.
 #[derive(Clone, Copy)]

@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
         if !loss.is_finite() {
             return Ok(loss);
         }
-        let mut gradients = output.loss.backward()?;
+        let mut gradients = tcmax_ops::backward(&output.loss)?;
         if let Some(largest) = self.config.config().clip_norm {
             clip_grad_norm(self.model.params(), &mut gradients, largest)?;
         }
@@ -214,9 +214,9 @@ impl<'a> Run<'a> {
             history: self.history.clone(),
         };
         let live = self.model.params().snapshot()?;
-        let momentum = self.optimiser.state()?;
+        let optimiser = self.optimiser.state()?;
         let all = with_prefix("model", &live)
-            .chain(with_prefix("momentum", &momentum))
+            .chain(with_prefix("optimiser", &optimiser))
             .chain(with_prefix("best", &self.best.state));
         save(&files.model(), &self.best.state, &card)?;
         save(&files.last(), &all.collect(), &progress)
@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
             return Err(Error::bad_file(path, problem));
         }
         self.model.params().load(&under_prefix("model", &tensors))?;
-        self.optimiser.load_state(&under_prefix("momentum", &tensors))?;
+        self.optimiser.load_state(&under_prefix("optimiser", &tensors))?;
         let best = progress.history.get(progress.best_epoch.wrapping_sub(1));
         let accuracy = best.map_or(f64::NEG_INFINITY, |record| record.validation.accuracy);
         let state = under_prefix("best", &tensors);

@@ -1,0 +1,134 @@
+//! A matrix that is split into blocks which tasks write at the same time.
+
+use std::marker::PhantomData;
+
+/// Rows and columns of a row-major matrix of floats, borrowed for writing.
+///
+/// Splitting by columns gives parts whose rows interleave in memory, which slices cannot express.
+pub(crate) struct Block<'a> {
+    start: *mut f32,
+    rows: usize,
+    columns: usize,
+    stride: usize,
+    matrix: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a block is a mutable borrow of its own elements and of no others.
+unsafe impl Send for Block<'_> {}
+
+impl<'a> Block<'a> {
+    /// The whole of a matrix with so many columns.
+    pub(crate) fn new(values: &'a mut [f32], columns: usize) -> Self {
+        assert!(columns > 0 && values.len().is_multiple_of(columns));
+        let rows = values.len() / columns;
+        Self { start: values.as_mut_ptr(), rows, columns, stride: columns, matrix: PhantomData }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The first `count` rows and the rest.
+    pub(crate) fn split_rows(self, count: usize) -> (Self, Self) {
+        assert!(count <= self.rows);
+        // In wrapping arithmetic, because an empty rest may start past the end.
+        let rest = self.start.wrapping_add(count * self.stride);
+        let (rows, below) = (count, self.rows - count);
+        (Self { rows, ..self }, Self { start: rest, rows: below, ..self })
+    }
+
+    /// The first `count` columns and the rest.
+    pub(crate) fn split_columns(self, count: usize) -> (Self, Self) {
+        assert!(count <= self.columns);
+        let rest = self.start.wrapping_add(count);
+        let (columns, right) = (count, self.columns - count);
+        (Self { columns, ..self }, Self { start: rest, columns: right, ..self })
+    }
+
+    /// Blocks of `width` columns from left to right, the last perhaps narrower.
+    pub(crate) fn column_panels(self, width: usize) -> Vec<Self> {
+        let mut panels = Vec::with_capacity(self.columns.div_ceil(width));
+        let mut rest = self;
+        while rest.columns > width {
+            let (panel, right) = rest.split_columns(width);
+            panels.push(panel);
+            rest = right;
+        }
+        panels.push(rest);
+        panels
+    }
+
+    /// Blocks of the given numbers of rows from top to bottom.
+    pub(crate) fn row_bands(self, heights: impl IntoIterator<Item = usize>) -> Vec<Self> {
+        let mut bands = Vec::new();
+        let mut rest = self;
+        for height in heights {
+            let (band, below) = rest.split_rows(height);
+            bands.push(band);
+            rest = below;
+        }
+        bands
+    }
+
+    /// `len` elements of a row from `column` on, for reading and writing.
+    #[inline(always)]
+    pub(crate) fn part(&mut self, row: usize, column: usize, len: usize) -> &mut [f32] {
+        let start = self.pointer(row, 1, 1, column, len);
+        // SAFETY: `pointer` has checked that the elements are this block's own.
+        unsafe { std::slice::from_raw_parts_mut(start, len) }
+    }
+
+    /// Where (row, column) is, after checking that `len` elements from there are this block's, in
+    /// that row and in every `step`-th row after it, `count` rows in all.
+    #[inline(always)]
+    pub(crate) fn pointer(
+        &mut self,
+        row: usize,
+        count: usize,
+        step: usize,
+        column: usize,
+        len: usize,
+    ) -> *mut f32 {
+        assert!(count > 0 && row + (count - 1) * step < self.rows && column + len <= self.columns);
+        // SAFETY: inside the borrowed matrix, as just asserted.
+        unsafe { self.start.add(row * self.stride + column) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_the_matrix_once() {
+        let mut values: Vec<f32> = vec![0.0; 5 * 7];
+        let bands = Block::new(&mut values, 7).row_bands([2, 3]);
+        let panels = bands.into_iter().flat_map(|band| band.column_panels(3));
+        for (number, mut panel) in panels.enumerate() {
+            for row in 0..panel.rows() {
+                let width = panel.columns();
+                for value in panel.part(row, 0, width) {
+                    *value += (number + 1) as f32;
+                }
+            }
+        }
+        assert_eq!(values[..7], [1., 1., 1., 2., 2., 2., 3.]);
+        assert_eq!(values[14..21], [4., 4., 4., 5., 5., 5., 6.]);
+    }
+
+    #[test]
+    #[should_panic(expected = "assertion failed")]
+    fn a_part_past_the_end_is_refused() {
+        let mut values = vec![0.0; 6];
+        let (mut left, _) = Block::new(&mut values, 3).split_columns(2);
+        left.part(0, 1, 2);
+    }
+}

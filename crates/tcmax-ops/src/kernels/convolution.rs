@@ -1,0 +1,94 @@
+//! Which algorithm computes which shape.
+
+use super::implicit;
+use super::winograd::{self, Filters, Same3x3};
+use crate::window::Window;
+
+/// Sizes of a convolution on (B, H, W, from) with filters (K_h, K_w, from, to).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) batch: usize,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) window: Window,
+}
+
+impl Shape {
+    /// The shape as Winograd's algorithm takes it, where that pays: with few channels transforming
+    /// a tile costs as much as the products it saves.
+    fn same3x3(&self) -> Option<Same3x3> {
+        let Window { image: (height, width), kernel, stride, padding, .. } = self.window;
+        let same = kernel == (3, 3) && stride == (1, 1) && padding == (1, 1);
+        let pays = height >= 4 && width >= 4 && self.from >= 16 && self.to >= 16;
+        (same && pays).then_some(Same3x3 {
+            batch: self.batch,
+            height,
+            width,
+            from: self.from,
+            to: self.to,
+        })
+    }
+}
+
+/// y (B, H', W', to) of x and the filters; `y` is overwritten.
+pub(crate) fn forward(shape: &Shape, x: &[f32], weight: &[f32], y: &mut [f32]) {
+    match shape.same3x3() {
+        Some(same) => winograd::forward(&same, x, Filters::AsTheyAre(weight), y),
+        None => implicit::forward(shape, x, weight, y),
+    }
+}
+
+/// dx (B, H, W, from) of the filters and dy; `dx` is overwritten.
+pub(crate) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [f32]) {
+    match shape.same3x3() {
+        Some(same) => winograd::forward(&same.reversed(), grad, Filters::Turned(weight), dx),
+        None => implicit::input_grad(shape, weight, grad, dx),
+    }
+}
+
+/// dw (K_h, K_w, from, to) of x and dy; `dw` is overwritten.
+pub(crate) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [f32]) {
+    match shape.same3x3() {
+        Some(same) => winograd::weight_grad(&same, x, grad, dw),
+        None => implicit::weight_grad(shape, x, grad, dw),
+    }
+}
+
+/// Writes a row-major matrix with so many columns transposed, in rows `stride` apart; squares of it
+/// stay in the cache. The rest of each row becomes 0.
+pub(super) fn transpose_into(matrix: &[f32], columns: usize, out: &mut [f32], stride: usize) {
+    const SIDE: usize = 16;
+    let rows = matrix.len() / columns;
+    for left in (0..columns).step_by(SIDE) {
+        let right = columns.min(left + SIDE);
+        for top in (0..rows).step_by(SIDE) {
+            for row in top..rows.min(top + SIDE) {
+                let line = &matrix[row * columns..][left..right];
+                for (column, value) in (left..right).zip(line) {
+                    out[column * stride + row] = *value;
+                }
+            }
+        }
+        for column in left..right {
+            out[column * stride..][rows..stride].fill(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposing_exchanges_rows_and_columns() {
+        let (rows, columns) = (19, 37);
+        let matrix: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+        let stride = 24;
+        let mut out = vec![1.0; columns * stride];
+        transpose_into(&matrix, columns, &mut out, stride);
+        for (row, column) in [(0, 0), (18, 36), (7, 20), (17, 1)] {
+            assert_eq!(out[column * stride + row], matrix[row * columns + column]);
+        }
+        assert_eq!(out[rows..stride], [0.0; 5]);
+    }
+}
