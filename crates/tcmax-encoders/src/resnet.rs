@@ -14,7 +14,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::{
-    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, conv2d,
+    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder,
     global_avg_pool2d,
 };
 
@@ -131,7 +131,7 @@ impl ResNet {
         let x = input.permute((0, 2, 3, 1))?.contiguous()?;
         let pool = MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
         let Unit { weight, config, norm } = &self.stem;
-        let mut x = norm.forward_stem(&x, weight, *config, pool, train)?;
+        let mut x = norm.forward_stem(&x, (weight, *config), pool, train)?;
         for block in self.stages.iter().flatten() {
             x = block.forward(&x, train)?;
         }
@@ -194,15 +194,15 @@ impl Unit {
         })
     }
 
-    /// relu(norm(conv(x))), the ReLU only if asked for.
-    fn forward(&self, x: &Tensor, relu: bool, train: bool) -> Result<Tensor> {
-        Ok(self.norm.forward_conv(x, &self.weight, self.config, relu, train)?)
-    }
-
-    /// relu(norm(conv(x)) + shortcut).
-    fn forward_onto(&self, x: &Tensor, shortcut: &Tensor, train: bool) -> Result<Tensor> {
-        let y = conv2d(x, &self.weight, self.config)?;
-        Ok(self.norm.forward_fused(&y, Some(shortcut), true, train)?)
+    /// relu(norm(conv(x)) + shortcut), ReLU and shortcut only if asked for.
+    fn forward(
+        &self,
+        x: &Tensor,
+        shortcut: Option<&Tensor>,
+        relu: bool,
+        train: bool,
+    ) -> Result<Tensor> {
+        Ok(self.norm.forward_conv(x, (&self.weight, self.config), shortcut, relu, train)?)
     }
 }
 
@@ -235,10 +235,10 @@ impl BasicBlock {
 
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let shortcut = match &self.downsample {
-            Some(unit) => unit.forward(x, false, train)?,
+            Some(unit) => unit.forward(x, None, false, train)?,
             None => x.clone(),
         };
-        let hidden = self.first.forward(x, true, train)?;
-        self.second.forward_onto(&hidden, &shortcut, train)
+        let hidden = self.first.forward(x, None, true, train)?;
+        self.second.forward(&hidden, Some(&shortcut), true, train)
     }
 }

@@ -19,7 +19,9 @@ use candle_core::{DType, Result as CandleResult, Tensor, Var, bail};
 
 use crate::conv2d::shape_of;
 use crate::cpu::check_dtype;
-use crate::norm_op::{Norm, Plain, Then, WithConv, WithResidual};
+use crate::kernels::Shape;
+use crate::norm_op::{Norm, Then};
+use crate::parcel::Parcel;
 use crate::statistics::Statistics;
 use crate::{Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Result, conv2d, max_pool2d};
 
@@ -104,41 +106,33 @@ impl BatchNorm2d {
         train: bool,
     ) -> CandleResult<Tensor> {
         self.check_input(x.dims())?;
-        if let Some(residual) = residual
-            && residual.dims() != x.dims()
-        {
-            bail!("{OP}: got residual {:?} for input {:?}", residual.dims(), x.dims());
-        }
         if !x.device().is_cpu() {
             return self.composed(x, residual, relu, train);
         }
         check_dtype(x, OP)?;
-        let x = x.contiguous()?;
-        let count = x.elem_count() / self.channels();
         let then = if relu { Then::Relu } else { Then::Nothing };
-        self.run(None, then, count, train, |norm, affine| match residual {
-            Some(residual) => x.apply_op3(affine, &residual.contiguous()?, WithResidual(norm)),
-            None => x.apply_op2(affine, Plain(norm)),
-        })
+        self.run(x, None, residual, then, train)
     }
 
-    /// relu(forward(conv2d(x, weight))), the ReLU only if asked for: a unit of a residual network.
+    /// relu(forward(conv2d(x, weight)) + residual), ReLU and residual only if asked for: a unit of a
+    /// residual network.
     ///
     /// # Errors
-    /// As [`Self::forward`] and [`conv2d`](crate::conv2d()).
+    /// As [`Self::forward_fused`] and [`conv2d`](crate::conv2d()).
     pub fn forward_conv(
         &self,
         x: &Tensor,
-        weight: &Tensor,
-        conv: Conv2dConfig,
+        (weight, conv): (&Tensor, Conv2dConfig),
+        residual: Option<&Tensor>,
         relu: bool,
         train: bool,
     ) -> CandleResult<Tensor> {
         if !x.device().is_cpu() {
-            return self.forward_fused(&conv2d(x, weight, conv)?, None, relu, train);
+            return self.forward_fused(&conv2d(x, weight, conv)?, residual, relu, train);
         }
+        let shape = self.shape_after(x, weight, conv)?;
         let then = if relu { Then::Relu } else { Then::Nothing };
-        self.after_conv(x, weight, conv, |_| Ok(then), train)
+        self.run(x, Some((weight, shape)), residual, then, train)
     }
 
     /// max_pool2d(relu(forward(conv2d(x, weight)))): the stem of a residual network. The normalised
@@ -149,34 +143,26 @@ impl BatchNorm2d {
     pub fn forward_stem(
         &self,
         x: &Tensor,
-        weight: &Tensor,
-        conv: Conv2dConfig,
+        (weight, conv): (&Tensor, Conv2dConfig),
         pool: MaxPool2dConfig,
         train: bool,
     ) -> CandleResult<Tensor> {
         if !x.device().is_cpu() {
-            return max_pool2d(&self.forward_conv(x, weight, conv, true, train)?, pool);
+            let y = self.forward_conv(x, (weight, conv), None, true, train)?;
+            return max_pool2d(&y, pool);
         }
-        self.after_conv(x, weight, conv, |image| Ok(Then::ReluPool(pool.window(image)?)), train)
+        let shape = self.shape_after(x, weight, conv)?;
+        let then = Then::ReluPool(pool.window(shape.window.out)?);
+        self.run(x, Some((weight, shape)), None, then, train)
     }
 
-    fn after_conv(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        conv: Conv2dConfig,
-        then: impl FnOnce((usize, usize)) -> CandleResult<Then>,
-        train: bool,
-    ) -> CandleResult<Tensor> {
+    /// The sizes of a convolution before the layer, after checking that both fit.
+    fn shape_after(&self, x: &Tensor, weight: &Tensor, conv: Conv2dConfig) -> CandleResult<Shape> {
         let shape = shape_of(x, weight, conv)?;
         check_dtype(x, OP)?;
         let (height, width) = shape.window.out;
         self.check_input(&[shape.batch, height, width, shape.to])?;
-        let count = shape.batch * height * width;
-        let then = then(shape.window.out)?;
-        self.run(Some(shape), then, count, train, |norm, affine| {
-            x.contiguous()?.apply_op3(&weight.contiguous()?, affine, WithConv(norm))
-        })
+        Ok(shape)
     }
 
     fn channels(&self) -> usize {
@@ -191,21 +177,46 @@ impl BatchNorm2d {
         }
     }
 
-    /// Applies the kernel to `count` values a channel.
+    /// Applies the kernel.
     fn run(
         &self,
-        conv: Option<crate::kernels::Shape>,
+        x: &Tensor,
+        conv: Option<(&Tensor, Shape)>,
+        residual: Option<&Tensor>,
         then: Then,
-        count: usize,
         train: bool,
-        apply: impl FnOnce(Norm, &Tensor) -> CandleResult<Tensor>,
     ) -> CandleResult<Tensor> {
+        let dims = match &conv {
+            Some((_, shape)) => shape.out_dims().dims().to_vec(),
+            None => x.dims().to_vec(),
+        };
+        if let Some(residual) = residual
+            && (residual.dims() != dims || residual.dtype() != x.dtype())
+        {
+            let (got, kind) = (residual.dims(), residual.dtype());
+            bail!("{OP}: got residual {got:?} {kind:?} for output {dims:?} {:?}", x.dtype());
+        }
+        let count = dims[..3].iter().product();
         self.check_count(count, train)?;
         let given = if train { None } else { Some(self.running()?) };
         let saved = Arc::new(OnceLock::new());
-        let norm = Norm { conv, then, eps: self.config.eps, given, saved: Arc::clone(&saved) };
-        let affine = Tensor::stack(&[&self.weight, &self.bias], 0)?;
-        let y = apply(norm, &affine)?;
+        let mut parameters = vec![self.weight.clone(), self.bias.clone()];
+        parameters.extend(conv.map(|(weight, _)| weight.clone()));
+        let parameters = Parcel::new(parameters)?;
+        let token = parameters.token().clone();
+        let norm = Norm {
+            conv: conv.map(|(_, shape)| shape),
+            parameters,
+            then,
+            eps: self.config.eps,
+            given,
+            saved: Arc::clone(&saved),
+        };
+        let x = x.contiguous()?;
+        let y = match residual {
+            Some(residual) => x.apply_op3(&token, &residual.contiguous()?, norm)?,
+            None => x.apply_op2(&token, norm)?,
+        };
         if train && let Some(saved) = saved.get() {
             let device = self.weight.device();
             let mean = Tensor::new(saved.statistics.mean.as_slice(), device)?;

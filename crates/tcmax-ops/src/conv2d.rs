@@ -93,7 +93,7 @@ impl Shape {
         self.batch * self.from * self.to * self.window.pixels() == 0
     }
 
-    fn out_dims(&self) -> Dims {
+    pub(crate) fn out_dims(&self) -> Dims {
         Dims::from((self.batch, self.window.out.0, self.window.out.1, self.to))
     }
 }

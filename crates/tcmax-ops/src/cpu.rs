@@ -25,6 +25,15 @@ pub(crate) fn storage_of<'a>(storage: &'a Storage, op: &'static str) -> Result<&
     }
 }
 
+/// A tensor of computed values, shaped as another.
+pub(crate) fn tensor_of(storage: CpuStorage, like: &Tensor) -> Result<Tensor> {
+    match storage {
+        CpuStorage::F32(values) => Tensor::from_vec(values, like.shape(), like.device()),
+        CpuStorage::F64(values) => Tensor::from_vec(values, like.shape(), like.device()),
+        _ => bail!("f32 and f64 are supported"),
+    }
+}
+
 /// Refuses what the kernels do not compute with.
 pub(crate) fn check_dtype(tensor: &Tensor, op: &'static str) -> Result<()> {
     match tensor.dtype() {

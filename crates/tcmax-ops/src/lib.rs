@@ -18,6 +18,7 @@ mod norm_op;
 mod normalise;
 mod optimiser;
 mod params;
+mod parcel;
 mod pool;
 mod seed;
 mod sgd;

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail};
 
 use crate::composed;
-use crate::cpu::{check_dtype, dispatch, values};
+use crate::cpu::{check_dtype, dispatch, tensor_of, values};
 use crate::pool::{self, PooledGradient};
 use crate::window::Window;
 
@@ -91,7 +91,7 @@ impl CustomOp1 for Forward {
             if x.is_empty() {
                 Vec::new()
             } else {
-                let pooled = pool::max(x, &self.window, channels, false, |_, value| value);
+                let pooled = pool::max(x, &self.window, channels, None);
                 // Set once: an op is applied once.
                 let _ = self.taps.set(pooled.taps);
                 pooled.values
@@ -112,14 +112,5 @@ impl CustomOp1 for Forward {
             PooledGradient { window, channels, grad, taps: &taps[..] }.all()
         });
         tensor_of(dx, x).map(Some)
-    }
-}
-
-/// A tensor of computed values, shaped as another.
-pub(crate) fn tensor_of(storage: CpuStorage, like: &Tensor) -> Result<Tensor> {
-    match storage {
-        CpuStorage::F32(values) => Tensor::from_vec(values, like.shape(), like.device()),
-        CpuStorage::F64(values) => Tensor::from_vec(values, like.shape(), like.device()),
-        _ => bail!("f32 and f64 are supported"),
     }
 }

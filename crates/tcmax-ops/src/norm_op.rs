@@ -10,12 +10,11 @@ use candle_core::{
     CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape as Dims, Tensor, WithDType, bail,
 };
 
-use crate::backward::hand_over;
 use crate::conv2d;
-use crate::cpu::{Element, dispatch, storage_of, values};
+use crate::cpu::{Element, dispatch, storage_of, tensor_of, values};
 use crate::kernels::Shape;
-use crate::max_pool2d::tensor_of;
 use crate::normalise::{Incoming, Normaliser};
+use crate::parcel::Parcel;
 use crate::pool::{self, PooledGradient};
 use crate::statistics::Statistics;
 use crate::window::Window;
@@ -31,11 +30,13 @@ pub(crate) enum Then {
     ReluPool(Window),
 }
 
-/// A normalisation with what is around it.
-#[derive(Clone)]
+/// A normalisation with what is around it. With one tensor more than x it is an operation of x and
+/// the parcel of parameters, with two of x, the parcel and the residual.
 pub(crate) struct Norm {
     /// The convolution before it.
     pub(crate) conv: Option<Shape>,
+    /// Weight and bias; after them the convolution's weight.
+    pub(crate) parameters: Parcel,
     pub(crate) then: Then,
     pub(crate) eps: f64,
     /// Statistics to use instead of the batch's own.
@@ -51,34 +52,48 @@ pub(crate) struct Saved {
     taps: Vec<u8>,
 }
 
-/// x and the arguments after it, as the graph hands them over.
-type Argument<'a> = (&'a CpuStorage, &'a Layout);
+/// Calls `body` with the values of a contiguous CPU tensor.
+fn with_values<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
+    let tensor = tensor.contiguous()?;
+    let (guard, layout) = tensor.storage_and_layout();
+    body(values::<T>(storage_of(&guard, OP)?, layout, OP)?)
+}
 
 impl Norm {
+    /// Calls `body` with weight, bias and the convolution's filters, if there are any.
+    fn with_parameters<T: Element, R>(
+        &self,
+        body: impl FnOnce(&[T], &[T], &[T]) -> Result<R>,
+    ) -> Result<R> {
+        let (scale, bias, filters) = match self.parameters.contents() {
+            [scale, bias] => (scale, bias, None),
+            [scale, bias, filters] => (scale, bias, Some(filters)),
+            other => bail!("{OP}: {} parameters", other.len()),
+        };
+        with_values(scale, |scale| {
+            with_values(bias, |bias| match filters {
+                Some(filters) => with_values(filters, |filters| body(scale, bias, filters)),
+                None => body(scale, bias, &[]),
+            })
+        })
+    }
+
     fn forward(
         &self,
-        x: Argument<'_>,
-        weight: Option<Argument<'_>>,
-        affine: Argument<'_>,
-        residual: Option<Argument<'_>>,
+        (x, x_layout): (&CpuStorage, &Layout),
+        residual: Option<(&CpuStorage, &Layout)>,
     ) -> Result<(CpuStorage, Dims)> {
-        let storage = dispatch!(x.0, OP, |T| {
-            let x = values::<T>(x.0, x.1, OP)?;
-            let affine = values::<T>(affine.0, affine.1, OP)?;
+        let storage = dispatch!(x, OP, |T| {
+            let x = values::<T>(x, x_layout, OP)?;
             let residual = residual.map(|r| values::<T>(r.0, r.1, OP)).transpose()?;
-            let convolved = match (&self.conv, weight) {
-                (Some(shape), Some(weight)) => {
-                    Some(conv2d::forward(shape, x, values::<T>(weight.0, weight.1, OP)?))
-                }
-                _ => None,
-            };
-            self.normalise(x, convolved, affine, residual)
+            self.with_parameters::<T, _>(|weight, bias, filters| {
+                let convolved = self.conv.map(|shape| conv2d::forward(&shape, x, filters));
+                Ok(self.normalise(x, convolved, [weight, bias], residual))
+            })?
         });
         let mut dims = match &self.conv {
-            Some(shape) => {
-                vec![shape.batch, shape.window.out.0, shape.window.out.1, shape.to]
-            }
-            None => x.1.dims().to_vec(),
+            Some(shape) => vec![shape.batch, shape.window.out.0, shape.window.out.1, shape.to],
+            None => x_layout.dims().to_vec(),
         };
         if let Then::ReluPool(window) = &self.then {
             (dims[1], dims[2]) = window.out;
@@ -90,15 +105,13 @@ impl Norm {
         &self,
         x: &[T],
         convolved: Option<Vec<T>>,
-        affine: &[T],
+        [weight, bias]: [&[T]; 2],
         residual: Option<&[T]>,
     ) -> Vec<T> {
         let values = convolved.as_deref().unwrap_or(x);
-        let (weight, bias) = affine.split_at(affine.len() / 2);
-        let channels = weight.len();
         let statistics = match &self.given {
             Some(given) => given.clone(),
-            None => Statistics::of(values, channels),
+            None => Statistics::of(values, weight.len()),
         };
         let normaliser = Normaliser { statistics: &statistics, eps: self.eps, weight, bias };
         let mut taps = Vec::new();
@@ -107,8 +120,7 @@ impl Norm {
             Then::Relu => normaliser.apply(values, residual, true),
             Then::ReluPool(window) => {
                 let affine = normaliser.affine();
-                let map = |channel, value| affine.of(channel, value);
-                let pooled = pool::max(values, window, channels, true, map);
+                let pooled = pool::max(values, window, weight.len(), Some(&affine));
                 taps = pooled.taps;
                 pooled.values
             }
@@ -119,97 +131,84 @@ impl Norm {
         y
     }
 
-    /// Gradients of x (before the convolution), the convolution's weight, weight and bias as one
-    /// (2, C), and the residual.
-    fn backward(&self, arguments: &Arguments<'_>, y: &Tensor, grad: &Tensor) -> Result<Gradients> {
-        let Some(saved) = self.saved.get() else { bail!("{OP}: backward before forward") };
-        let Arguments { x, weight, affine, residual } = *arguments;
+    /// Gradients of x and the residual; those of the parameters go into the parcel, whose token's
+    /// gradient comes between the two.
+    fn backward(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<[Option<Tensor>; 3]> {
         let grad = grad.contiguous()?;
-        let (x, y) = (x.contiguous()?, y.contiguous()?);
-        let (x_guard, x_layout) = x.storage_and_layout();
-        let (y_guard, y_layout) = y.storage_and_layout();
-        let (grad_guard, grad_layout) = grad.storage_and_layout();
-        let (affine_guard, affine_layout) = affine.storage_and_layout();
-        let (x_storage, y_storage) = (storage_of(&x_guard, OP)?, storage_of(&y_guard, OP)?);
-        let (grad_storage, affine_storage) =
-            (storage_of(&grad_guard, OP)?, storage_of(&affine_guard, OP)?);
-        let mut gradients = Gradients::default();
-        let _: CpuStorage = dispatch!(x_storage, OP, |T| {
-            let x_values = values::<T>(x_storage, x_layout, OP)?;
-            let own = match &saved.convolved {
-                Some(convolved) => T::slice(convolved)?,
-                None => x_values,
-            };
-            let affine_values = values::<T>(affine_storage, affine_layout, OP)?;
-            let (scale, bias) = affine_values.split_at(affine_values.len() / 2);
-            let (eps, statistics) = (self.eps, &saved.statistics);
-            let normaliser = Normaliser { statistics, eps, weight: scale, bias };
-            let grad = values::<T>(grad_storage, grad_layout, OP)?;
-            let incoming = match &self.then {
-                Then::Nothing => Incoming::Plain(grad),
-                Then::Relu => {
-                    Incoming::Relu { grad, output: values::<T>(y_storage, y_layout, OP)? }
-                }
-                Then::ReluPool(window) => Incoming::Pooled(PooledGradient {
-                    window: *window,
-                    channels: scale.len(),
-                    grad,
-                    taps: &saved.taps,
-                }),
-            };
-            let sums = normaliser.sums(own, &incoming);
-            let both = sums.weight.iter().chain(&sums.bias).map(|sum| T::from_f64(*sum));
-            gradients.affine = Some(tensor_of(T::storage(both.collect()), affine)?);
-            if let Some(residual) = residual {
-                let values = normaliser.residual_grad(own.len(), &incoming);
-                gradients.residual = Some(tensor_of(T::storage(values), residual)?);
-            }
-            let inner = x.track_op() || weight.is_some();
-            let dx =
-                inner.then(|| normaliser.input_grad(own, &incoming, &sums, self.given.is_none()));
-            match (&self.conv, weight, dx) {
-                (Some(shape), Some(weight), Some(grad)) => {
-                    let contiguous = weight.contiguous()?;
-                    let (guard, layout) = contiguous.storage_and_layout();
-                    let filters = values::<T>(storage_of(&guard, OP)?, layout, OP)?;
-                    if x.track_op() {
-                        let dx = conv2d::input_grad(shape, filters, &grad);
-                        gradients.x = Some(tensor_of(T::storage(dx), &x)?);
-                    }
-                    if weight.track_op() {
-                        let dw = conv2d::weight_grad(shape, x_values, &grad);
-                        let dw = tensor_of(T::storage(dw), weight)?;
-                        gradients.weight = hand_over(weight, dw);
-                    }
-                }
-                (None, _, Some(dx)) => gradients.x = Some(tensor_of(T::storage(dx), &x)?),
-                _ => {}
-            }
+        let (guard, layout) = grad.storage_and_layout();
+        let storage = storage_of(&guard, OP)?;
+        let mut gradients = [const { None }; 3];
+        let _: CpuStorage = dispatch!(storage, OP, |T| {
+            let grad = values::<T>(storage, layout, OP)?;
+            gradients = with_values(x, |x_values: &[T]| {
+                with_values(y, |y: &[T]| self.gradients(x, residual, x_values, y, grad))
+            })?;
             Vec::new()
         });
         Ok(gradients)
     }
+
+    fn gradients<T: Element>(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        x_values: &[T],
+        y: &[T],
+        grad: &[T],
+    ) -> Result<[Option<Tensor>; 3]> {
+        let Some(saved) = self.saved.get() else { bail!("{OP}: backward before forward") };
+        let own = match &saved.convolved {
+            Some(convolved) => T::slice(convolved)?,
+            None => x_values,
+        };
+        self.with_parameters::<T, _>(|weight, bias, filters| {
+            let (eps, statistics) = (self.eps, &saved.statistics);
+            let normaliser = Normaliser { statistics, eps, weight, bias };
+            let incoming = match &self.then {
+                Then::Nothing => Incoming::Plain(grad),
+                Then::Relu => Incoming::Relu { grad, output: y },
+                Then::ReluPool(window) => {
+                    let (window, channels, taps) = (*window, weight.len(), &saved.taps[..]);
+                    Incoming::Pooled(PooledGradient { window, channels, grad, taps })
+                }
+            };
+            let sums = normaliser.sums(own, &incoming);
+            let parameters = self.parameters.contents();
+            let vector = |sums: &[f64], like: &Tensor| {
+                let values = sums.iter().map(|sum| T::from_f64(*sum)).collect();
+                tensor_of(T::storage(values), like).map(Some)
+            };
+            let mut parcel =
+                vec![vector(&sums.weight, &parameters[0])?, vector(&sums.bias, &parameters[1])?];
+            let own_grad = || normaliser.input_grad(own, &incoming, &sums, self.given.is_none());
+            let mut dx = None;
+            if let Some(shape) = &self.conv {
+                let grad = own_grad();
+                if x.track_op() {
+                    dx = Some(conv2d::input_grad(shape, filters, &grad));
+                }
+                let dw = conv2d::weight_grad(shape, x_values, &grad);
+                parcel.push(Some(tensor_of(T::storage(dw), &parameters[2])?));
+            } else if x.track_op() {
+                dx = Some(own_grad());
+            }
+            let residual = residual.map(|residual| {
+                let values = normaliser.residual_grad(own.len(), &incoming);
+                tensor_of(T::storage(values), residual)
+            });
+            let dx = dx.map(|dx| tensor_of(T::storage(dx), x));
+            Ok([dx.transpose()?, self.parameters.deliver(parcel)?, residual.transpose()?])
+        })
+    }
 }
 
-struct Arguments<'a> {
-    x: &'a Tensor,
-    weight: Option<&'a Tensor>,
-    affine: &'a Tensor,
-    residual: Option<&'a Tensor>,
-}
-
-#[derive(Default)]
-struct Gradients {
-    x: Option<Tensor>,
-    weight: Option<Tensor>,
-    affine: Option<Tensor>,
-    residual: Option<Tensor>,
-}
-
-/// A normalisation of x by (2, C) weight and bias.
-pub(crate) struct Plain(pub(crate) Norm);
-
-impl CustomOp2 for Plain {
+impl CustomOp2 for Norm {
     fn name(&self) -> &'static str {
         OP
     }
@@ -218,91 +217,50 @@ impl CustomOp2 for Plain {
         &self,
         x: &CpuStorage,
         x_layout: &Layout,
-        affine: &CpuStorage,
-        affine_layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
     ) -> Result<(CpuStorage, Dims)> {
-        self.0.forward((x, x_layout), None, (affine, affine_layout), None)
+        self.forward((x, x_layout), None)
     }
 
     fn bwd(
         &self,
         x: &Tensor,
-        affine: &Tensor,
+        _: &Tensor,
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let arguments = Arguments { x, weight: None, affine, residual: None };
-        let gradients = self.0.backward(&arguments, y, grad)?;
-        Ok((gradients.x, gradients.affine))
+        let [dx, token, _] = self.backward(x, None, y, grad)?;
+        Ok((dx, token))
     }
 }
 
-/// A normalisation of x by (2, C) weight and bias, with a residual added.
-pub(crate) struct WithResidual(pub(crate) Norm);
-
-impl CustomOp3 for WithResidual {
+impl CustomOp3 for Norm {
     fn name(&self) -> &'static str {
-        "batch_norm-residual"
+        OP
     }
 
     fn cpu_fwd(
         &self,
         x: &CpuStorage,
         x_layout: &Layout,
-        affine: &CpuStorage,
-        affine_layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
         residual: &CpuStorage,
         residual_layout: &Layout,
     ) -> Result<(CpuStorage, Dims)> {
-        let residual = Some((residual, residual_layout));
-        self.0.forward((x, x_layout), None, (affine, affine_layout), residual)
+        self.forward((x, x_layout), Some((residual, residual_layout)))
     }
 
     fn bwd(
         &self,
         x: &Tensor,
-        affine: &Tensor,
+        _: &Tensor,
         residual: &Tensor,
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let arguments = Arguments { x, weight: None, affine, residual: Some(residual) };
-        let gradients = self.0.backward(&arguments, y, grad)?;
-        Ok((gradients.x, gradients.affine, gradients.residual))
-    }
-}
-
-/// A convolution of x with a weight, then a normalisation by (2, C) weight and bias.
-pub(crate) struct WithConv(pub(crate) Norm);
-
-impl CustomOp3 for WithConv {
-    fn name(&self) -> &'static str {
-        "conv2d-batch_norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        affine: &CpuStorage,
-        affine_layout: &Layout,
-    ) -> Result<(CpuStorage, Dims)> {
-        let weight = Some((weight, weight_layout));
-        self.0.forward((x, x_layout), weight, (affine, affine_layout), None)
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        affine: &Tensor,
-        y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let arguments = Arguments { x, weight: Some(weight), affine, residual: None };
-        let gradients = self.0.backward(&arguments, y, grad)?;
-        Ok((gradients.x, gradients.weight, gradients.affine))
+        let [dx, token, residual] = self.backward(x, Some(residual), y, grad)?;
+        Ok((dx, token, residual))
     }
 }

@@ -34,14 +34,6 @@ pub(crate) struct Affine<T> {
     pub(crate) shift: Vec<T>,
 }
 
-impl<T: Element> Affine<T> {
-    /// The normalised value; channels up to a run's length repeat.
-    #[inline(always)]
-    pub(crate) fn of(&self, channel: usize, value: T) -> T {
-        (value - self.mean[channel]) * self.scale[channel] + self.shift[channel]
-    }
-}
-
 /// max(0, value), but NaN stays NaN.
 #[inline(always)]
 pub(crate) fn relu<T: Element>(value: T) -> T {

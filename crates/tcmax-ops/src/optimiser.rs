@@ -10,9 +10,8 @@ use candle_core::{
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{Element, storage_of, values};
+use crate::cpu::{Element, storage_of, tensor_of, values};
 use crate::kernels::run;
-use crate::max_pool2d::tensor_of;
 use crate::{Error, Params, Result, State};
 
 /// Values that one task updates.

@@ -8,13 +8,14 @@ use rayon::prelude::*;
 
 use crate::cpu::Element;
 use crate::kernels::run;
+use crate::normalise::Affine;
 use crate::window::Window;
 
 /// The tap of an output that passes no gradient on.
 pub(crate) const NO_TAP: u8 = u8::MAX;
 
 /// Channels whose maxima stay in registers while a window is read.
-pub(crate) const BLOCK: usize = 16;
+const BLOCK: usize = 16;
 
 /// Largest values and their taps: (B, H', W', C) each.
 pub(crate) struct Pooled<T> {
@@ -22,16 +23,15 @@ pub(crate) struct Pooled<T> {
     pub(crate) taps: Vec<u8>,
 }
 
-/// The largest of `map(channel, value)` in each window of images (B, H, W, C). With `floor`, a
-/// maximum of 0 or less becomes 0 and passes no gradient: a ReLU before the maximum.
+/// The largest value in each window of images (B, H, W, C), or with `normal` of relu(normal(value)).
+/// In the second case a maximum of 0 passes no gradient.
 ///
-/// `map` is also called for channels up to a whole block past the last. Among equals the first wins, row by row; NaN wins over all, so that it is seen.
+/// Among equals the first wins, row by row; NaN wins over all, so that it is seen.
 pub(crate) fn max<T: Element>(
     x: &[T],
     window: &Window,
     channels: usize,
-    floor: bool,
-    map: impl Fn(usize, T) -> T + Sync,
+    normal: Option<&Affine<T>>,
 ) -> Pooled<T> {
     let images = x.len() / (window.pixels() * channels);
     let len = images * window.positions() * channels;
@@ -41,85 +41,110 @@ pub(crate) fn max<T: Element>(
     rows.for_each(|(row, (values, taps))| {
         let (image, i) = (row / window.out.0, row % window.out.0);
         let image = &x[image * window.pixels() * channels..][..window.pixels() * channels];
-        run(MaxRow { image, window, i, channels, floor, map: &map, values, taps });
+        run(MaxRow { image, window, i, channels, normal, values, taps });
     });
     Pooled { values, taps }
 }
 
 /// One row of outputs.
-struct MaxRow<'a, T, F> {
+struct MaxRow<'a, T> {
     image: &'a [T],
     window: &'a Window,
     i: usize,
     channels: usize,
-    floor: bool,
-    map: &'a F,
+    normal: Option<&'a Affine<T>>,
     values: &'a mut [T],
     taps: &'a mut [u8],
 }
 
-impl<T: Element, F: Fn(usize, T) -> T> WithSimd for MaxRow<'_, T, F> {
+impl<T: Element> WithSimd for MaxRow<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { image, window, i, channels, floor, map, values, taps } = self;
-        let pixels = values.chunks_exact_mut(channels).zip(taps.chunks_exact_mut(channels));
-        for (j, (values, taps)) in pixels.enumerate() {
-            let blocks = values.chunks_mut(BLOCK).zip(taps.chunks_mut(BLOCK));
-            for (block, out) in blocks.enumerate() {
-                max_of_window(image, window, (i, j), block * BLOCK, out, floor, map);
+        let Self { image, window, i, channels, normal, values, taps } = self;
+        for first in (0..channels).step_by(BLOCK) {
+            let count = BLOCK.min(channels - first);
+            let block = normal.map(|normal| {
+                let take = |values: &[T]| read(&values[first..][..count]);
+                [take(&normal.mean), take(&normal.scale), take(&normal.shift)]
+            });
+            for j in 0..window.out.1 {
+                let pixel = |y: usize, x: usize| {
+                    read(&image[(y * window.image.1 + x) * channels + first..][..count])
+                };
+                let (best, tap) = match &block {
+                    Some([mean, scale, shift]) => {
+                        let (best, tap) = max_of_window(window, (i, j), pixel, |lane, value: T| {
+                            (value - mean[lane]) * scale[lane] + shift[lane]
+                        });
+                        floored(best, tap)
+                    }
+                    None => max_of_window(window, (i, j), pixel, |_, value| value),
+                };
+                let at = j * channels + first;
+                values[at..][..count].copy_from_slice(&best[..count]);
+                for (out, tap) in taps[at..][..count].iter_mut().zip(&tap) {
+                    *out = *tap as u8;
+                }
             }
         }
     }
 }
 
+/// A block of values, filled up with zeros.
+#[inline(always)]
+fn read<T: Element>(values: &[T]) -> [T; BLOCK] {
+    let mut block = [T::zero(); BLOCK];
+    match <&[T; BLOCK]>::try_from(values) {
+        Ok(whole) => block = *whole,
+        Err(_) => block[..values.len()].copy_from_slice(values),
+    }
+    block
+}
+
 #[inline(always)]
 fn max_of_window<T: Element>(
-    image: &[T],
     window: &Window,
     (i, j): (usize, usize),
-    channel: usize,
-    out: (&mut [T], &mut [u8]),
-    floor: bool,
-    map: &impl Fn(usize, T) -> T,
-) {
-    let (values, taps) = out;
-    let channels = image.len() / window.pixels();
-    let count = values.len();
+    pixel: impl Fn(usize, usize) -> [T; BLOCK],
+    map: impl Fn(usize, T) -> T,
+) -> ([T; BLOCK], [u32; BLOCK]) {
     let mut best = [T::from_f64(f64::NEG_INFINITY); BLOCK];
-    // A window of minus infinities passes its gradient to its first pixel.
-    let mut best_tap: Option<[u32; BLOCK]> = None;
+    let mut best_tap = [u32::from(NO_TAP); BLOCK];
+    let mut first = true;
     for u in 0..window.kernel.0 {
         let Some(y) = window.row(i, u) else { continue };
         for v in 0..window.kernel.1 {
             let Some(x) = window.column(j, v) else { continue };
             let tap = (u * window.kernel.1 + v) as u32;
-            let best_tap = best_tap.get_or_insert([tap; BLOCK]);
-            let pixel = &image[(y * window.image.1 + x) * channels + channel..][..count];
-            let mut block = [T::zero(); BLOCK];
-            block[..count].copy_from_slice(pixel);
+            if first {
+                // A window of minus infinities passes its gradient to its first pixel.
+                best_tap = [tap; BLOCK];
+                first = false;
+            }
+            let block = pixel(y, x);
             for lane in 0..BLOCK {
-                let value = map(channel + lane, block[lane]);
+                let value = map(lane, block[lane]);
                 #[expect(clippy::eq_op, reason = "NaN differs from itself")]
-                let larger = value > best[lane] || value != value;
+                let larger = (value > best[lane]) | (value != value);
                 best[lane] = if larger { value } else { best[lane] };
                 best_tap[lane] = if larger { tap } else { best_tap[lane] };
             }
         }
     }
-    let mut best_tap = best_tap.unwrap_or([u32::from(NO_TAP); BLOCK]);
-    if floor {
-        for (value, tap) in best.iter_mut().zip(&mut best_tap) {
-            let closed = *value <= T::zero();
-            *value = if closed { T::zero() } else { *value };
-            *tap = if closed { u32::from(NO_TAP) } else { *tap };
-        }
+    (best, best_tap)
+}
+
+/// A ReLU of maxima: those of 0 or less pass no gradient.
+#[inline(always)]
+fn floored<T: Element>(mut best: [T; BLOCK], mut tap: [u32; BLOCK]) -> ([T; BLOCK], [u32; BLOCK]) {
+    for lane in 0..BLOCK {
+        let closed = best[lane] <= T::zero();
+        best[lane] = if closed { T::zero() } else { best[lane] };
+        tap[lane] = if closed { u32::from(NO_TAP) } else { tap[lane] };
     }
-    values.copy_from_slice(&best[..count]);
-    for (out, tap) in taps.iter_mut().zip(&best_tap) {
-        *out = *tap as u8;
-    }
+    (best, tap)
 }
 
 /// The gradient of a maximum's input.

@@ -208,8 +208,8 @@ fn fused_units_are_their_parts() {
             let w = Var::from_tensor(&random(2, &[3, 3, 3, 5])).unwrap();
             let (x_t, w_t) = (x.as_tensor(), w.as_tensor());
             let y = match (fused, stem) {
-                (true, true) => norm.forward_stem(x_t, w_t, conv, pool, train),
-                (true, false) => norm.forward_conv(x_t, w_t, conv, true, train),
+                (true, true) => norm.forward_stem(x_t, (w_t, conv), pool, train),
+                (true, false) => norm.forward_conv(x_t, (w_t, conv), None, true, train),
                 (false, _) => {
                     let y = conv2d(x_t, w_t, conv).unwrap();
                     let y = norm.forward(&y, train).unwrap().relu().unwrap();
