@@ -15,7 +15,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape as Dims, Tensor, 
 
 use crate::backward::hand_over;
 use crate::composed;
-use crate::cpu::{Element, check_dtype, dispatch, values};
+use crate::cpu::{Element, check_dtype, dispatch, values, written};
 use crate::kernels::Shape;
 use crate::window::Window;
 
@@ -100,29 +100,32 @@ impl Shape {
 
 /// The output, on contiguous values.
 pub(crate) fn forward<T: Element>(shape: &Shape, x: &[T], weight: &[T]) -> Vec<T> {
-    let mut y = vec![T::zero(); shape.batch * shape.window.positions() * shape.to];
-    if !shape.is_empty() {
-        T::conv2d(shape, x, weight, &mut y);
+    let len = shape.batch * shape.window.positions() * shape.to;
+    if shape.is_empty() {
+        return vec![T::zero(); len];
     }
-    y
+    // SAFETY: the passes of a convolution write every value.
+    unsafe { written(len, |y| T::conv2d(shape, x, weight, y)) }
 }
 
 /// The gradient of the input.
 pub(crate) fn input_grad<T: Element>(shape: &Shape, weight: &[T], grad: &[T]) -> Vec<T> {
-    let mut dx = vec![T::zero(); shape.batch * shape.window.pixels() * shape.from];
-    if !shape.is_empty() {
-        T::conv2d_input_grad(shape, weight, grad, &mut dx);
+    let len = shape.batch * shape.window.pixels() * shape.from;
+    if shape.is_empty() {
+        return vec![T::zero(); len];
     }
-    dx
+    // SAFETY: the passes of a convolution write every value.
+    unsafe { written(len, |dx| T::conv2d_input_grad(shape, weight, grad, dx)) }
 }
 
 /// The gradient of the weight.
 pub(crate) fn weight_grad<T: Element>(shape: &Shape, x: &[T], grad: &[T]) -> Vec<T> {
-    let mut dw = vec![T::zero(); shape.window.taps() * shape.from * shape.to];
-    if !shape.is_empty() {
-        T::conv2d_weight_grad(shape, x, grad, &mut dw);
+    let len = shape.window.taps() * shape.from * shape.to;
+    if shape.is_empty() {
+        return vec![T::zero(); len];
     }
-    dw
+    // SAFETY: the passes of a convolution write every value.
+    unsafe { written(len, |dw| T::conv2d_weight_grad(shape, x, grad, dw)) }
 }
 
 struct Forward(Shape);

@@ -1,5 +1,7 @@
 //! What the CPU kernels share: typed access to candle's storage, and matrix products on slices.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{CpuStorage, DType, FloatDType, Layout, Result, Storage, Tensor, bail};
 
 use crate::kernels::{self, Shape};
@@ -60,11 +62,38 @@ macro_rules! dispatch {
 }
 pub(crate) use dispatch;
 
+/// A vector of `len` values that `write` writes, without writing zeros first.
+///
+/// # Safety
+/// `write` must write every value.
+pub(crate) unsafe fn written<T>(len: usize, write: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
+    let mut values = Vec::with_capacity(len);
+    write(&mut values.spare_capacity_mut()[..len]);
+    // SAFETY: the capacity is `len` at least, and the caller promises that all are written.
+    unsafe { values.set_len(len) };
+    values
+}
+
+/// Values that hold nothing yet, as zeros.
+pub(crate) fn zeroed<T: FloatDType>(values: &mut [MaybeUninit<T>]) -> &mut [T] {
+    for value in values.iter_mut() {
+        value.write(T::zero());
+    }
+    // SAFETY: all have just been written, and `MaybeUninit<T>` is laid out as `T`.
+    unsafe { &mut *(std::ptr::from_mut(values) as *mut [T]) }
+}
+
 /// What the kernels compute with: f32 through the fast ones, f64 through the plain ones.
 pub(crate) trait Element: FloatDType {
-    fn conv2d(shape: &Shape, x: &[Self], weight: &[Self], y: &mut [Self]);
-    fn conv2d_input_grad(shape: &Shape, weight: &[Self], grad: &[Self], dx: &mut [Self]);
-    fn conv2d_weight_grad(shape: &Shape, x: &[Self], grad: &[Self], dw: &mut [Self]);
+    /// Convolves; the passes of a convolution write every value of their last argument.
+    fn conv2d(shape: &Shape, x: &[Self], weight: &[Self], y: &mut [MaybeUninit<Self>]);
+    fn conv2d_input_grad(
+        shape: &Shape,
+        weight: &[Self],
+        grad: &[Self],
+        dx: &mut [MaybeUninit<Self>],
+    );
+    fn conv2d_weight_grad(shape: &Shape, x: &[Self], grad: &[Self], dw: &mut [MaybeUninit<Self>]);
     /// The square root.
     fn root(self) -> Self;
     /// The values of a storage of this type.
@@ -78,15 +107,25 @@ pub(crate) trait Element: FloatDType {
 macro_rules! element {
     ($T:ty, $variant:ident, $module:ident) => {
         impl Element for $T {
-            fn conv2d(shape: &Shape, x: &[Self], weight: &[Self], y: &mut [Self]) {
+            fn conv2d(shape: &Shape, x: &[Self], weight: &[Self], y: &mut [MaybeUninit<Self>]) {
                 $module::forward(shape, x, weight, y);
             }
 
-            fn conv2d_input_grad(shape: &Shape, weight: &[Self], grad: &[Self], dx: &mut [Self]) {
+            fn conv2d_input_grad(
+                shape: &Shape,
+                weight: &[Self],
+                grad: &[Self],
+                dx: &mut [MaybeUninit<Self>],
+            ) {
                 $module::input_grad(shape, weight, grad, dx);
             }
 
-            fn conv2d_weight_grad(shape: &Shape, x: &[Self], grad: &[Self], dw: &mut [Self]) {
+            fn conv2d_weight_grad(
+                shape: &Shape,
+                x: &[Self],
+                grad: &[Self],
+                dw: &mut [MaybeUninit<Self>],
+            ) {
                 $module::weight_grad(shape, x, grad, dw);
             }
 

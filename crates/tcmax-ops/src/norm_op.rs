@@ -6,9 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{
-    CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape as Dims, Tensor, WithDType, bail,
-};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape as Dims, Tensor, bail};
 
 use crate::conv2d;
 use crate::cpu::{Element, dispatch, storage_of, tensor_of, values};
@@ -143,15 +141,24 @@ impl Norm {
         let grad = grad.contiguous()?;
         let (guard, layout) = grad.storage_and_layout();
         let storage = storage_of(&guard, OP)?;
-        let mut gradients = [const { None }; 3];
-        let _: CpuStorage = dispatch!(storage, OP, |T| {
-            let grad = values::<T>(storage, layout, OP)?;
-            gradients = with_values(x, |x_values: &[T]| {
-                with_values(y, |y: &[T]| self.gradients(x, residual, x_values, y, grad))
-            })?;
-            Vec::new()
-        });
-        Ok(gradients)
+        match storage {
+            CpuStorage::F32(_) => self.through::<f32>(x, residual, y, storage, layout),
+            _ => self.through::<f64>(x, residual, y, storage, layout),
+        }
+    }
+
+    fn through<T: Element>(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        y: &Tensor,
+        grad: &CpuStorage,
+        layout: &Layout,
+    ) -> Result<[Option<Tensor>; 3]> {
+        let grad = values::<T>(grad, layout, OP)?;
+        with_values(x, |x_values: &[T]| {
+            with_values(y, |y: &[T]| self.gradients(x, residual, x_values, y, grad))
+        })
     }
 
     fn gradients<T: Element>(

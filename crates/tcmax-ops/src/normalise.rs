@@ -11,10 +11,12 @@
 //!
 //! The mean is subtracted first, which keeps precision where it is large beside the spread.
 
+use std::mem::MaybeUninit;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::Element;
+use crate::cpu::{Element, written};
 use crate::kernels::run;
 use crate::pool::PooledGradient;
 use crate::statistics::{Statistics, band_len, folded, period, repeated};
@@ -113,13 +115,15 @@ impl<T: Element> Normaliser<'_, T> {
     pub(crate) fn apply(&self, x: &[T], residual: Option<&[T]>, with_relu: bool) -> Vec<T> {
         let affine = self.affine();
         let len = band_len(self.channels());
-        let mut y = vec![T::zero(); x.len()];
-        let bands = y.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate();
-        bands.for_each(|(band, (y, x))| {
-            let residual = residual.map(|values| &values[band * len..][..x.len()]);
-            run(Apply { affine: &affine, x, residual, with_relu, y });
-        });
-        y
+        let write = |y: &mut [MaybeUninit<T>]| {
+            let bands = y.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate();
+            bands.for_each(|(band, (y, x))| {
+                let residual = residual.map(|values| &values[band * len..][..x.len()]);
+                run(Apply { affine: &affine, x, residual, with_relu, y });
+            });
+        };
+        // SAFETY: a band for every part of x, and `Apply` writes all of its band.
+        unsafe { written(x.len(), write) }
     }
 
     /// The gradients of weight and bias.
@@ -163,12 +167,14 @@ impl<T: Element> Normaliser<'_, T> {
             slope: repeated(slopes.map(|(sum, inverse)| sum * inverse * share)),
         };
         let len = incoming.band_len(channels);
-        let mut dx = vec![T::zero(); x.len()];
-        let bands = dx.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate();
-        bands.for_each_init(Vec::new, |buffer, (band, (dx, x))| {
-            run(InputGradBand { terms: &terms, x, incoming, band, len, buffer, dx });
-        });
-        dx
+        let write = |dx: &mut [MaybeUninit<T>]| {
+            let bands = dx.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate();
+            bands.for_each_init(Vec::new, |buffer, (band, (dx, x))| {
+                run(InputGradBand { terms: &terms, x, incoming, band, len, buffer, dx });
+            });
+        };
+        // SAFETY: a band for every part of x, and `InputGradBand` writes all of its band.
+        unsafe { written(x.len(), write) }
     }
 
     /// The gradient after the ReLU, which is the residual's.
@@ -197,7 +203,7 @@ struct Apply<'a, T> {
     x: &'a [T],
     residual: Option<&'a [T]>,
     with_relu: bool,
-    y: &'a mut [T],
+    y: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Element> WithSimd for Apply<'_, T> {
@@ -206,6 +212,7 @@ impl<T: Element> WithSimd for Apply<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { affine, x, residual, with_relu, y } = self;
+        assert!(x.len() == y.len() && residual.is_none_or(|values| values.len() == y.len()));
         match (residual, with_relu) {
             (None, false) => apply_runs(affine, x, y, |value| value),
             (None, true) => apply_runs(affine, x, y, relu),
@@ -216,12 +223,17 @@ impl<T: Element> WithSimd for Apply<'_, T> {
 }
 
 #[inline(always)]
-fn apply_runs<T: Element>(affine: &Affine<T>, x: &[T], y: &mut [T], last: impl Fn(T) -> T) {
+fn apply_runs<T: Element>(
+    affine: &Affine<T>,
+    x: &[T],
+    y: &mut [MaybeUninit<T>],
+    last: impl Fn(T) -> T,
+) {
     let Affine { mean, scale, shift } = affine;
     for (y, x) in y.chunks_mut(mean.len()).zip(x.chunks(mean.len())) {
         for ((((y, x), mean), scale), shift) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(shift)
         {
-            *y = last((*x - *mean) * *scale + *shift);
+            y.write(last((*x - *mean) * *scale + *shift));
         }
     }
 }
@@ -231,7 +243,7 @@ fn add_runs<T: Element>(
     affine: &Affine<T>,
     x: &[T],
     residual: &[T],
-    y: &mut [T],
+    y: &mut [MaybeUninit<T>],
     last: impl Fn(T) -> T,
 ) {
     let Affine { mean, scale, shift } = affine;
@@ -240,7 +252,7 @@ fn add_runs<T: Element>(
         let values = y.iter_mut().zip(x).zip(residual);
         let own = mean.iter().zip(scale).zip(shift);
         for (((y, x), r), ((mean, scale), shift)) in values.zip(own) {
-            *y = last((*x - *mean) * *scale + *shift + *r);
+            y.write(last((*x - *mean) * *scale + *shift + *r));
         }
     }
 }
@@ -292,7 +304,7 @@ struct InputGradBand<'a, T> {
     band: usize,
     len: usize,
     buffer: &'a mut Vec<T>,
-    dx: &'a mut [T],
+    dx: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Element> WithSimd for InputGradBand<'_, T> {
@@ -302,13 +314,14 @@ impl<T: Element> WithSimd for InputGradBand<'_, T> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { terms, x, incoming, band, len, buffer, dx } = self;
         let grad = incoming.band(band, len, buffer);
+        assert!(grad.len() == dx.len() && x.len() == dx.len());
         let len = terms.mean.len();
         for ((dx, x), grad) in dx.chunks_mut(len).zip(x.chunks(len)).zip(grad.chunks(len)) {
             let values = dx.iter_mut().zip(x).zip(grad);
             let own = terms.mean.iter().zip(&terms.slope);
             let own = own.zip(terms.mean_grad.iter().zip(&terms.scale));
             for (((dx, x), grad), ((mean, slope), (mean_grad, scale))) in values.zip(own) {
-                *dx = (*grad - *mean_grad - (*x - *mean) * *slope) * *scale;
+                dx.write((*grad - *mean_grad - (*x - *mean) * *slope) * *scale);
             }
         }
     }

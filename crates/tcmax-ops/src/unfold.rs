@@ -3,10 +3,12 @@
 //! Each image becomes a matrix (H' W', K_h K_w C) that is multiplied with the filters. It is slow and
 //! simple: the double-precision path, by which the fast kernels are judged too.
 
+use std::mem::MaybeUninit;
+
 use candle_core::FloatDType;
 use rayon::prelude::*;
 
-use crate::cpu::{Matrix, multiply};
+use crate::cpu::{Matrix, multiply, zeroed};
 use crate::kernels::Shape;
 
 /// Images whose weight gradients are summed by one task. Part of the result's bits.
@@ -51,7 +53,13 @@ fn windows<T: FloatDType>(shape: &Shape, image: &[T]) -> Vec<T> {
     windows
 }
 
-pub(crate) fn forward<T: FloatDType>(shape: &Shape, x: &[T], weight: &[T], y: &mut [T]) {
+pub(crate) fn forward<T: FloatDType>(
+    shape: &Shape,
+    x: &[T],
+    weight: &[T],
+    y: &mut [MaybeUninit<T>],
+) {
+    let y = zeroed(y);
     let images = x.par_chunks(image_len(shape));
     y.par_chunks_mut(out_len(shape)).zip(images).for_each(|(y, image)| {
         let windows = windows(shape, image);
@@ -60,14 +68,19 @@ pub(crate) fn forward<T: FloatDType>(shape: &Shape, x: &[T], weight: &[T], y: &m
     });
 }
 
-pub(crate) fn input_grad<T: FloatDType>(shape: &Shape, weight: &[T], grad: &[T], dx: &mut [T]) {
+pub(crate) fn input_grad<T: FloatDType>(
+    shape: &Shape,
+    weight: &[T],
+    grad: &[T],
+    dx: &mut [MaybeUninit<T>],
+) {
+    let dx = zeroed(dx);
     let grads = grad.par_chunks(out_len(shape));
     dx.par_chunks_mut(image_len(shape)).zip(grads).for_each(|(dx, grad)| {
         let mut windows = vec![T::zero(); shape.window.positions() * depth(shape)];
         let grad = Matrix::new(grad, shape.window.positions(), shape.to);
         let weight = Matrix::new(weight, depth(shape), shape.to);
         multiply(&mut windows, grad, weight.transposed(), false);
-        dx.fill(T::zero());
         each_pixel(shape, |place, pixel| {
             let target = dx[pixel..][..shape.from].iter_mut();
             for (sum, value) in target.zip(&windows[place..][..shape.from]) {
@@ -77,7 +90,13 @@ pub(crate) fn input_grad<T: FloatDType>(shape: &Shape, weight: &[T], grad: &[T],
     });
 }
 
-pub(crate) fn weight_grad<T: FloatDType>(shape: &Shape, x: &[T], grad: &[T], dw: &mut [T]) {
+pub(crate) fn weight_grad<T: FloatDType>(
+    shape: &Shape,
+    x: &[T],
+    grad: &[T],
+    dw: &mut [MaybeUninit<T>],
+) {
+    let dw = zeroed(dw);
     let images = x.par_chunks(IMAGES_PER_SUM * image_len(shape));
     let grads = grad.par_chunks(IMAGES_PER_SUM * out_len(shape));
     let partial_sum = |(images, grads): (&[T], &[T])| {
@@ -92,7 +111,6 @@ pub(crate) fn weight_grad<T: FloatDType>(shape: &Shape, x: &[T], grad: &[T], dw:
         sum
     };
     let sums: Vec<Vec<T>> = images.zip(grads).map(partial_sum).collect();
-    dw.fill(T::zero());
     for sum in sums {
         for (total, part) in dw.iter_mut().zip(sum) {
             *total += part;

@@ -1,6 +1,7 @@
 //! A matrix that is split into blocks which tasks write at the same time.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 /// Rows and columns of a row-major matrix of floats, borrowed for writing.
 ///
@@ -19,9 +20,17 @@ unsafe impl Send for Block<'_> {}
 impl<'a> Block<'a> {
     /// The whole of a matrix with so many columns.
     pub(crate) fn new(values: &'a mut [f32], columns: usize) -> Self {
+        // SAFETY: through a block, values are written and added to, never made uninitialised.
+        let values = unsafe { &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<f32>]) };
+        Self::unwritten(values, columns)
+    }
+
+    /// The whole of a matrix that holds nothing yet.
+    pub(crate) fn unwritten(values: &'a mut [MaybeUninit<f32>], columns: usize) -> Self {
         assert!(columns > 0 && values.len().is_multiple_of(columns));
         let rows = values.len() / columns;
-        Self { start: values.as_mut_ptr(), rows, columns, stride: columns, matrix: PhantomData }
+        let start = values.as_mut_ptr().cast();
+        Self { start, rows, columns, stride: columns, matrix: PhantomData }
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -78,14 +87,6 @@ impl<'a> Block<'a> {
         bands
     }
 
-    /// `len` elements of a row from `column` on, for reading and writing.
-    #[inline(always)]
-    pub(crate) fn part(&mut self, row: usize, column: usize, len: usize) -> &mut [f32] {
-        let start = self.pointer(row, 1, 1, column, len);
-        // SAFETY: `pointer` has checked that the elements are this block's own.
-        unsafe { std::slice::from_raw_parts_mut(start, len) }
-    }
-
     /// Where (row, column) is, after checking that `len` elements from there are this block's, in
     /// that row and in every `step`-th row after it, `count` rows in all.
     #[inline(always)]
@@ -115,8 +116,10 @@ mod tests {
         for (number, mut panel) in panels.enumerate() {
             for row in 0..panel.rows() {
                 let width = panel.columns();
-                for value in panel.part(row, 0, width) {
-                    *value += (number + 1) as f32;
+                let start = panel.pointer(row, 1, 1, 0, width);
+                for column in 0..width {
+                    // SAFETY: `pointer` has checked that the row has `width` elements.
+                    unsafe { *start.add(column) += (number + 1) as f32 };
                 }
             }
         }
@@ -129,6 +132,6 @@ mod tests {
     fn a_part_past_the_end_is_refused() {
         let mut values = vec![0.0; 6];
         let (mut left, _) = Block::new(&mut values, 3).split_columns(2);
-        left.part(0, 1, 2);
+        left.pointer(0, 1, 1, 1, 2);
     }
 }

@@ -1,5 +1,7 @@
 //! Which algorithm computes which shape.
 
+use std::mem::MaybeUninit;
+
 use super::implicit;
 use super::winograd::{self, Filters, Same3x3};
 use crate::window::Window;
@@ -30,24 +32,24 @@ impl Shape {
     }
 }
 
-/// y (B, H', W', to) of x and the filters; `y` is overwritten.
-pub(crate) fn forward(shape: &Shape, x: &[f32], weight: &[f32], y: &mut [f32]) {
+/// y (B, H', W', to) of x and the filters; every value of `y` is written.
+pub(crate) fn forward(shape: &Shape, x: &[f32], weight: &[f32], y: &mut [MaybeUninit<f32>]) {
     match shape.same3x3() {
         Some(same) => winograd::forward(&same, x, Filters::AsTheyAre(weight), y),
         None => implicit::forward(shape, x, weight, y),
     }
 }
 
-/// dx (B, H, W, from) of the filters and dy; `dx` is overwritten.
-pub(crate) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [f32]) {
+/// dx (B, H, W, from) of the filters and dy; every value of `dx` is written.
+pub(crate) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [MaybeUninit<f32>]) {
     match shape.same3x3() {
         Some(same) => winograd::forward(&same.reversed(), grad, Filters::Turned(weight), dx),
         None => implicit::input_grad(shape, weight, grad, dx),
     }
 }
 
-/// dw (K_h, K_w, from, to) of x and dy; `dw` is overwritten.
-pub(crate) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [f32]) {
+/// dw (K_h, K_w, from, to) of x and dy; every value of `dw` is written.
+pub(crate) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
     match shape.same3x3() {
         Some(same) => winograd::weight_grad(&same, x, grad, dw),
         None => implicit::weight_grad(shape, x, grad, dw),

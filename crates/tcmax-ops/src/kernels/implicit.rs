@@ -9,6 +9,8 @@
 mod border;
 mod by_batch;
 
+use std::mem::MaybeUninit;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -27,7 +29,7 @@ const POSITIONS_AT_ONCE: usize = 512;
 const TASKS: usize = 16;
 
 /// y (B, H', W', to) of x (B, H, W, from) and the filters (K_h, K_w, from, to).
-pub(super) fn forward(shape: &Shape, x: &[f32], weight: &[f32], y: &mut [f32]) {
+pub(super) fn forward(shape: &Shape, x: &[f32], weight: &[f32], y: &mut [MaybeUninit<f32>]) {
     if by_batch::suits(shape) {
         return by_batch::forward(shape, x, weight, y);
     }
@@ -42,7 +44,7 @@ pub(super) fn forward(shape: &Shape, x: &[f32], weight: &[f32], y: &mut [f32]) {
         .map(|(image, band, next)| (image, edge(band), edge(next)))
         .collect();
     let heights = bands.iter().map(|(_, top, bottom)| (bottom - top) * line);
-    let outputs = Block::new(y, shape.to).row_bands(heights);
+    let outputs = Block::unwritten(y, shape.to).row_bands(heights);
     bands.par_iter().zip(outputs).for_each(|(&(number, top, bottom), out)| {
         let rows = top..bottom;
         run(ForwardBand { shape, image: &image, panels: &panels, number, rows, out });
@@ -134,7 +136,8 @@ impl WithSimd for ForwardBand<'_, '_> {
                     len: k_w * from,
                 }));
                 let a = &self.image.values;
-                let product = Product { a, left, b: self.panels, segments: &segments };
+                let product =
+                    Product { a, left, b: self.panels, b_stride: PANEL, segments: &segments };
                 let row = (i - self.rows.start) * line;
                 let target = Target { out: &mut out, row, step: 1, rows: line, add: false };
                 micro::multiply(simd, product, target);
@@ -144,7 +147,7 @@ impl WithSimd for ForwardBand<'_, '_> {
 }
 
 /// dx (B, H, W, from) of the filters (K_h, K_w, from, to) and dy (B, H', W', to).
-pub(super) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [f32]) {
+pub(super) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [MaybeUninit<f32>]) {
     if by_batch::suits(shape) {
         return by_batch::input_grad(shape, weight, grad, dx);
     }
@@ -159,7 +162,7 @@ pub(super) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [
         .map(|(image, band, next)| (image, edge(band), edge(next)))
         .collect();
     let heights = bands.iter().map(|(_, top, bottom)| (bottom - top) * shape.window.image.1);
-    let outputs = Block::new(dx, shape.from).row_bands(heights);
+    let outputs = Block::unwritten(dx, shape.from).row_bands(heights);
     bands.par_iter().zip(outputs).for_each(|(&(number, top, bottom), out)| {
         let (gradient, panels, rows) = (&gradient, &panels[..], top..bottom);
         run(InputGradBand { shape, gradient, panels, number, rows, out });
@@ -210,7 +213,8 @@ impl WithSimd for InputGradBand<'_, '_> {
                     let rows = (width - first).div_ceil(stride.1);
                     let row = (y - self.rows.start) * width + first;
                     let a = &self.gradient.values;
-                    let product = Product { a, left, b: self.panels, segments: &segments };
+                    let product =
+                        Product { a, left, b: self.panels, b_stride: PANEL, segments: &segments };
                     let target = Target { out: &mut out, row, step: stride.1, rows, add: false };
                     micro::multiply(simd, product, target);
                 }
@@ -227,15 +231,22 @@ fn output_index(pixel: usize, tap: usize, padding: usize, stride: usize) -> Opti
 }
 
 /// dw (K_h, K_w, from, to) of x (B, H, W, from) and dy (B, H', W', to).
-pub(super) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [f32]) {
+pub(super) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
     if by_batch::suits(shape) {
         return by_batch::weight_grad(shape, x, grad, dw);
     }
     let shape = &flattened(shape);
     let image = Bordered::around(x, shape);
-    let panels = packed(grad, shape.to);
+    // Whole panels can be read where they lie.
+    let packed = (!shape.to.is_multiple_of(PANEL)).then(|| packed(grad, shape.to));
+    let right = match &packed {
+        Some(panels) => {
+            Right { values: panels, stride: PANEL, panel_step: grad.len() / shape.to * PANEL }
+        }
+        None => Right { values: grad, stride: shape.to, panel_step: PANEL },
+    };
     let (k_h, k_w) = shape.window.kernel;
-    let rows_of_taps = Block::new(dw, shape.to).row_bands((0..k_h).map(|_| k_w * shape.from));
+    let rows_of_taps = Block::unwritten(dw, shape.to).row_bands((0..k_h).map(|_| k_w * shape.from));
     // One task a panel and row of taps: each sums over the whole batch in order, and no partial
     // sums have to be added.
     let tasks: Vec<_> = rows_of_taps
@@ -247,14 +258,24 @@ pub(super) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [f32]
         })
         .collect();
     tasks.into_par_iter().for_each(|(u, panel, out)| {
-        run(WeightGradRow { shape, image: &image, panels: &panels, u, panel, out });
+        run(WeightGradRow { shape, image: &image, right, u, panel, out });
     });
+}
+
+/// The gradient of the output, packed in panels or not.
+#[derive(Clone, Copy)]
+struct Right<'a> {
+    values: &'a [f32],
+    /// From one position to the next.
+    stride: usize,
+    /// From one panel to the next.
+    panel_step: usize,
 }
 
 struct WeightGradRow<'a, 'b> {
     shape: &'a Shape,
     image: &'a Bordered<'a>,
-    panels: &'a [f32],
+    right: Right<'a>,
     u: usize,
     panel: usize,
     out: Block<'b>,
@@ -266,6 +287,7 @@ impl WithSimd for WeightGradRow<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let Shape { batch, from, window, .. } = self.shape;
+        let right = self.right;
         let (rows, line) = window.out;
         let left = Left::Columns { stride: window.stride.1 * from };
         let rows_at_once = (POSITIONS_AT_ONCE / line).clamp(1, rows);
@@ -279,12 +301,14 @@ impl WithSimd for WeightGradRow<'_, '_> {
                     let y = i * window.stride.0 + self.u;
                     Segment {
                         a: self.image.pixel(number, y, 0) * from,
-                        b: ((self.panel * batch + number) * rows + i) * line * PANEL,
+                        b: self.panel * right.panel_step
+                            + (number * rows + i) * line * right.stride,
                         len: line,
                     }
                 }));
                 let a = &self.image.values;
-                let product = Product { a, left, b: self.panels, segments: &segments };
+                let (b, b_stride) = (right.values, right.stride);
+                let product = Product { a, left, b, b_stride, segments: &segments };
                 let rows = window.kernel.1 * from;
                 let target = Target { out: &mut self.out, row: 0, step: 1, rows, add };
                 micro::multiply(simd, product, target);

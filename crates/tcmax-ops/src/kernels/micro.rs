@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The left side is read where it lies, with a stride between rows, so that the windows of an image
-//! need no copy; the right side is packed in panels of 32 columns. With AVX-512, 14 rows of two
+//! need no copy; the right side in panels of 32 columns. With AVX-512, 14 rows of two
 //! vectors of 16 keep 28 of the 32 registers as sums; with AVX2, 6 rows of two vectors of 8 keep 12
 //! of 16.
 
@@ -38,8 +38,10 @@ pub(crate) enum Left {
 pub(crate) struct Product<'a> {
     pub(crate) a: &'a [f32],
     pub(crate) left: Left,
-    /// Panels of [`PANEL`] columns, a row of one after the other.
+    /// Rows of which [`PANEL`] columns are read.
     pub(crate) b: &'a [f32],
+    /// From one row of the right side to the next: [`PANEL`] where it is packed.
+    pub(crate) b_stride: usize,
     pub(crate) segments: &'a [Segment],
 }
 
@@ -52,7 +54,8 @@ impl Product<'_> {
                 Left::Rows { stride } => (rows - 1) * stride + len,
                 Left::Columns { stride } => len.saturating_sub(1) * stride + rows,
             };
-            len == 0 || (a + last <= self.a.len() && b + len * PANEL <= self.b.len())
+            let b_end = b + len.saturating_sub(1) * self.b_stride + PANEL;
+            len == 0 || (a + last <= self.a.len() && b_end <= self.b.len())
         })
     }
 }
@@ -97,6 +100,7 @@ pub(crate) fn multiply<S: Simd>(simd: S, product: Product<'_>, target: Target<'_
             row_step,
             depth_step,
             b: product.b.as_ptr(),
+            b_stride: product.b_stride,
             segments: product.segments,
             // SAFETY: row `done` of the target, which `pointer` has checked.
             out: unsafe { start.add(done * stride) },
@@ -123,6 +127,7 @@ struct Tile<'a> {
     row_step: usize,
     depth_step: usize,
     b: *const f32,
+    b_stride: usize,
     segments: &'a [Segment],
     out: *mut f32,
     stride: usize,
@@ -232,7 +237,7 @@ unsafe fn sums<S: Simd, const ROWS: usize, const VECTORS: usize, const TRANSPOSE
             for pointer in &mut a {
                 *pointer = pointer.wrapping_add(advance);
             }
-            b = b.wrapping_add(PANEL);
+            b = b.wrapping_add(tile.b_stride);
         }
     }
     for (row, sums) in sums.into_iter().enumerate() {
@@ -241,15 +246,16 @@ unsafe fn sums<S: Simd, const ROWS: usize, const VECTORS: usize, const TRANSPOSE
             if first >= tile.width {
                 break;
             }
-            // SAFETY: the part of a target row that exists, as the caller promises.
-            let out = unsafe {
-                let len = lanes.min(tile.width - first);
-                std::slice::from_raw_parts_mut(tile.out.add(row * tile.stride + first), len)
-            };
-            if tile.add {
-                sum = simd.add_f32s(sum, load(simd, out));
+            let count = lanes.min(tile.width - first);
+            // SAFETY: the part of a target row that exists, as the caller promises; it has been
+            // written before if it is to be added to.
+            unsafe {
+                let out = tile.out.add(row * tile.stride + first);
+                if tile.add {
+                    sum = simd.add_f32s(sum, load(simd, std::slice::from_raw_parts(out, count)));
+                }
+                store(simd, out, count, sum);
             }
-            store(simd, out, sum);
         }
     }
 }
@@ -265,16 +271,25 @@ pub(crate) fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     }
 }
 
-/// The first lanes of a vector into at most as many places.
+/// The first `count` lanes of a vector into as many places, which need not hold anything yet.
+///
+/// # Safety
+/// `out` must be valid for writing `count` floats, and `count` at most the lanes of a vector.
 #[inline(always)]
-pub(crate) fn store<S: Simd>(simd: S, out: &mut [f32], vector: S::f32s) {
-    if out.len() == S::F32_LANES {
+pub(crate) unsafe fn store<S: Simd>(simd: S, out: *mut f32, count: usize, vector: S::f32s) {
+    if count == S::F32_LANES {
         // SAFETY: as many floats as a vector holds.
-        unsafe { out.as_mut_ptr().cast::<S::f32s>().write_unaligned(vector) };
+        unsafe { out.cast::<S::f32s>().write_unaligned(vector) };
     } else {
-        simd.partial_store_f32s(out, vector);
+        let mut lanes = [0.0; MOST_LANES];
+        simd.partial_store_f32s(&mut lanes[..count], vector);
+        // SAFETY: `count` floats on both sides, which are different memory.
+        unsafe { std::ptr::copy_nonoverlapping(lanes.as_ptr(), out, count) };
     }
 }
+
+/// Lanes of the widest vector.
+const MOST_LANES: usize = 16;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -308,8 +323,13 @@ pub(crate) mod tests {
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
             let mut out = vec![1.0; 2 * self.rows * self.width];
-            let product =
-                Product { a: &self.a, left: self.left, b: &self.b, segments: &self.segments };
+            let product = Product {
+                a: &self.a,
+                left: self.left,
+                b: &self.b,
+                b_stride: PANEL,
+                segments: &self.segments,
+            };
             let mut block = Block::new(&mut out, self.width);
             let (rows, add) = (self.rows, self.add);
             multiply(simd, product, Target { out: &mut block, row: 1, step: 2, rows, add });

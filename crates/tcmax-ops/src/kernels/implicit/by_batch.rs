@@ -1,5 +1,7 @@
 //! Convolution of images of a few pixels: the rows of each product are the images of the batch.
 
+use std::mem::MaybeUninit;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -74,10 +76,10 @@ fn used_taps(shape: &Shape) -> Vec<bool> {
     used
 }
 
-pub(super) fn forward(shape: &Shape, x: &[f32], weight: &[f32], y: &mut [f32]) {
+pub(super) fn forward(shape: &Shape, x: &[f32], weight: &[f32], y: &mut [MaybeUninit<f32>]) {
     let images = ByPixel::new(x, shape.batch, shape.window.pixels(), shape.from);
     let used = used_taps(shape);
-    let panels = Block::new(y, shape.to).column_panels(PANEL);
+    let panels = Block::unwritten(y, shape.to).column_panels(PANEL);
     panels.into_par_iter().enumerate().for_each(|(panel, out)| {
         let tap_len = shape.from * PANEL;
         let mut filters = Scratch::new(shape.window.taps() * tap_len);
@@ -114,7 +116,8 @@ impl WithSimd for Forward<'_, '_> {
                     len: from,
                 }));
                 let a = &self.images.values;
-                let product = Product { a, left, b: self.filters, segments: &segments };
+                let product =
+                    Product { a, left, b: self.filters, b_stride: PANEL, segments: &segments };
                 let (row, step) = (i * window.out.1 + j, window.positions());
                 let target = Target { out: &mut self.out, row, step, rows: batch, add: false };
                 micro::multiply(simd, product, target);
@@ -123,7 +126,7 @@ impl WithSimd for Forward<'_, '_> {
     }
 }
 
-pub(super) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [f32]) {
+pub(super) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [MaybeUninit<f32>]) {
     let Shape { batch, from, to, window } = *shape;
     let gradients = ByPixel::new(grad, batch, window.positions(), to);
     let used = used_taps(shape);
@@ -134,7 +137,7 @@ pub(super) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [
         pack_transposed_tap(tap, from, to, filter);
     });
     let sources = sources(shape);
-    let panels = Block::new(dx, from).column_panels(PANEL);
+    let panels = Block::unwritten(dx, from).column_panels(PANEL);
     panels.into_par_iter().enumerate().for_each(|(panel, out)| {
         let (gradients, filters, sources) = (&gradients, &filters[..], &sources[..]);
         run(InputGrad { shape, gradients, filters, sources, panel, out });
@@ -179,7 +182,8 @@ impl WithSimd for InputGrad<'_, '_> {
                 len: to,
             }));
             let a = &self.gradients.values;
-            let product = Product { a, left, b: self.filters, segments: &segments };
+            let product =
+                Product { a, left, b: self.filters, b_stride: PANEL, segments: &segments };
             let (out, step) = (&mut self.out, window.pixels());
             let target = Target { out, row: pixel, step, rows: batch, add: false };
             micro::multiply(simd, product, target);
@@ -187,10 +191,10 @@ impl WithSimd for InputGrad<'_, '_> {
     }
 }
 
-pub(super) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [f32]) {
+pub(super) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
     let Shape { batch, from, to, window } = *shape;
     let images = ByPixel::new(x, batch, window.pixels(), from);
-    let panels = Block::new(dw, to).column_panels(PANEL);
+    let panels = Block::unwritten(dw, to).column_panels(PANEL);
     panels.into_par_iter().enumerate().for_each(|(panel, out)| {
         // (position, image, columns of the panel)
         let mut gradients = Scratch::new(window.positions() * batch * PANEL);
@@ -233,7 +237,7 @@ impl WithSimd for WeightGrad<'_, '_> {
         let left = Left::Columns { stride: self.images.row };
         for (tap, segments) in segments.iter().enumerate() {
             let a = &self.images.values;
-            let product = Product { a, left, b: self.gradients, segments };
+            let product = Product { a, left, b: self.gradients, b_stride: PANEL, segments };
             let out = &mut self.out;
             let target = Target { out, row: tap * from, step: 1, rows: from, add: false };
             micro::multiply(simd, product, target);

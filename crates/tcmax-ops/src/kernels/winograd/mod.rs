@@ -13,6 +13,7 @@
 mod tiles;
 mod transform;
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
@@ -123,7 +124,12 @@ impl<'a> Panel<'a> {
 }
 
 /// y (B, H, W, to) of x (B, H, W, from).
-pub(super) fn forward(shape: &Same3x3, x: &[f32], filters: Filters<'_>, y: &mut [f32]) {
+pub(super) fn forward(
+    shape: &Same3x3,
+    x: &[f32],
+    filters: Filters<'_>,
+    y: &mut [MaybeUninit<f32>],
+) {
     match shape.bands() {
         Some(bands) => forward_in_bands(shape, &bands, x, filters, y),
         None => forward_at_once(shape, x, filters, y),
@@ -135,7 +141,7 @@ fn forward_in_bands(
     bands: &[Range<usize>],
     x: &[f32],
     filters: Filters<'_>,
-    y: &mut [f32],
+    y: &mut [MaybeUninit<f32>],
 ) {
     let grid = shape.grid();
     let filter_len = Points::new(shape.from).len();
@@ -145,7 +151,7 @@ fn forward_in_bands(
     });
     let heights =
         bands.iter().map(|band| grid.pixels_before(band.end) - grid.pixels_before(band.start));
-    let outputs = Block::new(y, shape.to).row_bands(heights);
+    let outputs = Block::unwritten(y, shape.to).row_bands(heights);
     let transformed = &transformed[..];
     bands.par_iter().zip(outputs).for_each(|(band, out)| {
         let tiles = band.start * grid.across()..band.end * grid.across();
@@ -165,9 +171,9 @@ fn forward_in_bands(
     });
 }
 
-fn forward_at_once(shape: &Same3x3, x: &[f32], filters: Filters<'_>, y: &mut [f32]) {
+fn forward_at_once(shape: &Same3x3, x: &[f32], filters: Filters<'_>, y: &mut [MaybeUninit<f32>]) {
     let points = all_points(shape, x);
-    let panels = Block::new(y, shape.to).column_panels(PANEL);
+    let panels = Block::unwritten(y, shape.to).column_panels(PANEL);
     let grid = shape.grid();
     panels.into_par_iter().enumerate().for_each(|(panel, mut out)| {
         let filters = Panel::new(shape, filters, panel);
@@ -200,7 +206,7 @@ fn all_points(shape: &Same3x3, x: &[f32]) -> Scratch {
 }
 
 /// dw (3, 3, from, to) of x (B, H, W, from) and dy (B, H, W, to).
-pub(super) fn weight_grad(shape: &Same3x3, x: &[f32], grad: &[f32], dw: &mut [f32]) {
+pub(super) fn weight_grad(shape: &Same3x3, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
     match shape.bands() {
         Some(bands) => weight_grad_in_bands(shape, &bands, x, grad, dw),
         None => weight_grad_at_once(shape, x, grad, dw),
@@ -212,7 +218,7 @@ fn weight_grad_in_bands(
     bands: &[Range<usize>],
     x: &[f32],
     grad: &[f32],
-    dw: &mut [f32],
+    dw: &mut [MaybeUninit<f32>],
 ) {
     let grid = shape.grid();
     let sum_len = Points::new(shape.from).len();
@@ -239,7 +245,7 @@ fn weight_grad_in_bands(
         }
     });
     let (total, rest) = sums.split_at_mut(1);
-    let out = Block::new(dw, shape.to).column_panels(PANEL);
+    let out = Block::unwritten(dw, shape.to).column_panels(PANEL);
     let totals = total[0].par_chunks_mut(sum_len).zip(out).enumerate();
     totals.for_each(|(panel, (total, out))| {
         for sums in rest.iter() {
@@ -252,10 +258,10 @@ fn weight_grad_in_bands(
     });
 }
 
-fn weight_grad_at_once(shape: &Same3x3, x: &[f32], grad: &[f32], dw: &mut [f32]) {
+fn weight_grad_at_once(shape: &Same3x3, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
     let grid = shape.grid();
     let points = all_points(shape, x);
-    let panels = Block::new(dw, shape.to).column_panels(PANEL);
+    let panels = Block::unwritten(dw, shape.to).column_panels(PANEL);
     panels.into_par_iter().enumerate().for_each(|(panel, mut out)| {
         let tiles = 0..grid.tiles();
         let mut grads = Scratch::new(Points::new(tiles.len()).len());
@@ -352,7 +358,13 @@ impl WithSimd for Multiply<'_> {
             let start = points.at(point, 0);
             let mut out = Block::new(&mut self.products[start..][..tiles * PANEL], PANEL);
             let left = Left::Rows { stride: PANEL };
-            let product = Product { a: self.points, left, b: self.filter, segments: &segments };
+            let product = Product {
+                a: self.points,
+                left,
+                b: self.filter,
+                b_stride: PANEL,
+                segments: &segments,
+            };
             let (out, add) = (&mut out, channels.start > 0);
             micro::multiply(simd, product, Target { out, row: 0, step: 1, rows: tiles, add });
         }
@@ -405,7 +417,13 @@ impl WithSimd for SumPanel<'_> {
                     b: points.at(point, 0),
                     len: tiles,
                 }];
-                let product = Product { a: self.points, left, b: self.grads, segments: &segments };
+                let product = Product {
+                    a: self.points,
+                    left,
+                    b: self.grads,
+                    b_stride: PANEL,
+                    segments: &segments,
+                };
                 let rows = PANEL.min(channels.end - channel);
                 let (row, add, out) = (channel - channels.start, self.add, &mut out);
                 micro::multiply(simd, product, Target { out, row, step: 1, rows, add });

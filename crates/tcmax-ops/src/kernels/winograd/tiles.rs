@@ -238,7 +238,9 @@ pub(super) fn output<S: Simd>(
                 let values = Output::map(simd, line);
                 for (j, value) in values.into_iter().enumerate().take(grid.width - place.column) {
                     let pixel = row + place.column + j - first_pixel;
-                    store(simd, out.part(pixel, channel, count), value);
+                    let out = out.pointer(pixel, 1, 1, channel, count);
+                    // SAFETY: `count` elements of the block, as `pointer` has checked.
+                    unsafe { store(simd, out, count, value) };
                 }
             }
         }
@@ -329,7 +331,9 @@ pub(super) fn filter_adjoint<S: Simd>(
                     *value = half[i];
                 }
                 for (j, value) in FilterAdjoint::map(simd, line).into_iter().enumerate() {
-                    store(simd, out.part((i * 3 + j) * all + row, column, count), value);
+                    let out = out.pointer((i * 3 + j) * all + row, 1, 1, column, count);
+                    // SAFETY: `count` elements of the block, as `pointer` has checked.
+                    unsafe { store(simd, out, count, value) };
                 }
             }
         }
