@@ -185,6 +185,9 @@ impl Norm {
                     Incoming::Pooled(PooledGradient { window, channels, grad, taps })
                 }
             };
+            // After the ReLU the residual's gradient is the normalisation's too.
+            let masked = residual.map(|_| normaliser.residual_grad(own.len(), &incoming));
+            let incoming = masked.as_deref().map_or(incoming, Incoming::Plain);
             let sums = normaliser.sums(own, &incoming);
             let parameters = self.parameters.contents();
             let vector = |sums: &[f64], like: &Tensor| {
@@ -205,10 +208,8 @@ impl Norm {
             } else if x.track_op() {
                 dx = Some(own_grad());
             }
-            let residual = residual.map(|residual| {
-                let values = normaliser.residual_grad(own.len(), &incoming);
-                tensor_of(T::storage(values), residual)
-            });
+            let residual = residual.zip(masked);
+            let residual = residual.map(|(like, grad)| tensor_of(T::storage(grad), like));
             let dx = dx.map(|dx| tensor_of(T::storage(dx), x));
             Ok([dx.transpose()?, self.parameters.deliver(parcel)?, residual.transpose()?])
         })

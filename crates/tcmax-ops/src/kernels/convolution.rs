@@ -56,24 +56,17 @@ pub(crate) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [Mayb
     }
 }
 
-/// Writes a row-major matrix with so many columns transposed, in rows `stride` apart; squares of it
-/// stay in the cache. The rest of each row becomes 0.
+/// Writes a row-major matrix with so many columns transposed, in rows `stride` apart; the rest of
+/// each row becomes 0.
 pub(super) fn transpose_into(matrix: &[f32], columns: usize, out: &mut [f32], stride: usize) {
-    const SIDE: usize = 16;
     let rows = matrix.len() / columns;
-    for left in (0..columns).step_by(SIDE) {
-        let right = columns.min(left + SIDE);
-        for top in (0..rows).step_by(SIDE) {
-            for row in top..rows.min(top + SIDE) {
-                let line = &matrix[row * columns..][left..right];
-                for (column, value) in (left..right).zip(line) {
-                    out[column * stride + row] = *value;
-                }
-            }
+    for (column, line) in out.chunks_exact_mut(stride).enumerate().take(columns) {
+        let (line, rest) = line.split_at_mut(rows);
+        // A few dozen rows at most: the lines they begin in stay in the cache.
+        for (value, source) in line.iter_mut().zip(matrix[column..].iter().step_by(columns)) {
+            *value = *source;
         }
-        for column in left..right {
-            out[column * stride..][rows..stride].fill(0.0);
-        }
+        rest.fill(0.0);
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) enum Filters<'a> {
 
 /// Rows of a panel of filters that are transformed at once, so that they stay in the second-level
 /// cache.
-const ROWS_AT_ONCE: usize = 256;
+const ROWS_AT_ONCE: usize = 64;
 
 /// One panel of the filters of a convolution.
 struct Panel<'a> {
