@@ -127,25 +127,40 @@ pub(super) fn input<S: Simd>(
                     *half = Input::map(simd, row);
                 }
             } else {
-                for (i, half) in half.iter_mut().enumerate() {
-                    let y = (place.row + i).wrapping_sub(1);
-                    if y >= grid.height {
-                        continue;
-                    }
-                    let mut row = [simd.splat_f32s(0.0); 6];
-                    for (j, value) in row.iter_mut().enumerate() {
-                        let column = (place.column + j).wrapping_sub(1);
-                        if column < grid.width {
-                            let pixel = (place.image * grid.height + y) * grid.width + column;
-                            *value = load(simd, &x[pixel * channels + channel..][..count]);
-                        }
-                    }
+                let patch = patch_at_border(simd, grid, (x, channels), place, channel, count);
+                for (half, row) in half.iter_mut().zip(patch) {
                     *half = Input::map(simd, row);
                 }
             }
             write_points::<S, Input, 6>(simd, half, out, points, number, channel % PANEL);
         }
     }
+}
+
+/// The 6x6 patch of a tile that reaches over the border or whose channels do not fill a vector.
+#[inline(always)]
+fn patch_at_border<S: Simd>(
+    simd: S,
+    grid: &Grid,
+    (x, channels): (&[f32], usize),
+    place: Place,
+    channel: usize,
+    count: usize,
+) -> [[S::f32s; 6]; 6] {
+    let mut patch = [[simd.splat_f32s(0.0); 6]; 6];
+    // Rows and columns of the patch that lie inside the image.
+    let inside = |start: usize, size: usize| {
+        usize::from(start == 0)..6.min((size + 1).saturating_sub(start))
+    };
+    let columns = inside(place.column, grid.width);
+    for i in inside(place.row, grid.height) {
+        let line = (place.image * grid.height + place.row + i - 1) * grid.width;
+        for j in columns.clone() {
+            let pixel = line + place.column + j - 1;
+            patch[i][j] = load(simd, &x[pixel * channels + channel..][..count]);
+        }
+    }
+    patch
 }
 
 /// A y A^T of the 4x4 gradients under `tiles`, for the channels of one panel.
@@ -272,6 +287,22 @@ fn columns<S: Simd, F: Map<6, OUT>, const OUT: usize>(
     half
 }
 
+/// How many rows of filters are asked for before they are needed.
+const ROWS_AHEAD: usize = 6;
+
+/// Asks for the cache line of a value, if there is one at that place.
+#[inline(always)]
+fn prefetch(values: &[f32], place: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(value) = values.get(place) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint about an element of the slice; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, place);
+}
+
 /// Filters as (3, 3, rows, columns) with gaps: of a whole bank, or of a packed panel of it.
 #[derive(Clone, Copy)]
 pub(super) struct Bank<'a> {
@@ -292,6 +323,12 @@ pub(super) fn filter<S: Simd>(
     let points = Points::new(rows.len());
     assert_eq!(out.len(), points.len());
     for (number, row) in rows.enumerate() {
+        // The rows of a bank are pages apart, further than the processor looks ahead by itself.
+        for tap in 0..9 {
+            let ahead = tap * bank.tap_stride + (row + ROWS_AHEAD) * bank.row_stride;
+            prefetch(bank.values, ahead + columns.start);
+            prefetch(bank.values, ahead + columns.start + PANEL / 2);
+        }
         for column in columns.clone().step_by(S::F32_LANES) {
             let count = S::F32_LANES.min(columns.end - column);
             let mut half = [[simd.splat_f32s(0.0); 6]; 3];
