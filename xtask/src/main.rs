@@ -21,7 +21,13 @@ enum Command {
     Report(reproduce::Report),
 }
 
+/// Keeps the pages of freed tensors: the next step needs them again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
+    // SAFETY: nothing has started a thread yet.
+    unsafe { tcmax_train::process::keep_candle_on_one_thread() };
     let done = match Arguments::parse().command {
         Command::Reproduce(reproduce) => reproduce.run(),
         Command::Report(report) => report.run(),

@@ -42,6 +42,19 @@ pub fn train(
     seed: u64,
     options: RunOptions<'_>,
 ) -> Result<RunResult> {
+    let mut result = None;
+    // On a thread of the pool that the operations share out their work to: from outside, every
+    // single one of them would be handed over and waited for.
+    rayon::scope(|_| result = Some(train_here(config, splits, seed, options)));
+    result.unwrap_or_else(|| unreachable!("the scope has run its body"))
+}
+
+fn train_here(
+    config: &CheckedConfig,
+    splits: &Splits,
+    seed: u64,
+    options: RunOptions<'_>,
+) -> Result<RunResult> {
     let start = Instant::now();
     let files = options.folder.map(RunFiles::create).transpose()?;
     let mut run = Run::new(config, splits, seed, options.device)?;
