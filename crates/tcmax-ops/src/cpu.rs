@@ -96,6 +96,8 @@ pub(crate) trait Element: FloatDType {
     fn conv2d_weight_grad(shape: &Shape, x: &[Self], grad: &[Self], dw: &mut [MaybeUninit<Self>]);
     /// The square root.
     fn root(self) -> Self;
+    /// e to this power.
+    fn exponential(self) -> Self;
     /// The values of a storage of this type.
     fn slice(storage: &CpuStorage) -> Result<&[Self]>;
     /// The values of a storage of this type, for writing.
@@ -132,6 +134,10 @@ macro_rules! element {
             #[inline(always)]
             fn root(self) -> Self {
                 self.sqrt()
+            }
+
+            fn exponential(self) -> Self {
+                self.exp()
             }
 
             fn slice(storage: &CpuStorage) -> Result<&[Self]> {

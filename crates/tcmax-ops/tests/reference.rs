@@ -5,7 +5,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 use tcmax_ops::{
     BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Seed, conv2d,
-    global_avg_pool2d, gradient_error, log_sum_exp, log_sum_exp_all, max_pool2d,
+    global_avg_pool2d, gradient_error, layer_norm, log_sum_exp, log_sum_exp_all, max_pool2d,
+    softmax,
 };
 
 fn random(seed: u64, shape: &[usize]) -> Tensor {
@@ -279,6 +280,36 @@ fn batch_norm_gradients_agree_with_finite_differences() {
             assert!(error.unwrap() < 1e-7, "train {train}, relu {relu}");
         }
     }
+}
+
+#[test]
+fn softmax_and_layer_norm_have_their_gradients() {
+    let weights = random(12, &[3, 70, 5]);
+    let error =
+        gradient_error(
+            &[random(10, &[3, 70, 5])],
+            |t| Ok((softmax(&t[0])? * &weights)?.sum_all()?),
+        );
+    assert!(error.unwrap() < 1e-8);
+
+    // More rows than one task takes, and a view that is not contiguous.
+    let x = random(11, &[3, 5, 70]);
+    let inputs = [x, random(13, &[5]), random(14, &[5])];
+    let error = gradient_error(&inputs, |t| {
+        let x = t[0].transpose(1, 2)?;
+        Ok((layer_norm(&x, &t[1], &t[2], 1e-5)? * &weights)?.sum_all()?)
+    });
+    assert!(error.unwrap() < 1e-8);
+
+    let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
+    let x = random(11, &[3, 70, 5]);
+    let (scale, shift) = (random(13, &[5]), random(14, &[5]));
+    let norm = layer_norm(&x, &scale, &shift, 1e-5).unwrap();
+    let single_norm = layer_norm(&single(&x), &single(&scale), &single(&shift), 1e-5).unwrap();
+    assert!(largest_gap(&single_norm, &norm) < 1e-5);
+    assert!(largest_gap(&softmax(&single(&x)).unwrap(), &softmax(&x).unwrap()) < 1e-6);
+    let wrong = layer_norm(&x, &random(1, &[4]), &shift, 1e-5).unwrap_err();
+    assert!(wrong.to_string().contains("[4]"), "{wrong}");
 }
 
 #[test]
