@@ -1,5 +1,6 @@
 //! Automation of the workspace, as `cargo xtask ...`.
 
+mod bench_peers;
 mod reproduce;
 
 use std::process::ExitCode;
@@ -19,6 +20,11 @@ enum Command {
     Reproduce(reproduce::Reproduce),
     /// Draw report.html and the table again from a folder's results.json.
     Report(reproduce::Report),
+    /// Time training operations and steps beside PyTorch's.
+    BenchPeers(bench_peers::BenchPeers),
+    /// One measurement of bench-peers, in a process of its own.
+    #[command(hide = true)]
+    OwnCase(bench_peers::OwnCase),
 }
 
 /// Keeps the pages of freed tensors: the next step needs them again.
@@ -31,6 +37,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Reproduce(reproduce) => reproduce.run(),
         Command::Report(report) => report.run(),
+        Command::BenchPeers(bench) => bench.run(),
+        Command::OwnCase(case) => case.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
