@@ -87,6 +87,12 @@ impl<'a> Block<'a> {
         bands
     }
 
+    /// Asks for the first cache lines of a row that will soon be written.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, row: usize) {
+        prefetch(self.start.wrapping_add(row * self.stride));
+    }
+
     /// Where (row, column) is, after checking that `len` elements from there are this block's, in
     /// that row and in every `step`-th row after it, `count` rows in all.
     #[inline(always)]
@@ -102,6 +108,22 @@ impl<'a> Block<'a> {
         // SAFETY: inside the borrowed matrix, as just asserted.
         unsafe { self.start.add(row * self.stride + column) }
     }
+}
+
+/// Asks for the two cache lines from an address on. A hint: any address will do.
+#[inline(always)]
+pub(crate) fn prefetch(address: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch never faults, and SSE is part of x86-64.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(address.cast());
+            _mm_prefetch::<_MM_HINT_T0>(address.wrapping_add(16).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::super::block::Block;
+use super::super::block::{Block, prefetch};
 use super::super::micro::{PANEL, load, store};
 use super::transform::{Filter, FilterAdjoint, Input, Map, Output, OutputAdjoint};
 
@@ -290,19 +290,6 @@ fn columns<S: Simd, F: Map<6, OUT>, const OUT: usize>(
 /// How many rows of filters are asked for before they are needed.
 const ROWS_AHEAD: usize = 6;
 
-/// Asks for the cache line of a value, if there is one at that place.
-#[inline(always)]
-fn prefetch(values: &[f32], place: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(value) = values.get(place) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint about an element of the slice; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, place);
-}
-
 /// Filters as (3, 3, rows, columns) with gaps: of a whole bank, or of a packed panel of it.
 #[derive(Clone, Copy)]
 pub(super) struct Bank<'a> {
@@ -326,8 +313,9 @@ pub(super) fn filter<S: Simd>(
         // The rows of a bank are pages apart, further than the processor looks ahead by itself.
         for tap in 0..9 {
             let ahead = tap * bank.tap_stride + (row + ROWS_AHEAD) * bank.row_stride;
-            prefetch(bank.values, ahead + columns.start);
-            prefetch(bank.values, ahead + columns.start + PANEL / 2);
+            if let Some(row) = bank.values.get(ahead + columns.start..) {
+                prefetch(row.as_ptr());
+            }
         }
         for column in columns.clone().step_by(S::F32_LANES) {
             let count = S::F32_LANES.min(columns.end - column);
@@ -359,6 +347,9 @@ pub(super) fn filter_adjoint<S: Simd>(
     let points = Points::new(rows.len());
     let width = out.columns();
     for (number, row) in rows.enumerate() {
+        for tap in 0..9 {
+            out.prefetch(tap * all + (row + ROWS_AHEAD).min(all - 1));
+        }
         for column in (0..width).step_by(S::F32_LANES) {
             let count = S::F32_LANES.min(width - column);
             let half = columns::<S, FilterAdjoint, 3>(simd, values, points, number, column);
