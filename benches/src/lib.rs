@@ -1,1 +1,237 @@
-//! Nothing to link against: the benchmarks are in `benches/`.
+//! What is measured, by criterion and beside PyTorch: single operations and whole training steps.
+
+use std::time::Instant;
+
+use candle_core::{D, DType, Device, Tensor, Var};
+use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
+use tcmax_ops::{
+    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Seed, Sgd,
+    SgdConfig,
+};
+
+/// Something to time: each call is one forward and backward pass, or one whole training step.
+pub type Work = Box<dyn FnMut() -> tcmax_encoders::Result<()>>;
+
+/// A named measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// Its name, the same on PyTorch's side.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub title: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Forward, backward and SGD with momentum and weight decay of some encoders with one linear
+    /// head on all their features.
+    Step(&'static [Network]),
+    /// Forward and backward of a convolution.
+    Conv { x: [usize; 4], kernel: usize, to: usize, stride: usize },
+    /// Forward and backward of batch norm and ReLU in training, of (batch, side, channels).
+    Norm { batch: usize, side: usize, channels: usize },
+    /// Forward and backward of a 3x3/2 maximum.
+    Pool { batch: usize, side: usize, channels: usize },
+    /// SGD of so many parameters.
+    Sgd(usize),
+}
+
+/// An encoder with the shape of its inputs, as (batch, channels, height, width).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Network {
+    slim: bool,
+    stem: Stem,
+    input: [usize; 4],
+}
+
+const RESNET18: Network = Network { slim: false, stem: Stem::Conv7x7, input: [8, 3, 224, 224] };
+const SLIM: Network = Network { slim: true, stem: Stem::Conv7x7, input: [32, 1, 129, 51] };
+
+/// Everything that can be measured.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "step-224",
+        title: "ResNet-18 step, 8 images of 224 x 224",
+        kind: Kind::Step(&[RESNET18]),
+    },
+    Case {
+        name: "step-audio",
+        title: "ResNet-18 step, 8 spectrograms of 257 x 188",
+        kind: Kind::Step(&[Network { input: [8, 1, 257, 188], ..RESNET18 }]),
+    },
+    Case {
+        name: "step-32",
+        title: "ResNet-18 step, 32 images of 32 x 32",
+        kind: Kind::Step(&[Network { input: [32, 3, 32, 32], ..RESNET18 }]),
+    },
+    Case {
+        name: "step-av-digits",
+        title: "av-digits model step, batch 32",
+        kind: Kind::Step(&[SLIM, Network { stem: Stem::Conv3x3, input: [32, 1, 28, 28], ..SLIM }]),
+    },
+    conv("conv-stem", "7x7/2, 3 to 64, 8 x 224 x 224", [8, 224, 224, 3], 7, 64, 2),
+    conv("conv-56", "3x3, 64 to 64, 8 x 56 x 56", [8, 56, 56, 64], 3, 64, 1),
+    conv("conv-28", "3x3, 128 to 128, 8 x 28 x 28", [8, 28, 28, 128], 3, 128, 1),
+    conv("conv-14", "3x3, 256 to 256, 8 x 14 x 14", [8, 14, 14, 256], 3, 256, 1),
+    conv("conv-7", "3x3, 512 to 512, 8 x 7 x 7", [8, 7, 7, 512], 3, 512, 1),
+    conv("conv-56/2", "3x3/2, 64 to 128, 8 x 56 x 56", [8, 56, 56, 64], 3, 128, 2),
+    conv("conv-14/2", "3x3/2, 256 to 512, 8 x 14 x 14", [8, 14, 14, 256], 3, 512, 2),
+    conv("conv-1x1/2", "1x1/2, 64 to 128, 8 x 56 x 56", [8, 56, 56, 64], 1, 128, 2),
+    conv("conv-2", "3x3, 256 to 256, 32 x 2 x 2", [32, 2, 2, 256], 3, 256, 1),
+    conv("conv-8", "3x3, 8 to 8, 32 x 33 x 13", [32, 33, 13, 8], 3, 8, 1),
+    conv("patches", "16x16/16, 3 to 192, 8 x 224 x 224", [8, 224, 224, 3], 16, 192, 16),
+    Case {
+        name: "norm-56",
+        title: "batch norm + ReLU, 8 x 56 x 56 x 64",
+        kind: Kind::Norm { batch: 8, side: 56, channels: 64 },
+    },
+    Case {
+        name: "pool-112",
+        title: "max pool 3x3/2, 8 x 112 x 112 x 64",
+        kind: Kind::Pool { batch: 8, side: 112, channels: 64 },
+    },
+    Case { name: "sgd", title: "SGD of 11 million parameters", kind: Kind::Sgd(11_000_000) },
+];
+
+const fn conv(
+    name: &'static str,
+    title: &'static str,
+    x: [usize; 4],
+    kernel: usize,
+    to: usize,
+    stride: usize,
+) -> Case {
+    Case { name, title, kind: Kind::Conv { x, kernel, to, stride } }
+}
+
+impl Case {
+    /// The case of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        CASES.iter().copied().find(|case| case.name == name)
+    }
+
+    /// Whether it is a whole training step.
+    pub fn is_step(&self) -> bool {
+        matches!(self.kind, Kind::Step(_))
+    }
+
+    /// Makes everything the work needs.
+    ///
+    /// # Errors
+    /// Only if an operation refuses its arguments.
+    pub fn prepare(&self) -> tcmax_encoders::Result<Work> {
+        match self.kind {
+            Kind::Step(networks) => training_step(networks),
+            Kind::Conv { x, kernel, to, stride } => convolution(x, kernel, to, stride),
+            Kind::Norm { batch, side, channels } => normalisation(batch, side, channels),
+            Kind::Pool { batch, side, channels } => pooling(batch, side, channels),
+            Kind::Sgd(count) => descent(count),
+        }
+    }
+
+    /// Milliseconds of each of `count` calls, after two that are not counted.
+    ///
+    /// # Errors
+    /// Only if an operation fails.
+    pub fn time(&self, count: usize) -> tcmax_encoders::Result<Vec<f64>> {
+        let mut work = self.prepare()?;
+        let mut times = Vec::with_capacity(count);
+        for call in 0..count + 2 {
+            let start = Instant::now();
+            work()?;
+            if call >= 2 {
+                times.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        Ok(times)
+    }
+}
+
+const UNIT: Init = Init::Normal { mean: 0.0, std: 1.0 };
+
+fn builder() -> ParamBuilder {
+    ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu)
+}
+
+fn random(name: &str, shape: &[usize]) -> tcmax_encoders::Result<Var> {
+    let seed = Seed::new(1).stream(name);
+    Ok(Var::from_tensor(&UNIT.tensor(&shape.into(), seed, DType::F32, &Device::Cpu)?)?)
+}
+
+fn training_step(networks: &[Network]) -> tcmax_encoders::Result<Work> {
+    const CLASSES: usize = 10;
+    let builder = builder();
+    let mut encoders = Vec::new();
+    let mut inputs = Vec::new();
+    for (number, network) in networks.iter().enumerate() {
+        let [_, channels, ..] = network.input;
+        let config = match network.slim {
+            true => ResNetConfig::slim(channels, network.stem, 8),
+            false => ResNetConfig::resnet18(channels, network.stem),
+        };
+        encoders.push(ResNet::new(&config, &builder.pp(number))?);
+        inputs.push(random("input", &network.input)?.as_detached_tensor());
+    }
+    let width: usize = encoders.iter().map(Encoder::feature_width).sum();
+    let head = builder.param("head", (width, CLASSES), Init::XavierNormal)?;
+    let batch = networks[0].input[0];
+    let labels: Vec<u32> = (0..batch).map(|row| (row % CLASSES) as u32).collect();
+    let labels = Tensor::from_vec(labels, (batch, 1), &Device::Cpu)?;
+    let settings = SgdConfig { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
+    let mut sgd = Sgd::new(&builder.params(), settings)?;
+    Ok(Box::new(move || {
+        let pairs = encoders.iter().zip(&inputs);
+        let features = pairs.map(|(encoder, input)| encoder.encode(input, true));
+        let features = Tensor::cat(&features.collect::<Result<Vec<_>, _>>()?, D::Minus1)?;
+        let logits = features.matmul(&head)?;
+        let own = logits.gather(&labels, 1)?.squeeze(1)?;
+        let loss = (tcmax_ops::log_sum_exp(&logits, 1)? - own)?.mean_all()?;
+        sgd.step(&tcmax_ops::backward(&loss)?)?;
+        Ok(())
+    }))
+}
+
+fn convolution(
+    x: [usize; 4],
+    kernel: usize,
+    to: usize,
+    stride: usize,
+) -> tcmax_encoders::Result<Work> {
+    let weight = random("weight", &[kernel, kernel, x[3], to])?;
+    let x = random("x", &x)?;
+    let padding = if kernel == stride { 0 } else { kernel / 2 };
+    let config = Conv2dConfig { stride: (stride, stride), padding: (padding, padding) };
+    Ok(Box::new(move || {
+        let y = tcmax_ops::conv2d(x.as_tensor(), weight.as_tensor(), config)?;
+        tcmax_ops::backward(&y)?;
+        Ok(())
+    }))
+}
+
+fn normalisation(batch: usize, side: usize, channels: usize) -> tcmax_encoders::Result<Work> {
+    let norm = BatchNorm2d::new(&builder(), channels, BatchNormConfig::default())?;
+    let x = random("x", &[batch, side, side, channels])?;
+    Ok(Box::new(move || {
+        tcmax_ops::backward(&norm.forward_fused(x.as_tensor(), None, true, true)?)?;
+        Ok(())
+    }))
+}
+
+fn pooling(batch: usize, side: usize, channels: usize) -> tcmax_encoders::Result<Work> {
+    let x = random("x", &[batch, side, side, channels])?;
+    let config = MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
+    Ok(Box::new(move || {
+        tcmax_ops::backward(&tcmax_ops::max_pool2d(x.as_tensor(), config)?)?;
+        Ok(())
+    }))
+}
+
+fn descent(count: usize) -> tcmax_encoders::Result<Work> {
+    let builder = builder();
+    let p = builder.param("p", count, Init::Const(1.0))?;
+    let settings = SgdConfig { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
+    let mut sgd = Sgd::new(&builder.params(), settings)?;
+    let gradients = tcmax_ops::backward(&(&p * 2.0)?.sum_all()?)?;
+    Ok(Box::new(move || Ok(sgd.step(&gradients)?)))
+}

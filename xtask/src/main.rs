@@ -1,6 +1,7 @@
 //! Automation of the workspace, as `cargo xtask ...`.
 
 mod bench_estimators;
+mod bench_peers;
 mod reproduce;
 
 use std::process::ExitCode;
@@ -22,13 +23,26 @@ enum Command {
     BenchEstimators(bench_estimators::BenchEstimators),
     /// Draw report.html and the table again from a folder's results.json.
     Report(reproduce::Report),
+    /// Time training operations and steps beside PyTorch's.
+    BenchPeers(bench_peers::BenchPeers),
+    /// One measurement of bench-peers, in a process of its own.
+    #[command(hide = true)]
+    OwnCase(bench_peers::OwnCase),
 }
 
+/// Keeps the pages of freed tensors: the next step needs them again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
+    // SAFETY: nothing has started a thread yet.
+    unsafe { tcmax_train::process::keep_candle_on_one_thread() };
     let done = match Arguments::parse().command {
         Command::Reproduce(reproduce) => reproduce.run(),
         Command::BenchEstimators(bench) => bench.run(),
         Command::Report(report) => report.run(),
+        Command::BenchPeers(bench) => bench.run(),
+        Command::OwnCase(case) => case.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

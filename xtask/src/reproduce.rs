@@ -24,7 +24,7 @@ pub struct Reproduce {
     /// Folder with the data set's files; without it they are downloaded into the cache
     #[arg(long, env = "TCMAX_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Seeds of every method [default: 0,1,2 for quick, 0 to 4 for av-digits]
+    /// Seeds of every method [default: 0,1,2,3,4]
     #[arg(long, value_delimiter = ',', value_name = "SEED,...")]
     seeds: Option<Vec<u64>>,
     /// Runs at a time, each on one thread [default: the number of cores]
@@ -67,8 +67,7 @@ impl SuiteName {
 
     fn seeds(self) -> Vec<u64> {
         match self {
-            Self::Quick => vec![0, 1, 2],
-            Self::AvDigits => vec![0, 1, 2, 3, 4],
+            Self::Quick | Self::AvDigits => vec![0, 1, 2, 3, 4],
         }
     }
 }

@@ -14,8 +14,8 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::{
-    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, conv2d,
-    global_avg_pool2d, max_pool2d,
+    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder,
+    global_avg_pool2d,
 };
 
 use crate::{Encoder, Error, Result};
@@ -89,8 +89,7 @@ impl ResNetConfig {
 #[derive(Clone, Debug)]
 pub struct ResNet {
     config: ResNetConfig,
-    conv1: Conv,
-    bn1: BatchNorm2d,
+    stem: Unit,
     stages: Vec<Vec<BasicBlock>>,
 }
 
@@ -106,9 +105,8 @@ impl ResNet {
             Stem::Conv3x3 => (3, 1),
         };
         let mut channels = config.widths[0];
-        let stem = [config.in_channels, channels];
-        let conv1 = Conv::new(stem, size, stride, &builder.pp("conv1"))?;
-        let bn1 = batch_norm(channels, &builder.pp("bn1"))?;
+        let names = [builder.pp("conv1"), builder.pp("bn1")];
+        let stem = Unit::new([config.in_channels, channels], size, stride, names)?;
         let mut stages = Vec::with_capacity(4);
         for (s, (&width, &blocks)) in config.widths.iter().zip(&config.blocks).enumerate() {
             let layer = builder.pp(format!("layer{}", s + 1));
@@ -120,18 +118,20 @@ impl ResNet {
             }
             stages.push(stage);
         }
-        Ok(Self { config: config.clone(), conv1, bn1, stages })
+        Ok(Self { config: config.clone(), stem, stages })
     }
 
-    /// The last stage's activation (B, widths\[3\], H', W') of inputs (B, C, H, W), before pooling.
+    /// The last stage's activation (B, H', W', widths\[3\]) of inputs (B, C, H, W), before pooling.
     ///
     /// # Errors
     /// When the input has another rank or number of channels.
     pub fn feature_map(&self, input: &Tensor, train: bool) -> Result<Tensor> {
         self.check_input(input)?;
-        let x = self.bn1.forward_fused(&self.conv1.forward(input)?, None, true, train)?;
+        // Channels last, as everything inside is; for one channel only the shape changes.
+        let x = input.permute((0, 2, 3, 1))?.contiguous()?;
         let pool = MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
-        let mut x = max_pool2d(&x, pool)?;
+        let Unit { weight, config, norm } = &self.stem;
+        let mut x = norm.forward_stem(&x, (weight, *config), pool, train)?;
         for block in self.stages.iter().flatten() {
             x = block.forward(&x, train)?;
         }
@@ -168,71 +168,77 @@ impl Encoder for ResNet {
     }
 }
 
-/// A convolution without bias, padded to keep the size at stride 1.
+/// A convolution without bias, padded to keep the size at stride 1, and its batch norm.
 #[derive(Clone, Debug)]
-struct Conv {
+struct Unit {
     weight: Tensor,
     config: Conv2dConfig,
+    norm: BatchNorm2d,
 }
 
-impl Conv {
+impl Unit {
     fn new(
         [from, to]: [usize; 2],
         size: usize,
         stride: usize,
-        builder: &ParamBuilder,
+        [conv, norm]: [ParamBuilder; 2],
     ) -> Result<Self> {
-        let weight = builder.param("weight", (to, from, size, size), Init::KaimingNormalFanOut)?;
+        let weight = conv.filters("weight", [to, from, size, size], Init::KaimingNormalFanOut)?;
         let padding = (size / 2, size / 2);
-        Ok(Self { weight, config: Conv2dConfig { stride: (stride, stride), padding } })
+        let weight_init = Init::Normal { mean: 1.0, std: 0.02 };
+        let norm_config = BatchNormConfig { weight_init, ..BatchNormConfig::default() };
+        Ok(Self {
+            weight,
+            config: Conv2dConfig { stride: (stride, stride), padding },
+            norm: BatchNorm2d::new(&norm, to, norm_config)?,
+        })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(conv2d(x, &self.weight, self.config)?)
+    /// relu(norm(conv(x)) + shortcut), ReLU and shortcut only if asked for.
+    fn forward(
+        &self,
+        x: &Tensor,
+        shortcut: Option<&Tensor>,
+        relu: bool,
+        train: bool,
+    ) -> Result<Tensor> {
+        Ok(self.norm.forward_conv(x, (&self.weight, self.config), shortcut, relu, train)?)
     }
 }
 
 /// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)).
 #[derive(Clone, Debug)]
 struct BasicBlock {
-    conv1: Conv,
-    bn1: BatchNorm2d,
-    conv2: Conv,
-    bn2: BatchNorm2d,
-    downsample: Option<(Conv, BatchNorm2d)>,
+    first: Unit,
+    second: Unit,
+    downsample: Option<Unit>,
 }
 
 impl BasicBlock {
     fn new([from, to]: [usize; 2], stride: usize, builder: &ParamBuilder) -> Result<Self> {
         let downsample = if stride != 1 || from != to {
             let shortcut = builder.pp("downsample");
-            let conv = Conv::new([from, to], 1, stride, &shortcut.pp(0))?;
-            Some((conv, batch_norm(to, &shortcut.pp(1))?))
+            let names = [shortcut.pp(0), shortcut.pp(1)];
+            Some(Unit::new([from, to], 1, stride, names)?)
         } else {
             None
         };
+        let names = |number: usize| {
+            [builder.pp(format!("conv{number}")), builder.pp(format!("bn{number}"))]
+        };
         Ok(Self {
-            conv1: Conv::new([from, to], 3, stride, &builder.pp("conv1"))?,
-            bn1: batch_norm(to, &builder.pp("bn1"))?,
-            conv2: Conv::new([to, to], 3, 1, &builder.pp("conv2"))?,
-            bn2: batch_norm(to, &builder.pp("bn2"))?,
+            first: Unit::new([from, to], 3, stride, names(1))?,
+            second: Unit::new([to, to], 3, 1, names(2))?,
             downsample,
         })
     }
 
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let shortcut = match &self.downsample {
-            Some((conv, bn)) => bn.forward(&conv.forward(x)?, train)?,
+            Some(unit) => unit.forward(x, None, false, train)?,
             None => x.clone(),
         };
-        let hidden = self.bn1.forward_fused(&self.conv1.forward(x)?, None, true, train)?;
-        let out = self.conv2.forward(&hidden)?;
-        Ok(self.bn2.forward_fused(&out, Some(&shortcut), true, train)?)
+        let hidden = self.first.forward(x, None, true, train)?;
+        self.second.forward(&hidden, Some(&shortcut), true, train)
     }
-}
-
-fn batch_norm(channels: usize, builder: &ParamBuilder) -> Result<BatchNorm2d> {
-    let weight_init = Init::Normal { mean: 1.0, std: 0.02 };
-    let config = BatchNormConfig { weight_init, ..BatchNormConfig::default() };
-    Ok(BatchNorm2d::new(builder, channels, config)?)
 }

@@ -3,21 +3,21 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::conv2d::Geometry;
+use crate::kernels::Shape;
 use crate::window::Window;
 
-/// `x` (B, C, H, W) as windows (B, C, taps, positions); the padding holds `fill`.
+/// `x` (B, H, W, C) as windows (B, positions, taps, C); the padding holds `fill`.
 fn windows(x: &Tensor, window: &Window, fill: f64) -> Result<Tensor> {
-    let (batch, channels, _, _) = x.dims4()?;
-    let flat = x.reshape((batch, channels, window.pixels()))?;
+    let (batch, _, _, channels) = x.dims4()?;
+    let flat = x.reshape((batch, window.pixels(), channels))?;
     // One more pixel at the end stands for all padding.
-    let outside = flat.narrow(2, 0, 1)?.zeros_like()?.affine(1.0, fill)?;
-    let flat = Tensor::cat(&[flat, outside], 2)?;
+    let outside = flat.narrow(1, 0, 1)?.zeros_like()?.affine(1.0, fill)?;
+    let flat = Tensor::cat(&[flat, outside], 1)?;
     let mut index = Vec::with_capacity(window.taps() * window.positions());
-    for u in 0..window.kernel.0 {
-        for v in 0..window.kernel.1 {
-            for i in 0..window.out.0 {
-                for j in 0..window.out.1 {
+    for i in 0..window.out.0 {
+        for j in 0..window.out.1 {
+            for u in 0..window.kernel.0 {
+                for v in 0..window.kernel.1 {
                     let place = window.row(i, u).zip(window.column(j, v));
                     let place = place.map_or(window.pixels(), |(y, x)| y * window.image.1 + x);
                     index.push(place as u32);
@@ -26,22 +26,21 @@ fn windows(x: &Tensor, window: &Window, fill: f64) -> Result<Tensor> {
         }
     }
     let index = Tensor::new(index, x.device())?;
-    flat.index_select(&index, 2)?.reshape((batch, channels, window.taps(), window.positions()))
+    flat.index_select(&index, 1)?.reshape((batch, window.positions(), window.taps(), channels))
 }
 
-pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
-    let columns = windows(x, &g.window, 0.0)?;
-    let depth = g.from * g.window.taps();
-    let columns = columns.reshape((g.batch, depth, g.window.positions()))?;
-    let weight = weight.reshape((1, g.to, depth))?.broadcast_as((g.batch, g.to, depth))?;
-    let out = weight.contiguous()?.matmul(&columns)?;
-    out.reshape((g.batch, g.to, g.window.out.0, g.window.out.1))
+pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, shape: &Shape) -> Result<Tensor> {
+    let window = &shape.window;
+    let depth = shape.from * window.taps();
+    let rows = windows(x, window, 0.0)?.reshape((shape.batch * window.positions(), depth))?;
+    let out = rows.matmul(&weight.reshape((depth, shape.to))?)?;
+    out.reshape((shape.batch, window.out.0, window.out.1, shape.to))
 }
 
 pub(crate) fn max_pool2d(x: &Tensor, window: &Window) -> Result<Tensor> {
-    let (batch, channels, _, _) = x.dims4()?;
+    let (batch, _, _, channels) = x.dims4()?;
     let largest = windows(x, window, f64::NEG_INFINITY)?.max(2)?;
-    largest.reshape((batch, channels, window.out.0, window.out.1))
+    largest.reshape((batch, window.out.0, window.out.1, channels))
 }
 
 #[cfg(test)]
@@ -71,10 +70,10 @@ mod tests {
 
     #[test]
     fn compositions_agree_with_the_kernels() {
-        let x = Var::randn(0f64, 1.0, (2, 3, 9, 6), &Device::Cpu).unwrap();
-        let w = Var::randn(0f64, 1.0, (4, 3, 3, 3), &Device::Cpu).unwrap();
+        let x = Var::randn(0f64, 1.0, (2, 9, 6, 3), &Device::Cpu).unwrap();
+        let w = Var::randn(0f64, 1.0, (3, 3, 3, 4), &Device::Cpu).unwrap();
         let config = Conv2dConfig { stride: (2, 2), padding: (1, 1) };
-        let geometry = Geometry::new(&x, &w, config).unwrap();
+        let geometry = crate::conv2d::shape_of(&x, &w, config).unwrap();
         assert_close(
             &run(|x, w| crate::conv2d(x, w, config), &x, &w),
             &run(|x, w| conv2d(x, w, &geometry), &x, &w),

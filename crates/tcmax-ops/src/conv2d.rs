@@ -1,27 +1,25 @@
-//! Two-dimensional convolution with gradients for every shape.
+//! Two-dimensional convolution with gradients for every shape, channels last.
 //!
-//! y\[b, o, i, j\] = sum over c, u, v of w\[o, c, u, v\] x\[b, c, s_h i + u - p_h, s_w j + v - p_w\],
-//! zero outside the image, without bias. x is (B, C, H, W), w is (O, C, K_h, K_w), y is
-//! (B, O, H', W') with H' = floor((H + 2 p_h - K_h) / s_h) + 1.
+//! y\[b, i, j, o\] = sum over u, v, c of w\[u, v, c, o\] x\[b, s_h i + u - p_h, s_w j + v - p_w, c\],
+//! zero outside the image, without bias. x is (B, H, W, C), w is (K_h, K_w, C, O), y is
+//! (B, H', W', O) with H' = floor((H + 2 p_h - K_h) / s_h) + 1.
 //!
-//! candle 0.11's own backward fails on some non-square inputs at stride 2, a spectrogram of
-//! 257 x 188 among them, and always computes the gradient of the input, even of a plain one.
+//! candle 0.11's own works on (B, C, H, W); its backward fails on some non-square inputs at stride
+//! 2, a spectrogram of 257 x 188 among them, and always computes the gradient of the input, even of
+//! a plain one.
 //!
-//! On the CPU an image is unfolded into a matrix of windows and multiplied with the weights, images
-//! in parallel. The weight gradient adds partial sums of a fixed number of images in order, so the
-//! result has the same bits for every number of threads.
+//! On the CPU, f32 goes through the kernels of this crate and f64 through plain matrix products.
+//! Results have the same bits for every number of threads.
 
-use candle_core::{CpuStorage, CustomOp2, FloatDType, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape as Dims, Tensor, bail};
 
+use crate::backward::hand_over;
 use crate::composed;
-use crate::cpu::{Matrix, check_dtype, dispatch, multiply, values};
+use crate::cpu::{Element, check_dtype, dispatch, values, written};
+use crate::kernels::Shape;
 use crate::window::Window;
 
 const OP: &str = "conv2d";
-
-/// Images whose weight gradients are summed by one task. Part of the result's bits.
-const IMAGES_PER_SUM: usize = 4;
 
 /// Stride and zero padding, as (height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +36,16 @@ impl Default for Conv2dConfig {
     }
 }
 
-/// Convolves `x` (B, C, H, W) with `weight` (O, C, K_h, K_w): (B, O, H', W').
+/// Convolves `x` (B, H, W, C) with `weight` (K_h, K_w, C, O): (B, H', W', O).
 ///
 /// ```
-/// use candle_core::{Device, Tensor};
+/// use candle_core::{DType, Device, Tensor};
 /// use tcmax_ops::{Conv2dConfig, conv2d};
 ///
 /// # fn main() -> candle_core::Result<()> {
 /// let x = Tensor::new(&[[1f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &Device::Cpu)?;
-/// let sum_of_squares_of_two = Tensor::ones((1, 1, 2, 2), candle_core::DType::F32, &Device::Cpu)?;
-/// let y = conv2d(&x.reshape((1, 1, 2, 3))?, &sum_of_squares_of_two, Conv2dConfig::default())?;
+/// let sum_of_four = Tensor::ones((2, 2, 1, 1), DType::F32, &Device::Cpu)?;
+/// let y = conv2d(&x.reshape((1, 2, 3, 1))?, &sum_of_four, Conv2dConfig::default())?;
 /// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [12.0, 16.0]);
 /// # Ok(())
 /// # }
@@ -56,149 +54,81 @@ impl Default for Conv2dConfig {
 /// # Errors
 /// When ranks, channels or element types do not fit, or the window is larger than the padded image.
 pub fn conv2d(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
-    let geometry = Geometry::new(x, weight, config)?;
+    let shape = shape_of(x, weight, config)?;
     if !x.device().is_cpu() {
-        return composed::conv2d(x, weight, &geometry);
+        return composed::conv2d(x, weight, &shape);
     }
     check_dtype(x, OP)?;
-    x.contiguous()?.apply_op2(&weight.contiguous()?, Forward(geometry))
+    x.contiguous()?.apply_op2(&weight.contiguous()?, Forward(shape))
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Geometry {
-    pub(crate) batch: usize,
-    pub(crate) from: usize,
-    pub(crate) to: usize,
-    pub(crate) window: Window,
+/// The sizes of a convolution, after checking that the tensors fit.
+pub(crate) fn shape_of(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Shape> {
+    let (&[batch, height, width, from], &[k_h, k_w, weight_from, to]) = (x.dims(), weight.dims())
+    else {
+        bail!(
+            "{OP}: got input {:?} and weight {:?}, wanted [batch, height, width, channels] and \
+             [kernel height, kernel width, channels, out channels]",
+            x.dims(),
+            weight.dims()
+        );
+    };
+    if from != weight_from || x.dtype() != weight.dtype() {
+        bail!(
+            "{OP}: input {:?} {:?} and weight {:?} {:?} differ in channels or element type",
+            x.dims(),
+            x.dtype(),
+            weight.dims(),
+            weight.dtype()
+        );
+    }
+    let (stride, padding) = (config.stride, config.padding);
+    let window = Window::new(OP, (height, width), (k_h, k_w), stride, padding)?;
+    Ok(Shape { batch, from, to, window })
 }
 
-impl Geometry {
-    pub(crate) fn new(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Self> {
-        let (&[batch, from, height, width], &[to, weight_from, k_h, k_w]) =
-            (x.dims(), weight.dims())
-        else {
-            bail!(
-                "{OP}: got input {:?} and weight {:?}, wanted [batch, channels, height, width] and \
-                 [out channels, channels, kernel height, kernel width]",
-                x.dims(),
-                weight.dims()
-            );
-        };
-        if from != weight_from || x.dtype() != weight.dtype() {
-            bail!(
-                "{OP}: input {:?} {:?} and weight {:?} {:?} differ in channels or element type",
-                x.dims(),
-                x.dtype(),
-                weight.dims(),
-                weight.dtype()
-            );
-        }
-        let (stride, padding) = (config.stride, config.padding);
-        let window = Window::new(OP, (height, width), (k_h, k_w), stride, padding)?;
-        Ok(Self { batch, from, to, window })
+impl Shape {
+    /// Whether there is nothing to compute.
+    fn is_empty(&self) -> bool {
+        self.batch * self.from * self.to * self.window.pixels() == 0
     }
 
-    fn image_len(&self) -> usize {
-        self.from * self.window.pixels()
-    }
-
-    fn out_len(&self) -> usize {
-        self.to * self.window.positions()
-    }
-
-    /// Rows of the matrix of windows, and length of one filter.
-    fn filter_len(&self) -> usize {
-        self.from * self.window.taps()
-    }
-
-    /// Whether an image is its own matrix of windows.
-    fn is_pointwise(&self) -> bool {
-        self.window.kernel == (1, 1)
-            && self.window.stride == (1, 1)
-            && self.window.padding == (0, 0)
-    }
-
-    fn columns_len(&self) -> usize {
-        if self.is_pointwise() { 0 } else { self.filter_len() * self.window.positions() }
-    }
-
-    /// The matrix of windows (filter_len, positions) of one image, in `columns` if need be.
-    fn unfold<'a, T: FloatDType>(&self, image: &'a [T], columns: &'a mut [T]) -> &'a [T] {
-        if self.is_pointwise() {
-            return image;
-        }
-        let window = &self.window;
-        let width = window.image.1;
-        let mut rows = columns.chunks_exact_mut(window.positions());
-        for channel in image.chunks_exact(window.pixels()) {
-            for u in 0..window.kernel.0 {
-                for v in 0..window.kernel.1 {
-                    let Some(row) = rows.next() else { return columns };
-                    for (i, out) in row.chunks_exact_mut(window.out.1).enumerate() {
-                        match window.row(i, u) {
-                            Some(y) => {
-                                unfold_row(window, v, &channel[y * width..][..width], out);
-                            }
-                            None => out.fill(T::zero()),
-                        }
-                    }
-                }
-            }
-        }
-        columns
-    }
-
-    /// The adjoint of [`Self::unfold`]: adds a matrix of windows back into an image.
-    fn fold<T: FloatDType>(&self, columns: &[T], image: &mut [T]) {
-        let window = &self.window;
-        let width = window.image.1;
-        let mut rows = columns.chunks_exact(window.positions());
-        for channel in image.chunks_exact_mut(window.pixels()) {
-            for u in 0..window.kernel.0 {
-                for v in 0..window.kernel.1 {
-                    let Some(row) = rows.next() else { return };
-                    for (i, out) in row.chunks_exact(window.out.1).enumerate() {
-                        if let Some(y) = window.row(i, u) {
-                            fold_row(window, v, out, &mut channel[y * width..][..width]);
-                        }
-                    }
-                }
-            }
-        }
+    pub(crate) fn out_dims(&self) -> Dims {
+        Dims::from((self.batch, self.window.out.0, self.window.out.1, self.to))
     }
 }
 
-fn unfold_row<T: FloatDType>(window: &Window, v: usize, line: &[T], out: &mut [T]) {
-    let inside = window.inside(v);
-    out[..inside.start].fill(T::zero());
-    out[inside.end..].fill(T::zero());
-    if inside.is_empty() {
-        return;
+/// The output, on contiguous values.
+pub(crate) fn forward<T: Element>(shape: &Shape, x: &[T], weight: &[T]) -> Vec<T> {
+    let len = shape.batch * shape.window.positions() * shape.to;
+    if shape.is_empty() {
+        return vec![T::zero(); len];
     }
-    let start = inside.start * window.stride.1 + v - window.padding.1;
-    let out = &mut out[inside];
-    if window.stride.1 == 1 {
-        out.copy_from_slice(&line[start..][..out.len()]);
-    } else {
-        for (value, source) in out.iter_mut().zip(line[start..].iter().step_by(window.stride.1)) {
-            *value = *source;
-        }
-    }
+    // SAFETY: the passes of a convolution write every value.
+    unsafe { written(len, |y| T::conv2d(shape, x, weight, y)) }
 }
 
-fn fold_row<T: FloatDType>(window: &Window, v: usize, out: &[T], line: &mut [T]) {
-    let inside = window.inside(v);
-    if inside.is_empty() {
-        return;
+/// The gradient of the input.
+pub(crate) fn input_grad<T: Element>(shape: &Shape, weight: &[T], grad: &[T]) -> Vec<T> {
+    let len = shape.batch * shape.window.pixels() * shape.from;
+    if shape.is_empty() {
+        return vec![T::zero(); len];
     }
-    let start = inside.start * window.stride.1 + v - window.padding.1;
-    let sums = line[start..].iter_mut().step_by(window.stride.1);
-    for (sum, value) in sums.zip(&out[inside]) {
-        *sum += *value;
-    }
+    // SAFETY: the passes of a convolution write every value.
+    unsafe { written(len, |dx| T::conv2d_input_grad(shape, weight, grad, dx)) }
 }
 
-struct Forward(Geometry);
+/// The gradient of the weight.
+pub(crate) fn weight_grad<T: Element>(shape: &Shape, x: &[T], grad: &[T]) -> Vec<T> {
+    let len = shape.window.taps() * shape.from * shape.to;
+    if shape.is_empty() {
+        return vec![T::zero(); len];
+    }
+    // SAFETY: the passes of a convolution write every value.
+    unsafe { written(len, |dw| T::conv2d_weight_grad(shape, x, grad, dw)) }
+}
+
+struct Forward(Shape);
 
 impl CustomOp2 for Forward {
     fn name(&self) -> &'static str {
@@ -211,10 +141,12 @@ impl CustomOp2 for Forward {
         x_layout: &Layout,
         weight: &CpuStorage,
         weight_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let g = &self.0;
-        let out = dispatch!(x, OP, forward(g, x, x_layout, weight, weight_layout));
-        Ok((out, Shape::from((g.batch, g.to, g.window.out.0, g.window.out.1))))
+    ) -> Result<(CpuStorage, Dims)> {
+        let run = dispatch!(x, OP, |T| {
+            let (x, w) = (values::<T>(x, x_layout, OP)?, values::<T>(weight, weight_layout, OP)?);
+            forward(&self.0, x, w)
+        });
+        Ok((run, self.0.out_dims()))
     }
 
     fn bwd(
@@ -230,35 +162,11 @@ impl CustomOp2 for Forward {
         // A plain input, as the stem has, needs no gradient, and its is the dearest of all.
         let dx = x.track_op().then(|| weight.apply_op2_no_bwd(&grad, &InputGrad(self.0)));
         let dw = weight.track_op().then(|| x.apply_op2_no_bwd(&grad, &WeightGrad(self.0)));
-        Ok((dx.transpose()?, dw.transpose()?))
+        Ok((dx.transpose()?, dw.transpose()?.and_then(|dw| hand_over(&weight, dw))))
     }
 }
 
-fn forward<T: FloatDType>(
-    g: &Geometry,
-    x: &CpuStorage,
-    x_layout: &Layout,
-    weight: &CpuStorage,
-    weight_layout: &Layout,
-) -> Result<Vec<T>> {
-    let x = values::<T>(x, x_layout, OP)?;
-    let weight = values::<T>(weight, weight_layout, OP)?;
-    let mut out = vec![T::zero(); g.batch * g.out_len()];
-    if out.is_empty() {
-        return Ok(out);
-    }
-    out.par_chunks_mut(g.out_len()).zip(x.par_chunks(g.image_len())).for_each_init(
-        || vec![T::zero(); g.columns_len()],
-        |columns, (out, image)| {
-            let windows = g.unfold(image, columns);
-            let windows = Matrix::new(windows, g.filter_len(), g.window.positions());
-            multiply(out, Matrix::new(weight, g.to, g.filter_len()), windows, false);
-        },
-    );
-    Ok(out)
-}
-
-struct InputGrad(Geometry);
+struct InputGrad(Shape);
 
 impl CustomOp2 for InputGrad {
     fn name(&self) -> &'static str {
@@ -271,43 +179,17 @@ impl CustomOp2 for InputGrad {
         weight_layout: &Layout,
         grad: &CpuStorage,
         grad_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let g = &self.0;
-        let dx = dispatch!(grad, OP, input_grad(g, weight, weight_layout, grad, grad_layout));
-        Ok((dx, Shape::from((g.batch, g.from, g.window.image.0, g.window.image.1))))
+    ) -> Result<(CpuStorage, Dims)> {
+        let dx = dispatch!(grad, OP, |T| {
+            let weight = values::<T>(weight, weight_layout, OP)?;
+            input_grad(&self.0, weight, values::<T>(grad, grad_layout, OP)?)
+        });
+        let (height, width) = self.0.window.image;
+        Ok((dx, Dims::from((self.0.batch, height, width, self.0.from))))
     }
 }
 
-fn input_grad<T: FloatDType>(
-    g: &Geometry,
-    weight: &CpuStorage,
-    weight_layout: &Layout,
-    grad: &CpuStorage,
-    grad_layout: &Layout,
-) -> Result<Vec<T>> {
-    let weight = values::<T>(weight, weight_layout, OP)?;
-    let grad = values::<T>(grad, grad_layout, OP)?;
-    let mut dx = vec![T::zero(); g.batch * g.image_len()];
-    if dx.is_empty() || grad.is_empty() {
-        return Ok(dx);
-    }
-    dx.par_chunks_mut(g.image_len()).zip(grad.par_chunks(g.out_len())).for_each_init(
-        || vec![T::zero(); g.columns_len()],
-        |columns, (dx, grad)| {
-            let weight = Matrix::new(weight, g.to, g.filter_len()).transposed();
-            let grad = Matrix::new(grad, g.to, g.window.positions());
-            if g.is_pointwise() {
-                multiply(dx, weight, grad, false);
-            } else {
-                multiply(columns, weight, grad, false);
-                g.fold(columns, dx);
-            }
-        },
-    );
-    Ok(dx)
-}
-
-struct WeightGrad(Geometry);
+struct WeightGrad(Shape);
 
 impl CustomOp2 for WeightGrad {
     fn name(&self) -> &'static str {
@@ -320,44 +202,12 @@ impl CustomOp2 for WeightGrad {
         x_layout: &Layout,
         grad: &CpuStorage,
         grad_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let g = &self.0;
-        let dw = dispatch!(grad, OP, weight_grad(g, x, x_layout, grad, grad_layout));
-        Ok((dw, Shape::from((g.to, g.from, g.window.kernel.0, g.window.kernel.1))))
+    ) -> Result<(CpuStorage, Dims)> {
+        let dw = dispatch!(grad, OP, |T| {
+            let x = values::<T>(x, x_layout, OP)?;
+            weight_grad(&self.0, x, values::<T>(grad, grad_layout, OP)?)
+        });
+        let (k_h, k_w) = self.0.window.kernel;
+        Ok((dw, Dims::from((k_h, k_w, self.0.from, self.0.to))))
     }
-}
-
-fn weight_grad<T: FloatDType>(
-    g: &Geometry,
-    x: &CpuStorage,
-    x_layout: &Layout,
-    grad: &CpuStorage,
-    grad_layout: &Layout,
-) -> Result<Vec<T>> {
-    let x = values::<T>(x, x_layout, OP)?;
-    let grad = values::<T>(grad, grad_layout, OP)?;
-    let mut total = vec![T::zero(); g.to * g.filter_len()];
-    if x.is_empty() || grad.is_empty() {
-        return Ok(total);
-    }
-    let images = x.par_chunks(IMAGES_PER_SUM * g.image_len());
-    let grads = grad.par_chunks(IMAGES_PER_SUM * g.out_len());
-    let partial_sum = |columns: &mut Vec<T>, (images, grads): (&[T], &[T])| {
-        let mut sum = vec![T::zero(); g.to * g.filter_len()];
-        for (image, grad) in images.chunks(g.image_len()).zip(grads.chunks(g.out_len())) {
-            let windows = g.unfold(image, columns);
-            let windows = Matrix::new(windows, g.filter_len(), g.window.positions());
-            let grad = Matrix::new(grad, g.to, g.window.positions());
-            multiply(&mut sum, grad, windows.transposed(), true);
-        }
-        sum
-    };
-    let buffer = || vec![T::zero(); g.columns_len()];
-    let sums: Vec<Vec<T>> = images.zip(grads).map_init(buffer, partial_sum).collect();
-    for sum in sums {
-        for (total, part) in total.iter_mut().zip(sum) {
-            *total += part;
-        }
-    }
-    Ok(total)
 }

@@ -1,6 +1,11 @@
 //! What the CPU kernels share: typed access to candle's storage, and matrix products on slices.
 
-use candle_core::{CpuStorage, DType, FloatDType, Layout, Result, Tensor, bail};
+use std::mem::MaybeUninit;
+
+use candle_core::{CpuStorage, DType, FloatDType, Layout, Result, Storage, Tensor, bail};
+
+use crate::kernels::{self, Shape};
+use crate::unfold;
 
 /// The values of a contiguous tensor as a slice.
 pub(crate) fn values<'a, T: FloatDType>(
@@ -14,6 +19,23 @@ pub(crate) fn values<'a, T: FloatDType>(
     Ok(&storage.as_slice::<T>()?[start..end])
 }
 
+/// The CPU side of a storage.
+pub(crate) fn storage_of<'a>(storage: &'a Storage, op: &'static str) -> Result<&'a CpuStorage> {
+    match storage {
+        Storage::Cpu(storage) => Ok(storage),
+        _ => bail!("{op}: the kernel needs a CPU tensor"),
+    }
+}
+
+/// A tensor of computed values, shaped as another.
+pub(crate) fn tensor_of(storage: CpuStorage, like: &Tensor) -> Result<Tensor> {
+    match storage {
+        CpuStorage::F32(values) => Tensor::from_vec(values, like.shape(), like.device()),
+        CpuStorage::F64(values) => Tensor::from_vec(values, like.shape(), like.device()),
+        _ => bail!("f32 and f64 are supported"),
+    }
+}
+
 /// Refuses what the kernels do not compute with.
 pub(crate) fn check_dtype(tensor: &Tensor, op: &'static str) -> Result<()> {
     match tensor.dtype() {
@@ -22,21 +44,121 @@ pub(crate) fn check_dtype(tensor: &Tensor, op: &'static str) -> Result<()> {
     }
 }
 
-/// Calls a generic kernel for the element type of a storage.
+/// Evaluates a block of code for the element type `T` of a storage, and stores the vector it gives.
 macro_rules! dispatch {
-    ($storage:expr, $op:expr, $kernel:ident ( $($argument:expr),* $(,)? )) => {
+    ($storage:expr, $op:expr, |$T:ident| $body:block) => {
         match $storage {
             candle_core::CpuStorage::F32(_) => {
-                candle_core::CpuStorage::F32($kernel::<f32>($($argument),*)?)
+                type $T = f32;
+                candle_core::CpuStorage::F32($body)
             }
             candle_core::CpuStorage::F64(_) => {
-                candle_core::CpuStorage::F64($kernel::<f64>($($argument),*)?)
+                type $T = f64;
+                candle_core::CpuStorage::F64($body)
             }
             _ => candle_core::bail!("{}: f32 and f64 are supported", $op),
         }
     };
 }
 pub(crate) use dispatch;
+
+/// A vector of `len` values that `write` writes, without writing zeros first.
+///
+/// # Safety
+/// `write` must write every value.
+pub(crate) unsafe fn written<T>(len: usize, write: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
+    let mut values = Vec::with_capacity(len);
+    write(&mut values.spare_capacity_mut()[..len]);
+    // SAFETY: the capacity is `len` at least, and the caller promises that all are written.
+    unsafe { values.set_len(len) };
+    values
+}
+
+/// Values that hold nothing yet, as zeros.
+pub(crate) fn zeroed<T: FloatDType>(values: &mut [MaybeUninit<T>]) -> &mut [T] {
+    for value in values.iter_mut() {
+        value.write(T::zero());
+    }
+    // SAFETY: all have just been written, and `MaybeUninit<T>` is laid out as `T`.
+    unsafe { &mut *(std::ptr::from_mut(values) as *mut [T]) }
+}
+
+/// What the kernels compute with: f32 through the fast ones, f64 through the plain ones.
+pub(crate) trait Element: FloatDType {
+    /// Convolves; the passes of a convolution write every value of their last argument.
+    fn conv2d(shape: &Shape, x: &[Self], weight: &[Self], y: &mut [MaybeUninit<Self>]);
+    fn conv2d_input_grad(
+        shape: &Shape,
+        weight: &[Self],
+        grad: &[Self],
+        dx: &mut [MaybeUninit<Self>],
+    );
+    fn conv2d_weight_grad(shape: &Shape, x: &[Self], grad: &[Self], dw: &mut [MaybeUninit<Self>]);
+    /// The square root.
+    fn root(self) -> Self;
+    /// e to this power.
+    fn exponential(self) -> Self;
+    /// The values of a storage of this type.
+    fn slice(storage: &CpuStorage) -> Result<&[Self]>;
+    /// The values of a storage of this type, for writing.
+    fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]>;
+    /// A storage of this type.
+    fn storage(values: Vec<Self>) -> CpuStorage;
+}
+
+macro_rules! element {
+    ($T:ty, $variant:ident, $module:ident) => {
+        impl Element for $T {
+            fn conv2d(shape: &Shape, x: &[Self], weight: &[Self], y: &mut [MaybeUninit<Self>]) {
+                $module::forward(shape, x, weight, y);
+            }
+
+            fn conv2d_input_grad(
+                shape: &Shape,
+                weight: &[Self],
+                grad: &[Self],
+                dx: &mut [MaybeUninit<Self>],
+            ) {
+                $module::input_grad(shape, weight, grad, dx);
+            }
+
+            fn conv2d_weight_grad(
+                shape: &Shape,
+                x: &[Self],
+                grad: &[Self],
+                dw: &mut [MaybeUninit<Self>],
+            ) {
+                $module::weight_grad(shape, x, grad, dw);
+            }
+
+            #[inline(always)]
+            fn root(self) -> Self {
+                self.sqrt()
+            }
+
+            fn exponential(self) -> Self {
+                self.exp()
+            }
+
+            fn slice(storage: &CpuStorage) -> Result<&[Self]> {
+                storage.as_slice()
+            }
+
+            fn slice_mut(storage: &mut CpuStorage) -> Result<&mut [Self]> {
+                match storage {
+                    CpuStorage::$variant(values) => Ok(values),
+                    _ => bail!("the storage does not hold {}", stringify!($T)),
+                }
+            }
+
+            fn storage(values: Vec<Self>) -> CpuStorage {
+                CpuStorage::$variant(values)
+            }
+        }
+    };
+}
+element!(f32, F32, kernels);
+element!(f64, F64, unfold);
 
 /// A matrix in a slice: element (row, column) at `row * row_stride + column * column_stride`.
 #[derive(Clone, Copy)]

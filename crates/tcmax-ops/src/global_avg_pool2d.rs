@@ -1,8 +1,8 @@
-//! Mean over height and width: (B, C, H, W) to (B, C).
+//! Mean over height and width: (B, H, W, C) to (B, C).
 
 use candle_core::{Result, Tensor, bail};
 
-/// The mean of every channel of `x` (B, C, H, W): (B, C).
+/// The mean of every channel of `x` (B, H, W, C): (B, C).
 ///
 /// candle's `avg_pool2d` has a wrong gradient where the window does not divide the image; this is a
 /// plain mean, whose gradient is right.
@@ -11,7 +11,7 @@ use candle_core::{Result, Tensor, bail};
 /// use candle_core::{Device, Tensor};
 ///
 /// # fn main() -> candle_core::Result<()> {
-/// let x = Tensor::new(&[1f32, 2.0, 3.0, 6.0], &Device::Cpu)?.reshape((1, 1, 2, 2))?;
+/// let x = Tensor::new(&[1f32, 2.0, 3.0, 6.0], &Device::Cpu)?.reshape((1, 2, 2, 1))?;
 /// assert_eq!(tcmax_ops::global_avg_pool2d(&x)?.to_vec2::<f32>()?, [[3.0]]);
 /// # Ok(())
 /// # }
@@ -22,9 +22,9 @@ use candle_core::{Result, Tensor, bail};
 pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
     if x.rank() != 4 {
         bail!(
-            "global_avg_pool2d: got input {:?}, wanted [batch, channels, height, width]",
+            "global_avg_pool2d: got input {:?}, wanted [batch, height, width, channels]",
             x.dims()
         );
     }
-    x.flatten_from(2)?.mean(2)
+    x.flatten(1, 2)?.mean(1)
 }

@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod adamw;
+mod backward;
 mod batch_norm;
+mod clip;
 mod composed;
 mod conv2d;
 mod cpu;
@@ -8,15 +11,27 @@ mod error;
 mod global_avg_pool2d;
 mod gradcheck;
 mod init;
+mod kernels;
 mod log_sum_exp;
 mod max_pool2d;
+mod norm_op;
+mod normalise;
+mod optimiser;
 mod params;
+mod parcel;
+mod pool;
+mod rows;
 mod seed;
 mod sgd;
+mod statistics;
 mod sum_of;
+mod unfold;
 mod window;
 
+pub use adamw::{AdamW, AdamWConfig};
+pub use backward::backward;
 pub use batch_norm::{BatchNorm2d, BatchNormConfig};
+pub use clip::clip_grad_norm;
 pub use conv2d::{Conv2dConfig, conv2d};
 pub use error::{Error, Result};
 pub use global_avg_pool2d::global_avg_pool2d;
@@ -25,6 +40,7 @@ pub use init::Init;
 pub use log_sum_exp::{log_sum_exp, log_sum_exp_all};
 pub use max_pool2d::{MaxPool2dConfig, max_pool2d};
 pub use params::{ParamBuilder, Params, State};
+pub use rows::{layer_norm, softmax};
 pub use seed::Seed;
-pub use sgd::{Sgd, SgdConfig, clip_grad_norm};
+pub use sgd::{Sgd, SgdConfig};
 pub use sum_of::sum_of;

@@ -6,7 +6,7 @@
 //! parameter from its own [`Seed`] branch: the value depends on the run's seed and the parameter's
 //! name, and on nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Shape, Tensor, Var};
@@ -17,10 +17,15 @@ use crate::{Error, Init, Result, Seed};
 pub type State = BTreeMap<String, Tensor>;
 
 /// The trainable parameters and the buffers of one model, in the order of their names.
+///
+/// A model computes with the filters of a convolution as (K_h, K_w, C, O), and saves them as PyTorch
+/// does, (O, C, K_h, K_w): [`Self::snapshot`] and [`Self::load`] translate.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     trainable: BTreeMap<String, Var>,
     buffers: BTreeMap<String, Var>,
+    /// Names of the parameters that are filters.
+    filters: BTreeSet<String>,
 }
 
 impl Params {
@@ -39,11 +44,48 @@ impl Params {
         self.trainable.values().map(|var| var.elem_count()).sum()
     }
 
-    /// A deep copy of every parameter and buffer: later updates do not reach it.
+    /// A deep copy of every parameter and buffer as it is saved: later updates do not reach it.
+    ///
+    /// # Errors
+    /// Only if the device fails.
     pub fn snapshot(&self) -> Result<State> {
-        self.all()
-            .map(|(name, var)| Ok((name.to_owned(), var.as_detached_tensor().copy()?)))
-            .collect()
+        let saved = |(name, var): (&str, &Var)| {
+            Ok((name.to_owned(), self.saved_form(name, &var.as_detached_tensor())?))
+        };
+        self.all().map(saved).collect()
+    }
+
+    /// A deep copy of a parameter's value, gradient or optimiser state in the layout in which the
+    /// parameter is saved.
+    ///
+    /// # Errors
+    /// When the tensor's rank is not the parameter's.
+    pub fn saved_form(&self, name: &str, held: &Tensor) -> Result<Tensor> {
+        Ok(match self.filters.contains(name) {
+            true => held.permute((3, 2, 0, 1))?.contiguous()?,
+            false => held.copy()?,
+        })
+    }
+
+    /// The inverse of [`Self::saved_form`].
+    ///
+    /// # Errors
+    /// When the tensor's rank is not the parameter's.
+    pub fn held_form(&self, name: &str, saved: &Tensor) -> Result<Tensor> {
+        Ok(match self.filters.contains(name) {
+            true => saved.permute((2, 3, 1, 0))?.contiguous()?,
+            false => saved.copy()?,
+        })
+    }
+
+    /// The shape in which a parameter or buffer is saved.
+    pub(crate) fn saved_shape(&self, name: &str, var: &Var) -> Shape {
+        match *var.dims() {
+            [k_h, k_w, from, to] if self.filters.contains(name) => {
+                Shape::from((to, from, k_h, k_w))
+            }
+            _ => var.shape().clone(),
+        }
     }
 
     /// Writes `state` into the parameters and buffers, converting the element type if need be.
@@ -52,16 +94,13 @@ impl Params {
     /// When names or shapes differ in either direction; nothing is changed then.
     pub fn load(&self, state: &State) -> Result<()> {
         for (name, var) in self.all() {
-            let tensor = state.get(name).ok_or_else(|| Error::MissingTensor {
-                name: name.to_owned(),
-                shape: var.shape().clone(),
-            })?;
-            if tensor.shape() != var.shape() {
-                return Err(Error::WrongShape {
-                    name: name.to_owned(),
-                    got: tensor.shape().clone(),
-                    wanted: var.shape().clone(),
-                });
+            let wanted = self.saved_shape(name, var);
+            let Some(tensor) = state.get(name) else {
+                return Err(Error::MissingTensor { name: name.to_owned(), shape: wanted });
+            };
+            if *tensor.shape() != wanted {
+                let got = tensor.shape().clone();
+                return Err(Error::WrongShape { name: name.to_owned(), got, wanted });
             }
         }
         for name in state.keys() {
@@ -71,6 +110,7 @@ impl Params {
         }
         for (name, var) in self.all() {
             let tensor = state[name].to_dtype(var.dtype())?.to_device(var.device())?;
+            let tensor = self.held_form(name, &tensor)?;
             // `Var::set` copies the values, so the state and the model share no storage.
             var.set(&tensor)?;
         }
@@ -140,6 +180,24 @@ impl ParamBuilder {
         let var = Var::from_tensor(&value)?;
         let mut store = self.lock();
         check_free(&store, &name)?;
+        store.trainable.insert(name, var.clone());
+        Ok(var.as_tensor().clone())
+    }
+
+    /// Adds the filters of a convolution, given and saved as (out, in, height, width), and returns
+    /// them as [`conv2d`](crate::conv2d()) takes them: (height, width, in, out).
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn filters(&self, name: &str, shape: [usize; 4], init: Init) -> Result<Tensor> {
+        let name = self.full_name(name);
+        let [to, from, k_h, k_w] = shape;
+        let shape = Shape::from((to, from, k_h, k_w));
+        let value = init.tensor(&shape, self.seed.stream(&name), self.dtype, &self.device)?;
+        let var = Var::from_tensor(&value.permute((2, 3, 1, 0))?.contiguous()?)?;
+        let mut store = self.lock();
+        check_free(&store, &name)?;
+        store.filters.insert(name.clone());
         store.trainable.insert(name, var.clone());
         Ok(var.as_tensor().clone())
     }
@@ -216,6 +274,29 @@ mod tests {
         assert_eq!(values(&snapshot["w"]), [1.0; 3]);
         params.load(&snapshot).unwrap();
         assert_eq!(values(w.as_tensor()), [1.0; 3]);
+    }
+
+    #[test]
+    fn filters_are_saved_as_pytorch_saves_them() {
+        let builder = builder(1);
+        let unit = Init::Normal { mean: 0.0, std: 1.0 };
+        let held = builder.filters("w", [4, 3, 1, 2], unit).unwrap();
+        assert_eq!(held.dims(), [1, 2, 3, 4]);
+        let params = builder.params();
+        let saved = params.snapshot().unwrap();
+        assert_eq!(saved["w"].dims(), [4, 3, 1, 2]);
+        let entry = |t: &Tensor, place: [usize; 4]| {
+            place.iter().fold(t.clone(), |t, i| t.get(*i).unwrap()).to_scalar::<f64>().unwrap()
+        };
+        assert_eq!(entry(&saved["w"], [3, 1, 0, 1]), entry(&held, [0, 1, 1, 3]));
+        let before = values(&held);
+        let (_, var) = params.trainable().next().unwrap();
+        var.set(&var.zeros_like().unwrap()).unwrap();
+        params.load(&saved).unwrap();
+        assert_eq!(values(var.as_tensor()), before);
+        // The held layout is not a saved one.
+        let wrong = State::from([("w".to_owned(), held)]);
+        assert!(matches!(params.load(&wrong), Err(Error::WrongShape { .. })));
     }
 
     #[test]

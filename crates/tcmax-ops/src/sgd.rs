@@ -7,11 +7,11 @@
 //! as PyTorch's `torch.optim.SGD`. candle 0.11's SGD has neither momentum nor decay. A parameter
 //! without a gradient is left alone: no decay, no momentum.
 
-use std::collections::BTreeMap;
+use candle_core::{Result as CandleResult, Tensor, backprop::GradStore};
 
-use candle_core::{Tensor, Var, backprop::GradStore};
-
-use crate::{Error, Params, Result, State};
+use crate::cpu::Element;
+use crate::optimiser::{Optimiser, Rule};
+use crate::{Params, Result, State};
 
 /// Settings of [`Sgd`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +24,31 @@ pub struct SgdConfig {
     pub weight_decay: f64,
 }
 
-/// The optimiser of one [`Params`].
+impl Rule<1> for SgdConfig {
+    const STATE: [&'static str; 1] = ["momentum"];
+
+    #[inline(always)]
+    fn update<T: Element>(&self, _: u64, value: T, gradient: T, [momentum]: [&mut T; 1]) -> T {
+        let direction = gradient + T::from_f64(self.weight_decay) * value;
+        *momentum = T::from_f64(self.momentum) * *momentum + direction;
+        value - T::from_f64(self.learning_rate) * *momentum
+    }
+
+    fn composed(
+        &self,
+        _: u64,
+        value: &Tensor,
+        gradient: &Tensor,
+        [momentum]: &[Tensor; 1],
+    ) -> CandleResult<(Tensor, [Tensor; 1])> {
+        let direction = (gradient + (value * self.weight_decay)?)?;
+        let momentum = ((momentum * self.momentum)? + direction)?;
+        let value = (value - (&momentum * self.learning_rate)?)?;
+        Ok((value, [momentum]))
+    }
+}
+
+/// The optimiser of one [`Params`]. On a CPU each parameter is updated in one pass over memory.
 ///
 /// ```
 /// use candle_core::{DType, Device};
@@ -43,12 +67,8 @@ pub struct SgdConfig {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
-pub struct Sgd {
-    params: Vec<(String, Var)>,
-    momentum: BTreeMap<String, Tensor>,
-    config: SgdConfig,
-}
+#[derive(Debug)]
+pub struct Sgd(Optimiser<SgdConfig, 1>);
 
 impl Sgd {
     /// An optimiser that has made no step.
@@ -56,96 +76,38 @@ impl Sgd {
     /// # Errors
     /// Never at present; devices may refuse state in the future.
     pub fn new(params: &Params, config: SgdConfig) -> Result<Self> {
-        let params = params.trainable().map(|(name, var)| (name.to_owned(), var.clone()));
-        Ok(Self { params: params.collect(), momentum: BTreeMap::new(), config })
+        Ok(Self(Optimiser::new(params, config)))
     }
 
     /// Sets the learning rate of the steps to come.
     pub fn set_learning_rate(&mut self, learning_rate: f64) {
-        self.config.learning_rate = learning_rate;
+        self.0.rule.learning_rate = learning_rate;
     }
 
     /// Moves every parameter that has a gradient.
     ///
     /// # Errors
-    /// When a gradient has another shape than its parameter.
+    /// When a gradient has another shape or element type than its parameter.
     pub fn step(&mut self, gradients: &GradStore) -> Result<()> {
-        let SgdConfig { learning_rate, momentum, weight_decay } = self.config;
-        for (name, var) in &self.params {
-            let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
-            let value = var.as_detached_tensor();
-            let mut direction = gradient.detach();
-            if weight_decay != 0.0 {
-                direction = (direction + (&value * weight_decay)?)?;
-            }
-            if momentum != 0.0 {
-                if let Some(old) = self.momentum.get(name) {
-                    direction = ((old * momentum)? + direction)?;
-                }
-                self.momentum.insert(name.clone(), direction.clone());
-            }
-            var.set(&(value - (direction * learning_rate)?)?)?;
-        }
-        Ok(())
+        self.0.step(gradients)
     }
 
-    /// The momentum of every parameter that has made a step, by name: deep copies.
+    /// The momentum of every parameter that has made a step, by `momentum.` and the parameter's
+    /// name, laid out as the parameters are saved: deep copies.
     ///
     /// # Errors
     /// Only if the device fails.
     pub fn state(&self) -> Result<State> {
-        let copies = self.momentum.iter().map(|(name, v)| Ok((name.clone(), v.copy()?)));
-        copies.collect()
+        self.0.state()
     }
 
-    /// Goes on from a saved momentum.
+    /// Goes on from a saved state.
     ///
     /// # Errors
     /// When a name is not a parameter's or a shape differs; nothing is changed then.
     pub fn load_state(&mut self, state: &State) -> Result<()> {
-        let mut momentum = BTreeMap::new();
-        for (name, tensor) in state {
-            let Some((_, var)) = self.params.iter().find(|(own, _)| own == name) else {
-                return Err(Error::UnknownTensor { name: name.clone() });
-            };
-            if tensor.shape() != var.shape() {
-                return Err(Error::WrongShape {
-                    name: name.clone(),
-                    got: tensor.shape().clone(),
-                    wanted: var.shape().clone(),
-                });
-            }
-            let tensor = tensor.to_dtype(var.dtype())?.to_device(var.device())?.copy()?;
-            momentum.insert(name.clone(), tensor);
-        }
-        self.momentum = momentum;
-        Ok(())
+        self.0.load_state(state)
     }
-}
-
-/// Scales all gradients down together so that their joint norm is at most `largest`; returns the
-/// norm before. The norm is summed in f64, in the order of the names.
-///
-/// # Errors
-/// Only if the device fails.
-pub fn clip_grad_norm(params: &Params, gradients: &mut GradStore, largest: f64) -> Result<f64> {
-    let mut squares = 0.0;
-    for (_, var) in params.trainable() {
-        if let Some(gradient) = gradients.get(var.as_tensor()) {
-            let gradient = gradient.to_dtype(candle_core::DType::F64)?;
-            squares += gradient.sqr()?.sum_all()?.to_scalar::<f64>()?;
-        }
-    }
-    let norm = squares.sqrt();
-    if norm > largest {
-        for (_, var) in params.trainable() {
-            if let Some(gradient) = gradients.get(var.as_tensor()) {
-                let scaled = (gradient * (largest / norm))?;
-                gradients.insert(var.as_tensor(), scaled);
-            }
-        }
-    }
-    Ok(norm)
 }
 
 #[cfg(test)]
@@ -190,17 +152,5 @@ mod tests {
             a.to_vec1::<f64>().unwrap()
         };
         assert_eq!(run(false), run(true));
-    }
-
-    #[test]
-    fn clipping_keeps_the_direction() {
-        let (params, a, b) = two();
-        let loss = (&a * 3.0).unwrap().sum_all().unwrap() + (&b * 4.0).unwrap().sum_all().unwrap();
-        let mut gradients = loss.unwrap().backward().unwrap();
-        let norm = clip_grad_norm(&params, &mut gradients, 1.0).unwrap();
-        assert!((norm - 34f64.sqrt()).abs() < 1e-12);
-        let clipped = gradients.get(&b).unwrap().to_vec1::<f64>().unwrap()[0];
-        assert!((clipped - 4.0 / norm).abs() < 1e-12);
-        assert!((clip_grad_norm(&params, &mut gradients, 2.0).unwrap() - 1.0).abs() < 1e-12);
     }
 }

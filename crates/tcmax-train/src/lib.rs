@@ -7,6 +7,7 @@ mod error;
 mod evaluate;
 mod model;
 mod observer;
+pub mod process;
 mod progress;
 pub mod report;
 pub mod results;

@@ -42,6 +42,19 @@ pub fn train(
     seed: u64,
     options: RunOptions<'_>,
 ) -> Result<RunResult> {
+    let mut result = None;
+    // On a thread of the pool that the operations share out their work to: from outside, every
+    // single one of them would be handed over and waited for.
+    rayon::scope(|_| result = Some(train_here(config, splits, seed, options)));
+    result.unwrap_or_else(|| unreachable!("the scope has run its body"))
+}
+
+fn train_here(
+    config: &CheckedConfig,
+    splits: &Splits,
+    seed: u64,
+    options: RunOptions<'_>,
+) -> Result<RunResult> {
     let start = Instant::now();
     let files = options.folder.map(RunFiles::create).transpose()?;
     let mut run = Run::new(config, splits, seed, options.device)?;
@@ -178,7 +191,7 @@ impl<'a> Run<'a> {
         if !loss.is_finite() {
             return Ok(loss);
         }
-        let mut gradients = output.loss.backward()?;
+        let mut gradients = tcmax_ops::backward(&output.loss)?;
         if let Some(largest) = self.config.config().clip_norm {
             clip_grad_norm(self.model.params(), &mut gradients, largest)?;
         }
@@ -214,9 +227,9 @@ impl<'a> Run<'a> {
             history: self.history.clone(),
         };
         let live = self.model.params().snapshot()?;
-        let momentum = self.optimiser.state()?;
+        let optimiser = self.optimiser.state()?;
         let all = with_prefix("model", &live)
-            .chain(with_prefix("momentum", &momentum))
+            .chain(with_prefix("optimiser", &optimiser))
             .chain(with_prefix("best", &self.best.state));
         save(&files.model(), &self.best.state, &card)?;
         save(&files.last(), &all.collect(), &progress)
@@ -230,7 +243,7 @@ impl<'a> Run<'a> {
             return Err(Error::bad_file(path, problem));
         }
         self.model.params().load(&under_prefix("model", &tensors))?;
-        self.optimiser.load_state(&under_prefix("momentum", &tensors))?;
+        self.optimiser.load_state(&under_prefix("optimiser", &tensors))?;
         let best = progress.history.get(progress.best_epoch.wrapping_sub(1));
         let accuracy = best.map_or(f64::NEG_INFINITY, |record| record.validation.accuracy);
         let state = under_prefix("best", &tensors);

@@ -1,0 +1,139 @@
+"""Times one case in PyTorch: CASE THREADS COUNT LAYOUT, a line of JSON out.
+
+The cases are those of tcmax-benches, by the same names. LAYOUT is default or channels_last.
+"""
+
+import json
+import resource
+import sys
+import time
+
+import torch
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or channels != width:
+            conv = nn.Conv2d(channels, width, 1, stride, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        y += x if self.downsample is None else self.downsample(x)
+        return self.relu(y)
+
+
+def resnet(channels, slim, stem7):
+    width, blocks = (8, 1) if slim else (64, 2)
+    kernel = (7, 2, 3) if stem7 else (3, 1, 1)
+    layers = [nn.Conv2d(channels, width, *kernel, bias=False), nn.BatchNorm2d(width)]
+    layers += [nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+    last = width
+    for stage in range(4):
+        for block in range(blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            layers.append(Block(last, width << stage, stride))
+            last = width << stage
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), last
+
+
+STEPS = {
+    "step-224": [(False, True, (8, 3, 224, 224))],
+    "step-audio": [(False, True, (8, 1, 257, 188))],
+    "step-32": [(False, True, (32, 3, 32, 32))],
+    "step-av-digits": [(True, True, (32, 1, 129, 51)), (True, False, (32, 1, 28, 28))],
+}
+# (batch, channels, height, width), kernel, out channels, stride
+CONVS = {
+    "conv-stem": ((8, 3, 224, 224), 7, 64, 2),
+    "conv-56": ((8, 64, 56, 56), 3, 64, 1),
+    "conv-28": ((8, 128, 28, 28), 3, 128, 1),
+    "conv-14": ((8, 256, 14, 14), 3, 256, 1),
+    "conv-7": ((8, 512, 7, 7), 3, 512, 1),
+    "conv-56/2": ((8, 64, 56, 56), 3, 128, 2),
+    "conv-14/2": ((8, 256, 14, 14), 3, 512, 2),
+    "conv-1x1/2": ((8, 64, 56, 56), 1, 128, 2),
+    "conv-2": ((32, 256, 2, 2), 3, 256, 1),
+    "conv-8": ((32, 8, 33, 13), 3, 8, 1),
+    "patches": ((8, 3, 224, 224), 16, 192, 16),
+}
+
+
+def training_step(networks, layout):
+    encoders, inputs, total = nn.ModuleList(), [], 0
+    for slim, stem7, shape in networks:
+        encoder, width = resnet(shape[1], slim, stem7)
+        encoders.append(encoder)
+        inputs.append(torch.randn(shape).to(memory_format=layout))
+        total += width
+    head = nn.Linear(total, 10, bias=False)
+    model = nn.ModuleList([encoders, head]).to(memory_format=layout)
+    labels = torch.arange(networks[0][2][0]) % 10
+    optimiser = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
+
+    def step():
+        optimiser.zero_grad()
+        features = torch.cat([encoder(x) for encoder, x in zip(encoders, inputs)], 1)
+        nn.functional.cross_entropy(head(features), labels).backward()
+        optimiser.step()
+
+    return step
+
+
+def forward_backward(module, shape, layout):
+    module = module.to(memory_format=layout)
+    x = torch.randn(shape).to(memory_format=layout).requires_grad_()
+    ones = torch.ones_like(module(x))
+
+    def step():
+        x.grad = None
+        module.zero_grad()
+        module(x).backward(ones)
+
+    return step
+
+
+def work(case, layout):
+    if case in STEPS:
+        return training_step(STEPS[case], layout)
+    if case in CONVS:
+        shape, kernel, to, stride = CONVS[case]
+        padding = 0 if kernel == stride else kernel // 2
+        conv = nn.Conv2d(shape[1], to, kernel, stride, padding, bias=False)
+        return forward_backward(conv, shape, layout)
+    if case == "norm-56":
+        norm = nn.Sequential(nn.BatchNorm2d(64), nn.ReLU(inplace=True))
+        return forward_backward(norm, (8, 64, 56, 56), layout)
+    if case == "pool-112":
+        return forward_backward(nn.MaxPool2d(3, 2, 1), (8, 64, 112, 112), layout)
+    if case == "sgd":
+        p = nn.Parameter(torch.ones(11_000_000))
+        p.grad = torch.full_like(p, 2.0)
+        return torch.optim.SGD([p], 1e-3, momentum=0.9, weight_decay=1e-4).step
+    sys.exit(f"no case '{case}'")
+
+
+def main():
+    case, threads, count, layout = sys.argv[1:5]
+    torch.set_num_threads(int(threads))
+    layout = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    step = work(case, layout)
+    times = []
+    for call in range(int(count) + 2):
+        start = time.perf_counter()
+        step()
+        if call >= 2:
+            times.append((time.perf_counter() - start) * 1e3)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"times": times, "peak_kib": peak, "version": torch.__version__}))
+
+
+main()

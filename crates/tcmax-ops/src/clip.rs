@@ -1,0 +1,52 @@
+//! Gradients of bounded size.
+
+use candle_core::{DType, backprop::GradStore};
+
+use crate::{Params, Result};
+
+/// Scales all gradients down together so that their joint norm is at most `largest`; returns the
+/// norm before. The norm is summed in f64, in the order of the names.
+///
+/// # Errors
+/// Only if the device fails.
+pub fn clip_grad_norm(params: &Params, gradients: &mut GradStore, largest: f64) -> Result<f64> {
+    let mut squares = 0.0;
+    for (_, var) in params.trainable() {
+        if let Some(gradient) = gradients.get(var.as_tensor()) {
+            let gradient = gradient.to_dtype(DType::F64)?;
+            squares += gradient.sqr()?.sum_all()?.to_scalar::<f64>()?;
+        }
+    }
+    let norm = squares.sqrt();
+    if norm > largest {
+        for (_, var) in params.trainable() {
+            if let Some(gradient) = gradients.get(var.as_tensor()) {
+                let scaled = (gradient * (largest / norm))?;
+                gradients.insert(var.as_tensor(), scaled);
+            }
+        }
+    }
+    Ok(norm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Init, ParamBuilder, Seed};
+    use candle_core::Device;
+
+    #[test]
+    fn clipping_keeps_the_direction() {
+        let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
+        let a = builder.param("a", 2, Init::Const(1.0)).unwrap();
+        let b = builder.param("b", 1, Init::Const(1.0)).unwrap();
+        let params = builder.params();
+        let loss = (&a * 3.0).unwrap().sum_all().unwrap() + (&b * 4.0).unwrap().sum_all().unwrap();
+        let mut gradients = loss.unwrap().backward().unwrap();
+        let norm = clip_grad_norm(&params, &mut gradients, 1.0).unwrap();
+        assert!((norm - 34f64.sqrt()).abs() < 1e-12);
+        let clipped = gradients.get(&b).unwrap().to_vec1::<f64>().unwrap()[0];
+        assert!((clipped - 4.0 / norm).abs() < 1e-12);
+        assert!((clip_grad_norm(&params, &mut gradients, 2.0).unwrap() - 1.0).abs() < 1e-12);
+    }
+}

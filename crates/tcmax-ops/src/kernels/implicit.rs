@@ -1,0 +1,319 @@
+//! Convolution of any shape as a matrix product whose left side is the image itself.
+//!
+//! In channels-last order a row of a window is contiguous, and the windows of one output row lie
+//! `stride x channels` apart: the micro-kernel reads them in place, and no matrix of windows is ever
+//! written. Only a zero border is copied around images that have padding. Where images are only a
+//! few pixels wide, the rows of the product are the images of the batch at one position, and taps
+//! that never touch the image are left out.
+
+mod border;
+mod by_batch;
+
+use std::mem::MaybeUninit;
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use self::border::Bordered;
+use super::block::Block;
+use super::convolution::{Shape, transpose_into};
+use super::micro::{self, Left, PANEL, Product, Segment, Target};
+use super::run;
+use super::scratch::Scratch;
+
+/// Output positions whose weight gradient is summed before the next: their gradients stay in the
+/// second-level cache.
+const POSITIONS_AT_ONCE: usize = 512;
+
+/// Tasks that the forward pass is cut into where the batch is smaller.
+const TASKS: usize = 16;
+
+/// y (B, H', W', to) of x (B, H, W, from) and the filters (K_h, K_w, from, to).
+pub(super) fn forward(shape: &Shape, x: &[f32], weight: &[f32], y: &mut [MaybeUninit<f32>]) {
+    if by_batch::suits(shape) {
+        return by_batch::forward(shape, x, weight, y);
+    }
+    let shape = &flattened(shape);
+    let panels = packed(weight, shape.to);
+    let image = Bordered::around(x, shape);
+    let (rows, line) = shape.window.out;
+    let bands_per_image = TASKS.div_ceil(shape.batch).min(rows);
+    let edge = |band: usize| band * rows / bands_per_image;
+    let bands: Vec<(usize, usize, usize)> = (0..shape.batch)
+        .flat_map(|image| (0..bands_per_image).map(move |band| (image, band, band + 1)))
+        .map(|(image, band, next)| (image, edge(band), edge(next)))
+        .collect();
+    let heights = bands.iter().map(|(_, top, bottom)| (bottom - top) * line);
+    let outputs = Block::unwritten(y, shape.to).row_bands(heights);
+    bands.par_iter().zip(outputs).for_each(|(&(number, top, bottom), out)| {
+        let rows = top..bottom;
+        run(ForwardBand { shape, image: &image, panels: &panels, number, rows, out });
+    });
+}
+
+/// A 1x1 convolution at stride 1 sees the whole batch as one line of pixels.
+fn flattened(shape: &Shape) -> Shape {
+    let window = &shape.window;
+    let pointwise = window.kernel == (1, 1) && window.stride == (1, 1) && window.padding == (0, 0);
+    if !pointwise {
+        return *shape;
+    }
+    // Lines of at most so many pixels, so that there are tasks enough.
+    let pixels = shape.batch * window.pixels();
+    let line = (1..=pixels.min(POSITIONS_AT_ONCE)).rev().find(|line| pixels.is_multiple_of(*line));
+    let line = line.unwrap_or(1);
+    let size = (pixels / line, line);
+    let window = Window { image: size, out: size, ..*window };
+    Shape { batch: 1, window, ..*shape }
+}
+
+use crate::window::Window;
+
+/// The rows of a matrix in panels of [`PANEL`] columns, one panel after the other; missing columns
+/// are 0.
+fn packed(matrix: &[f32], columns: usize) -> Scratch {
+    let rows = matrix.len() / columns;
+    let mut out = Scratch::new(columns.div_ceil(PANEL) * rows * PANEL);
+    out.par_chunks_mut(rows * PANEL).enumerate().for_each(|(panel, out)| {
+        pack_panel(matrix, columns, panel, out);
+    });
+    out
+}
+
+fn pack_panel(matrix: &[f32], columns: usize, panel: usize, out: &mut [f32]) {
+    let first = panel * PANEL;
+    let width = PANEL.min(columns - first);
+    for (out, row) in out.chunks_exact_mut(PANEL).zip(matrix.chunks_exact(columns)) {
+        out[..width].copy_from_slice(&row[first..][..width]);
+        out[width..].fill(0.0);
+    }
+}
+
+/// Filters (taps, from, to) as panels of the columns `from` of each tap's transpose:
+/// (taps, panels of from, to, PANEL).
+fn packed_transposed(weight: &[f32], from: usize, to: usize) -> Scratch {
+    let tap_len = from.div_ceil(PANEL) * to * PANEL;
+    let mut out = Scratch::new(weight.len() / (from * to) * tap_len);
+    out.par_chunks_mut(tap_len).zip(weight.par_chunks(from * to)).for_each(|(out, tap)| {
+        pack_transposed_tap(tap, from, to, out);
+    });
+    out
+}
+
+fn pack_transposed_tap(tap: &[f32], from: usize, to: usize, out: &mut [f32]) {
+    for (rows, out) in tap.chunks(PANEL * to).zip(out.chunks_exact_mut(to * PANEL)) {
+        transpose_into(rows, to, out, PANEL);
+    }
+    debug_assert_eq!(tap.len(), from * to);
+}
+
+struct ForwardBand<'a, 'b> {
+    shape: &'a Shape,
+    image: &'a Bordered<'a>,
+    panels: &'a [f32],
+    number: usize,
+    rows: std::ops::Range<usize>,
+    out: Block<'b>,
+}
+
+impl WithSimd for ForwardBand<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Shape { from, to, window, .. } = self.shape;
+        let (k_h, k_w) = window.kernel;
+        let (line, depth) = (window.out.1, k_h * k_w * from);
+        let left = Left::Rows { stride: window.stride.1 * from };
+        let mut segments = Vec::with_capacity(k_h);
+        debug_assert_eq!(self.panels.len(), to.div_ceil(PANEL) * depth * PANEL);
+        for (panel, mut out) in self.out.column_panels(PANEL).into_iter().enumerate() {
+            for i in self.rows.clone() {
+                segments.clear();
+                segments.extend((0..k_h).map(|u| Segment {
+                    a: self.image.pixel(self.number, i * window.stride.0 + u, 0) * from,
+                    b: (panel * depth + u * k_w * from) * PANEL,
+                    len: k_w * from,
+                }));
+                let a = &self.image.values;
+                let product =
+                    Product { a, left, b: self.panels, b_stride: PANEL, segments: &segments };
+                let row = (i - self.rows.start) * line;
+                let target = Target { out: &mut out, row, step: 1, rows: line, add: false };
+                micro::multiply(simd, product, target);
+            }
+        }
+    }
+}
+
+/// dx (B, H, W, from) of the filters (K_h, K_w, from, to) and dy (B, H', W', to).
+pub(super) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [MaybeUninit<f32>]) {
+    if by_batch::suits(shape) {
+        return by_batch::input_grad(shape, weight, grad, dx);
+    }
+    let shape = &flattened(shape);
+    let panels = packed_transposed(weight, shape.from, shape.to);
+    let gradient = Bordered::around_gradient(grad, shape);
+    let height = shape.window.image.0;
+    let bands_per_image = TASKS.div_ceil(shape.batch).min(height);
+    let edge = |band: usize| band * height / bands_per_image;
+    let bands: Vec<(usize, usize, usize)> = (0..shape.batch)
+        .flat_map(|image| (0..bands_per_image).map(move |band| (image, band, band + 1)))
+        .map(|(image, band, next)| (image, edge(band), edge(next)))
+        .collect();
+    let heights = bands.iter().map(|(_, top, bottom)| (bottom - top) * shape.window.image.1);
+    let outputs = Block::unwritten(dx, shape.from).row_bands(heights);
+    bands.par_iter().zip(outputs).for_each(|(&(number, top, bottom), out)| {
+        let (gradient, panels, rows) = (&gradient, &panels[..], top..bottom);
+        run(InputGradBand { shape, gradient, panels, number, rows, out });
+    });
+}
+
+struct InputGradBand<'a, 'b> {
+    shape: &'a Shape,
+    gradient: &'a Bordered<'a>,
+    panels: &'a [f32],
+    number: usize,
+    rows: std::ops::Range<usize>,
+    out: Block<'b>,
+}
+
+impl WithSimd for InputGradBand<'_, '_> {
+    type Output = ();
+
+    /// Pixels whose columns leave the same remainder by the stride see the same taps, at gradients
+    /// one apart: they are the rows of one product.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Shape { from, to, window, .. } = self.shape;
+        let (stride, width) = (window.stride, window.image.1);
+        let tap_len = from.div_ceil(PANEL) * to * PANEL;
+        let left = Left::Rows { stride: *to };
+        let mut segments = Vec::with_capacity(window.taps());
+        for (panel, mut out) in self.out.column_panels(PANEL).into_iter().enumerate() {
+            for y in self.rows.clone() {
+                for first in 0..stride.1.min(width) {
+                    segments.clear();
+                    for u in 0..window.kernel.0 {
+                        let Some(i) = output_index(y, u, window.padding.0, stride.0) else {
+                            continue;
+                        };
+                        for v in 0..window.kernel.1 {
+                            let Some(j) = output_index(first, v, window.padding.1, stride.1) else {
+                                continue;
+                            };
+                            let tap = u * window.kernel.1 + v;
+                            segments.push(Segment {
+                                a: self.gradient.shifted_pixel(self.number, i, j) * to,
+                                b: tap * tap_len + panel * to * PANEL,
+                                len: *to,
+                            });
+                        }
+                    }
+                    let rows = (width - first).div_ceil(stride.1);
+                    let row = (y - self.rows.start) * width + first;
+                    let a = &self.gradient.values;
+                    let product =
+                        Product { a, left, b: self.panels, b_stride: PANEL, segments: &segments };
+                    let target = Target { out: &mut out, row, step: stride.1, rows, add: false };
+                    micro::multiply(simd, product, target);
+                }
+            }
+        }
+    }
+}
+
+/// The output whose window has `pixel` under tap `tap`, perhaps outside the image; `None` where the
+/// stride skips it.
+fn output_index(pixel: usize, tap: usize, padding: usize, stride: usize) -> Option<isize> {
+    let place = (pixel + padding) as isize - tap as isize;
+    (place.rem_euclid(stride as isize) == 0).then(|| place.div_euclid(stride as isize))
+}
+
+/// dw (K_h, K_w, from, to) of x (B, H, W, from) and dy (B, H', W', to).
+pub(super) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
+    if by_batch::suits(shape) {
+        return by_batch::weight_grad(shape, x, grad, dw);
+    }
+    let shape = &flattened(shape);
+    let image = Bordered::around(x, shape);
+    // Whole panels can be read where they lie.
+    let packed = (!shape.to.is_multiple_of(PANEL)).then(|| packed(grad, shape.to));
+    let right = match &packed {
+        Some(panels) => {
+            Right { values: panels, stride: PANEL, panel_step: grad.len() / shape.to * PANEL }
+        }
+        None => Right { values: grad, stride: shape.to, panel_step: PANEL },
+    };
+    let (k_h, k_w) = shape.window.kernel;
+    let rows_of_taps = Block::unwritten(dw, shape.to).row_bands((0..k_h).map(|_| k_w * shape.from));
+    // One task a panel and row of taps: each sums over the whole batch in order, and no partial
+    // sums have to be added.
+    let tasks: Vec<_> = rows_of_taps
+        .into_iter()
+        .enumerate()
+        .flat_map(|(u, band)| {
+            let panels = band.column_panels(PANEL).into_iter().enumerate();
+            panels.map(move |(panel, out)| (u, panel, out))
+        })
+        .collect();
+    tasks.into_par_iter().for_each(|(u, panel, out)| {
+        run(WeightGradRow { shape, image: &image, right, u, panel, out });
+    });
+}
+
+/// The gradient of the output, packed in panels or not.
+#[derive(Clone, Copy)]
+struct Right<'a> {
+    values: &'a [f32],
+    /// From one position to the next.
+    stride: usize,
+    /// From one panel to the next.
+    panel_step: usize,
+}
+
+struct WeightGradRow<'a, 'b> {
+    shape: &'a Shape,
+    image: &'a Bordered<'a>,
+    right: Right<'a>,
+    u: usize,
+    panel: usize,
+    out: Block<'b>,
+}
+
+impl WithSimd for WeightGradRow<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Shape { batch, from, window, .. } = self.shape;
+        let right = self.right;
+        let (rows, line) = window.out;
+        let left = Left::Columns { stride: window.stride.1 * from };
+        let rows_at_once = (POSITIONS_AT_ONCE / line).clamp(1, rows);
+        let mut segments = Vec::with_capacity(rows_at_once);
+        let mut add = false;
+        for number in 0..*batch {
+            for top in (0..rows).step_by(rows_at_once) {
+                let bottom = rows.min(top + rows_at_once);
+                segments.clear();
+                segments.extend((top..bottom).map(|i| {
+                    let y = i * window.stride.0 + self.u;
+                    Segment {
+                        a: self.image.pixel(number, y, 0) * from,
+                        b: self.panel * right.panel_step
+                            + (number * rows + i) * line * right.stride,
+                        len: line,
+                    }
+                }));
+                let a = &self.image.values;
+                let (b, b_stride) = (right.values, right.stride);
+                let product = Product { a, left, b, b_stride, segments: &segments };
+                let rows = window.kernel.1 * from;
+                let target = Target { out: &mut self.out, row: 0, step: 1, rows, add };
+                micro::multiply(simd, product, target);
+                add = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What optimisers share: running values beside each parameter, one pass over memory a step.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{
+    CpuStorage, DType, Device, InplaceOp2, Layout, Result as CandleResult, Tensor, Var,
+    backprop::GradStore, bail,
+};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::cpu::{Element, storage_of, tensor_of, values};
+use crate::kernels::run;
+use crate::{Error, Params, Result, State};
+
+/// Values that one task updates.
+const BAND: usize = 1 << 15;
+
+/// The name under which the number of steps is saved.
+const STEPS: &str = "steps";
+
+/// How one value moves, with `N` running values beside it that start at 0.
+pub(crate) trait Rule<const N: usize>: Copy + Sync {
+    /// Names of the running values.
+    const STATE: [&'static str; N];
+
+    /// The new value after step number `step`, from 1; updates the running values.
+    fn update<T: Element>(&self, step: u64, value: T, gradient: T, state: [&mut T; N]) -> T;
+
+    /// The same on whole tensors, for devices without the kernel.
+    fn composed(
+        &self,
+        step: u64,
+        value: &Tensor,
+        gradient: &Tensor,
+        state: &[Tensor; N],
+    ) -> CandleResult<(Tensor, [Tensor; N])>;
+}
+
+/// The running values of one parameter.
+#[derive(Debug)]
+enum Running<const N: usize> {
+    Cpu([CpuStorage; N]),
+    Device([Tensor; N]),
+}
+
+#[derive(Debug)]
+pub(crate) struct Optimiser<R, const N: usize> {
+    pub(crate) rule: R,
+    params: Params,
+    running: BTreeMap<String, Running<N>>,
+    steps: u64,
+}
+
+impl<R: Rule<N>, const N: usize> Optimiser<R, N> {
+    pub(crate) fn new(params: &Params, rule: R) -> Self {
+        Self { rule, params: params.clone(), running: BTreeMap::new(), steps: 0 }
+    }
+
+    pub(crate) fn step(&mut self, gradients: &GradStore) -> Result<()> {
+        self.steps += 1;
+        for (name, var) in self.params.trainable() {
+            let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
+            if gradient.dims() != var.dims() || gradient.dtype() != var.dtype() {
+                let (got, wanted) = (gradient.shape().clone(), var.shape().clone());
+                return Err(Error::WrongShape { name: name.to_owned(), got, wanted });
+            }
+            let running = match self.running.entry(name.to_owned()) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(Running::zeros(var)?)
+                }
+            };
+            update(&self.rule, self.steps, var, &gradient.detach(), running)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn state(&self) -> Result<State> {
+        let mut state = State::new();
+        for (name, var) in self.params.trainable() {
+            let Some(running) = self.running.get(name) else { continue };
+            for (place, kind) in R::STATE.iter().enumerate() {
+                let tensor = self.params.saved_form(name, &running.tensor(place, var)?)?;
+                state.insert(format!("{kind}.{name}"), tensor);
+            }
+        }
+        // Whole numbers up to 2^53 are exact, and every device and file format has f64 or f32.
+        state.insert(STEPS.to_owned(), Tensor::new(self.steps as f64, &Device::Cpu)?);
+        Ok(state)
+    }
+
+    pub(crate) fn load_state(&mut self, state: &State) -> Result<()> {
+        let vars: BTreeMap<&str, &Var> = self.params.trainable().collect();
+        let mut steps = 0;
+        let mut tensors: BTreeMap<String, Vec<Tensor>> = BTreeMap::new();
+        for (full_name, tensor) in state {
+            if full_name == STEPS {
+                steps = tensor.to_dtype(DType::F64)?.to_scalar::<f64>()? as u64;
+                continue;
+            }
+            let known = full_name.split_once('.').and_then(|(kind, name)| {
+                let place = R::STATE.iter().position(|own| *own == kind)?;
+                Some((place, name, *vars.get(name)?))
+            });
+            let Some((place, name, var)) = known else {
+                return Err(Error::UnknownTensor { name: full_name.clone() });
+            };
+            let wanted = self.params.saved_shape(name, var);
+            if *tensor.shape() != wanted {
+                let got = tensor.shape().clone();
+                return Err(Error::WrongShape { name: full_name.clone(), got, wanted });
+            }
+            let tensor = tensor.to_dtype(var.dtype())?.to_device(var.device())?;
+            let held = self.params.held_form(name, &tensor)?;
+            let own = match tensors.get_mut(name) {
+                Some(own) => own,
+                None => tensors.entry(name.to_owned()).or_insert(vec![var.zeros_like()?; N]),
+            };
+            own[place] = held;
+        }
+        let mut running = BTreeMap::new();
+        for (name, tensors) in tensors {
+            running.insert(name, Running::of(tensors)?);
+        }
+        (self.running, self.steps) = (running, steps);
+        Ok(())
+    }
+}
+
+impl<const N: usize> Running<N> {
+    fn zeros(var: &Var) -> Result<Self> {
+        Self::of(vec![var.zeros_like()?; N])
+    }
+
+    fn of(tensors: Vec<Tensor>) -> Result<Self> {
+        let on_cpu = tensors.iter().all(|tensor| {
+            tensor.device().is_cpu() && matches!(tensor.dtype(), DType::F32 | DType::F64)
+        });
+        let tensors: [Tensor; N] = match tensors.try_into() {
+            Ok(tensors) => tensors,
+            Err(_) => unreachable!("one tensor for each running value"),
+        };
+        if !on_cpu {
+            return Ok(Self::Device(tensors));
+        }
+        let mut storages = Vec::with_capacity(N);
+        for tensor in &tensors {
+            let (guard, layout) = tensor.storage_and_layout();
+            let storage = storage_of(&guard, "optimiser")?;
+            storages.push(match tensor.dtype() {
+                DType::F32 => {
+                    CpuStorage::F32(values::<f32>(storage, layout, "optimiser")?.to_vec())
+                }
+                _ => CpuStorage::F64(values::<f64>(storage, layout, "optimiser")?.to_vec()),
+            });
+        }
+        match storages.try_into() {
+            Ok(storages) => Ok(Self::Cpu(storages)),
+            Err(_) => unreachable!("one storage for each running value"),
+        }
+    }
+
+    fn tensor(&self, place: usize, like: &Tensor) -> CandleResult<Tensor> {
+        match self {
+            Self::Cpu(storages) => tensor_of(storages[place].clone(), like),
+            Self::Device(tensors) => Ok(tensors[place].clone()),
+        }
+    }
+}
+
+fn update<R: Rule<N>, const N: usize>(
+    rule: &R,
+    step: u64,
+    var: &Var,
+    gradient: &Tensor,
+    running: &mut Running<N>,
+) -> Result<()> {
+    match running {
+        Running::Cpu(storages) => {
+            let op = InPlace { rule, step, storages: Mutex::new(storages) };
+            var.as_detached_tensor().inplace_op2(&gradient.contiguous()?, &op)?;
+        }
+        Running::Device(tensors) => {
+            let value = var.as_detached_tensor();
+            let (value, state) = rule.composed(step, &value, gradient, tensors)?;
+            *tensors = state;
+            var.set(&value)?;
+        }
+    }
+    Ok(())
+}
+
+/// One pass over a parameter, its gradient and its running values.
+struct InPlace<'a, R, const N: usize> {
+    rule: &'a R,
+    step: u64,
+    // candle hands the operation out as shared, but calls it once.
+    storages: Mutex<&'a mut [CpuStorage; N]>,
+}
+
+impl<R: Rule<N>, const N: usize> InplaceOp2 for InPlace<'_, R, N> {
+    fn name(&self) -> &'static str {
+        "optimiser"
+    }
+
+    fn cpu_fwd(
+        &self,
+        value: &mut CpuStorage,
+        layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> CandleResult<()> {
+        match value {
+            CpuStorage::F32(_) => self.pass::<f32>(value, layout, gradient, gradient_layout),
+            CpuStorage::F64(_) => self.pass::<f64>(value, layout, gradient, gradient_layout),
+            _ => bail!("optimiser: f32 and f64 are supported"),
+        }
+    }
+}
+
+impl<R: Rule<N>, const N: usize> InPlace<'_, R, N> {
+    fn pass<T: Element>(
+        &self,
+        value: &mut CpuStorage,
+        layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> CandleResult<()> {
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            bail!("optimiser: a parameter is not contiguous");
+        };
+        let gradient = values::<T>(gradient, gradient_layout, "optimiser")?;
+        let value = &mut T::slice_mut(value)?[start..end];
+        let mut storages = self.storages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = Vec::with_capacity(N);
+        for storage in storages.iter_mut() {
+            state.push(T::slice_mut(storage)?);
+        }
+        let Ok(state) = <[&mut [T]; N]>::try_from(state) else {
+            unreachable!("one slice for each running value");
+        };
+        self.bands(value, gradient, state);
+        Ok(())
+    }
+
+    fn bands<T: Element>(&self, value: &mut [T], gradient: &[T], state: [&mut [T]; N]) {
+        let mut state = state.map(|slice| slice.chunks_mut(BAND));
+        let bands: Vec<_> = value
+            .chunks_mut(BAND)
+            .zip(gradient.chunks(BAND))
+            .map(|(value, gradient)| {
+                let state = std::array::from_fn(|place| state[place].next().unwrap_or_default());
+                (value, gradient, state)
+            })
+            .collect();
+        bands.into_par_iter().for_each(|(value, gradient, state)| {
+            run(Band { rule: self.rule, step: self.step, value, gradient, state });
+        });
+    }
+}
+
+/// Some values of a parameter with what belongs to them.
+struct Band<'a, R, T, const N: usize> {
+    rule: &'a R,
+    step: u64,
+    value: &'a mut [T],
+    gradient: &'a [T],
+    state: [&'a mut [T]; N],
+}
+
+impl<R: Rule<N>, T: Element, const N: usize> WithSimd for Band<'_, R, T, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { rule, step, value, gradient, state } = self;
+        let len = value.len();
+        // Equal lengths, seen by the compiler: one check a band instead of one a value.
+        let gradient = &gradient[..len];
+        let mut state = state.map(|slice| &mut slice[..len]);
+        for place in 0..len {
+            let own = state.each_mut().map(|slice| &mut slice[place]);
+            value[place] = rule.update(step, value[place], gradient[place], own);
+        }
+    }
+}

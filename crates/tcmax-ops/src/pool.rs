@@ -1,0 +1,218 @@
+//! The passes of a maximum over windows of images in channels-last order.
+//!
+//! The forward pass keeps for every output which tap of its window was the largest; the gradient of
+//! an image row is then gathered from the outputs that saw it, without comparing values again.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::cpu::Element;
+use crate::kernels::run;
+use crate::normalise::Affine;
+use crate::window::Window;
+
+/// The tap of an output that passes no gradient on.
+pub(crate) const NO_TAP: u8 = u8::MAX;
+
+/// Channels whose maxima stay in registers while a window is read.
+const BLOCK: usize = 16;
+
+/// Largest values and their taps: (B, H', W', C) each.
+pub(crate) struct Pooled<T> {
+    pub(crate) values: Vec<T>,
+    pub(crate) taps: Vec<u8>,
+}
+
+/// The largest value in each window of images (B, H, W, C), or with `normal` of relu(normal(value)).
+/// In the second case a maximum of 0 passes no gradient.
+///
+/// Among equals the first wins, row by row; NaN wins over all, so that it is seen.
+pub(crate) fn max<T: Element>(
+    x: &[T],
+    window: &Window,
+    channels: usize,
+    normal: Option<&Affine<T>>,
+) -> Pooled<T> {
+    let images = x.len() / (window.pixels() * channels);
+    let len = images * window.positions() * channels;
+    let (mut values, mut taps) = (vec![T::zero(); len], vec![0u8; len]);
+    let row_len = window.out.1 * channels;
+    let rows = values.par_chunks_mut(row_len).zip(taps.par_chunks_mut(row_len)).enumerate();
+    rows.for_each(|(row, (values, taps))| {
+        let (image, i) = (row / window.out.0, row % window.out.0);
+        let image = &x[image * window.pixels() * channels..][..window.pixels() * channels];
+        run(MaxRow { image, window, i, channels, normal, values, taps });
+    });
+    Pooled { values, taps }
+}
+
+/// One row of outputs.
+struct MaxRow<'a, T> {
+    image: &'a [T],
+    window: &'a Window,
+    i: usize,
+    channels: usize,
+    normal: Option<&'a Affine<T>>,
+    values: &'a mut [T],
+    taps: &'a mut [u8],
+}
+
+impl<T: Element> WithSimd for MaxRow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { image, window, i, channels, normal, values, taps } = self;
+        for first in (0..channels).step_by(BLOCK) {
+            let count = BLOCK.min(channels - first);
+            let block = normal.map(|normal| {
+                let take = |values: &[T]| read(&values[first..][..count]);
+                [take(&normal.mean), take(&normal.scale), take(&normal.shift)]
+            });
+            for j in 0..window.out.1 {
+                let pixel = |y: usize, x: usize| {
+                    read(&image[(y * window.image.1 + x) * channels + first..][..count])
+                };
+                let (best, tap) = match &block {
+                    Some([mean, scale, shift]) => {
+                        let (best, tap) = max_of_window(window, (i, j), pixel, |lane, value: T| {
+                            (value - mean[lane]) * scale[lane] + shift[lane]
+                        });
+                        floored(best, tap)
+                    }
+                    None => max_of_window(window, (i, j), pixel, |_, value| value),
+                };
+                let at = j * channels + first;
+                values[at..][..count].copy_from_slice(&best[..count]);
+                for (out, tap) in taps[at..][..count].iter_mut().zip(&tap) {
+                    *out = *tap as u8;
+                }
+            }
+        }
+    }
+}
+
+/// A block of values, filled up with zeros.
+#[inline(always)]
+fn read<T: Element>(values: &[T]) -> [T; BLOCK] {
+    let mut block = [T::zero(); BLOCK];
+    match <&[T; BLOCK]>::try_from(values) {
+        Ok(whole) => block = *whole,
+        Err(_) => block[..values.len()].copy_from_slice(values),
+    }
+    block
+}
+
+#[inline(always)]
+fn max_of_window<T: Element>(
+    window: &Window,
+    (i, j): (usize, usize),
+    pixel: impl Fn(usize, usize) -> [T; BLOCK],
+    map: impl Fn(usize, T) -> T,
+) -> ([T; BLOCK], [u32; BLOCK]) {
+    let mut best = [T::from_f64(f64::NEG_INFINITY); BLOCK];
+    let mut best_tap = [u32::from(NO_TAP); BLOCK];
+    let mut first = true;
+    for u in 0..window.kernel.0 {
+        let Some(y) = window.row(i, u) else { continue };
+        for v in 0..window.kernel.1 {
+            let Some(x) = window.column(j, v) else { continue };
+            let tap = (u * window.kernel.1 + v) as u32;
+            if first {
+                // A window of minus infinities passes its gradient to its first pixel.
+                best_tap = [tap; BLOCK];
+                first = false;
+            }
+            let block = pixel(y, x);
+            for lane in 0..BLOCK {
+                let value = map(lane, block[lane]);
+                #[expect(clippy::eq_op, reason = "NaN differs from itself")]
+                let larger = (value > best[lane]) | (value != value);
+                best[lane] = if larger { value } else { best[lane] };
+                best_tap[lane] = if larger { tap } else { best_tap[lane] };
+            }
+        }
+    }
+    (best, best_tap)
+}
+
+/// A ReLU of maxima: those of 0 or less pass no gradient.
+#[inline(always)]
+fn floored<T: Element>(mut best: [T; BLOCK], mut tap: [u32; BLOCK]) -> ([T; BLOCK], [u32; BLOCK]) {
+    for lane in 0..BLOCK {
+        let closed = best[lane] <= T::zero();
+        best[lane] = if closed { T::zero() } else { best[lane] };
+        tap[lane] = if closed { u32::from(NO_TAP) } else { tap[lane] };
+    }
+    (best, tap)
+}
+
+/// The gradient of a maximum's input.
+pub(crate) struct PooledGradient<'a, T> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    /// Of the output.
+    pub(crate) grad: &'a [T],
+    pub(crate) taps: &'a [u8],
+}
+
+impl<T: Element> PooledGradient<'_, T> {
+    /// Values of an image row.
+    pub(crate) fn row_len(&self) -> usize {
+        self.window.image.1 * self.channels
+    }
+
+    /// Writes the gradient of one image row, rows counted through the batch.
+    #[inline(always)]
+    pub(crate) fn row(&self, row: usize, out: &mut [T]) {
+        let Self { window, channels, .. } = self;
+        let (image, y) = (row / window.image.0, row % window.image.0);
+        out.fill(T::zero());
+        for u in 0..window.kernel.0 {
+            let Some(place) = (y + window.padding.0).checked_sub(u) else { continue };
+            let i = place / window.stride.0;
+            if !place.is_multiple_of(window.stride.0) || i >= window.out.0 {
+                continue;
+            }
+            for v in 0..window.kernel.1 {
+                let tap = (u * window.kernel.1 + v) as u8;
+                for j in window.inside(v) {
+                    let x = j * window.stride.1 + v - window.padding.1;
+                    let from = ((image * window.out.0 + i) * window.out.1 + j) * channels;
+                    let out = out[x * channels..][..*channels].iter_mut();
+                    let (grad, taps) =
+                        (&self.grad[from..][..*channels], &self.taps[from..][..*channels]);
+                    for ((sum, grad), own) in out.zip(grad).zip(taps) {
+                        *sum += if *own == tap { *grad } else { T::zero() };
+                    }
+                }
+            }
+        }
+    }
+
+    /// The gradient of the whole input.
+    pub(crate) fn all(&self) -> Vec<T> {
+        let images = self.grad.len() / (self.window.positions() * self.channels);
+        let mut out = vec![T::zero(); images * self.window.pixels() * self.channels];
+        out.par_chunks_mut(self.row_len()).enumerate().for_each(|(row, out)| {
+            run(GradientRow { gradient: self, row, out });
+        });
+        out
+    }
+}
+
+/// One row of [`PooledGradient::all`].
+struct GradientRow<'a, T> {
+    gradient: &'a PooledGradient<'a, T>,
+    row: usize,
+    out: &'a mut [T],
+}
+
+impl<T: Element> WithSimd for GradientRow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.gradient.row(self.row, self.out);
+    }
+}
