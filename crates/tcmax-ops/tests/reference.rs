@@ -100,6 +100,52 @@ fn op_conv(case: &ConvCase, dtype: DType) -> ([Tensor; 3], [Tensor; 3]) {
     ([y, dx, dw], [x.as_tensor().clone(), w.as_tensor().clone(), g])
 }
 
+/// As [`conv_case`], with channels and images large enough for every kernel.
+fn wide_conv_case() -> impl Strategy<Value = ConvCase> {
+    let sizes = (1usize..13, 1usize..41, 1usize..41, 1usize..16, 1usize..16);
+    // Half of them 3x3 at stride 1, which has an algorithm of its own.
+    let windows = prop_oneof![
+        Just((3usize, 3usize, 1usize, 1usize, 1usize, 1usize)),
+        (1usize..5, 1usize..5, 1usize..4, 1usize..4, 0usize..3, 0usize..3),
+    ];
+    (sizes, windows, any::<u64>())
+        .prop_map(|((b, c, o, h, w), (kh, kw, sh, sw, ph, pw), seed)| ConvCase {
+            x: vec![b, h, w, c],
+            w: vec![kh, kw, c, o],
+            config: Conv2dConfig { stride: (sh, sw), padding: (ph, pw) },
+            seed,
+        })
+        .prop_filter("the window fits", |case| {
+            case.x[1] + 2 * case.config.padding.0 >= case.w[0]
+                && case.x[2] + 2 * case.config.padding.1 >= case.w[1]
+        })
+}
+
+/// The largest error of f32 against f64, relative to the root mean square.
+fn single_precision_error(case: &ConvCase) -> f64 {
+    let ((single, _), (double, _)) = (op_conv(case, DType::F32), op_conv(case, DType::F64));
+    let mut worst = 0.0f64;
+    for (single, double) in single.iter().zip(&double) {
+        let (single, double) = (flat(single), flat(double));
+        let square: f64 = double.iter().map(|value| value * value).sum();
+        let root = (square / double.len() as f64).sqrt().max(1e-30);
+        for (single, double) in single.iter().zip(&double) {
+            worst = worst.max((single - double).abs() / root);
+        }
+    }
+    worst
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn single_precision_follows_double_for_any_shape(case in wide_conv_case()) {
+        let error = single_precision_error(&case);
+        prop_assert!(error < 3e-5, "{error:e}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
