@@ -245,21 +245,35 @@ pub(super) fn weight_grad(shape: &Shape, x: &[f32], grad: &[f32], dw: &mut [Mayb
         }
         None => Right { values: grad, stride: shape.to, panel_step: PANEL },
     };
-    let (k_h, k_w) = shape.window.kernel;
-    let rows_of_taps = Block::unwritten(dw, shape.to).row_bands((0..k_h).map(|_| k_w * shape.from));
-    // One task a panel and row of taps: each sums over the whole batch in order, and no partial
-    // sums have to be added.
-    let tasks: Vec<_> = rows_of_taps
-        .into_iter()
-        .enumerate()
-        .flat_map(|(u, band)| {
-            let panels = band.column_panels(PANEL).into_iter().enumerate();
-            panels.map(move |(panel, out)| (u, panel, out))
-        })
-        .collect();
-    tasks.into_par_iter().for_each(|(u, panel, out)| {
-        run(WeightGradRow { shape, image: &image, right, u, panel, out });
+    let groups = groups_of_images(shape);
+    let tasks = |out: Block<'_>, images: std::ops::Range<usize>| {
+        let panels = out.column_panels(PANEL);
+        panels.into_par_iter().enumerate().for_each(|(panel, out)| {
+            let (image, images) = (&image, images.clone());
+            run(WeightGradPanel { shape, image, right, images, panel, out });
+        });
+    };
+    if groups == 1 {
+        return tasks(Block::unwritten(dw, shape.to), 0..shape.batch);
+    }
+    let len = dw.len();
+    let mut sums = Scratch::new(groups * len);
+    let edge = |group: usize| group * shape.batch / groups;
+    sums.par_chunks_mut(len).enumerate().for_each(|(group, sum)| {
+        tasks(Block::new(sum, shape.to), edge(group)..edge(group + 1));
     });
+    for (place, total) in dw.iter_mut().enumerate() {
+        total.write(sums.iter().skip(place).step_by(len).sum());
+    }
+}
+
+/// How many groups of images sum a weight gradient of their own: enough tasks where there are few
+/// panels, as long as the sums are small.
+fn groups_of_images(shape: &Shape) -> usize {
+    const SMALL: usize = 1 << 17;
+    let panels = shape.to.div_ceil(PANEL);
+    let len = shape.window.taps() * shape.from * shape.to;
+    if len > SMALL { 1 } else { (TASKS / panels).clamp(1, shape.batch) }
 }
 
 /// The gradient of the output, packed in panels or not.
@@ -272,46 +286,46 @@ struct Right<'a> {
     panel_step: usize,
 }
 
-struct WeightGradRow<'a, 'b> {
+struct WeightGradPanel<'a, 'b> {
     shape: &'a Shape,
     image: &'a Bordered<'a>,
     right: Right<'a>,
-    u: usize,
+    images: std::ops::Range<usize>,
     panel: usize,
     out: Block<'b>,
 }
 
-impl WithSimd for WeightGradRow<'_, '_> {
+impl WithSimd for WeightGradPanel<'_, '_> {
     type Output = ();
 
+    /// All taps of some output rows before the next rows, so that the gradient is read once.
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let Shape { batch, from, window, .. } = self.shape;
+        let Shape { from, window, .. } = self.shape;
         let right = self.right;
         let (rows, line) = window.out;
         let left = Left::Columns { stride: window.stride.1 * from };
         let rows_at_once = (POSITIONS_AT_ONCE / line).clamp(1, rows);
+        let taps = window.kernel.1 * from;
         let mut segments = Vec::with_capacity(rows_at_once);
         let mut add = false;
-        for number in 0..*batch {
+        for number in self.images {
             for top in (0..rows).step_by(rows_at_once) {
                 let bottom = rows.min(top + rows_at_once);
-                segments.clear();
-                segments.extend((top..bottom).map(|i| {
-                    let y = i * window.stride.0 + self.u;
-                    Segment {
-                        a: self.image.pixel(number, y, 0) * from,
+                for u in 0..window.kernel.0 {
+                    segments.clear();
+                    segments.extend((top..bottom).map(|i| Segment {
+                        a: self.image.pixel(number, i * window.stride.0 + u, 0) * from,
                         b: self.panel * right.panel_step
                             + (number * rows + i) * line * right.stride,
                         len: line,
-                    }
-                }));
-                let a = &self.image.values;
-                let (b, b_stride) = (right.values, right.stride);
-                let product = Product { a, left, b, b_stride, segments: &segments };
-                let rows = window.kernel.1 * from;
-                let target = Target { out: &mut self.out, row: 0, step: 1, rows, add };
-                micro::multiply(simd, product, target);
+                    }));
+                    let (a, b, b_stride) = (&self.image.values, right.values, right.stride);
+                    let product = Product { a, left, b, b_stride, segments: &segments };
+                    let (out, row) = (&mut self.out, u * taps);
+                    let target = Target { out, row, step: 1, rows: taps, add };
+                    micro::multiply(simd, product, target);
+                }
                 add = true;
             }
         }
