@@ -37,18 +37,24 @@ pub(super) fn forward(shape: &Shape, x: &[f32], weight: &[f32], y: &mut [MaybeUn
     let panels = packed(weight, shape.to);
     let image = Bordered::around(x, shape);
     let (rows, line) = shape.window.out;
-    let bands_per_image = TASKS.div_ceil(shape.batch).min(rows);
-    let edge = |band: usize| band * rows / bands_per_image;
-    let bands: Vec<(usize, usize, usize)> = (0..shape.batch)
-        .flat_map(|image| (0..bands_per_image).map(move |band| (image, band, band + 1)))
-        .map(|(image, band, next)| (image, edge(band), edge(next)))
-        .collect();
+    let bands = bands(shape.batch, rows);
     let heights = bands.iter().map(|(_, top, bottom)| (bottom - top) * line);
     let outputs = Block::unwritten(y, shape.to).row_bands(heights);
     bands.par_iter().zip(outputs).for_each(|(&(number, top, bottom), out)| {
         let rows = top..bottom;
         run(ForwardBand { shape, image: &image, panels: &panels, number, rows, out });
     });
+}
+
+/// Each image's number with some of its rows, from the first row and up to another: whole images where
+/// there are enough of them.
+fn bands(batch: usize, rows: usize) -> Vec<(usize, usize, usize)> {
+    let count = TASKS.div_ceil(batch).min(rows);
+    let edge = |band: usize| band * rows / count;
+    (0..batch)
+        .flat_map(|image| (0..count).map(move |band| (image, band)))
+        .map(|(image, band)| (image, edge(band), edge(band + 1)))
+        .collect()
 }
 
 /// A 1x1 convolution at stride 1 sees the whole batch as one line of pixels.
@@ -154,13 +160,7 @@ pub(super) fn input_grad(shape: &Shape, weight: &[f32], grad: &[f32], dx: &mut [
     let shape = &flattened(shape);
     let panels = packed_transposed(weight, shape.from, shape.to);
     let gradient = Bordered::around_gradient(grad, shape);
-    let height = shape.window.image.0;
-    let bands_per_image = TASKS.div_ceil(shape.batch).min(height);
-    let edge = |band: usize| band * height / bands_per_image;
-    let bands: Vec<(usize, usize, usize)> = (0..shape.batch)
-        .flat_map(|image| (0..bands_per_image).map(move |band| (image, band, band + 1)))
-        .map(|(image, band, next)| (image, edge(band), edge(next)))
-        .collect();
+    let bands = bands(shape.batch, shape.window.image.0);
     let heights = bands.iter().map(|(_, top, bottom)| (bottom - top) * shape.window.image.1);
     let outputs = Block::unwritten(dx, shape.from).row_bands(heights);
     bands.par_iter().zip(outputs).for_each(|(&(number, top, bottom), out)| {
