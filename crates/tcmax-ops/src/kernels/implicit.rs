@@ -20,6 +20,7 @@ use super::convolution::{Shape, transpose_into};
 use super::micro::{self, Left, PANEL, Product, Segment, Target};
 use super::run;
 use super::scratch::Scratch;
+use crate::window::Window;
 
 /// Output positions whose weight gradient is summed before the next: their gradients stay in the
 /// second-level cache.
@@ -72,8 +73,6 @@ fn flattened(shape: &Shape) -> Shape {
     let window = Window { image: size, out: size, ..*window };
     Shape { batch: 1, window, ..*shape }
 }
-
-use crate::window::Window;
 
 /// The rows of a matrix in panels of [`PANEL`] columns, one panel after the other; missing columns
 /// are 0.
