@@ -2,6 +2,7 @@
 
 mod bench_estimators;
 mod bench_peers;
+mod golden;
 mod reproduce;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ enum Command {
     Reproduce(reproduce::Reproduce),
     /// Compare the information estimators with truths known in closed form.
     BenchEstimators(bench_estimators::BenchEstimators),
+    /// Compare every loss, head, method and encoder with recorded values.
+    Golden(golden::Golden),
     /// Draw report.html and the table again from a folder's results.json.
     Report(reproduce::Report),
     /// Time training operations and steps beside PyTorch's.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Reproduce(reproduce) => reproduce.run(),
         Command::BenchEstimators(bench) => bench.run(),
+        Command::Golden(golden) => golden.run(),
         Command::Report(report) => report.run(),
         Command::BenchPeers(bench) => bench.run(),
         Command::OwnCase(case) => case.run(),

@@ -7,7 +7,7 @@ use anyhow::Context;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 use tcmax_data::AvDigitsConfig;
-use tcmax_losses::Objective;
+use tcmax_losses::MethodKind;
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
 use tcmax_train::{
@@ -137,17 +137,16 @@ fn show(result: &SuiteResult, folder: &Path) -> anyhow::Result<()> {
 /// Every objective on all modalities, then each modality alone.
 fn contenders(config: &TrainConfig, modalities: &[String]) -> anyhow::Result<Vec<Contender>> {
     let mut contenders = Vec::new();
-    for objective in Objective::ALL {
+    for method in [MethodKind::Joint, MethodKind::Unimodal, MethodKind::Tcmax] {
         contenders.push(Contender {
-            name: objective.name().to_owned(),
-            description: objective.description().to_owned(),
-            config: TrainConfig { method: objective.name().to_owned(), ..config.clone() }
-                .check()?,
+            name: method.name().to_owned(),
+            description: method.description().to_owned(),
+            config: TrainConfig { method: method.name().to_owned(), ..config.clone() }.check()?,
         });
     }
     for name in modalities {
         let alone = TrainConfig {
-            method: Objective::Joint.name().to_owned(),
+            method: MethodKind::Joint.name().to_owned(),
             modalities: vec![name.clone()],
             ..config.clone()
         };

@@ -44,9 +44,14 @@ impl Spectrogram {
 
     /// The spectrogram of a signal, frequency by frequency (row-major \[frequencies, times\]).
     pub fn transform(&self, signal: &[f32]) -> Vec<f32> {
+        self.transform_f64(signal).into_iter().map(|value| value as f32).collect()
+    }
+
+    /// [`Spectrogram::transform`] before its last rounding.
+    pub fn transform_f64(&self, signal: &[f32]) -> Vec<f64> {
         let [frequencies, times] = self.shape(signal.len());
         let n_fft = self.window.len();
-        let mut out = vec![0f32; frequencies * times];
+        let mut out = vec![0f64; frequencies * times];
         let mut frame = vec![0f64; n_fft];
         let mut bins = vec![Complex::default(); frequencies];
         let mut scratch = self.fft.make_scratch_vec();
@@ -60,7 +65,7 @@ impl Spectrogram {
             let done = self.fft.process_with_scratch(&mut frame, &mut bins, &mut scratch);
             debug_assert!(done.is_ok());
             for (k, bin) in bins.iter().enumerate() {
-                out[k * times + t] = (bin.norm() + 1e-7).ln() as f32;
+                out[k * times + t] = (bin.norm() + 1e-7).ln();
             }
         }
         out

@@ -44,6 +44,23 @@ pub trait Critic {
         self.scores(&tuples.gather(variables)?)
     }
 
+    /// What the critic makes of each variable alone, one tensor of N rows a variable: the part of
+    /// [`Critic::tuple_scores`] that every chunk of tuples shares. By default the variables.
+    ///
+    /// # Errors
+    /// As [`Critic::scores`].
+    fn row_parts(&self, variables: &[Tensor]) -> Result<Vec<Tensor>> {
+        Ok(variables.to_vec())
+    }
+
+    /// The rest of [`Critic::tuple_scores`], from [`Critic::row_parts`].
+    ///
+    /// # Errors
+    /// As [`Critic::tuple_scores`].
+    fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
+        self.tuple_scores(parts, tuples)
+    }
+
     /// log sum exp T over all N^M tuples and all outcomes, a scalar, where the critic's form lets the
     /// sum factorise: O(M N C); `None` for any other critic.
     ///
@@ -76,6 +93,14 @@ macro_rules! critic_behind_pointer {
 
             fn tuple_scores(&self, variables: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
                 (**self).tuple_scores(variables, tuples)
+            }
+
+            fn row_parts(&self, variables: &[Tensor]) -> Result<Vec<Tensor>> {
+                (**self).row_parts(variables)
+            }
+
+            fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
+                (**self).part_scores(parts, tuples)
             }
 
             fn factorised_log_sum(&self, variables: &[Tensor]) -> Result<Option<Tensor>> {

@@ -14,6 +14,7 @@ mod linalg;
 mod product;
 mod sample;
 mod scaling;
+mod tuple_bound;
 mod tuples;
 
 pub use additive::BatchBound;
@@ -26,4 +27,5 @@ pub use labels::Labels;
 pub use product::{all_tuples_gradient, log_mean_exp_all_tuples, log_mean_exp_chunked};
 pub use sample::{Sample, Variable, VariableKind};
 pub use scaling::Scaling;
+pub use tuple_bound::TupleBound;
 pub use tuples::{Product, Tuples};

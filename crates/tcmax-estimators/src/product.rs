@@ -37,9 +37,10 @@ pub fn log_mean_exp_chunked(
     chunk: usize,
 ) -> Result<f64> {
     let detached: Vec<Tensor> = variables.iter().map(Tensor::detach).collect();
+    let parts: Vec<Tensor> = critic.row_parts(&detached)?.iter().map(Tensor::detach).collect();
     let mut sum = RunningLogSum::default();
     for piece in tuples.chunks(chunk) {
-        let scores = critic.tuple_scores(&detached, &piece)?.detach();
+        let scores = critic.part_scores(&parts, &piece)?.detach();
         let log_mean = log_mean_exp(&scores)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         sum.add(log_mean + (scores.elem_count() as f64).ln());
     }
@@ -98,14 +99,14 @@ fn rows(variables: &[Tensor]) -> Result<usize> {
 }
 
 /// log sum exp of numbers that come one by one.
-#[derive(Default)]
-struct RunningLogSum {
+#[derive(Clone, Default)]
+pub(crate) struct RunningLogSum {
     /// The largest so far, and the sum of exponentials relative to it.
     state: Option<(f64, f64)>,
 }
 
 impl RunningLogSum {
-    fn add(&mut self, x: f64) {
+    pub(crate) fn add(&mut self, x: f64) {
         self.state = Some(match self.state {
             None => (x, 1.0),
             Some((top, sum)) if x > top => (x, sum * (top - x).exp() + 1.0),
@@ -113,7 +114,7 @@ impl RunningLogSum {
         });
     }
 
-    fn value(&self) -> f64 {
+    pub(crate) fn value(&self) -> f64 {
         self.state.map_or(f64::NEG_INFINITY, |(top, sum)| top + sum.ln())
     }
 }

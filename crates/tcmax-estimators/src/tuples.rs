@@ -65,12 +65,28 @@ impl Tuples {
     pub fn all(examples: usize, variables: usize) -> Result<Self> {
         let count = u32::try_from(variables).ok().and_then(|n| examples.checked_pow(n));
         let count = check_size(count.unwrap_or(usize::MAX), examples, variables)?;
+        Self::span(examples, variables, 0, count)
+    }
+
+    /// Tuples number `start..start + count` of all N^n, in the order of [`Tuples::all`], without the
+    /// others.
+    ///
+    /// # Errors
+    /// When there is no variable or no example, or there are fewer than `start + count` tuples.
+    pub fn span(examples: usize, variables: usize, start: usize, count: usize) -> Result<Self> {
+        check_size(count, examples, variables)?;
+        let all = u32::try_from(variables).ok().and_then(|n| examples.checked_pow(n));
+        // More tuples than fit a number are more than any span reaches.
+        if all.is_some_and(|all| start + count > all) {
+            let problem = format!("tuples up to {} were asked for", start + count);
+            return Err(Error::Setting { field: "product", problem });
+        }
         let mut rows = Vec::with_capacity(count * variables);
-        for place in 0..count {
-            let start = rows.len();
-            rows.resize(start + variables, 0);
+        for place in start..start + count {
+            let first = rows.len();
+            rows.resize(first + variables, 0);
             let mut rest = place;
-            for row in rows[start..].iter_mut().rev() {
+            for row in rows[first..].iter_mut().rev() {
                 *row = (rest % examples) as u32;
                 rest /= examples;
             }
@@ -151,6 +167,28 @@ impl Tuples {
             }
         }
         Ok(Self { rows, variables, examples })
+    }
+
+    /// K tuples of given rows, one list of K rows below `examples` a variable.
+    ///
+    /// # Errors
+    /// When there is no list, lists differ in length, or a row is not below `examples`.
+    pub fn from_rows(lists: &[Vec<u32>], examples: usize) -> Result<Self> {
+        let count = lists.first().map_or(0, Vec::len);
+        check_size(count, examples, lists.len())?;
+        let fits = lists
+            .iter()
+            .all(|list| list.len() == count && list.iter().all(|&row| (row as usize) < examples));
+        if !fits {
+            return Err(Error::WrongShape {
+                what: "lists of rows".to_owned(),
+                got: lists.iter().map(Vec::len).collect(),
+                wanted: format!("{count} rows below {examples} for every variable"),
+            });
+        }
+        let tuple = |i: usize| lists.iter().map(move |list| list[i]);
+        let rows = (0..count).flat_map(tuple).collect();
+        Ok(Self { rows, variables: lists.len(), examples })
     }
 
     /// The number of tuples K.

@@ -13,7 +13,7 @@ use candle_core::Tensor;
 use tcmax_estimators::Critic;
 use tcmax_ops::{ParamBuilder, sum_of};
 
-use crate::affine::{affine, check_features, columns, new_layer};
+use crate::affine::{Layer, affine, check_features, columns};
 use crate::{FusionHead, Result};
 
 /// The concat head.
@@ -52,7 +52,7 @@ impl ConcatHead {
     /// When a parameter name is taken.
     pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
         let width = widths.iter().sum();
-        let (weight, bias) = new_layer(&builder.pp("fc_out"), width, classes)?;
+        let Layer { weight, bias } = Layer::new(&builder.pp("fc_out"), width, classes)?;
         Ok(Self { widths: widths.to_vec(), weight, bias })
     }
 
@@ -74,6 +74,17 @@ impl ConcatHead {
             });
         }
         Ok(Self { widths: widths.to_vec(), weight, bias })
+    }
+
+    /// The columns of the weight that belong to each modality, each (C, D_m).
+    fn blocks(&self) -> tcmax_estimators::Result<Vec<Tensor>> {
+        let mut start = 0;
+        let mut blocks = Vec::with_capacity(self.widths.len());
+        for &width in &self.widths {
+            blocks.push(columns(&self.weight, start, width)?);
+            start += width;
+        }
+        Ok(blocks)
     }
 }
 
@@ -99,12 +110,15 @@ impl FusionHead for ConcatHead {
     fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         check_features(features, &self.widths)?;
         let share = (&self.bias / self.widths.len() as f64)?;
-        let mut start = 0;
-        let mut terms = Vec::with_capacity(features.len());
-        for (z, &width) in features.iter().zip(&self.widths) {
-            terms.push(affine(z, &columns(&self.weight, start, width)?, &share)?);
-            start += width;
-        }
-        Ok(terms)
+        let blocks = self.blocks()?;
+        features.iter().zip(&blocks).map(|(z, weight)| affine(z, weight, &share)).collect()
+    }
+
+    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        self.blocks().map(Some)
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        vec![self.weight.clone(), self.bias.clone()]
     }
 }

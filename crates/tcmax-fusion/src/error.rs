@@ -24,6 +24,34 @@ pub enum Error {
         /// The number given.
         classes: usize,
     },
+    /// A head for two modalities was given another number.
+    #[error(
+        "the head '{head}' is defined for two modalities, and there are {got}; choose two with \
+         --modalities, or one of the additive heads: concat, sum, shared, clip, specific"
+    )]
+    NeedsTwoModalities {
+        /// The head.
+        head: &'static str,
+        /// The number of modalities.
+        got: usize,
+    },
+    /// A head needs features of one width.
+    #[error("the head '{head}' needs features of one width; got widths {widths:?}, use 'sum'")]
+    UnequalWidths {
+        /// The head.
+        head: &'static str,
+        /// The widths of the modalities.
+        widths: Vec<usize>,
+    },
+    /// A temperature is out of range.
+    #[error("the head's temperature must be a positive number; got {got}")]
+    Temperature {
+        /// The temperature given.
+        got: f64,
+    },
+    /// A gated head has nothing to gate.
+    #[error("a gated head needs at least one hidden unit")]
+    NoHiddenUnits,
     /// A head was asked for by a name that none has.
     #[error("there is no fusion head '{name}'; choose one of: {}", crate::HeadKind::names().join(", "))]
     UnknownHead {

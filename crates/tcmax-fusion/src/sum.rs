@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use tcmax_estimators::Critic;
 use tcmax_ops::{ParamBuilder, sum_of};
 
-use crate::affine::{affine, check_features, new_layer};
+use crate::affine::{Layer, check_features, layer_name};
 use crate::{FusionHead, Result};
 
 /// The sum head.
@@ -32,8 +32,7 @@ use crate::{FusionHead, Result};
 #[derive(Clone, Debug)]
 pub struct SumHead {
     widths: Vec<usize>,
-    /// (weight (C, D_m), bias (C,)) of each modality.
-    layers: Vec<(Tensor, Tensor)>,
+    layers: Vec<Layer>,
 }
 
 impl SumHead {
@@ -42,8 +41,9 @@ impl SumHead {
     /// # Errors
     /// When a parameter name is taken.
     pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
-        let layer =
-            |(m, &width): (usize, &usize)| new_layer(&builder.pp(layer_name(m)), width, classes);
+        let layer = |(m, &width): (usize, &usize)| {
+            Layer::new(&builder.pp(layer_name("fc", m)), width, classes)
+        };
         let layers = widths.iter().enumerate().map(layer).collect::<Result<_>>()?;
         Ok(Self { widths: widths.to_vec(), layers })
     }
@@ -70,15 +70,8 @@ impl SumHead {
                 }
             }
         }
+        let layers = layers.into_iter().map(|(weight, bias)| Layer { weight, bias }).collect();
         Ok(Self { widths, layers })
-    }
-}
-
-fn layer_name(modality: usize) -> String {
-    match modality {
-        0 => "fc_x".to_owned(),
-        1 => "fc_y".to_owned(),
-        m => format!("fc_{m}"),
     }
 }
 
@@ -88,7 +81,7 @@ impl Critic for SumHead {
     }
 
     fn num_outcomes(&self) -> usize {
-        self.layers.first().map_or(0, |(_, bias)| bias.elem_count())
+        self.layers.first().map_or(0, Layer::outputs)
     }
 
     fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
@@ -103,7 +96,14 @@ impl Critic for SumHead {
 impl FusionHead for SumHead {
     fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         check_features(features, &self.widths)?;
-        let layers = features.iter().zip(&self.layers);
-        layers.map(|(z, (weight, bias))| affine(z, weight, bias)).collect()
+        features.iter().zip(&self.layers).map(|(z, layer)| layer.forward(z)).collect()
+    }
+
+    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        Ok(Some(self.layers.iter().map(|layer| layer.weight.clone()).collect()))
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.layers.iter().flat_map(Layer::parameters).collect()
     }
 }

@@ -2,10 +2,18 @@
 
 mod cross_entropy;
 mod error;
-mod objective;
-mod tcmax;
+mod gradients;
+mod kind;
+mod method;
+pub mod methods;
+mod scores;
+mod state;
+mod step;
 
 pub use cross_entropy::cross_entropy;
 pub use error::{Error, Result};
-pub use objective::{Objective, ObjectiveOutput, unimodal};
-pub use tcmax::tcmax;
+pub use kind::{MethodKind, MethodOptions, Modalities};
+pub use method::{Method, Part, Setup, Survey};
+pub use methods::tcmax::tcmax;
+pub use methods::unimodal::unimodal;
+pub use step::{Clock, Owners, Step, StepOutput, Update, finite};

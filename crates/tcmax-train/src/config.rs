@@ -1,8 +1,8 @@
 //! Settings of a training run: parsed anywhere, checked once.
 
 use serde::{Deserialize, Serialize};
-use tcmax_fusion::HeadKind;
-use tcmax_losses::Objective;
+use tcmax_fusion::{HeadKind, HeadOptions};
+use tcmax_losses::{MethodKind, MethodOptions};
 
 use crate::dataset::DatasetConfig;
 use crate::{Error, Result, StepDecay};
@@ -14,9 +14,9 @@ use crate::{Error, Result, StepDecay};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TrainConfig {
-    /// `joint`, `unimodal` or `tcmax`.
+    /// What to train by, as `tcmax methods` lists them.
     pub method: String,
-    /// Fusion head: `concat` or `sum`.
+    /// Fusion head, as `tcmax methods` lists them; empty for the one the method comes with.
     pub head: String,
     /// Modalities to use, by name; empty for all.
     pub modalities: Vec<String>,
@@ -42,6 +42,10 @@ pub struct TrainConfig {
     pub clip_norm: Option<f64>,
     /// Loader threads; they never change results.
     pub workers: usize,
+    /// Options of methods; those of others than `method` are not used.
+    pub method_options: MethodOptions,
+    /// Options of heads.
+    pub head_options: HeadOptions,
     /// The data set and its options.
     pub dataset: DatasetConfig,
 }
@@ -49,8 +53,8 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            method: Objective::Tcmax.name().to_owned(),
-            head: HeadKind::Concat.name().to_owned(),
+            method: MethodKind::Tcmax.name().to_owned(),
+            head: String::new(),
             modalities: Vec::new(),
             encoder: EncoderConfig::default(),
             epochs: 40,
@@ -63,6 +67,8 @@ impl Default for TrainConfig {
             lr_gamma: 0.1,
             clip_norm: None,
             workers: 1,
+            method_options: MethodOptions::default(),
+            head_options: HeadOptions::default(),
             dataset: DatasetConfig::default(),
         }
     }
@@ -91,7 +97,7 @@ impl Default for EncoderConfig {
 #[derive(Clone, Debug)]
 pub struct CheckedConfig {
     config: TrainConfig,
-    objective: Objective,
+    method: MethodKind,
     head: HeadKind,
 }
 
@@ -101,8 +107,11 @@ impl TrainConfig {
     /// # Errors
     /// The first setting that is out of range, with its name on the command line.
     pub fn check(self) -> Result<CheckedConfig> {
-        let objective: Objective = self.method.parse()?;
-        let head: HeadKind = self.head.parse()?;
+        let method: MethodKind = self.method.parse()?;
+        let head = match self.head.as_str() {
+            "" => method.usual_head(),
+            name => name.parse()?,
+        };
         require(self.epochs >= 1, "--epochs", "must be at least 1")?;
         require(self.batch_size >= 2, "--batch-size", "must be at least 2")?;
         let positive = self.learning_rate.is_finite() && self.learning_rate > 0.0;
@@ -118,7 +127,7 @@ impl TrainConfig {
         require(clip, "--clip-norm", "must be a positive number")?;
         let width = !matches!(self.encoder, EncoderConfig::ResnetSlim { width: 0 });
         require(width, "--width", "must be at least 1")?;
-        Ok(CheckedConfig { config: self, objective, head })
+        Ok(CheckedConfig { config: self, method, head })
     }
 }
 
@@ -132,9 +141,9 @@ impl CheckedConfig {
         &self.config
     }
 
-    /// What training minimises.
-    pub fn objective(&self) -> Objective {
-        self.objective
+    /// What to train by.
+    pub fn method(&self) -> MethodKind {
+        self.method
     }
 
     /// The fusion head.
@@ -173,7 +182,7 @@ mod tests {
         assert!(problem(|c| c.learning_rate = f64::NAN).starts_with("--lr"));
         assert!(problem(|c| c.momentum = 1.0).starts_with("--momentum"));
         assert!(problem(|c| c.clip_norm = Some(0.0)).starts_with("--clip-norm"));
-        assert!(problem(|c| c.method = "magic".into()).contains("joint, unimodal, tcmax"));
-        assert!(problem(|c| c.head = "magic".into()).contains("concat, sum"));
+        assert!(problem(|c| c.method = "magic".into()).contains("joint, unimodal, tcmax, ogm"));
+        assert!(problem(|c| c.head = "magic".into()).contains("concat, sum, shared"));
     }
 }

@@ -83,7 +83,14 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setting { .. } | Self::Fusion(_) => 2,
-            Self::Loss(tcmax_losses::Error::UnknownMethod { .. }) => 2,
+            Self::Loss(
+                tcmax_losses::Error::UnknownMethod { .. }
+                | tcmax_losses::Error::Option { .. }
+                | tcmax_losses::Error::NeedsTwoModalities { .. }
+                | tcmax_losses::Error::NeedsSeveralModalities { .. }
+                | tcmax_losses::Error::NeedsSharedHead { .. }
+                | tcmax_losses::Error::NotLinear { .. },
+            ) => 2,
             Self::Encoder(tcmax_encoders::Error::Zero { .. }) => 2,
             Self::Estimator(
                 tcmax_estimators::Error::Setting { .. }

@@ -4,6 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use tcmax_data::{Modality, ModalityKind};
 use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
 use tcmax_fusion::FusionHead;
+use tcmax_losses::{Method, Owners, Setup};
 use tcmax_ops::{ParamBuilder, Params, Seed};
 
 use crate::config::{CheckedConfig, EncoderConfig};
@@ -17,6 +18,8 @@ pub struct Model {
     encoders: Vec<Box<dyn Encoder>>,
     head: Box<dyn FusionHead>,
     params: Params,
+    owners: Owners,
+    device: Device,
     used: Vec<usize>,
     classes: usize,
 }
@@ -37,15 +40,22 @@ impl Model {
     ) -> Result<Self> {
         let used = used_modalities(&config.config().modalities, modalities)?;
         let builder = ParamBuilder::new(seed.stream("init"), DType::F32, device);
+        config.method().check(config.head(), used.len())?;
         let mut encoders: Vec<Box<dyn Encoder>> = Vec::with_capacity(used.len());
+        let mut names = Vec::with_capacity(used.len());
         for modality in used.iter().map(|&m| &modalities[m]) {
             let layout = resnet_config(config.config().encoder, modality)?;
             let name = format!("{}_net", modality.name);
-            encoders.push(Box::new(ResNet::new(&layout, &builder.pp(name))?));
+            encoders.push(Box::new(ResNet::new(&layout, &builder.pp(&name))?));
+            names.push(name);
         }
         let widths: Vec<usize> = encoders.iter().map(|e| e.feature_width()).collect();
-        let head = config.head().build(&widths, classes, &builder.pp("fusion_module"))?;
-        Ok(Self { encoders, head, params: builder.params(), used, classes })
+        let options = config.config().head_options;
+        let head = config.head().build(&widths, classes, options, &builder.pp("fusion_module"))?;
+        let params = builder.params();
+        let owners = Owners::by_prefix(&params, &names);
+        let device = device.clone();
+        Ok(Self { encoders, head, params, owners, device, used, classes })
     }
 
     /// Features (B, D_m) of the used modalities, from the inputs of *all* modalities.
@@ -68,9 +78,35 @@ impl Model {
         self.head.as_ref()
     }
 
+    /// The method of a run, made for this model and `examples` training examples.
+    ///
+    /// # Errors
+    /// When the method is not defined for the model, or one of its options is out of range.
+    pub fn method(&self, config: &CheckedConfig, examples: usize) -> Result<Box<dyn Method>> {
+        let setup = Setup {
+            widths: self.encoders.iter().map(|encoder| encoder.feature_width()).collect(),
+            classes: self.classes,
+            examples,
+            epochs: config.config().epochs,
+            head: config.head(),
+            device: self.device.clone(),
+        };
+        Ok(config.method().build(&config.config().method_options, &setup)?)
+    }
+
+    /// Whose parameters are whose.
+    pub fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
     /// Parameters and buffers by name.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// Where its tensors live.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The number of classes.

@@ -3,6 +3,8 @@
 //! Accuracies are fractions in [0, 1], information is in nats, times are in seconds. Per-modality
 //! vectors follow the order of [`DatasetSummary::modalities`].
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The outcome of evaluating one model on one split.
@@ -36,6 +38,9 @@ pub struct EpochRecord {
     pub train_accuracy: f64,
     /// Mean bound on the total correlation over the training batches, nats.
     pub train_total_correlation: Option<f64>,
+    /// Means over the batches of figures of the method's own, such as `coefficient 0`.
+    #[serde(default)]
+    pub figures: BTreeMap<String, f64>,
     /// The validation split after the epoch.
     pub validation: Evaluation,
     /// Wall-clock seconds of the epoch, validation included.
@@ -51,6 +56,10 @@ pub struct RunResult {
     pub best_epoch: usize,
     /// The one evaluation on the test split, with the kept weights.
     pub test: Evaluation,
+    /// Test accuracy of a linear probe on each modality's frozen features; `None` where the model
+    /// does not use the modality.
+    #[serde(default)]
+    pub probe_accuracy: Vec<Option<f64>>,
     /// Every epoch.
     pub history: Vec<EpochRecord>,
     /// Wall-clock seconds of the whole run.

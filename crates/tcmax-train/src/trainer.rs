@@ -1,16 +1,21 @@
 //! The training loop: SGD with step decay, the best epoch's weights copied, one test at the end.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::backprop::GradStore;
+use candle_core::{D, Device, Tensor};
 use tcmax_data::{Batch, Dataset, Loader, LoaderOptions, Splits};
 use tcmax_estimators::{BatchBound, Labels};
+use tcmax_losses::{Clock, Method, MethodKind, Step, StepOutput};
 use tcmax_ops::{Seed, Sgd, SgdConfig, State, clip_grad_norm};
 
 use crate::checkpoint::{ModelCard, Progress, RunFiles, load, save, under_prefix, with_prefix};
 use crate::observer::{Observer, RunLabel};
+use crate::probe::probe;
 use crate::results::{EpochRecord, RunResult};
+use crate::survey::View;
 use crate::{CheckedConfig, Error, Model, Result, evaluate};
 
 /// Where and how a run runs; nothing here changes its results.
@@ -87,6 +92,7 @@ struct Run<'a> {
     seed: u64,
     device: &'a Device,
     model: Model,
+    method: Box<dyn Method>,
     optimiser: Sgd,
     train: Loader,
     validation: Loader,
@@ -113,6 +119,7 @@ impl<'a> Run<'a> {
         let data = splits.train.as_ref();
         let classes = data.classes().len();
         let model = Model::new(config, data.modalities(), classes, Seed::new(seed), device)?;
+        let method = model.method(config, data.len())?;
         let settings = config.config();
         let optimiser = Sgd::new(
             model.params(),
@@ -140,6 +147,7 @@ impl<'a> Run<'a> {
             seed,
             device,
             model,
+            method,
             optimiser,
             train,
             validation,
@@ -154,17 +162,22 @@ impl<'a> Run<'a> {
         let settings = self.config.config();
         let rate = self.config.decay().learning_rate(settings.learning_rate, epoch);
         self.optimiser.set_learning_rate(rate);
+        self.survey(epoch)?;
         let mut sums = EpochSums::default();
         let seed = Seed::new(self.seed).stream("epoch").index(epoch as u64);
         for (number, batch) in self.train.epoch(seed).enumerate() {
-            let loss = self.step(&batch?, &mut sums)?;
-            if !loss.is_finite() {
-                return Err(Error::NotFinite { epoch: epoch + 1, batch: number + 1, value: loss });
-            }
+            let clock = self.clock(epoch, number);
+            let noise = seed.stream("step").index(number as u64);
+            self.step(&batch?, clock, noise, &mut sums).map_err(|error| match error {
+                Error::Loss(tcmax_losses::Error::NotFinite { value }) => {
+                    Error::NotFinite { epoch: epoch + 1, batch: number + 1, value }
+                }
+                other => other,
+            })?;
             on_batch();
         }
         let modalities = self.splits.train.modalities().len();
-        let validation = evaluate(&self.model, &self.validation, modalities)?;
+        let validation = evaluate(&self.model, self.method.as_ref(), &self.validation, modalities)?;
         if validation.accuracy > self.best.accuracy {
             let state = self.model.params().snapshot()?;
             self.best = Best { epoch: epoch + 1, accuracy: validation.accuracy, state };
@@ -177,38 +190,63 @@ impl<'a> Run<'a> {
             train_total_correlation: sums.bounded.then(|| sums.bound / sums.examples as f64),
             validation,
             seconds: start.elapsed().as_secs_f64(),
+            figures: sums.mean_figures(),
         };
         self.history.push(record.clone());
         Ok(record)
     }
 
-    /// One step on one batch; returns the loss.
-    fn step(&mut self, batch: &Batch, sums: &mut EpochSums) -> Result<f64> {
-        let labels = Labels::from_tensor(&batch.labels, self.model.classes())?;
-        let features = self.model.features(&batch.inputs, true)?;
-        let output = self.config.objective().loss(self.model.head(), &features, &labels)?;
-        let loss = output.loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        if !loss.is_finite() {
-            return Ok(loss);
-        }
-        let mut gradients = tcmax_ops::backward(&output.loss)?;
-        if let Some(largest) = self.config.config().clip_norm {
-            clip_grad_norm(self.model.params(), &mut gradients, largest)?;
-        }
-        let bound = match output.bound {
-            Some(bound) => Some(bound),
-            None => self.bound(&features, &labels)?,
+    /// Lets the method look at the data before an epoch.
+    fn survey(&mut self, epoch: usize) -> Result<()> {
+        let mut view = View {
+            clock: self.clock(epoch, 0),
+            model: &self.model,
+            train: &self.train,
+            validation: &self.validation,
+            seed: Seed::new(self.seed).stream("survey").index(epoch as u64),
         };
-        sums.add(loss, &output.logits, bound.as_ref(), &labels)?;
-        self.optimiser.step(&gradients)?;
-        Ok(loss)
+        Ok(self.method.begin_epoch(&mut view)?)
     }
 
-    /// The bound on the total correlation of a batch that was trained by something else.
-    fn bound(&self, features: &[Tensor], labels: &Labels) -> Result<Option<BatchBound>> {
-        let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
-        let terms = self.model.head().additive_terms(&features)?;
-        Ok(terms.map(|terms| BatchBound::new(&terms, labels)).transpose()?)
+    fn clock(&self, epoch: usize, batch: usize) -> Clock {
+        let epochs = self.config.config().epochs;
+        Clock { epoch, epochs, batch, batches: self.train.num_batches() }
+    }
+
+    /// One step on one batch.
+    fn step(
+        &mut self,
+        batch: &Batch,
+        clock: Clock,
+        seed: Seed,
+        sums: &mut EpochSums,
+    ) -> Result<()> {
+        let labels = Labels::from_tensor(&batch.labels, self.model.classes())?;
+        let features = self.model.features(&batch.inputs, true)?;
+        let clip = self.config.config().clip_norm;
+        let (optimiser, params) = (&mut self.optimiser, self.model.params());
+        let mut update = |gradients: &mut GradStore| {
+            if let Some(largest) = clip {
+                clip_grad_norm(params, gradients, largest)?;
+            }
+            optimiser.step(gradients)
+        };
+        // Before the step: afterwards the head is another.
+        let bound = match self.config.method() {
+            MethodKind::Tcmax => None,
+            _ => additive_bound(&self.model, &features, &labels)?,
+        };
+        let output = self.method.step(&mut Step {
+            head: self.model.head(),
+            features: &features,
+            labels: &labels,
+            rows: &batch.indices,
+            owners: self.model.owners(),
+            clock,
+            seed,
+            update: &mut update,
+        })?;
+        sums.add(&output, &labels, output.total_correlation.or(bound))
     }
 
     fn save(&self, files: &RunFiles) -> Result<()> {
@@ -228,8 +266,10 @@ impl<'a> Run<'a> {
         };
         let live = self.model.params().snapshot()?;
         let optimiser = self.optimiser.state()?;
+        let method = self.method.state()?;
         let all = with_prefix("model", &live)
             .chain(with_prefix("optimiser", &optimiser))
+            .chain(with_prefix("method", &method))
             .chain(with_prefix("best", &self.best.state));
         save(&files.model(), &self.best.state, &card)?;
         save(&files.last(), &all.collect(), &progress)
@@ -244,6 +284,7 @@ impl<'a> Run<'a> {
         }
         self.model.params().load(&under_prefix("model", &tensors))?;
         self.optimiser.load_state(&under_prefix("optimiser", &tensors))?;
+        self.method.load_state(&under_prefix("method", &tensors))?;
         let best = progress.history.get(progress.best_epoch.wrapping_sub(1));
         let accuracy = best.map_or(f64::NEG_INFINITY, |record| record.validation.accuracy);
         let state = under_prefix("best", &tensors);
@@ -255,15 +296,25 @@ impl<'a> Run<'a> {
     fn finish(self, start: Instant) -> Result<RunResult> {
         self.model.params().load(&self.best.state)?;
         let test = evaluation_loader(self.config, self.splits.test.clone(), self.device)?;
+        let train = evaluation_loader(self.config, self.splits.train.clone(), self.device)?;
         let modalities = self.splits.test.modalities().len();
         Ok(RunResult {
             seed: self.seed,
             best_epoch: self.best.epoch,
-            test: evaluate(&self.model, &test, modalities)?,
+            test: evaluate(&self.model, self.method.as_ref(), &test, modalities)?,
+            probe_accuracy: probe(&self.model, &train, &test, modalities)?,
             history: self.history,
             seconds: start.elapsed().as_secs_f64(),
         })
     }
+}
+
+/// The bound on the total correlation of a batch under an additive head, nats.
+fn additive_bound(model: &Model, features: &[Tensor], labels: &Labels) -> Result<Option<f64>> {
+    let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
+    let terms = model.head().additive_terms(&features)?;
+    let bound = terms.map(|terms| BatchBound::new(&terms, labels)?.total_correlation());
+    Ok(bound.transpose()?)
 }
 
 /// Sums over the batches of an epoch, weighted by their examples.
@@ -274,27 +325,30 @@ struct EpochSums {
     right: usize,
     bound: f64,
     bounded: bool,
+    figures: BTreeMap<String, f64>,
 }
 
 impl EpochSums {
-    fn add(
-        &mut self,
-        loss: f64,
-        logits: &Tensor,
-        bound: Option<&BatchBound>,
-        labels: &Labels,
-    ) -> Result<()> {
+    fn add(&mut self, output: &StepOutput, labels: &Labels, bound: Option<f64>) -> Result<()> {
         let examples = labels.len();
-        let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+        let predicted = output.logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
         let truth = labels.tensor()?.to_vec1::<u32>()?;
         self.right += predicted.iter().zip(&truth).filter(|(guess, y)| guess == y).count();
-        self.loss += loss * examples as f64;
+        self.loss += output.loss * examples as f64;
         if let Some(bound) = bound {
-            self.bound += bound.total_correlation()? * examples as f64;
+            self.bound += bound * examples as f64;
             self.bounded = true;
+        }
+        for (name, value) in &output.figures {
+            *self.figures.entry(name.clone()).or_default() += value * examples as f64;
         }
         self.examples += examples;
         Ok(())
+    }
+
+    fn mean_figures(self) -> BTreeMap<String, f64> {
+        let examples = self.examples as f64;
+        self.figures.into_iter().map(|(name, sum)| (name, sum / examples)).collect()
     }
 }
 

@@ -65,7 +65,8 @@ impl Eval {
             Part::Test => splits.test,
         };
         let loader = evaluation_loader(&config, part, &device)?;
-        let evaluation = evaluate(&model, &loader, card.modalities.len())?;
+        let method = model.method(&config, 0)?;
+        let evaluation = evaluate(&model, method.as_ref(), &loader, card.modalities.len())?;
         if self.json {
             print(&serde_json::to_string_pretty(&evaluation)?);
         } else {

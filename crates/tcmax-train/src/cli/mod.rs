@@ -3,6 +3,7 @@
 mod datasets;
 mod estimate;
 mod eval;
+mod methods;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,8 @@ enum Command {
     Estimate(Box<estimate::Estimate>),
     /// Evaluate a finished run's model.
     Eval(eval::Eval),
+    /// List the methods and heads to train by, or tell about one.
+    Methods(methods::Methods),
     /// List the data sets, or tell about one.
     Datasets(datasets::Datasets),
 }
@@ -44,6 +47,7 @@ impl Arguments {
             Command::Train(train) => train.run(),
             Command::Estimate(estimate) => estimate.run(),
             Command::Eval(eval) => eval.run(),
+            Command::Methods(methods) => methods.run(),
             Command::Datasets(datasets) => datasets.run(),
         }
     }

@@ -27,12 +27,16 @@ pub struct Train {
     /// Folder with the data set's files; without it they are downloaded into the cache
     #[arg(long, env = "TCMAX_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Objective: joint, unimodal or tcmax
+    /// What to train by, such as joint or tcmax (see `tcmax methods`)
     #[arg(long)]
     method: Option<String>,
-    /// Fusion head: concat or sum
+    /// Fusion head, such as concat or film (see `tcmax methods`) [default: the method's own]
     #[arg(long)]
     head: Option<String>,
+    /// Set an option of the method or the head, such as ogm.alpha=0.5 or head.hidden=64 (see
+    /// `tcmax methods NAME`)
+    #[arg(long = "option", value_name = "KEY=VALUE")]
+    options: Vec<String>,
     /// Modalities to use, by name [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     modalities: Option<Vec<String>>,
@@ -141,7 +145,7 @@ impl Train {
         for &seed in &self.seeds {
             let splits = data.splits(seed).map_err(data_setting)?;
             let folder = self.out.as_ref().map(|out| out.join(format!("seed-{seed}")));
-            let label = RunLabel { method: config.objective().name().to_owned(), seed };
+            let label = RunLabel { method: config.method().name().to_owned(), seed };
             let options = RunOptions {
                 device,
                 folder: folder.as_deref(),
@@ -155,14 +159,14 @@ impl Train {
         let dataset = summary.ok_or_else(|| Error::setting("--seeds", "give at least one"))?;
         Ok(SuiteResult {
             suite: "train".to_owned(),
-            title: format!("{} on {}", config.objective().name(), dataset.name),
+            title: format!("{} on {}", config.method().name(), dataset.name),
             truth: data.truth()?,
             dataset,
             settings: vec![("configuration".to_owned(), toml::to_string(config.config())?)],
             versions: versions(),
             methods: vec![MethodResult {
-                name: config.objective().name().to_owned(),
-                description: config.objective().description().to_owned(),
+                name: config.method().name().to_owned(),
+                description: config.method().description().to_owned(),
                 runs,
             }],
             seconds: start.elapsed().as_secs_f64(),
@@ -190,6 +194,9 @@ impl Train {
         config.method = self.method.clone().unwrap_or(config.method);
         config.head = self.head.clone().unwrap_or(config.head);
         config.modalities = self.modalities.clone().unwrap_or(config.modalities);
+        for option in &self.options {
+            set_option(&mut config, option)?;
+        }
         config.drop_last |= self.drop_last;
         config.lr_step = self.lr_step.or(config.lr_step);
         config.clip_norm = self.clip_norm.or(config.clip_norm);
@@ -252,6 +259,34 @@ impl Train {
         }
         Ok(())
     }
+}
+
+/// Puts one `method.option=value` (or `head.option=value`) into its place.
+fn set_option(config: &mut TrainConfig, option: &str) -> anyhow::Result<()> {
+    let wrong = |problem: String| Error::setting(format!("--option {option}"), problem);
+    let Some((key, value)) = option.split_once('=') else {
+        return Err(wrong("give it as KEY=VALUE, such as ogm.alpha=0.5".to_owned()).into());
+    };
+    let Some((owner, field)) = key.trim().split_once('.') else {
+        return Err(wrong("the key is METHOD.OPTION, such as ogm.alpha".to_owned()).into());
+    };
+    // Words need no quotes; everything else is TOML.
+    let value: toml::Value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.trim().to_owned()));
+    let mut table = toml::Table::try_from(&*config)?;
+    let group = if owner == "head" {
+        table.get_mut("head-options")
+    } else {
+        table.get_mut("method-options").and_then(|methods| methods.get_mut(owner))
+    };
+    let Some(toml::Value::Table(group)) = group else {
+        return Err(wrong(format!("'{owner}' has no options; see `tcmax methods`")).into());
+    };
+    group.insert(field.to_owned(), value);
+    *config = table.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
+    Ok(())
 }
 
 fn read_config(path: &Path) -> anyhow::Result<TrainConfig> {

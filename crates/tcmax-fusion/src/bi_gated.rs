@@ -1,0 +1,116 @@
+//! Gating both ways: the sum of two [gated heads](crate::GatedHead), in which either modality gates
+//! the other.
+//!
+//! Logits of the first modality alone are those of the half in which the second one gates, beside
+//! zeros (every gate half open), and the other way round, as in the paper's code.
+//!
+//! PyTorch names: `fc_xgate_x.*`, `fc_xgate_y.*`, `fc_xgate_out.*` for the half in which the first
+//! modality gates, `fc_ygate_*` for the other.
+
+use candle_core::Tensor;
+use tcmax_estimators::{Critic, Tuples};
+use tcmax_ops::ParamBuilder;
+
+use crate::affine::{beside_zeros, columns};
+use crate::head::{Conditioning, two_widths};
+use crate::{FusionHead, GatedHead, Result};
+
+/// The bi-gated head.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use tcmax_estimators::Critic;
+/// use tcmax_fusion::{BiGatedHead, FusionHead};
+/// use tcmax_ops::{ParamBuilder, Seed};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
+/// let head = BiGatedHead::new(&[3, 5], 16, 2, &builder)?;
+/// assert_eq!(head.parameters().len(), 12);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct BiGatedHead {
+    by_first: GatedHead,
+    by_second: GatedHead,
+    hidden: usize,
+}
+
+impl BiGatedHead {
+    /// A new head for features of two widths, with `hidden` units to gate in each half.
+    ///
+    /// # Errors
+    /// When there are not two modalities, or a parameter name is taken.
+    pub fn new(
+        widths: &[usize],
+        hidden: usize,
+        classes: usize,
+        builder: &ParamBuilder,
+    ) -> Result<Self> {
+        let widths = two_widths(widths, "bi-gated")?;
+        let half = |conditioning, names| {
+            GatedHead::named(widths, [hidden, classes], conditioning, names, builder)
+        };
+        Ok(Self {
+            by_first: half(Conditioning::ByFirst, ["fc_xgate_x", "fc_xgate_y", "fc_xgate_out"])?,
+            by_second: half(Conditioning::BySecond, ["fc_ygate_x", "fc_ygate_y", "fc_ygate_out"])?,
+            hidden,
+        })
+    }
+}
+
+impl Critic for BiGatedHead {
+    fn num_variables(&self) -> usize {
+        2
+    }
+
+    fn num_outcomes(&self) -> usize {
+        self.by_first.num_outcomes()
+    }
+
+    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        Ok((self.by_first.scores(features)? + self.by_second.scores(features)?)?)
+    }
+
+    fn additive_terms(&self, _: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        Ok(None)
+    }
+
+    fn tuple_scores(
+        &self,
+        features: &[Tensor],
+        tuples: &Tuples,
+    ) -> tcmax_estimators::Result<Tensor> {
+        self.part_scores(&self.row_parts(features)?, tuples)
+    }
+
+    /// What both halves make of a modality, side by side.
+    fn row_parts(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        let (first, second) =
+            (self.by_first.row_parts(features)?, self.by_second.row_parts(features)?);
+        let both = first.iter().zip(&second).map(|(one, other)| Tensor::cat(&[one, other], 1));
+        Ok(both.collect::<candle_core::Result<_>>()?)
+    }
+
+    fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> tcmax_estimators::Result<Tensor> {
+        let of_half = |half: usize| -> tcmax_estimators::Result<Vec<Tensor>> {
+            parts.iter().map(|part| columns(part, half * self.hidden, self.hidden)).collect()
+        };
+        let first = self.by_first.part_scores(&of_half(0)?, tuples)?;
+        Ok((first + self.by_second.part_scores(&of_half(1)?, tuples)?)?)
+    }
+}
+
+impl FusionHead for BiGatedHead {
+    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        Ok(vec![
+            self.by_second.scores(&beside_zeros(features, 0)?)?,
+            self.by_first.scores(&beside_zeros(features, 1)?)?,
+        ])
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        [self.by_first.parameters(), self.by_second.parameters()].concat()
+    }
+}

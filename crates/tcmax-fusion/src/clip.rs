@@ -1,0 +1,110 @@
+//! CLIP-style head: cosines between features and learned class vectors.
+//!
+//! ```text
+//! g_m(z_m)[c] = cos(z_m, v_m^c) / tau,      f = sum_m g_m(z_m),      tau = 0.07
+//! ```
+//!
+//! A feature of length zero has cosine 0 with every class (the paper's code gives NaN there).
+//!
+//! PyTorch names: `category_features_x`, `category_features_y`, then `category_features_2`, ...
+
+use candle_core::{D, Tensor};
+use tcmax_estimators::Critic;
+use tcmax_ops::{Init, ParamBuilder, sum_of};
+
+use crate::affine::{check_features, layer_name};
+use crate::{Error, FusionHead, Result};
+
+/// Added to the squared length: keeps zero vectors finite, and is lost in rounding beside any other.
+const TINY: f64 = 1e-24;
+
+/// The CLIP-style head.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use tcmax_estimators::Critic;
+/// use tcmax_fusion::ClipHead;
+/// use tcmax_ops::{ParamBuilder, Seed};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
+/// let head = ClipHead::new(&[3], 2, 0.07, &builder)?;
+/// // Only directions matter.
+/// let z = Tensor::new(&[[1f64, 2.0, 3.0]], &Device::Cpu)?;
+/// let (near, far) = (head.scores(&[z.clone()])?, head.scores(&[(z * 100.0)?])?);
+/// assert!((near - far)?.abs()?.max_all()?.to_scalar::<f64>()? < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClipHead {
+    widths: Vec<usize>,
+    /// Class vectors of each modality, (C, D_m).
+    vectors: Vec<Tensor>,
+    temperature: f64,
+}
+
+impl ClipHead {
+    /// A new head with class vectors drawn in every direction alike.
+    ///
+    /// # Errors
+    /// When the temperature is not a positive number, or a parameter name is taken.
+    pub fn new(
+        widths: &[usize],
+        classes: usize,
+        temperature: f64,
+        builder: &ParamBuilder,
+    ) -> Result<Self> {
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(Error::Temperature { got: temperature });
+        }
+        let unit = Init::Normal { mean: 0.0, std: 1.0 };
+        let vectors = widths.iter().enumerate().map(|(m, &width)| {
+            builder.param(&layer_name("category_features", m), (classes, width), unit)
+        });
+        let vectors = vectors.collect::<tcmax_ops::Result<_>>()?;
+        Ok(Self { widths: widths.to_vec(), vectors, temperature })
+    }
+}
+
+/// Rows of length one.
+pub fn normalised(rows: &Tensor) -> candle_core::Result<Tensor> {
+    let length = (rows.sqr()?.sum_keepdim(D::Minus1)? + TINY)?.sqrt()?;
+    rows.broadcast_div(&length)
+}
+
+impl Critic for ClipHead {
+    fn num_variables(&self) -> usize {
+        self.widths.len()
+    }
+
+    fn num_outcomes(&self) -> usize {
+        self.vectors.first().and_then(|first| first.dims().first().copied()).unwrap_or(0)
+    }
+
+    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        Ok(sum_of(&self.modality_logits(features)?)?)
+    }
+
+    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        self.modality_logits(features).map(Some)
+    }
+}
+
+impl FusionHead for ClipHead {
+    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        check_features(features, &self.widths)?;
+        let cosines = |(z, vectors): (&Tensor, &Tensor)| {
+            Ok((normalised(z)?.matmul(&normalised(vectors)?.t()?)? / self.temperature)?)
+        };
+        features.iter().zip(&self.vectors).map(cosines).collect()
+    }
+
+    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        Ok(Some(self.vectors.clone()))
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.vectors.clone()
+    }
+}

@@ -1,0 +1,96 @@
+//! Shared head: one linear layer for every modality.
+//!
+//! ```text
+//! g(z) = W z + b,      f(z_1, ..., z_M) = 1/M sum_m g(z_m)
+//! ```
+//!
+//! All features must be of one width. As a critic the head is the *sum* of the g(z_m), not their mean:
+//! what maximises the total correlation has the sum's scale, and so softmax(sum_m g(z_m)) is p(y | z)
+//! after training by it.
+//!
+//! PyTorch names: `fc_out.weight`, `fc_out.bias`.
+
+use candle_core::Tensor;
+use tcmax_estimators::Critic;
+use tcmax_ops::{ParamBuilder, sum_of};
+
+use crate::affine::{Layer, check_features};
+use crate::{Error, FusionHead, HeadKind, Result};
+
+/// The shared head.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use tcmax_estimators::Critic;
+/// use tcmax_fusion::{FusionHead, SharedHead};
+/// use tcmax_ops::{ParamBuilder, Seed};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
+/// let head = SharedHead::new(&[3, 3], 2, &builder)?;
+/// let z = Tensor::ones((1, 3), DType::F64, &Device::Cpu)?;
+/// // Two equal modalities: the mean is what either says, the critic's score twice that.
+/// let own = head.modality_logits(&[z.clone(), z.clone()])?[0].to_vec2::<f64>()?;
+/// assert_eq!(head.logits(&[z.clone(), z.clone()])?.to_vec2::<f64>()?, own);
+/// assert_eq!(head.scores(&[z.clone(), z])?.to_vec2::<f64>()?[0][0], 2.0 * own[0][0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SharedHead {
+    widths: Vec<usize>,
+    layer: Layer,
+}
+
+impl SharedHead {
+    /// A new head for features of the given widths, which must be equal.
+    ///
+    /// # Errors
+    /// When the widths differ, there is none, or a parameter name is taken.
+    pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
+        let &width = widths.first().ok_or(Error::NoModality)?;
+        if widths.iter().any(|&other| other != width) {
+            let head = HeadKind::Shared.name();
+            return Err(Error::UnequalWidths { head, widths: widths.to_vec() });
+        }
+        let layer = Layer::new(&builder.pp("fc_out"), width, classes)?;
+        Ok(Self { widths: widths.to_vec(), layer })
+    }
+}
+
+impl Critic for SharedHead {
+    fn num_variables(&self) -> usize {
+        self.widths.len()
+    }
+
+    fn num_outcomes(&self) -> usize {
+        self.layer.outputs()
+    }
+
+    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        Ok(sum_of(&self.modality_logits(features)?)?)
+    }
+
+    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        self.modality_logits(features).map(Some)
+    }
+}
+
+impl FusionHead for SharedHead {
+    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        check_features(features, &self.widths)?;
+        features.iter().map(|z| self.layer.forward(z)).collect()
+    }
+
+    fn logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        Ok((self.scores(features)? / self.widths.len() as f64)?)
+    }
+
+    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        Ok(Some(vec![self.layer.weight.clone(); self.widths.len()]))
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.layer.parameters().to_vec()
+    }
+}

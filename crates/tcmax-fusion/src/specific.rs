@@ -1,0 +1,79 @@
+//! Concatenation with a head of its own for every modality beside it.
+//!
+//! The fused logits are those of [`ConcatHead`]; the logits of one modality come from a linear layer
+//! that the fused logits do not use. Unimodal losses then train layers of their own. Under a joint loss
+//! those layers get no gradient at all: judge the modalities by a probe there.
+//!
+//! PyTorch names: `fc_out.*`, and `fc_x.*`, `fc_y.*`, `fc_2.*`, ...
+
+use candle_core::Tensor;
+use tcmax_estimators::Critic;
+use tcmax_ops::ParamBuilder;
+
+use crate::{ConcatHead, FusionHead, Result, SumHead};
+
+/// The concat head with modality-specific heads.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use tcmax_fusion::{FusionHead, SpecificHead};
+/// use tcmax_ops::{ParamBuilder, Seed};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
+/// let head = SpecificHead::new(&[3, 2], 4, &builder)?;
+/// let names: Vec<String> =
+///     builder.params().trainable().map(|(name, _)| name.to_owned()).collect();
+/// assert_eq!(names[0], "fc_out.bias");
+/// assert_eq!(names[2], "fc_x.bias");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SpecificHead {
+    fused: ConcatHead,
+    own: SumHead,
+}
+
+impl SpecificHead {
+    /// A new head for features of the given widths.
+    ///
+    /// # Errors
+    /// When a parameter name is taken.
+    pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
+        let fused = ConcatHead::new(widths, classes, builder)?;
+        Ok(Self { fused, own: SumHead::new(widths, classes, builder)? })
+    }
+}
+
+impl Critic for SpecificHead {
+    fn num_variables(&self) -> usize {
+        self.fused.num_variables()
+    }
+
+    fn num_outcomes(&self) -> usize {
+        self.fused.num_outcomes()
+    }
+
+    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        self.fused.scores(features)
+    }
+
+    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        self.fused.additive_terms(features)
+    }
+}
+
+impl FusionHead for SpecificHead {
+    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        self.own.modality_logits(features)
+    }
+
+    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        self.fused.class_vectors()
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        [self.fused.parameters(), self.own.parameters()].concat()
+    }
+}

@@ -1,0 +1,101 @@
+//! What every method is.
+
+use candle_core::{Device, Tensor};
+use tcmax_estimators::Labels;
+use tcmax_fusion::{FusionHead, HeadKind};
+use tcmax_ops::State;
+
+use crate::step::{Clock, Step, StepOutput};
+use crate::{Error, Result};
+
+/// A way to train a multimodal classifier: a loss of features, head and labels, a change of the
+/// gradients before the optimiser sees them, or both; and what it remembers between steps.
+pub trait Method: Send {
+    /// Trains on one batch.
+    ///
+    /// # Errors
+    /// When shapes do not fit, or the loss is not finite.
+    fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput>;
+
+    /// Before an epoch, with a view of the data; most methods need none.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn begin_epoch(&mut self, survey: &mut dyn Survey) -> Result<()> {
+        let _ = survey;
+        Ok(())
+    }
+
+    /// Logits (N, C) to predict from: softmax of them is p(y | z).
+    ///
+    /// # Errors
+    /// When the features do not fit the head.
+    fn predict(&self, head: &dyn FusionHead, features: &[Tensor]) -> Result<Tensor> {
+        Ok(head.logits(features)?)
+    }
+
+    /// Everything remembered between steps, for checkpoints.
+    ///
+    /// # Errors
+    /// Only if the device fails.
+    fn state(&self) -> Result<State> {
+        Ok(State::new())
+    }
+
+    /// Puts back what [`Method::state`] gave.
+    ///
+    /// # Errors
+    /// When it is not this method's state.
+    fn load_state(&mut self, state: &State) -> Result<()> {
+        match state.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Error::UnknownState { name: name.clone() }),
+        }
+    }
+}
+
+/// A part of the data that a [`Survey`] can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The training split, shuffled.
+    Train,
+    /// The validation split.
+    Validation,
+}
+
+/// What a method may look at before an epoch.
+pub trait Survey {
+    /// Where training stands.
+    fn clock(&self) -> Clock;
+
+    /// The classifier.
+    fn head(&self) -> &dyn FusionHead;
+
+    /// Shows `visit` the features (in evaluation mode, without gradients) and labels of one batch
+    /// after the other until it returns `false`.
+    ///
+    /// # Errors
+    /// When the data cannot be read, and those of `visit`.
+    fn each(
+        &mut self,
+        part: Part,
+        visit: &mut dyn FnMut(&[Tensor], &Labels) -> Result<bool>,
+    ) -> Result<()>;
+}
+
+/// What a method is made for.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Feature widths D_m, one a modality.
+    pub widths: Vec<usize>,
+    /// Classes.
+    pub classes: usize,
+    /// Training examples.
+    pub examples: usize,
+    /// Epochs of the run.
+    pub epochs: usize,
+    /// The head.
+    pub head: HeadKind,
+    /// Where tensors live.
+    pub device: Device,
+}

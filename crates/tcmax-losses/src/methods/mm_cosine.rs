@@ -1,0 +1,75 @@
+//! MMCosine: cross-entropy of cosines, so that no modality wins by the length of its vectors.
+//!
+//! ```text
+//! f\[c\] = s sum_m cos(z_m, w_m^c),     L = CE(f, y)      (nats)
+//! ```
+//!
+//! with w_m^c modality m's part of the weight of class c. Heads that are linear in the features, any
+//! number of modalities; their biases are not used. Predictions use the same f.
+//!
+//! Source: Xu, Feng, Lan, Lu, Wu, Xu, "MMCosine: Multi-Modal Cosine Loss Towards Balanced
+//! Audio-Visual Fine-Grained Learning" (ICASSP 2023), equation 5.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use tcmax_fusion::{FusionHead, normalised};
+use tcmax_ops::sum_of;
+
+use crate::{Error, Method, Result, Step, StepOutput, cross_entropy};
+
+/// Options of MMCosine.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MmCosineOptions {
+    /// Factor s of the cosines.
+    pub scale: f64,
+}
+
+impl Default for MmCosineOptions {
+    fn default() -> Self {
+        Self { scale: 10.0 }
+    }
+}
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug)]
+pub struct MmCosine {
+    options: MmCosineOptions,
+}
+
+impl MmCosine {
+    /// The method.
+    ///
+    /// # Errors
+    /// When the scale is not a positive number.
+    pub fn new(options: MmCosineOptions) -> Result<Self> {
+        if !(options.scale.is_finite() && options.scale > 0.0) {
+            return Err(Error::option("mm-cosine.scale", "must be a positive number"));
+        }
+        Ok(Self { options })
+    }
+}
+
+impl Method for MmCosine {
+    fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
+        let logits = cosine_logits(step.head, step.features, self.options.scale)?;
+        let loss = step.descend(&cross_entropy(&logits, step.labels)?)?;
+        Ok(StepOutput::new(loss, &logits))
+    }
+
+    fn predict(&self, head: &dyn FusionHead, features: &[Tensor]) -> Result<Tensor> {
+        cosine_logits(head, features, self.options.scale)
+    }
+}
+
+/// s sum_m cos(z_m, w_m^c): (N, C).
+///
+/// # Errors
+/// When the head is not linear in the features, or they do not fit it.
+pub fn cosine_logits(head: &dyn FusionHead, features: &[Tensor], scale: f64) -> Result<Tensor> {
+    let vectors = head.class_vectors()?.ok_or(Error::NotLinear { method: "mm-cosine" })?;
+    let cosines = |(z, weight): (&Tensor, &Tensor)| -> Result<Tensor> {
+        Ok((normalised(z)?.matmul(&normalised(weight)?.t()?)? * scale)?)
+    };
+    Ok(sum_of(&features.iter().zip(&vectors).map(cosines).collect::<Result<Vec<_>>>()?)?)
+}

@@ -1,0 +1,114 @@
+//! On-the-fly prediction modulation (OPM): features of the leading modality are dropped.
+//!
+//! With s_m the batch's sum of modality m's probabilities of the label and r_1 = s_1 / s_2 = 1 / r_2,
+//!
+//! ```text
+//! q_m = q (1 + lambda tanh(r_m))   if r_m > 1,   else 0
+//! ```
+//!
+//! is the probability with which the features of modality m are zeroed, example by example, in the
+//! *next* step. As in the paper's code the rate lags one step behind, and lives across epochs. Two
+//! modalities; the loss is the cross-entropy of the fused logits. Dropping ends half way through
+//! training.
+//!
+//! Source: Wei, Hu, Du, Wen, "On-the-fly Modulation for Balanced Multimodal Learning" (TPAMI 2024),
+//! section 4.2; equations as stated there for feature dropping.
+
+use candle_core::{Device, Tensor};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use tcmax_ops::State;
+
+use crate::scores::{label_probability_sums, pair};
+use crate::{Error, Method, Result, Step, StepOutput, cross_entropy};
+
+/// Options of OPM.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OpmOptions {
+    /// Base rate q of dropping.
+    pub rate: f64,
+    /// Strength lambda of the modulation.
+    pub strength: f64,
+    /// The last epoch (from 0) with dropping; absent: half of all epochs.
+    pub last_epoch: Option<usize>,
+}
+
+impl Default for OpmOptions {
+    fn default() -> Self {
+        Self { rate: 0.5, strength: 0.5, last_epoch: None }
+    }
+}
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug)]
+pub struct Opm {
+    options: OpmOptions,
+    rates: [f64; 2],
+}
+
+impl Opm {
+    /// The method.
+    ///
+    /// # Errors
+    /// When an option is out of range.
+    pub fn new(options: OpmOptions) -> Result<Self> {
+        if !(0.0..=1.0).contains(&options.rate) {
+            return Err(Error::option("opm.rate", "must be a probability, 0 to 1"));
+        }
+        if !(options.strength.is_finite() && options.strength >= 0.0) {
+            return Err(Error::option("opm.strength", "must be a number of at least 0"));
+        }
+        Ok(Self { options, rates: [0.0; 2] })
+    }
+}
+
+impl Method for Opm {
+    fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
+        let active = step.clock.epoch <= self.options.last_epoch.unwrap_or(step.clock.epochs / 2);
+        let rates = if active { self.rates } else { [0.0; 2] };
+        let mut features = Vec::with_capacity(2);
+        for (m, (z, rate)) in step.features.iter().zip(rates).enumerate() {
+            let mut rng = step.seed.stream("drop").index(m as u64).rng();
+            let draws: Vec<f64> = (0..step.labels.len()).map(|_| rng.random()).collect();
+            features.push(if rate > 0.0 { dropped(z, &draws, rate)? } else { z.clone() });
+        }
+        let logits = step.head.logits(&features)?;
+        let own = step.head.modality_logits(step.features)?;
+        let scores = pair(&label_probability_sums(&own, step.labels)?);
+        self.rates = next_rates(scores, self.options.rate, self.options.strength);
+        let loss = step.descend(&cross_entropy(&logits, step.labels)?)?;
+        Ok(StepOutput::new(loss, &logits).with_figures("drop rate", &rates))
+    }
+
+    fn state(&self) -> Result<State> {
+        let rates = Tensor::new(&self.rates, &Device::Cpu)?;
+        Ok(State::from([("rates".to_owned(), rates)]))
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<()> {
+        self.rates = pair(&crate::state::vector(state, "rates", 2)?);
+        Ok(())
+    }
+}
+
+/// The rates of the next step from the scores s_1 and s_2 of this one.
+///
+/// ```
+/// let rates = tcmax_losses::methods::opm::next_rates([3.0, 2.0], 0.5, 0.5);
+/// assert_eq!(rates, [0.5 * (1.0 + 0.5 * 1.5f64.tanh()), 0.0]);
+/// ```
+pub fn next_rates([first, second]: [f64; 2], rate: f64, strength: f64) -> [f64; 2] {
+    let of = |ratio: f64| if ratio > 1.0 { rate * (1.0 + strength * ratio.tanh()) } else { 0.0 };
+    [of(first / second), of(second / first)]
+}
+
+/// Features (B, D) with the rows zeroed whose draw from [0, 1) is below `rate`.
+///
+/// # Errors
+/// When there is not one draw a row.
+pub fn dropped(features: &Tensor, draws: &[f64], rate: f64) -> Result<Tensor> {
+    let keep: Vec<f64> = draws.iter().map(|&draw| f64::from(u8::from(draw >= rate))).collect();
+    let keep = Tensor::from_vec(keep, (draws.len(), 1), features.device())?;
+    Ok(features.broadcast_mul(&keep.to_dtype(features.dtype())?)?)
+}

@@ -1,0 +1,302 @@
+//! Prototypical modal rebalance (PMR), with its entropy regularisation (PER).
+//!
+//! Every class has a prototype c_m^k in each feature space: the mean feature of its examples. With
+//! the similarities q_m\[k\] = -||z_m - c_m^k||, s_m the batch's sum of softmax(q_m)\[y\] and
+//! r = s_1 / s_2,
+//!
+//! ```text
+//! r > 1:  beta_1 = 0,                beta_2 = min(r - 1, 1)
+//! else:   beta_1 = min(1/r - 1, 1),  beta_2 = 0
+//!
+//! L = CE(f, y) + alpha sum_m beta_m CE(q_m, y) - mu sum_m beta_{3-m} E_m
+//! ```
+//!
+//! where E_m is the mean over the classes of the entropy of softmax(q_m) along the batch. A prototype
+//! loss above 10 nats is left out. Two modalities.
+//!
+//! Before each epoch the prototypes are the class means of the first tenth of the shuffled training
+//! batches, or of as many more as it takes to meet every class (the paper's code goes on with NaN when
+//! one is missing); `momentum` keeps a part of the old ones, as the paper has it and its code does not.
+//!
+//! Source: Fan, Xu, Wang, Wang, Guo, "PMR: Prototypical Modal Rebalance for Multimodal Learning"
+//! (CVPR 2023), equations 8 to 13.
+
+use candle_core::{D, DType, Tensor};
+use serde::{Deserialize, Serialize};
+use tcmax_estimators::Labels;
+use tcmax_ops::{State, log_sum_exp};
+
+use crate::method::{Part, Survey};
+use crate::scores::{label_probability_sums, pair};
+use crate::{Error, Method, Result, Setup, Step, StepOutput, cross_entropy};
+
+/// Options of PMR.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PmrOptions {
+    /// Weight of the prototype losses.
+    pub alpha: f64,
+    /// Weight of the entropy regularisation; 0 for none.
+    pub mu: f64,
+    /// Part of the old prototypes that stays, in [0, 1).
+    pub momentum: f64,
+    /// Part of the training batches that prototypes are made of.
+    pub fraction: f64,
+}
+
+impl Default for PmrOptions {
+    fn default() -> Self {
+        Self { alpha: 1.0, mu: 0.0, momentum: 0.0, fraction: 0.1 }
+    }
+}
+
+/// Prototype losses above this are left out, nats.
+const LARGEST_LOSS: f64 = 10.0;
+/// Added to squared distances: a distance of zero has no gradient otherwise.
+const TINY: f64 = 1e-24;
+
+/// See the [module](self).
+#[derive(Clone, Debug)]
+pub struct Pmr {
+    options: PmrOptions,
+    /// (C, D_m) of each modality, from the first epoch on.
+    prototypes: Option<[Tensor; 2]>,
+    setup: Setup,
+}
+
+impl Pmr {
+    /// PMR for the modalities of `setup`.
+    ///
+    /// # Errors
+    /// When an option is out of range.
+    pub fn new(options: PmrOptions, setup: &Setup) -> Result<Self> {
+        let at_least_zero = |value: f64| value.is_finite() && value >= 0.0;
+        for (field, value) in [("pmr.alpha", options.alpha), ("pmr.mu", options.mu)] {
+            if !at_least_zero(value) {
+                return Err(Error::option(field, "must be a number of at least 0"));
+            }
+        }
+        if !(0.0..1.0).contains(&options.momentum) {
+            return Err(Error::option("pmr.momentum", "must be at least 0 and below 1"));
+        }
+        if !(options.fraction > 0.0 && options.fraction <= 1.0) {
+            return Err(Error::option("pmr.fraction", "must be above 0 and at most 1"));
+        }
+        Ok(Self { options, prototypes: None, setup: setup.clone() })
+    }
+}
+
+impl Method for Pmr {
+    fn begin_epoch(&mut self, survey: &mut dyn Survey) -> Result<()> {
+        let clock = survey.clock();
+        let wanted = (self.options.fraction * clock.batches as f64).ceil() as usize;
+        let mut means = ClassMeans::new(self.setup.classes);
+        let mut seen = 0;
+        survey.each(Part::Train, &mut |features, labels| {
+            means.add(features, labels)?;
+            seen += 1;
+            Ok(seen < wanted || !means.is_complete())
+        })?;
+        let new = means.prototypes(self.prototypes.as_ref())?;
+        self.prototypes = Some(match &self.prototypes {
+            Some(old) => mixed(old, &new, self.options.momentum)?,
+            None => new,
+        });
+        Ok(())
+    }
+
+    fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
+        let logits = step.head.logits(step.features)?;
+        let ce = cross_entropy(&logits, step.labels)?;
+        let Some(prototypes) = &self.prototypes else {
+            return Ok(StepOutput::new(step.descend(&ce)?, &logits));
+        };
+        let own = Rebalance::new(step.features, prototypes, step.labels)?;
+        let loss = own.loss(&ce, step.labels, self.options.alpha, self.options.mu)?;
+        let figures = own.weights;
+        let loss = step.descend(&loss)?;
+        Ok(StepOutput::new(loss, &logits).with_figures("weight", &figures))
+    }
+
+    fn state(&self) -> Result<State> {
+        let prototypes = self.prototypes.iter().flatten().enumerate();
+        Ok(prototypes.map(|(m, tensor)| (format!("prototypes.{m}"), tensor.clone())).collect())
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<()> {
+        if state.is_empty() {
+            self.prototypes = None;
+            return Ok(());
+        }
+        let of = |m: usize| -> Result<Tensor> {
+            let name = format!("prototypes.{m}");
+            let tensor = crate::state::tensor(state, &name)?;
+            let wanted = [self.setup.classes, self.setup.widths[m]];
+            if tensor.dims() != wanted {
+                let (got, wanted) = (tensor.elem_count(), wanted.iter().product());
+                return Err(Error::WrongState { name, got, wanted });
+            }
+            Ok(tensor.clone())
+        };
+        self.prototypes = Some([of(0)?, of(1)?]);
+        Ok(())
+    }
+}
+
+/// `momentum * old + (1 - momentum) * new`.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn mixed(old: &[Tensor; 2], new: &[Tensor; 2], momentum: f64) -> Result<[Tensor; 2]> {
+    let mix = |m: usize| (&old[m] * momentum)? + (&new[m] * (1.0 - momentum))?;
+    Ok([mix(0)?, mix(1)?])
+}
+
+/// Sums of the features of each class.
+#[derive(Clone, Debug)]
+pub struct ClassMeans {
+    /// sums\[m\] is (C, D_m), f64, from the first batch on.
+    sums: Vec<Tensor>,
+    counts: Vec<u32>,
+}
+
+impl ClassMeans {
+    /// No example yet.
+    pub fn new(classes: usize) -> Self {
+        Self { sums: Vec::new(), counts: vec![0; classes] }
+    }
+
+    /// Counts a batch in: features (B, D_m) of each modality.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn add(&mut self, features: &[Tensor], labels: &Labels) -> Result<()> {
+        let truth = labels.tensor()?.to_vec1::<u32>()?;
+        let one_hot: Vec<f64> = truth
+            .iter()
+            .flat_map(|&y| (0..labels.classes()).map(move |c| f64::from(u8::from(c == y as usize))))
+            .collect();
+        truth.iter().for_each(|&y| self.counts[y as usize] += 1);
+        let shape = (truth.len(), labels.classes());
+        for (m, z) in features.iter().enumerate() {
+            let one_hot = Tensor::from_slice(&one_hot, shape, z.device())?;
+            let sums = one_hot.t()?.matmul(&z.detach().to_dtype(DType::F64)?)?;
+            match self.sums.get_mut(m) {
+                Some(total) => *total = (&*total + sums)?,
+                None => self.sums.push(sums),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every class has an example.
+    pub fn is_complete(&self) -> bool {
+        self.counts.iter().all(|&count| count > 0)
+    }
+
+    /// The means, (C, D_m) of both modalities. A class without an example keeps its old prototype.
+    ///
+    /// # Errors
+    /// When a class has neither, or there are not two modalities.
+    fn prototypes(&self, old: Option<&[Tensor; 2]>) -> Result<[Tensor; 2]> {
+        let missing = self.counts.iter().position(|&count| count == 0);
+        if let (Some(class), None) = (missing, old) {
+            return Err(Error::NoPrototype { class });
+        }
+        let mean = |m: usize| -> Result<Tensor> {
+            let sums = self
+                .sums
+                .get(m)
+                .ok_or(Error::NeedsTwoModalities { method: "pmr", got: self.sums.len() })?;
+            let rows = self.counts.iter().enumerate().map(|(class, &count)| match (count, old) {
+                (0, Some(old)) => old[m].get(class)?.to_dtype(DType::F64),
+                (count, _) => sums.get(class)? / f64::from(count),
+            });
+            let rows = rows.collect::<candle_core::Result<Vec<_>>>()?;
+            Ok(Tensor::stack(&rows, 0)?)
+        };
+        Ok([mean(0)?, mean(1)?])
+    }
+
+    /// The means of classes that all have examples.
+    ///
+    /// # Errors
+    /// When a class has none, or there are not two modalities.
+    pub fn means(&self) -> Result<[Tensor; 2]> {
+        self.prototypes(None)
+    }
+}
+
+/// Similarities of a batch to the prototypes, and which modality is behind.
+pub struct Rebalance {
+    /// q_m, (B, C).
+    similarities: [Tensor; 2],
+    /// s_1 / s_2.
+    pub ratio: f64,
+    /// beta_1 and beta_2.
+    pub weights: [f64; 2],
+}
+
+impl Rebalance {
+    /// Of features z_m (B, D_m) and prototypes (C, D_m).
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn new(features: &[Tensor], prototypes: &[Tensor; 2], labels: &Labels) -> Result<Self> {
+        let [first, second] = features else {
+            return Err(Error::NeedsTwoModalities { method: "pmr", got: features.len() });
+        };
+        let similarities =
+            [similarity(first, &prototypes[0])?, similarity(second, &prototypes[1])?];
+        let [s_1, s_2] = pair(&label_probability_sums(&similarities, labels)?);
+        let ratio = s_1 / s_2;
+        let weights = if ratio > 1.0 {
+            [0.0, (ratio - 1.0).min(1.0)]
+        } else {
+            [(1.0 / ratio - 1.0).min(1.0), 0.0]
+        };
+        Ok(Self { similarities, ratio, weights })
+    }
+
+    /// CE(q_m, y) of both modalities, nats.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn prototype_losses(&self, labels: &Labels) -> Result<[Tensor; 2]> {
+        let [first, second] = &self.similarities;
+        Ok([cross_entropy(first, labels)?, cross_entropy(second, labels)?])
+    }
+
+    /// The whole loss from CE(f, y), nats.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn loss(&self, ce: &Tensor, labels: &Labels, alpha: f64, mu: f64) -> Result<Tensor> {
+        let mut loss = ce.clone();
+        for (own, beta) in self.prototype_losses(labels)?.iter().zip(self.weights) {
+            let near = own.to_dtype(DType::F64)?.to_scalar::<f64>()? <= LARGEST_LOSS;
+            if beta > 0.0 && near {
+                loss = (loss + (own * (alpha * beta))?)?;
+            }
+        }
+        for (q, other) in self.similarities.iter().zip([self.weights[1], self.weights[0]]) {
+            if mu > 0.0 && other > 0.0 {
+                loss = (loss - (batch_entropy(q)? * (mu * other))?)?;
+            }
+        }
+        Ok(loss)
+    }
+}
+
+/// -||z_i - c_k||: (B, C).
+fn similarity(features: &Tensor, prototypes: &Tensor) -> Result<Tensor> {
+    let prototypes = prototypes.to_dtype(features.dtype())?;
+    let differences = features.unsqueeze(1)?.broadcast_sub(&prototypes.unsqueeze(0)?)?;
+    Ok((differences.sqr()?.sum(D::Minus1)? + TINY)?.sqrt()?.neg()?)
+}
+
+/// The mean over the columns of the entropy of the softmax along the rows, nats.
+fn batch_entropy(scores: &Tensor) -> Result<Tensor> {
+    let log_p = scores.broadcast_sub(&log_sum_exp(scores, 0)?.unsqueeze(0)?)?;
+    Ok((log_p.exp()? * log_p)?.sum(0)?.mean_all()?.neg()?)
+}

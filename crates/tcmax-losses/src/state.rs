@@ -1,0 +1,21 @@
+//! Reading back what methods remember.
+
+use candle_core::{DType, Tensor};
+use tcmax_ops::State;
+
+use crate::{Error, Result};
+
+/// The entry called `name`.
+pub(crate) fn tensor<'a>(state: &'a State, name: &str) -> Result<&'a Tensor> {
+    state.get(name).ok_or_else(|| Error::MissingState { name: name.to_owned() })
+}
+
+/// The entry called `name` as `count` numbers.
+pub(crate) fn vector(state: &State, name: &str, count: usize) -> Result<Vec<f64>> {
+    let values = tensor(state, name)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    if values.len() != count {
+        let got = values.len();
+        return Err(Error::WrongState { name: name.to_owned(), got, wanted: count });
+    }
+    Ok(values)
+}

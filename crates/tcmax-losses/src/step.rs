@@ -1,0 +1,127 @@
+//! What a method sees of one training step, and what it leaves behind.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor, Var};
+use tcmax_estimators::Labels;
+use tcmax_fusion::FusionHead;
+use tcmax_ops::{Params, Seed};
+
+use crate::{Error, Result};
+
+/// Where training stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// All epochs of the run.
+    pub epochs: usize,
+    /// The batch in the epoch, from 0.
+    pub batch: usize,
+    /// Batches in an epoch.
+    pub batches: usize,
+}
+
+/// The trainable parameters of a model by what they belong to.
+#[derive(Clone, Debug, Default)]
+pub struct Owners {
+    /// Those of each modality's encoder, in the order of the modalities.
+    pub encoders: Vec<Vec<Var>>,
+    /// Those of the head.
+    pub head: Vec<Var>,
+}
+
+impl Owners {
+    /// Sorts the parameters of a model: those of modality m have names that begin with
+    /// `prefixes[m]` and a dot, all others are the head's.
+    pub fn by_prefix(params: &Params, prefixes: &[String]) -> Self {
+        let mut owners = Self { encoders: vec![Vec::new(); prefixes.len()], head: Vec::new() };
+        for (name, var) in params.trainable() {
+            let is_of = |prefix: &String| {
+                name.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            };
+            match prefixes.iter().position(is_of) {
+                Some(m) => owners.encoders[m].push(var.clone()),
+                None => owners.head.push(var.clone()),
+            }
+        }
+        owners
+    }
+}
+
+/// Applies gradients to the parameters: the optimiser's step, after clipping.
+pub type Update<'a> = dyn FnMut(&mut GradStore) -> std::result::Result<(), tcmax_ops::Error> + 'a;
+
+/// One batch on its way through training.
+pub struct Step<'a> {
+    /// The classifier.
+    pub head: &'a dyn FusionHead,
+    /// Features z_m (B, D_m), with the encoders behind them.
+    pub features: &'a [Tensor],
+    /// Labels of the batch.
+    pub labels: &'a Labels,
+    /// Which training examples these are, for methods that remember them.
+    pub rows: &'a [usize],
+    /// Whose parameters are whose.
+    pub owners: &'a Owners,
+    /// Where training stands.
+    pub clock: Clock,
+    /// The start of everything random in this step.
+    pub seed: Seed,
+    /// The optimiser.
+    pub update: &'a mut Update<'a>,
+}
+
+/// What a step tells.
+#[derive(Clone, Debug)]
+pub struct StepOutput {
+    /// The loss, nats.
+    pub loss: f64,
+    /// Logits (B, C) that training used, without their graph.
+    pub logits: Tensor,
+    /// The bound on the total correlation, where the method computes it, nats.
+    pub total_correlation: Option<f64>,
+    /// Figures of the method's own by name, such as the coefficient of a modality.
+    pub figures: Vec<(String, f64)>,
+}
+
+impl StepOutput {
+    /// A loss and logits, and nothing else.
+    pub fn new(loss: f64, logits: &Tensor) -> Self {
+        Self { loss, logits: logits.detach(), total_correlation: None, figures: Vec::new() }
+    }
+
+    /// With one figure a modality.
+    #[must_use]
+    pub fn with_figures(mut self, name: &str, values: &[f64]) -> Self {
+        let figures = values.iter().enumerate().map(|(m, &value)| (format!("{name} {m}"), value));
+        self.figures.extend(figures);
+        self
+    }
+}
+
+impl Step<'_> {
+    /// Backpropagates a loss and updates the parameters; returns its value.
+    ///
+    /// # Errors
+    /// When the loss is not finite; nothing is updated then.
+    pub fn descend(&mut self, loss: &Tensor) -> Result<f64> {
+        let value = finite(loss)?;
+        let mut gradients = tcmax_ops::backward(loss)?;
+        (self.update)(&mut gradients)?;
+        Ok(value)
+    }
+
+    /// The number of modalities.
+    pub fn modalities(&self) -> usize {
+        self.features.len()
+    }
+}
+
+/// The value of a scalar loss.
+///
+/// # Errors
+/// When it is NaN or infinite.
+pub fn finite(loss: &Tensor) -> Result<f64> {
+    let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+    if value.is_finite() { Ok(value) } else { Err(Error::NotFinite { value }) }
+}

@@ -1,0 +1,96 @@
+//! Linear probes: how much of the label a modality's features show, whatever the head makes of them.
+//!
+//! A logistic regression on standardised, frozen features of the training split,
+//!
+//! ```text
+//! min over W, b of  CE(W x + b, y) + ||W||^2 / (2 N)      (nats)
+//! ```
+//!
+//! fitted from zero by full-batch AdamW with a falling rate; the penalty is that of scikit-learn's
+//! default (C = 1).
+
+use candle_core::{D, DType, Tensor};
+use tcmax_data::Loader;
+use tcmax_estimators::Labels;
+use tcmax_losses::cross_entropy;
+use tcmax_ops::{AdamW, AdamWConfig, Init, ParamBuilder, Seed};
+
+use crate::evaluate::features;
+use crate::{Model, Result};
+
+const STEPS: usize = 300;
+const RATE: f64 = 0.05;
+
+/// Test accuracy of a probe of each modality, `None` for those the model does not use.
+///
+/// # Errors
+/// When the data cannot be read or do not fit the model.
+pub fn probe(
+    model: &Model,
+    train: &Loader,
+    test: &Loader,
+    modalities: usize,
+) -> Result<Vec<Option<f64>>> {
+    let (seen, seen_labels) = features(model, train)?;
+    let (unseen, unseen_labels) = features(model, test)?;
+    let truth = unseen_labels.tensor()?.to_vec1::<u32>()?;
+    let mut accuracy = vec![None; modalities];
+    for ((seen, unseen), &m) in seen.iter().zip(&unseen).zip(model.used_modalities()) {
+        let logits = fitted(seen, &seen_labels, unseen)?;
+        let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+        let right = predicted.iter().zip(&truth).filter(|(guess, y)| guess == y).count();
+        accuracy[m] = Some(right as f64 / truth.len() as f64);
+    }
+    Ok(accuracy)
+}
+
+/// Logits of `unseen` features under the regression fitted to `seen` ones.
+fn fitted(seen: &Tensor, labels: &Labels, unseen: &Tensor) -> Result<Tensor> {
+    let examples = labels.len() as f64;
+    let mean = seen.mean_keepdim(0)?;
+    let centred = seen.broadcast_sub(&mean)?;
+    let spread = (centred.sqr()?.mean_keepdim(0)? + 1e-12)?.sqrt()?;
+    let seen = centred.broadcast_div(&spread)?;
+    let unseen = unseen.broadcast_sub(&mean)?.broadcast_div(&spread)?;
+    // Nothing is drawn: the regression is convex and starts at zero.
+    let builder = ParamBuilder::new(Seed::new(0), DType::F32, seen.device());
+    let weight = builder.param("weight", (seen.dim(1)?, labels.classes()), Init::Const(0.0))?;
+    let bias = builder.param("bias", labels.classes(), Init::Const(0.0))?;
+    let config = AdamWConfig { learning_rate: RATE, weight_decay: 0.0, ..AdamWConfig::default() };
+    let mut optimiser = AdamW::new(&builder.params(), config)?;
+    for step in 0..STEPS {
+        let logits = seen.matmul(&weight)?.broadcast_add(&bias)?;
+        let penalty = (weight.sqr()?.sum_all()? / (2.0 * examples))?;
+        let loss = (cross_entropy(&logits, labels)? + penalty)?;
+        let left = 1.0 - step as f64 / STEPS as f64;
+        optimiser.set_learning_rate(RATE * left);
+        optimiser.step(&tcmax_ops::backward(&loss)?)?;
+    }
+    Ok(unseen.matmul(&weight)?.broadcast_add(&bias)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_probe_reads_what_is_linear_and_only_that() {
+        // Class 1 where the first feature is large; the second feature is noise without meaning.
+        let row = |i: usize| [i as f32 % 8.0, ((i * 37) % 11) as f32];
+        let rows: Vec<f32> = (0..64).flat_map(row).collect();
+        let x = Tensor::from_vec(rows, (64, 2), &Device::Cpu).unwrap();
+        let linear: Vec<u32> = (0..64).map(|i| u32::from(i % 8 >= 4)).collect();
+        let labels = Labels::new(&linear, 2, &Device::Cpu).unwrap();
+        let guess = fitted(&x, &labels, &x).unwrap().argmax(D::Minus1).unwrap();
+        assert_eq!(guess.to_vec1::<u32>().unwrap(), linear);
+        // Odd against even is not linear in the feature.
+        let parity: Vec<u32> = (0..64).map(|i| i % 2).collect();
+        let labels = Labels::new(&parity, 2, &Device::Cpu).unwrap();
+        let guess = fitted(&x, &labels, &x).unwrap().argmax(D::Minus1).unwrap();
+        let guess = guess.to_vec1::<u32>().unwrap();
+        let right = guess.iter().zip(&parity).filter(|(g, y)| g == y).count();
+        assert!(right < 48, "{right} of 64");
+    }
+}

@@ -1,0 +1,57 @@
+//! What a method sees of the data before an epoch.
+
+use tcmax_data::Loader;
+use tcmax_estimators::Labels;
+use tcmax_fusion::FusionHead;
+use tcmax_losses::{Clock, Part, Survey};
+use tcmax_ops::Seed;
+
+use crate::{Error, Model};
+
+/// The model on the training and validation splits, in evaluation mode.
+pub(crate) struct View<'a> {
+    pub(crate) clock: Clock,
+    pub(crate) model: &'a Model,
+    pub(crate) train: &'a Loader,
+    pub(crate) validation: &'a Loader,
+    /// Fixes the order of the training batches.
+    pub(crate) seed: Seed,
+}
+
+impl Survey for View<'_> {
+    fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    fn head(&self) -> &dyn FusionHead {
+        self.model.head()
+    }
+
+    fn each(
+        &mut self,
+        part: Part,
+        visit: &mut dyn FnMut(&[candle_core::Tensor], &Labels) -> tcmax_losses::Result<bool>,
+    ) -> tcmax_losses::Result<()> {
+        let loader = match part {
+            Part::Train => self.train,
+            Part::Validation => self.validation,
+        };
+        for batch in loader.epoch(self.seed) {
+            let batch = batch.map_err(|error| tcmax_losses::Error::Survey(Box::new(error)))?;
+            let features = self.model.features(&batch.inputs, false).map_err(passed_on)?;
+            let features: Vec<_> = features.iter().map(candle_core::Tensor::detach).collect();
+            let labels = Labels::from_tensor(&batch.labels, self.model.classes())?;
+            if !visit(&features, &labels)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn passed_on(error: Error) -> tcmax_losses::Error {
+    match error {
+        Error::Loss(error) => error,
+        other => tcmax_losses::Error::Survey(Box::new(other)),
+    }
+}

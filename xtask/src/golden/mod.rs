@@ -1,0 +1,189 @@
+//! `cargo xtask golden`: every recorded case of a directory, in double and in single precision.
+
+mod audio;
+mod case;
+mod encoders;
+mod estimators;
+mod heads;
+mod methods;
+mod total_correlation;
+mod training;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use candle_core::DType;
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+
+use case::Case;
+
+/// Options of `cargo xtask golden`.
+#[derive(Args)]
+pub struct Golden {
+    /// Directory of case files (*.safetensors with a header that says what they are)
+    #[arg(long)]
+    dir: PathBuf,
+    /// Print every quantity, not only the worst of each case
+    #[arg(long)]
+    quantities: bool,
+    /// Only cases whose name begins with this
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+type Check = fn(&Case) -> anyhow::Result<()>;
+
+/// What the beginning of a case's name tells of its kind; the longest match counts.
+const KINDS: &[(&str, Check)] = &[
+    ("agm_", methods::agm),
+    ("ce_unimodal", heads::given_logits),
+    ("fusion_", heads::fusion),
+    ("gaussian_tc", estimators::gaussian),
+    ("mi_bounds", estimators::bounds),
+    ("minnorm", methods::min_norm),
+    ("mla_projection", methods::mla_projection),
+    ("mla_train", training::mla),
+    ("mmpareto_", training::mm_pareto),
+    ("ogm_", methods::ogm),
+    ("opm_", methods::opm),
+    ("pmr_", methods::pmr),
+    ("pmr_prototypes", methods::pmr_prototypes),
+    ("predictions", methods::predictions),
+    ("qmf_loss", methods::qmf),
+    ("resnet18_", encoders::resnet),
+    ("resnet18_full_state", encoders::state_only),
+    ("spec", audio::spectrogram),
+    ("tcmax_", total_correlation::heads),
+    ("tcmax_m", total_correlation::many_modalities),
+    ("tcmax_sample_", total_correlation::sampled),
+    ("tcne_", estimators::tcne),
+    ("train_step_", training::train_step),
+    ("unimodal_", heads::unimodal_loss),
+];
+
+impl Golden {
+    /// Runs every case; fails if one does, or is of an unknown kind.
+    pub fn run(self) -> anyhow::Result<()> {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(["case", "type", "quantity", "largest relative error", "limit", "result"]);
+        let (mut cases, mut failed) = (0, 0);
+        for path in case_files(&self.dir)? {
+            for dtype in [DType::F64, DType::F32] {
+                let case = Case::read(&path, dtype).with_context(|| path.display().to_string());
+                let case = match case {
+                    Ok(case) if case.name.starts_with(&self.only) => case,
+                    Ok(_) => continue,
+                    Err(error) => {
+                        failed += 1;
+                        table.add_row([
+                            &path.display().to_string(),
+                            "",
+                            "",
+                            "",
+                            "",
+                            &format!("FAIL: {error:#}"),
+                        ]);
+                        continue;
+                    }
+                };
+                cases += 1;
+                failed += usize::from(!self.add(&case, &mut table));
+            }
+        }
+        for column in [3, 4] {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let mut out = std::io::stdout();
+        writeln!(out, "{table}")?;
+        if cases == 0 {
+            bail!("{} has no case whose name begins with '{}'", self.dir.display(), self.only);
+        }
+        writeln!(out, "{} of {cases} pass (each case counts once a type)", cases - failed)?;
+        if failed > 0 {
+            bail!("{failed} of {cases} fail");
+        }
+        Ok(())
+    }
+
+    /// Runs one case and adds its rows; whether it passes.
+    fn add(&self, case: &Case, table: &mut Table) -> bool {
+        let dtype = if case.is_single() { "f32" } else { "f64" };
+        let mut row = |quantity: &str, error: String, limit: String, result: &str| {
+            table.add_row([&case.name, dtype, quantity, &error, &limit, result]);
+        };
+        let Some(check) = kind_of(&case.name) else {
+            row("", String::new(), String::new(), "FAIL: unknown kind of case");
+            return false;
+        };
+        let failure = check(case).err();
+        let (compared, left) = case.outcome();
+        let mut worst: Option<(&String, &case::Compared)> = None;
+        let mut passes = failure.is_none();
+        for (quantity, comparison) in &compared {
+            passes &= comparison.passes();
+            if self.quantities || !comparison.passes() {
+                let result = if comparison.passes() { "pass" } else { "FAIL" };
+                let (error, limit) = shown(comparison);
+                row(quantity, error, limit, result);
+            }
+            let ratio = |c: &case::Compared| c.error / c.tolerance;
+            if worst.is_none_or(|(_, other)| !(ratio(comparison) <= ratio(other))) {
+                worst = Some((quantity, comparison));
+            }
+        }
+        for quantity in &left {
+            passes = false;
+            row(quantity, String::new(), String::new(), "FAIL: not compared");
+        }
+        if let Some(failure) = failure {
+            row("", String::new(), String::new(), &format!("FAIL: {failure:#}"));
+        }
+        if compared.is_empty() && passes && !is_support(&case.name) {
+            row("", String::new(), String::new(), "FAIL: nothing to compare");
+            return false;
+        }
+        if passes && !self.quantities {
+            let (quantity, error, limit) = match worst {
+                Some((quantity, comparison)) => {
+                    let (error, limit) = shown(comparison);
+                    (format!("{} quantities, worst: {quantity}", compared.len()), error, limit)
+                }
+                None => ("weights that other cases use".to_owned(), String::new(), String::new()),
+            };
+            row(&quantity, error, limit, "pass");
+        }
+        passes
+    }
+}
+
+fn shown(comparison: &case::Compared) -> (String, String) {
+    (format!("{:.1e}", comparison.error), format!("{:.0e}", comparison.tolerance))
+}
+
+/// Whether a file only holds what other cases need.
+fn is_support(name: &str) -> bool {
+    name == "resnet18_full_state"
+}
+
+fn kind_of(name: &str) -> Option<Check> {
+    let matching = KINDS.iter().filter(|(prefix, _)| name.starts_with(prefix));
+    matching.max_by_key(|(prefix, _)| prefix.len()).map(|(_, check)| *check)
+}
+
+fn case_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| folder.display().to_string())?.path();
+        if path.extension().is_some_and(|ending| ending == "safetensors") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
