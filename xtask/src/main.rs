@@ -3,6 +3,7 @@
 mod bench_estimators;
 mod bench_peers;
 mod golden;
+mod meter;
 mod reproduce;
 
 use std::process::ExitCode;
@@ -33,9 +34,10 @@ enum Command {
     OwnCase(bench_peers::OwnCase),
 }
 
-/// Keeps the pages of freed tensors: the next step needs them again.
+/// mimalloc keeps the pages of freed tensors, which the next step needs again; around it, bytes are
+/// counted.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: meter::Counting = meter::Counting;
 
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread yet.

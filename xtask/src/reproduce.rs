@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
-use tcmax_data::AvDigitsConfig;
+use tcmax_data::{AvDigitsConfig, fetch};
+use tcmax_fusion::HeadKind;
 use tcmax_losses::MethodKind;
+use tcmax_losses::methods::mla::Projection;
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
 use tcmax_train::{
     Contender, DatasetConfig, DownloadBar, OpenDataset, Suite, TrainConfig, TrainingProgress,
     report, table,
 };
+
+use crate::meter::Meter;
 
 /// Options of `cargo xtask reproduce`.
 #[derive(Args)]
@@ -27,6 +31,13 @@ pub struct Reproduce {
     /// Seeds of every method [default: 0,1,2,3,4]
     #[arg(long, value_delimiter = ',', value_name = "SEED,...")]
     seeds: Option<Vec<u64>>,
+    /// methods: only these
+    #[arg(long, value_delimiter = ',', value_name = "METHOD,...")]
+    methods: Option<Vec<String>>,
+    /// methods: each of them with these heads, where it is defined [default: its own head, and a few
+    /// more for joint training and TCMax]
+    #[arg(long, value_delimiter = ',', value_name = "HEAD,...")]
+    heads: Option<Vec<String>>,
     /// Runs at a time, each on one thread [default: the number of cores]
     #[arg(long)]
     jobs: Option<usize>,
@@ -41,6 +52,8 @@ enum SuiteName {
     Quick,
     /// Spoken and handwritten digits, 300 training pairs
     AvDigits,
+    /// Every method, and heads beside its own, on av-digits if its files are here, else on synthetic
+    Methods,
 }
 
 impl SuiteName {
@@ -48,11 +61,15 @@ impl SuiteName {
         match self {
             Self::Quick => "quick",
             Self::AvDigits => "av-digits",
+            Self::Methods => "methods",
         }
     }
 
-    fn config(self) -> TrainConfig {
+    /// The settings; `has_digits` tells whether the recordings are at hand.
+    fn config(self, has_digits: bool) -> TrainConfig {
         match self {
+            Self::Methods if has_digits => Self::AvDigits.config(true),
+            Self::Methods => Self::Quick.config(false),
             Self::Quick => TrainConfig { epochs: QUICK_EPOCHS, ..TrainConfig::default() },
             Self::AvDigits => TrainConfig {
                 dataset: DatasetConfig::AvDigits(AvDigitsConfig {
@@ -67,7 +84,7 @@ impl SuiteName {
 
     fn seeds(self) -> Vec<u64> {
         match self {
-            Self::Quick | Self::AvDigits => vec![0, 1, 2, 3, 4],
+            Self::Quick | Self::AvDigits | Self::Methods => vec![0, 1, 2, 3, 4],
         }
     }
 }
@@ -78,7 +95,8 @@ const QUICK_EPOCHS: usize = 20;
 impl Reproduce {
     /// Trains everything, prints the table and writes the report.
     pub fn run(self) -> anyhow::Result<()> {
-        let config = self.suite.config();
+        let has_digits = self.data_dir.is_some() || fetch::is_cached("av-digits");
+        let config = self.suite.config(has_digits);
         let data =
             OpenDataset::open(&config.dataset, self.data_dir.as_deref(), &DownloadBar::new())?;
         let seeds = self.seeds.clone().unwrap_or_else(|| self.suite.seeds());
@@ -89,17 +107,31 @@ impl Reproduce {
             .iter()
             .map(|modality| modality.name.clone())
             .collect::<Vec<_>>();
+        let contenders = match self.suite {
+            SuiteName::Methods => self.compared_methods(&config, modalities.len())?,
+            _ => contenders(&config, &modalities)?,
+        };
+        let what = match self.suite {
+            SuiteName::Methods => "Methods and heads",
+            _ => "Joint, unimodal and TCMax training",
+        };
         let suite = Suite {
             name: self.suite.name().to_owned(),
-            title: format!("Joint, unimodal and TCMax training on {}", config.dataset.name()),
+            title: format!("{what} on {}", config.dataset.name()),
             dataset: &data,
-            contenders: contenders(&config, &modalities)?,
+            contenders,
             seeds,
             settings: vec![("configuration".to_owned(), toml::to_string(&config)?)],
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let jobs = self.jobs.unwrap_or(cores);
-        let result = suite.run(jobs, &Device::Cpu, &TrainingProgress::new())?;
+        let meter = Meter::new(TrainingProgress::new());
+        let mut result = suite.run(jobs, &Device::Cpu, &meter)?;
+        if matches!(self.suite, SuiteName::Methods) {
+            for method in &mut result.methods {
+                method.cost = meter.cost(&method.name);
+            }
+        }
         let out =
             self.out.unwrap_or_else(|| workspace().join("target/reproduce").join(&suite.name));
         std::fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
@@ -107,6 +139,84 @@ impl Reproduce {
         write_whole(&out.join("results.json"), json.as_bytes())?;
         show(&result, &out)
     }
+}
+
+impl Reproduce {
+    /// Methods by heads, as asked for.
+    fn compared_methods(
+        &self,
+        config: &TrainConfig,
+        modalities: usize,
+    ) -> anyhow::Result<Vec<Contender>> {
+        let methods = match &self.methods {
+            Some(names) => names.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?,
+            None => MethodKind::ALL.to_vec(),
+        };
+        let heads = match &self.heads {
+            Some(names) => {
+                Some(names.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?)
+            }
+            None => None,
+        };
+        let mut contenders = Vec::new();
+        for &method in &methods {
+            let usual = method.usual_head();
+            let heads = heads.clone().unwrap_or_else(|| usual_heads(method));
+            for head in heads.into_iter().filter(|&head| method.check(head, modalities).is_ok()) {
+                let own = TrainConfig {
+                    method: method.name().to_owned(),
+                    head: head.name().to_owned(),
+                    ..config.clone()
+                };
+                let name = match head == usual {
+                    true => method.name().to_owned(),
+                    false => format!("{method} ({head})"),
+                };
+                contenders.push(contender(name, method, own)?);
+            }
+        }
+        if self.methods.is_none() && self.heads.is_none() {
+            contenders.extend(other_forms(config)?);
+        }
+        Ok(contenders)
+    }
+}
+
+/// The head a method comes with, and those whose effect is of interest.
+fn usual_heads(method: MethodKind) -> Vec<HeadKind> {
+    let more: &[HeadKind] = match method {
+        MethodKind::Joint => &[HeadKind::Shared, HeadKind::Film, HeadKind::Gated],
+        MethodKind::Tcmax => &[
+            HeadKind::Sum,
+            HeadKind::Shared,
+            HeadKind::Clip,
+            HeadKind::Film,
+            HeadKind::Gated,
+            HeadKind::BiGated,
+        ],
+        _ => &[],
+    };
+    std::iter::once(method.usual_head()).chain(more.iter().copied()).collect()
+}
+
+/// Methods whose paper and whose paper's code differ, in the form that is not the default here.
+fn other_forms(config: &TrainConfig) -> anyhow::Result<Vec<Contender>> {
+    let mut unprojected = config.clone();
+    unprojected.method = MethodKind::Mla.name().to_owned();
+    unprojected.method_options.mla.projection = Projection::None;
+    let mut momentum = config.clone();
+    momentum.method = MethodKind::Pmr.name().to_owned();
+    momentum.method_options.pmr.momentum = 0.2;
+    Ok(vec![
+        contender("mla, no projection".to_owned(), MethodKind::Mla, unprojected)?,
+        contender("pmr, momentum 0.2".to_owned(), MethodKind::Pmr, momentum)?,
+    ])
+}
+
+fn contender(name: String, method: MethodKind, config: TrainConfig) -> anyhow::Result<Contender> {
+    let config = config.check()?;
+    let description = format!("{}; head {}", method.description(), config.head());
+    Ok(Contender { name, description, config })
 }
 
 /// Options of `cargo xtask report`.

@@ -75,6 +75,18 @@ pub struct MethodResult {
     pub description: String,
     /// One entry a seed.
     pub runs: Vec<RunResult>,
+    /// What a training step costs, where it was measured.
+    #[serde(default)]
+    pub cost: Option<StepCost>,
+}
+
+/// What one training step costs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepCost {
+    /// Seconds of the median step.
+    pub seconds: f64,
+    /// Bytes in use at the peak of a step beyond those in use between steps.
+    pub peak_bytes: u64,
 }
 
 /// The data set of a comparison.

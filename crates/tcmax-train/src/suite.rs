@@ -76,6 +76,7 @@ impl Suite<'_> {
                 name: contender.name.clone(),
                 description: contender.description.clone(),
                 runs: Vec::new(),
+                cost: None,
             })
             .collect();
         for ((method, _), run) in tasks.iter().zip(runs) {

@@ -3,30 +3,98 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
-use crate::results::{Evaluation, InformationTruth, MethodResult, SuiteResult};
+use crate::results::{
+    Evaluation, InformationTruth, MethodResult, RunResult, StepCost, SuiteResult,
+};
 use crate::stats::Interval;
+
+/// What a column of the comparison shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Accuracy of the model's own predictions, %.
+    Accuracy,
+    /// Accuracy of a linear probe, %.
+    Probe,
+    /// The bound on the total correlation, nats.
+    Bound,
+    /// Time or memory.
+    Cost,
+}
+
+/// One figure of every method.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its heading, with the unit.
+    pub heading: String,
+    /// What it shows.
+    pub kind: ColumnKind,
+    /// One value a method, `None` where there is none.
+    pub values: Vec<Option<Interval>>,
+    /// Digits after the point.
+    pub digits: usize,
+}
+
+/// The figures of a comparison, for every method and averaged over the seeds.
+pub fn columns(result: &SuiteResult) -> Vec<Column> {
+    let over_runs = |figure: &dyn Fn(&RunResult) -> Option<f64>, scale: f64| {
+        let one = |method: &MethodResult| {
+            let values: Option<Vec<f64>> = method.runs.iter().map(figure).collect();
+            Interval::of(&values?).map(|interval| interval.scaled(scale))
+        };
+        result.methods.iter().map(one).collect::<Vec<_>>()
+    };
+    let mut columns = Vec::new();
+    let mut add = |heading: String, kind, values: Vec<Option<Interval>>, digits| {
+        if values.iter().any(Option::is_some) {
+            columns.push(Column { heading, kind, values, digits });
+        }
+    };
+    let fused = over_runs(&|run| Some(run.test.accuracy), 100.0);
+    add("fused %".to_owned(), ColumnKind::Accuracy, fused, 1);
+    for (m, name) in result.dataset.modalities.iter().enumerate() {
+        let own = over_runs(&|run| run.test.modality_accuracy.get(m).copied().flatten(), 100.0);
+        add(format!("{name} %"), ColumnKind::Accuracy, own, 1);
+    }
+    for (m, name) in result.dataset.modalities.iter().enumerate() {
+        let probe = over_runs(&|run| run.probe_accuracy.get(m).copied().flatten(), 100.0);
+        add(format!("probe {name} %"), ColumnKind::Probe, probe, 1);
+    }
+    let bound = over_runs(&|run| run.test.total_correlation, 1.0);
+    add("TC bound, nats".to_owned(), ColumnKind::Bound, bound, 2);
+    let cost = |figure: &dyn Fn(StepCost) -> Option<f64>| {
+        let one = |method: &MethodResult| Interval::of(&[method.cost.and_then(figure)?]);
+        result.methods.iter().map(one).collect::<Vec<_>>()
+    };
+    let joint = result.methods.iter().find(|method| method.name == "joint");
+    let joint = joint.and_then(|method| method.cost);
+    add("ms / step".to_owned(), ColumnKind::Cost, cost(&|own| Some(1e3 * own.seconds)), 1);
+    let ratio = cost(&|own| Some(own.seconds / joint?.seconds));
+    add("time / joint".to_owned(), ColumnKind::Cost, ratio, 2);
+    let extra = cost(&|own| Some((own.peak_bytes as f64 - joint?.peak_bytes as f64) / 1024.0));
+    add("KiB over joint".to_owned(), ColumnKind::Cost, extra, 0);
+    let seconds = |run: &RunResult| Some(run.seconds);
+    let seconds: Vec<Option<Interval>> = over_runs(&seconds, 1.0)
+        .into_iter()
+        .map(|interval| interval.map(|i| Interval { half_width: None, ..i }))
+        .collect();
+    add("s / run".to_owned(), ColumnKind::Cost, seconds, 0);
+    columns
+}
 
 /// Methods against accuracies and the bound, with the truth below where it is known.
 pub fn comparison(result: &SuiteResult) -> String {
+    let columns = columns(result);
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
-    let mut header = vec!["method".to_owned(), "seeds".to_owned(), "fused %".to_owned()];
-    header.extend(result.dataset.modalities.iter().map(|name| format!("{name} %")));
-    header.extend(["TC bound, nats".to_owned(), "s / run".to_owned()]);
+    let mut header = vec!["method".to_owned(), "seeds".to_owned()];
+    header.extend(columns.iter().map(|column| column.heading.clone()));
     table.set_header(header);
-    for method in &result.methods {
-        let mut row = vec![method.name.clone(), method.runs.len().to_string()];
-        row.push(percent(method, |test| Some(test.accuracy)));
-        for m in 0..result.dataset.modalities.len() {
-            row.push(percent(method, |test| test.modality_accuracy.get(m).copied().flatten()));
-        }
-        row.push(
-            interval(method, |test| test.total_correlation)
-                .map_or_else(dash, |i| format!("{i:.2}")),
-        );
-        let seconds: Vec<f64> = method.runs.iter().map(|run| run.seconds).collect();
-        row.push(Interval::of(&seconds).map_or_else(dash, |i| format!("{:.0}", i.mean)));
-        table.add_row(row);
+    for (row, method) in result.methods.iter().enumerate() {
+        let mut cells = vec![method.name.clone(), method.runs.len().to_string()];
+        cells.extend(columns.iter().map(|column| {
+            column.values[row].map_or_else(dash, |value| format!("{value:.0$}", column.digits))
+        }));
+        table.add_row(cells);
     }
     right_align(&mut table);
     let mut text = table.to_string();
@@ -84,10 +152,6 @@ pub fn interval(
 ) -> Option<Interval> {
     let values: Option<Vec<f64>> = method.runs.iter().map(|run| figure(&run.test)).collect();
     Interval::of(&values?)
-}
-
-fn percent(method: &MethodResult, figure: impl Fn(&Evaluation) -> Option<f64>) -> String {
-    interval(method, figure).map_or_else(dash, |interval| interval.scaled(100.0).to_string())
 }
 
 fn dash() -> String {

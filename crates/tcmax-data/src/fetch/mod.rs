@@ -82,6 +82,12 @@ fn fetch_file(file: &RemoteFile, folder: &Path, progress: &dyn DownloadProgress)
     }))
 }
 
+/// Whether the cache holds all files of the data set called `name`.
+pub fn is_cached(name: &str) -> bool {
+    let (Some(card), Ok(cache)) = (card(name), cache_folder()) else { return false };
+    card.files.iter().all(|file| cache.join(name).join(&file.name).exists())
+}
+
 /// The folder of this program in the user's cache.
 ///
 /// # Errors

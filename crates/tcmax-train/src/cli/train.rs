@@ -168,6 +168,7 @@ impl Train {
                 name: config.method().name().to_owned(),
                 description: config.method().description().to_owned(),
                 runs,
+                cost: None,
             }],
             seconds: start.elapsed().as_secs_f64(),
         })

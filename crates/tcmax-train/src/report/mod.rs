@@ -5,9 +5,9 @@ mod reading;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::results::{EpochRecord, Evaluation, MethodResult, SuiteResult};
+use crate::results::{EpochRecord, MethodResult, SuiteResult};
 use crate::stats::Interval;
-use crate::table::interval;
+use crate::table::{Column, ColumnKind, columns};
 
 use charts::{Bar, Level, Series, colour};
 
@@ -48,57 +48,37 @@ fn sizes(result: &SuiteResult) -> String {
     format!("{classes} classes; {train} training, {validation} validation, {test} test examples.")
 }
 
-/// The figures of the table's columns, each with its heading, scale and digits.
-fn columns(result: &SuiteResult) -> Vec<(String, Vec<Option<Interval>>, usize)> {
-    let of = |figure: &dyn Fn(&Evaluation) -> Option<f64>, scale: f64| {
-        let one = |method: &MethodResult| interval(method, figure).map(|i| i.scaled(scale));
-        result.methods.iter().map(one).collect::<Vec<_>>()
-    };
-    let mut columns = vec![("fused, %".to_owned(), of(&|test| Some(test.accuracy), 100.0), 1)];
-    for (m, name) in result.dataset.modalities.iter().enumerate() {
-        let own = move |test: &Evaluation| test.modality_accuracy.get(m).copied().flatten();
-        columns.push((format!("{name}, %"), of(&own, 100.0), 1));
-    }
-    columns.push(("TC bound, nats".to_owned(), of(&|test| test.total_correlation, 1.0), 2));
-    columns
-}
-
 fn results_table(result: &SuiteResult) -> Markup {
     let columns = columns(result);
-    let best = |values: &[Option<Interval>]| {
-        values.iter().flatten().map(|i| i.mean).fold(f64::NEG_INFINITY, f64::max)
+    let is_best = |column: &Column, value: Interval| {
+        let others = column.values.iter().flatten().map(|i| i.mean);
+        column.kind != ColumnKind::Cost && value.mean >= others.fold(f64::NEG_INFINITY, f64::max)
     };
     html! {
         h2 { "Results" }
         div.scroll { table {
             thead { tr {
                 th { "method" } th { "seeds" }
-                @for (heading, ..) in &columns { th { (heading) } }
-                th { "s / run" }
+                @for column in &columns { th { (column.heading) } }
             } }
             tbody { @for (row, method) in result.methods.iter().enumerate() { tr {
                 td title=(method.description) { (method.name) }
                 td { (method.runs.len()) }
-                @for (_, values, digits) in &columns {
-                    @match values[row] {
-                        Some(interval) => td.best[interval.mean >= best(values)] {
-                            (format!("{interval:.digits$}"))
+                @for column in &columns {
+                    @match column.values[row] {
+                        Some(value) => td.best[is_best(column, value)] {
+                            (format!("{value:.0$}", column.digits))
                         },
                         None => td { "–" },
                     }
                 }
-                td { (seconds(method)) }
             } } }
         } }
         p.note { "Means over the seeds with 95% t intervals, on the test split, from the weights of "
             "the epoch with the best validation accuracy. The bound is on the total correlation of "
-            "all features and the label, over all tuples of the test split." }
+            "all features and the label, over the tuples of the test split. A probe is a logistic "
+            "regression on frozen features." }
     }
-}
-
-fn seconds(method: &MethodResult) -> String {
-    let values: Vec<f64> = method.runs.iter().map(|run| run.seconds).collect();
-    Interval::of(&values).map_or_else(|| "–".to_owned(), |i| format!("{:.0}", i.mean))
 }
 
 fn truth(result: &SuiteResult) -> Markup {
@@ -130,26 +110,24 @@ fn truth(result: &SuiteResult) -> Markup {
 
 fn accuracy_bars(result: &SuiteResult) -> String {
     let columns = columns(result);
-    // All columns but the last, the bound, are accuracies.
-    let accuracies = &columns[..columns.len() - 1];
+    let accuracies: Vec<&Column> =
+        columns.iter().filter(|column| column.kind == ColumnKind::Accuracy).collect();
     let groups: Vec<(String, Vec<Bar>)> = result
         .methods
         .iter()
         .enumerate()
         .map(|(row, method)| {
-            let bar = |(n, (_, values, _)): (usize, &(String, Vec<Option<Interval>>, usize))| Bar {
+            let bar = |(n, column): (usize, &&Column)| Bar {
                 colour: colour(n + 3),
-                value: values[row].map(|i| i.mean),
-                half_width: values[row].and_then(|i| i.half_width),
+                value: column.values[row].map(|i| i.mean),
+                half_width: column.values[row].and_then(|i| i.half_width),
             };
             (method.name.clone(), accuracies.iter().enumerate().map(bar).collect())
         })
         .collect();
-    let names: Vec<_> = std::iter::once("fused".to_owned())
-        .chain(result.dataset.modalities.iter().cloned())
-        .enumerate()
-        .map(|(n, name)| (name, colour(n + 3)))
-        .collect();
+    let name = |column: &&Column| column.heading.trim_end_matches(" %").to_owned();
+    let names: Vec<_> =
+        accuracies.iter().enumerate().map(|(n, column)| (name(column), colour(n + 3))).collect();
     charts::bars(&groups, &names)
 }
 
