@@ -3,7 +3,7 @@
 //! The truth that estimates are judged by: entropies, mutual informations and the total correlation
 //! TC(x_1, ..., x_n) = sum_i H(x_i) - H(x_1, ..., x_n) (Watanabe 1960) of a table of probabilities.
 
-use crate::{Error, Result};
+use crate::{Error, Result, auc};
 
 /// A joint distribution p(x_1, ..., x_n) as a table, the last variable running fastest.
 ///
@@ -89,6 +89,59 @@ impl JointTable {
         Ok(of_target.map(|row| row.iter().copied().fold(0.0, f64::max)).sum())
     }
 
+    /// How well matched tuples of `variables` can be told from shuffled ones: the area under the curve
+    /// of the best score there is, p(x_1, ..., x_n) / prod_i p(x_i).
+    ///
+    /// With `through`, of the best score that sees the variables through that one alone: the same ratio
+    /// in the model in which they are independent given it.
+    ///
+    /// # Errors
+    /// When a variable does not exist.
+    pub fn matching_auc(&self, variables: &[usize], through: Option<usize>) -> Result<f64> {
+        let joint = self.marginal(variables)?;
+        let single =
+            variables.iter().map(|&v| self.marginal(&[v])).collect::<Result<Vec<Vec<f64>>>>()?;
+        let scored = match through {
+            None => joint.clone(),
+            Some(y) => self.independent_given(variables, y)?,
+        };
+        let sizes: Vec<usize> = variables.iter().map(|&v| self.sizes[v]).collect();
+        let mut state = vec![0; variables.len()];
+        let (mut matched, mut shuffled) = (Vec::new(), Vec::new());
+        for (&probability, &scored) in joint.iter().zip(&scored) {
+            let product: f64 = single.iter().zip(&state).map(|(p, &digit)| p[digit]).product();
+            advance(&mut state, &sizes);
+            if product > 0.0 {
+                // Ratios that are equal but for rounding are equal.
+                let score = (scored / product * 1e9).round();
+                matched.push((score, probability));
+                shuffled.push((score, product));
+            }
+        }
+        let reason = "no state of the variables has any probability".to_owned();
+        auc(&matched, &shuffled).ok_or(Error::NotADistribution { reason })
+    }
+
+    /// sum_y p(y) prod_i p(x_i | y) for every state of `variables`.
+    fn independent_given(&self, variables: &[usize], y: usize) -> Result<Vec<f64>> {
+        let of_y = self.marginal(&[y])?;
+        let pairs =
+            variables.iter().map(|&v| self.marginal(&[y, v])).collect::<Result<Vec<Vec<f64>>>>()?;
+        let sizes: Vec<usize> = variables.iter().map(|&v| self.sizes[v]).collect();
+        let mut state = vec![0; variables.len()];
+        let states: usize = sizes.iter().product();
+        let mut sums = Vec::with_capacity(states);
+        for _ in 0..states {
+            let given = |(y, &p): (usize, &f64)| {
+                let factors = pairs.iter().zip(&state).zip(&sizes);
+                p * factors.map(|((pair, &x), &size)| pair[y * size + x] / p).product::<f64>()
+            };
+            sums.push(of_y.iter().enumerate().filter(|(_, p)| **p > 0.0).map(given).sum());
+            advance(&mut state, &sizes);
+        }
+        Ok(sums)
+    }
+
     /// Probabilities of the states of some variables, the last of `variables` running fastest.
     fn marginal(&self, variables: &[usize]) -> Result<Vec<f64>> {
         let count = self.num_variables();
@@ -154,6 +207,20 @@ mod tests {
         close(table.total_correlation(&[0, 1, 2]).unwrap(), 2f64.ln() + channel);
         close(table.bayes_accuracy(2, &[1]).unwrap(), 0.75);
         close(table.bayes_accuracy(2, &[0, 1]).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn matching_is_told_by_the_ratio_of_densities() {
+        // Equal fair bits: shuffled pairs differ half of the time, and equal ones cannot be told.
+        let equal = JointTable::new(vec![2, 2], vec![0.5, 0.0, 0.0, 0.5]).unwrap();
+        close(equal.matching_auc(&[0, 1], None).unwrap(), 0.75);
+        let independent = JointTable::new(vec![2, 3], vec![1.0 / 6.0; 6]).unwrap();
+        close(independent.matching_auc(&[0, 1], None).unwrap(), 0.5);
+        // The noisy copies share nothing beyond the third variable.
+        let copies = noisy_copies();
+        let best = copies.matching_auc(&[0, 1], None).unwrap();
+        close(copies.matching_auc(&[0, 1], Some(2)).unwrap(), best);
+        close(best, 0.625);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod additive;
+mod auc;
 pub mod bounds;
 mod critic;
 pub mod critics;
@@ -18,6 +19,7 @@ mod tuple_bound;
 mod tuples;
 
 pub use additive::BatchBound;
+pub use auc::auc;
 pub use critic::Critic;
 pub use discrete::JointTable;
 pub use error::{Error, Result};

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod absent;
 mod cross_entropy;
 mod error;
 mod gradients;
@@ -10,6 +11,7 @@ mod scores;
 mod state;
 mod step;
 
+pub use absent::{Stand, matching_score};
 pub use cross_entropy::cross_entropy;
 pub use error::{Error, Result};
 pub use kind::{MethodKind, MethodOptions, Modalities};

@@ -1,6 +1,7 @@
 //! Checkpoints: safetensors files that Python reads too.
 //!
-//! `model.safetensors` holds the kept weights and running statistics under PyTorch-style names.
+//! `model.safetensors` holds the kept weights and running statistics under PyTorch-style names, and,
+//! once the run is finished, what takes the place of absent modalities (`stand.*`).
 //! `last.safetensors` holds all that is needed to go on after an interruption: the live weights
 //! (`model.*`), the optimiser's momentum (`momentum.*`) and the kept weights (`best.*`).
 //! What cannot be a tensor is one JSON text in the header, under the key `tcmax`; one key, because
@@ -17,14 +18,18 @@ use safetensors::SafeTensors;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tcmax_data::Modality;
-use tcmax_ops::State;
+use tcmax_losses::Stand;
+use tcmax_ops::{Seed, State};
 
-use crate::config::TrainConfig;
+use crate::config::{CheckedConfig, TrainConfig};
 use crate::error::at;
 use crate::results::EpochRecord;
-use crate::{Error, Result};
+use crate::{Error, Model, Result};
 
 const HEADER_KEY: &str = "tcmax";
+
+/// Prefix of the tensors in `model.safetensors` that take the place of absent modalities.
+pub(crate) const STAND: &str = "stand";
 
 /// What a saved model needs to be rebuilt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,6 +141,38 @@ pub fn load<H: DeserializeOwned>(path: &Path, device: &Device) -> Result<(State,
     })?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(|e| broken(&e))?;
     Ok((tensors.into_iter().collect(), header))
+}
+
+/// A model from the file of a run.
+pub struct SavedModel {
+    /// What it was made with.
+    pub card: ModelCard,
+    /// Its settings, checked.
+    pub config: CheckedConfig,
+    /// The model with the kept weights.
+    pub model: Model,
+    /// What takes the place of absent modalities; `None` while the run was not finished.
+    pub stand: Option<Stand>,
+}
+
+/// Rebuilds the model of a run from its folder, or from its `model.safetensors`.
+///
+/// # Errors
+/// When the file is missing, damaged, or not of this program.
+pub fn open_model(path: &Path, device: &Device) -> Result<SavedModel> {
+    let path = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+    let (mut state, card): (State, ModelCard) = load(&path, device)?;
+    let of_stand = under_prefix(STAND, &state);
+    state.retain(|name, _| !name.starts_with("stand."));
+    let config = card.config.clone().check()?;
+    let seed = Seed::new(card.seed);
+    let model = Model::new(&config, &card.modalities, card.classes.len(), seed, device)?;
+    let broken = |error: &dyn std::fmt::Display| Error::bad_file(&path, error.to_string());
+    model.params().load(&state).map_err(|error| broken(&error))?;
+    let names = model.used_names(&card.modalities);
+    let stand = (!of_stand.is_empty()).then(|| Stand::from_state(&of_stand, &names));
+    let stand = stand.transpose().map_err(|error| broken(&error))?;
+    Ok(SavedModel { card, config, model, stand })
 }
 
 /// The tensors of `state` with `prefix` and a dot in front of their names.

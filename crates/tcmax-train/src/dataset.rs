@@ -151,5 +151,7 @@ fn synthetic_truth(config: &SyntheticConfig) -> Result<InformationTruth> {
         bayes_accuracy: table.bayes_accuracy(label, &modalities)?,
         label_information,
         bayes_modality_accuracy,
+        matching_auc: table.matching_auc(&modalities, None)?,
+        additive_matching_auc: table.matching_auc(&modalities, Some(label))?,
     })
 }

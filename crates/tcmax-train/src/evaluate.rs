@@ -112,7 +112,8 @@ pub fn features(model: &Model, loader: &Loader) -> Result<(Vec<Tensor>, Labels)>
     Ok((features, labels))
 }
 
-fn accuracy(predicted: &[u32], truth: &[u32]) -> f64 {
+/// The part of guesses that are right.
+pub(crate) fn accuracy(predicted: &[u32], truth: &[u32]) -> f64 {
     let right = predicted.iter().zip(truth).filter(|(guess, y)| guess == y).count();
     right as f64 / truth.len() as f64
 }

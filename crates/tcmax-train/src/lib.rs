@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod absence;
 pub mod checkpoint;
 mod config;
 mod dataset;
@@ -19,6 +20,7 @@ mod survey;
 pub mod table;
 mod trainer;
 
+pub use absence::{absence, stand_ins};
 pub use config::{CheckedConfig, EncoderConfig, TrainConfig};
 pub use dataset::{DatasetConfig, OpenDataset};
 pub use error::{Error, Result};

@@ -114,6 +114,11 @@ impl Model {
         self.classes
     }
 
+    /// Names of the used modalities, among those of the data set.
+    pub fn used_names(&self, modalities: &[Modality]) -> Vec<String> {
+        self.used.iter().map(|&m| modalities[m].name.clone()).collect()
+    }
+
     /// Indices of the used modalities among the data set's.
     pub fn used_modalities(&self) -> &[usize] {
         &self.used

@@ -15,7 +15,7 @@ use tcmax_estimators::Labels;
 use tcmax_losses::cross_entropy;
 use tcmax_ops::{AdamW, AdamWConfig, Init, ParamBuilder, Seed};
 
-use crate::evaluate::features;
+use crate::evaluate::{accuracy, features};
 use crate::{Model, Result};
 
 const STEPS: usize = 300;
@@ -34,14 +34,13 @@ pub fn probe(
     let (seen, seen_labels) = features(model, train)?;
     let (unseen, unseen_labels) = features(model, test)?;
     let truth = unseen_labels.tensor()?.to_vec1::<u32>()?;
-    let mut accuracy = vec![None; modalities];
+    let mut found = vec![None; modalities];
     for ((seen, unseen), &m) in seen.iter().zip(&unseen).zip(model.used_modalities()) {
         let logits = fitted(seen, &seen_labels, unseen)?;
         let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-        let right = predicted.iter().zip(&truth).filter(|(guess, y)| guess == y).count();
-        accuracy[m] = Some(right as f64 / truth.len() as f64);
+        found[m] = Some(accuracy(&predicted, &truth));
     }
-    Ok(accuracy)
+    Ok(found)
 }
 
 /// Logits of `unseen` features under the regression fitted to `seen` ones.

@@ -60,10 +60,27 @@ pub struct RunResult {
     /// does not use the modality.
     #[serde(default)]
     pub probe_accuracy: Vec<Option<f64>>,
+    /// What the model does on the test split with a modality absent, and whether it tells matched from
+    /// shuffled modalities; `None` for a model of one modality.
+    #[serde(default)]
+    pub absence: Option<Absence>,
     /// Every epoch.
     pub history: Vec<EpochRecord>,
     /// Wall-clock seconds of the whole run.
     pub seconds: f64,
+}
+
+/// A model of several modalities without one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Absence {
+    /// Accuracy with each modality absent, its place taken by what the head makes of it on average
+    /// over the training split; `None` where the model does not use the modality.
+    pub accuracy_without: Vec<Option<f64>>,
+    /// Accuracy with features of zero in its place.
+    pub accuracy_with_zeros: Vec<Option<f64>>,
+    /// Area under the curve of the pair score: matched examples against examples whose modalities are
+    /// shuffled.
+    pub matching_auc: f64,
 }
 
 /// All runs of one method.
@@ -122,6 +139,12 @@ pub struct InformationTruth {
     pub bayes_accuracy: f64,
     /// Accuracy of the best possible classifier of each modality alone.
     pub bayes_modality_accuracy: Vec<f64>,
+    /// Area under the curve of the best score for telling matched from shuffled modalities.
+    #[serde(default)]
+    pub matching_auc: f64,
+    /// The same for scores that see the modalities through the label alone, as sums of logits do.
+    #[serde(default)]
+    pub additive_matching_auc: f64,
 }
 
 /// A comparison of methods on one data set.

@@ -4,7 +4,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
 use crate::results::{
-    Evaluation, InformationTruth, MethodResult, RunResult, StepCost, SuiteResult,
+    Absence, Evaluation, InformationTruth, MethodResult, RunResult, StepCost, SuiteResult,
 };
 use crate::stats::Interval;
 
@@ -123,12 +123,22 @@ pub fn truth_table(truth: &InformationTruth, modalities: &[String]) -> String {
     for (name, value) in modalities.iter().zip(&truth.bayes_modality_accuracy) {
         table.add_row([format!("best accuracy, {name} alone"), format!("{:.1} %", 100.0 * value)]);
     }
+    for (what, value) in [
+        ("best AUC, matched against shuffled", truth.matching_auc),
+        ("of it within reach of a sum of logits", truth.additive_matching_auc),
+    ] {
+        table.add_row([what.to_owned(), format!("{value:.3}")]);
+    }
     right_align(&mut table);
     table.to_string()
 }
 
 /// One evaluation, a line a figure.
-pub fn evaluation(evaluation: &Evaluation, modalities: &[String]) -> String {
+pub fn evaluation(
+    evaluation: &Evaluation,
+    absence: Option<&Absence>,
+    modalities: &[String],
+) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["figure", "value"]);
@@ -137,6 +147,17 @@ pub fn evaluation(evaluation: &Evaluation, modalities: &[String]) -> String {
     table.add_row(["accuracy, fused".to_owned(), percent(evaluation.accuracy)]);
     for (name, value) in modalities.iter().zip(&evaluation.modality_accuracy) {
         table.add_row([format!("accuracy, {name}"), value.map_or_else(dash, percent)]);
+    }
+    if let Some(absence) = absence {
+        for (name, value) in modalities.iter().zip(&absence.accuracy_without) {
+            table.add_row([format!("accuracy without {name}"), value.map_or_else(dash, percent)]);
+        }
+        for (name, value) in modalities.iter().zip(&absence.accuracy_with_zeros) {
+            let row = format!("accuracy with zeros for {name}");
+            table.add_row([row, value.map_or_else(dash, percent)]);
+        }
+        let auc = format!("{:.3}", absence.matching_auc);
+        table.add_row(["AUC of matched against shuffled".to_owned(), auc]);
     }
     table.add_row(["cross-entropy".to_owned(), format!("{:.3} nats", evaluation.cross_entropy)]);
     let bound = evaluation.total_correlation.map_or_else(dash, |nats| format!("{nats:.3} nats"));

@@ -8,10 +8,13 @@ use candle_core::backprop::GradStore;
 use candle_core::{D, Device, Tensor};
 use tcmax_data::{Batch, Dataset, Loader, LoaderOptions, Splits};
 use tcmax_estimators::{BatchBound, Labels};
-use tcmax_losses::{Clock, Method, MethodKind, Step, StepOutput};
+use tcmax_losses::{Clock, Method, MethodKind, Stand, Step, StepOutput};
 use tcmax_ops::{Seed, Sgd, SgdConfig, State, clip_grad_norm};
 
-use crate::checkpoint::{ModelCard, Progress, RunFiles, load, save, under_prefix, with_prefix};
+use crate::absence::{absence, stand_ins};
+use crate::checkpoint::{
+    ModelCard, Progress, RunFiles, STAND, load, save, under_prefix, with_prefix,
+};
 use crate::observer::{Observer, RunLabel};
 use crate::probe::probe;
 use crate::results::{EpochRecord, RunResult};
@@ -77,6 +80,7 @@ fn train_here(
     }
     let result = run.finish(start)?;
     if let Some(files) = &files {
+        run.save_finished(files)?;
         let text = serde_json::to_string_pretty(&result)
             .map_err(|e| Error::bad_file(&files.result(), e.to_string()))?;
         crate::checkpoint::write_whole(&files.result(), text.as_bytes())?;
@@ -98,6 +102,8 @@ struct Run<'a> {
     validation: Loader,
     history: Vec<EpochRecord>,
     best: Best,
+    /// Once the run is finished.
+    stand: Option<Stand>,
 }
 
 /// The weights kept so far.
@@ -153,6 +159,7 @@ impl<'a> Run<'a> {
             validation,
             history,
             best,
+            stand: None,
         })
     }
 
@@ -250,14 +257,6 @@ impl<'a> Run<'a> {
     }
 
     fn save(&self, files: &RunFiles) -> Result<()> {
-        let data = &self.splits.train;
-        let card = ModelCard {
-            config: self.config.config().clone(),
-            seed: self.seed,
-            epoch: self.best.epoch,
-            modalities: data.modalities().to_vec(),
-            classes: data.classes().to_vec(),
-        };
         let progress = Progress {
             config: self.config.config().clone(),
             seed: self.seed,
@@ -271,8 +270,29 @@ impl<'a> Run<'a> {
             .chain(with_prefix("optimiser", &optimiser))
             .chain(with_prefix("method", &method))
             .chain(with_prefix("best", &self.best.state));
-        save(&files.model(), &self.best.state, &card)?;
+        save(&files.model(), &self.best.state, &self.card())?;
         save(&files.last(), &all.collect(), &progress)
+    }
+
+    fn card(&self) -> ModelCard {
+        let data = &self.splits.train;
+        ModelCard {
+            config: self.config.config().clone(),
+            seed: self.seed,
+            epoch: self.best.epoch,
+            modalities: data.modalities().to_vec(),
+            classes: data.classes().to_vec(),
+        }
+    }
+
+    /// Saves the kept weights with what takes the place of absent modalities.
+    fn save_finished(&self, files: &RunFiles) -> Result<()> {
+        let mut state = self.best.state.clone();
+        if let Some(stand) = &self.stand {
+            let of_stand = stand.state(&self.model.used_names(self.splits.train.modalities()));
+            state.extend(with_prefix(STAND, &of_stand));
+        }
+        save(&files.model(), &state, &self.card())
     }
 
     fn restore(&mut self, path: &Path) -> Result<()> {
@@ -293,17 +313,22 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn finish(self, start: Instant) -> Result<RunResult> {
+    /// Tests the kept weights.
+    fn finish(&mut self, start: Instant) -> Result<RunResult> {
         self.model.params().load(&self.best.state)?;
         let test = evaluation_loader(self.config, self.splits.test.clone(), self.device)?;
         let train = evaluation_loader(self.config, self.splits.train.clone(), self.device)?;
         let modalities = self.splits.test.modalities().len();
+        let stand = stand_ins(&self.model, &train, Seed::new(self.seed))?;
+        let absence = absence(&self.model, &stand, &test, modalities)?;
+        self.stand = Some(stand);
         Ok(RunResult {
+            absence,
             seed: self.seed,
             best_epoch: self.best.epoch,
             test: evaluate(&self.model, self.method.as_ref(), &test, modalities)?,
             probe_accuracy: probe(&self.model, &train, &test, modalities)?,
-            history: self.history,
+            history: self.history.clone(),
             seconds: start.elapsed().as_secs_f64(),
         })
     }

@@ -26,16 +26,26 @@ fn method(name: &str, accuracy: f64, own: &[Option<f64>], losses: &[f64]) -> Met
             train_loss: loss,
             train_accuracy: accuracy,
             train_total_correlation: None,
+            figures: std::collections::BTreeMap::new(),
             validation: test.clone(),
             seconds: 1.0,
         };
         let history = losses.iter().enumerate().map(record).collect();
-        RunResult { seed, best_epoch: 1, test: test.clone(), history, seconds: 2.0 }
+        RunResult {
+            seed,
+            best_epoch: 1,
+            test: test.clone(),
+            probe_accuracy: vec![Some(0.5); own.len()],
+            absence: None,
+            history,
+            seconds: 2.0,
+        }
     };
     MethodResult {
         name: name.to_owned(),
         description: "d".to_owned(),
         runs: (0..3).map(run).collect(),
+        cost: None,
     }
 }
 
@@ -58,6 +68,8 @@ fn suite() -> SuiteResult {
             additive_gap: 0.2,
             bayes_accuracy: 0.95,
             bayes_modality_accuracy: vec![0.8, 0.9],
+            matching_auc: 0.8,
+            additive_matching_auc: 0.7,
         }),
         settings: vec![("epochs".to_owned(), "2".to_owned())],
         versions: vec![("tcmax".to_owned(), "0".to_owned())],

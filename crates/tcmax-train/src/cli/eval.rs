@@ -1,11 +1,12 @@
 //! `tcmax eval`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use tcmax_ops::Seed;
-use tcmax_train::checkpoint::{ModelCard, load};
-use tcmax_train::{DownloadBar, Error, Model, OpenDataset, evaluate, evaluation_loader, table};
+use tcmax_data::{Dataset, Splits};
+use tcmax_train::checkpoint::{SavedModel, open_model};
+use tcmax_train::{DownloadBar, Error, OpenDataset, absence, evaluate, evaluation_loader, table};
 
 use super::print;
 use super::train::{device, set_threads};
@@ -29,11 +30,39 @@ pub struct Eval {
     json: bool,
 }
 
+/// A part of the data.
 #[derive(Clone, Copy, ValueEnum)]
-enum Part {
+pub(super) enum Part {
     Train,
     Validation,
     Test,
+}
+
+impl Part {
+    /// That part of the splits.
+    pub(super) fn of(self, splits: &Splits) -> Arc<dyn Dataset> {
+        match self {
+            Self::Train => splits.train.clone(),
+            Self::Validation => splits.validation.clone(),
+            Self::Test => splits.test.clone(),
+        }
+    }
+}
+
+/// The splits that a model was trained on.
+pub(super) fn splits_of(
+    saved: &SavedModel,
+    data_dir: Option<&Path>,
+    path: &Path,
+) -> anyhow::Result<Splits> {
+    let card = &saved.card;
+    let data = OpenDataset::open(&card.config.dataset, data_dir, &DownloadBar::new())?;
+    let splits = data.splits(card.seed)?;
+    if splits.test.modalities() != card.modalities || splits.test.classes() != card.classes {
+        let problem = "the data set has other modalities or classes than the model was trained on";
+        return Err(Error::bad_file(path, problem).into());
+    }
+    Ok(splits)
 }
 
 impl Eval {
@@ -41,37 +70,23 @@ impl Eval {
     pub fn run(self) -> anyhow::Result<()> {
         set_threads(self.threads)?;
         let device = device()?;
-        let path = if self.model.is_dir() {
-            self.model.join("model.safetensors")
-        } else {
-            self.model.clone()
+        let saved = open_model(&self.model, &device)?;
+        let splits = splits_of(&saved, self.data_dir.as_deref(), &self.model)?;
+        let loader = evaluation_loader(&saved.config, self.part.of(&splits), &device)?;
+        let method = saved.model.method(&saved.config, 0)?;
+        let count = saved.card.modalities.len();
+        let evaluation = evaluate(&saved.model, method.as_ref(), &loader, count)?;
+        let absence = match &saved.stand {
+            Some(stand) => absence(&saved.model, stand, &loader, count)?,
+            None => None,
         };
-        let (state, card): (_, ModelCard) = load(&path, &device)?;
-        let config = card.config.clone().check()?;
-        let data =
-            OpenDataset::open(&card.config.dataset, self.data_dir.as_deref(), &DownloadBar::new())?;
-        let splits = data.splits(card.seed)?;
-        if splits.test.modalities() != card.modalities || splits.test.classes() != card.classes {
-            let problem = "the data set has other modalities or classes than the model was trained \
-                           on";
-            return Err(Error::bad_file(&path, problem).into());
-        }
-        let classes = card.classes.len();
-        let model = Model::new(&config, &card.modalities, classes, Seed::new(card.seed), &device)?;
-        model.params().load(&state).map_err(|e| Error::bad_file(&path, e.to_string()))?;
-        let part = match self.part {
-            Part::Train => splits.train,
-            Part::Validation => splits.validation,
-            Part::Test => splits.test,
-        };
-        let loader = evaluation_loader(&config, part, &device)?;
-        let method = model.method(&config, 0)?;
-        let evaluation = evaluate(&model, method.as_ref(), &loader, card.modalities.len())?;
         if self.json {
-            print(&serde_json::to_string_pretty(&evaluation)?);
+            let mut json = serde_json::to_value(&evaluation)?;
+            json["absence"] = serde_json::to_value(&absence)?;
+            print(&serde_json::to_string_pretty(&json)?);
         } else {
-            let names: Vec<String> = card.modalities.iter().map(|m| m.name.clone()).collect();
-            print(&table::evaluation(&evaluation, &names));
+            let names: Vec<String> = saved.card.modalities.iter().map(|m| m.name.clone()).collect();
+            print(&table::evaluation(&evaluation, absence.as_ref(), &names));
         }
         Ok(())
     }

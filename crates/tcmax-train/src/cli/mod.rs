@@ -4,6 +4,7 @@ mod datasets;
 mod estimate;
 mod eval;
 mod methods;
+mod predict;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -16,7 +17,9 @@ use clap::{Parser, Subcommand};
                   needed\n  tcmax train --method joint --seeds 0,1,2     joint training, three \
                   seeds\n  tcmax train --dataset av-digits --data-dir DIR --train-size 300 --out \
                   runs/digits\n  tcmax eval runs/digits/seed-0                test a finished run \
-                  again\n  tcmax datasets                               what there is to train \
+                  again\n  tcmax predict runs/digits/seed-0 --without audio   predictions \
+                  from the pictures alone\n  tcmax methods                                what there is to train \
+                  by\n  tcmax datasets                               what there is to train \
                   on\n  tcmax estimate data.npz --variables a,b,y    total correlation of variables in a \
                   file\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
                   or a setting is wrong."
@@ -34,6 +37,8 @@ enum Command {
     Estimate(Box<estimate::Estimate>),
     /// Evaluate a finished run's model.
     Eval(eval::Eval),
+    /// Write a finished run's predictions, with or without all modalities.
+    Predict(predict::Predict),
     /// List the methods and heads to train by, or tell about one.
     Methods(methods::Methods),
     /// List the data sets, or tell about one.
@@ -47,6 +52,7 @@ impl Arguments {
             Command::Train(train) => train.run(),
             Command::Estimate(estimate) => estimate.run(),
             Command::Eval(eval) => eval.run(),
+            Command::Predict(predict) => predict.run(),
             Command::Methods(methods) => methods.run(),
             Command::Datasets(datasets) => datasets.run(),
         }

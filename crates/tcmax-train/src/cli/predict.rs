@@ -1,0 +1,163 @@
+//! `tcmax predict`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use candle_core::{D, Tensor};
+use candle_nn::ops::softmax;
+use clap::Args;
+use tcmax_data::Batch;
+use tcmax_losses::{Method, matching_score};
+use tcmax_ops::Seed;
+use tcmax_train::checkpoint::{SavedModel, open_model, write_whole};
+use tcmax_train::{Error, evaluation_loader};
+
+use super::eval::{Part, splits_of};
+use super::print;
+use super::train::{device, set_threads};
+
+/// Options of `tcmax predict`.
+#[derive(Args)]
+#[command(
+    after_help = "Columns: row; label; prediction; p(CLASS) for every class; for every modality \
+                        its own prediction; and, where none is absent, `matching`, the log-density ratio \
+                        log p(z_1, ..) / p(z_1) .. in nats up to a constant: low for modalities that do \
+                        not belong together."
+)]
+pub struct Predict {
+    /// A run's folder, or its model.safetensors
+    model: PathBuf,
+    /// Folder with the data set's files; without it they are downloaded into the cache
+    #[arg(long, env = "TCMAX_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Which part of the data
+    #[arg(long, value_enum, default_value_t = Part::Test)]
+    part: Part,
+    /// Predict as if these modalities were absent
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    without: Vec<String>,
+    /// Write the table into this CSV file instead of printing it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Threads; they never change results [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl Predict {
+    /// Predicts every example of a part of the data.
+    pub fn run(self) -> anyhow::Result<()> {
+        set_threads(self.threads)?;
+        let device = device()?;
+        let saved = open_model(&self.model, &device)?;
+        let predictor = Predictor::new(&saved, &self.without, &self.model)?;
+        let splits = splits_of(&saved, self.data_dir.as_deref(), &self.model)?;
+        let loader = evaluation_loader(&saved.config, self.part.of(&splits), &device)?;
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(predictor.header())?;
+        let (mut examples, mut right) = (0, 0);
+        // Nothing is drawn from this seed: the loader neither shuffles nor augments.
+        for batch in loader.epoch(Seed::new(0)) {
+            let batch = batch?;
+            for row in predictor.rows(&batch)? {
+                examples += 1;
+                right += usize::from(row[1] == row[2]);
+                writer.write_record(row)?;
+            }
+        }
+        let text = writer.into_inner().context("the table")?;
+        match &self.out {
+            Some(path) => {
+                write_whole(path, &text)?;
+                let accuracy = 100.0 * right as f64 / f64::from(examples.max(1) as u32);
+                print(&format!(
+                    "{examples} predictions in {}; {accuracy:.2} % are right",
+                    path.display()
+                ));
+            }
+            // A reader that went away (`| head`) is no error.
+            None => drop(std::io::stdout().write_all(&text)),
+        }
+        Ok(())
+    }
+}
+
+/// A model with some of its modalities absent.
+struct Predictor<'a> {
+    saved: &'a SavedModel,
+    method: Box<dyn Method>,
+    names: Vec<String>,
+    /// Of each used modality, whether it is absent.
+    absent: Vec<bool>,
+}
+
+impl<'a> Predictor<'a> {
+    fn new(saved: &'a SavedModel, without: &[String], path: &Path) -> anyhow::Result<Self> {
+        let names = saved.model.used_names(&saved.card.modalities);
+        if let Some(unknown) = without.iter().find(|name| !names.contains(name)) {
+            let problem = format!("no modality '{unknown}'; the model has {}", names.join(", "));
+            return Err(Error::setting("--without", problem).into());
+        }
+        let absent: Vec<bool> = names.iter().map(|name| without.contains(name)).collect();
+        if absent.iter().all(|&absent| absent) {
+            let problem = "every modality of the model is absent; leave one";
+            return Err(Error::setting("--without", problem).into());
+        }
+        if !without.is_empty() && saved.stand.is_none() {
+            let problem = "the run was not finished, so nothing stands in for absent modalities; go \
+                           on with `tcmax train --resume`";
+            return Err(Error::bad_file(path, problem).into());
+        }
+        Ok(Self { method: saved.model.method(&saved.config, 0)?, saved, names, absent })
+    }
+
+    fn header(&self) -> Vec<String> {
+        let mut header = vec!["row".to_owned(), "label".to_owned(), "prediction".to_owned()];
+        header.extend(self.saved.card.classes.iter().map(|class| format!("p({class})")));
+        let there = self.names.iter().zip(&self.absent).filter(|(_, absent)| !**absent);
+        header.extend(there.map(|(name, _)| format!("{name} prediction")));
+        if !self.absent.contains(&true) {
+            header.push("matching".to_owned());
+        }
+        header
+    }
+
+    fn rows(&self, batch: &Batch) -> anyhow::Result<Vec<Vec<String>>> {
+        let model = &self.saved.model;
+        let features = model.features(&batch.inputs, false)?;
+        let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
+        let scores = self.scores(&features)?;
+        let guesses = |scores: &Tensor| scores.argmax(D::Minus1)?.to_vec1::<u32>();
+        let probabilities = softmax(&scores, D::Minus1)?.to_vec2::<f32>()?;
+        let own = model.head().modality_logits(&features)?;
+        let own = own.iter().zip(&self.absent).filter(|(_, absent)| !**absent);
+        let own = own.map(|(own, _)| guesses(own)).collect::<candle_core::Result<Vec<_>>>()?;
+        let matching = match self.absent.contains(&true) {
+            true => None,
+            false => Some(matching_score(&model.head().scores(&features)?)?.to_vec1::<f32>()?),
+        };
+        let class = |index: u32| self.saved.card.classes[index as usize].clone();
+        let labels = batch.labels.to_vec1::<u32>()?;
+        let predicted = guesses(&scores)?;
+        let row = |i: usize| {
+            let mut row = vec![batch.indices[i].to_string(), class(labels[i]), class(predicted[i])];
+            row.extend(probabilities[i].iter().map(|p| format!("{p:.6}")));
+            row.extend(own.iter().map(|guesses| class(guesses[i])));
+            row.extend(matching.iter().map(|scores| format!("{:.4}", scores[i])));
+            row
+        };
+        Ok((0..labels.len()).map(row).collect())
+    }
+
+    fn scores(&self, features: &[Tensor]) -> anyhow::Result<Tensor> {
+        let head = self.saved.model.head();
+        let Some(stand) = self.saved.stand.as_ref().filter(|_| self.absent.contains(&true)) else {
+            return Ok(self.method.predict(head, features)?.detach());
+        };
+        let there = features.iter().zip(&self.absent);
+        let there: Vec<Option<Tensor>> =
+            there.map(|(z, &absent)| (!absent).then(|| z.clone())).collect();
+        Ok(stand.scores(head, &there)?.detach())
+    }
+}

@@ -1,0 +1,65 @@
+//! The real command on the recorded cases of all crates, and on cases that must not pass.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+
+fn xtask() -> Command {
+    Command::cargo_bin("xtask").unwrap()
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn golden(folder: &Path) -> (bool, String) {
+    let output = xtask().arg("golden").arg("--dir").arg(folder).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn every_recorded_case_passes() {
+    let crates = ["tcmax-losses", "tcmax-estimators", "tcmax-encoders", "tcmax-train"];
+    let mut folders: Vec<PathBuf> = crates
+        .iter()
+        .map(|name| workspace().join("crates").join(name).join("tests/golden"))
+        .collect();
+    folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden"));
+    // The whole set, where it is at hand.
+    folders.extend(std::env::var_os("TCMAX_GOLDEN").map(PathBuf::from));
+    for folder in folders {
+        let (passed, text) = golden(&folder);
+        assert!(passed, "{}:\n{text}", folder.display());
+    }
+}
+
+#[test]
+fn a_wrong_number_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "qmf_loss.safetensors";
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let mut bytes = std::fs::read(own).unwrap();
+    // The last number is an output's or a gradient's: its exponent changes.
+    let last = bytes.len() - 2;
+    bytes[last] ^= 0x10;
+    std::fs::write(folder.path().join(name), bytes).unwrap();
+    let (passed, text) = golden(folder.path());
+    assert!(!passed && text.contains("FAIL"), "{text}");
+}
+
+#[test]
+fn an_unknown_kind_and_a_broken_file_fail_and_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ce_unimodal.safetensors");
+    let bytes = std::fs::read(own).unwrap();
+    let renamed = String::from_utf8_lossy(&bytes[8..300]).replace("ce_unimodal", "xx_unimodal");
+    let mut bytes = bytes;
+    bytes[8..300].copy_from_slice(&renamed.as_bytes()[..292]);
+    std::fs::write(folder.path().join("strange.safetensors"), bytes).unwrap();
+    std::fs::write(folder.path().join("torn.safetensors"), b"1234").unwrap();
+    let (passed, text) = golden(folder.path());
+    assert!(!passed, "{text}");
+    assert!(text.contains("unknown kind") && text.contains("torn.safetensors"), "{text}");
+    let empty = tempfile::tempdir().unwrap();
+    assert!(!golden(empty.path()).0, "an empty folder passes");
+}
