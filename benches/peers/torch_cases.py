@@ -101,7 +101,37 @@ def forward_backward(module, shape, layout):
     return step
 
 
+def loss(kind, size):
+    """Cross-entropy of a linear head on two features of 512, or the TCMax loss over the tensor of all
+    pairs and classes."""
+    batch, classes = map(int, size.split("x"))
+    head = nn.Linear(1024, classes)
+    features = [torch.randn(batch, 512, requires_grad=True) for _ in range(2)]
+    labels = torch.arange(batch) % classes
+    rows = torch.arange(batch)
+
+    def step():
+        head.zero_grad()
+        for z in features:
+            z.grad = None
+        if kind == "ce":
+            value = nn.functional.cross_entropy(head(torch.cat(features, 1)), labels)
+        else:
+            a, v = (
+                z @ w.T + head.bias / 2
+                for z, w in zip(features, head.weight.split(512, 1))
+            )
+            pairs = a[:, None] + v[None]
+            value = torch.logsumexp(pairs.flatten(), 0) - pairs[rows, rows, labels].mean()
+        value.backward()
+
+    return step
+
+
 def work(case, layout):
+    kind, _, size = case.partition("-")
+    if kind in ("ce", "pairs"):
+        return loss(kind, size)
     if case in STEPS:
         return training_step(STEPS[case], layout)
     if case in CONVS:

@@ -1,5 +1,7 @@
 //! What is measured, by criterion and beside PyTorch: single operations and whole training steps.
 
+pub mod losses;
+
 use std::time::Instant;
 
 use candle_core::{D, DType, Device, Tensor, Var};

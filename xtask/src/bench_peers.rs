@@ -1,4 +1,6 @@
-//! `cargo xtask bench-peers`: our training operations and PyTorch's, alternately, as ratios.
+//! `cargo xtask bench-peers`: our training operations and losses and PyTorch's, alternately, as ratios.
+
+mod losses;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -22,7 +24,7 @@ pub struct BenchPeers {
     /// Numbers of threads
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
     threads: Vec<usize>,
-    /// Only cases whose name begins so, such as "step" or "conv-56"
+    /// Only cases whose name begins so, such as "step" or "conv-56", or "losses"
     #[arg(long, value_name = "PREFIX")]
     only: Option<String>,
     /// Where the figures go, as JSON
@@ -33,6 +35,7 @@ pub struct BenchPeers {
 /// Our side of one measurement, in a process of its own.
 #[derive(Args)]
 pub struct OwnCase {
+    /// A case's name, or losses-BATCHxCLASSES.
     case: String,
     threads: usize,
     count: usize,
@@ -75,6 +78,9 @@ struct Line {
 
 impl OwnCase {
     pub fn run(&self) -> anyhow::Result<()> {
+        if let Some(size) = self.case.strip_prefix("losses-") {
+            return losses::own(size, self.threads, self.count);
+        }
         let case = Case::named(&self.case).with_context(|| format!("no case '{}'", self.case))?;
         rayon::ThreadPoolBuilder::new().num_threads(self.threads).build_global()?;
         let mut times = Ok(Vec::new());
@@ -110,16 +116,26 @@ impl BenchPeers {
                 lines.push(line);
             }
         }
-        if lines.is_empty() {
-            bail!("--only: no case begins so; there are {}", names().join(", "));
+        let losses = match self.only.as_deref() {
+            None | Some("losses") => self.compare_losses(&script)?,
+            _ => Vec::new(),
+        };
+        if lines.is_empty() && losses.is_empty() {
+            bail!("--only: no case begins so; there are losses, {}", names().join(", "));
         }
         if let Some(folder) = self.out.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        std::fs::write(&self.out, serde_json::to_string_pretty(&lines)?)
+        let all = serde_json::json!({ "operations": lines, "losses": losses });
+        std::fs::write(&self.out, serde_json::to_string_pretty(&all)?)
             .with_context(|| format!("cannot write {}", self.out.display()))?;
         say("");
-        say(&table(&lines));
+        if !lines.is_empty() {
+            say(&table(&lines));
+        }
+        if !losses.is_empty() {
+            say(&losses::table(&losses));
+        }
         Ok(())
     }
 
@@ -199,6 +215,16 @@ fn pinned(threads: usize, program: &std::path::Path) -> Command {
     command
 }
 
+/// What a process prints.
+fn report_of<R: serde::de::DeserializeOwned>(mut command: Command) -> anyhow::Result<R> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(text.trim()).with_context(|| format!("{command:?} printed {text:?}"))
+}
+
 fn run(
     mut command: Command,
     case: &Case,
@@ -207,12 +233,7 @@ fn run(
     layout: Option<&str>,
 ) -> anyhow::Result<Report> {
     command.arg(case.name).arg(threads.to_string()).arg(count.to_string()).args(layout);
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    if !output.status.success() {
-        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(text.trim()).with_context(|| format!("{command:?} printed {text:?}"))
+    report_of(command)
 }
 
 fn names() -> Vec<&'static str> {

@@ -98,6 +98,8 @@ pub(crate) trait Element: FloatDType {
     fn root(self) -> Self;
     /// e to this power.
     fn exponential(self) -> Self;
+    /// e to this power, which is not above 0 by more than rounding; inlined into vector loops.
+    fn exp_of_at_most_zero(self) -> Self;
     /// The values of a storage of this type.
     fn slice(storage: &CpuStorage) -> Result<&[Self]>;
     /// The values of a storage of this type, for writing.
@@ -107,7 +109,7 @@ pub(crate) trait Element: FloatDType {
 }
 
 macro_rules! element {
-    ($T:ty, $variant:ident, $module:ident) => {
+    ($T:ty, $variant:ident, $module:ident, $exp:expr) => {
         impl Element for $T {
             fn conv2d(shape: &Shape, x: &[Self], weight: &[Self], y: &mut [MaybeUninit<Self>]) {
                 $module::forward(shape, x, weight, y);
@@ -140,6 +142,11 @@ macro_rules! element {
                 self.exp()
             }
 
+            #[inline(always)]
+            fn exp_of_at_most_zero(self) -> Self {
+                $exp(self)
+            }
+
             fn slice(storage: &CpuStorage) -> Result<&[Self]> {
                 storage.as_slice()
             }
@@ -157,8 +164,8 @@ macro_rules! element {
         }
     };
 }
-element!(f32, F32, kernels);
-element!(f64, F64, unfold);
+element!(f32, F32, kernels, crate::exponential::exp_of_at_most_zero);
+element!(f64, F64, unfold, f64::exp);
 
 /// A matrix in a slice: element (row, column) at `row * row_stride + column * column_stride`.
 #[derive(Clone, Copy)]

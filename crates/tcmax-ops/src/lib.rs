@@ -8,6 +8,7 @@ mod composed;
 mod conv2d;
 mod cpu;
 mod error;
+mod exponential;
 mod global_avg_pool2d;
 mod gradcheck;
 mod init;
