@@ -23,6 +23,9 @@ pub struct DatasetCard {
     /// Files to fetch; none for generated data.
     #[serde(default)]
     pub files: Vec<RemoteFile>,
+    /// How clips are made of its media, for `tcmax-media`; none when nothing has to be prepared.
+    #[serde(default)]
+    pub prepare: Option<toml::Table>,
 }
 
 /// One file of a data set.

@@ -3,6 +3,7 @@
 mod datasets;
 mod estimate;
 mod eval;
+mod inspect;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,8 @@ enum Command {
     Estimate(Box<estimate::Estimate>),
     /// Evaluate a finished run's model.
     Eval(eval::Eval),
+    /// Say what is in a feature file, feature tables, a manifest or prepared clips.
+    Inspect(inspect::Inspect),
     /// List the data sets, or tell about one.
     Datasets(datasets::Datasets),
 }
@@ -44,6 +47,7 @@ impl Arguments {
             Command::Train(train) => train.run(),
             Command::Estimate(estimate) => estimate.run(),
             Command::Eval(eval) => eval.run(),
+            Command::Inspect(inspect) => inspect.run(),
             Command::Datasets(datasets) => datasets.run(),
         }
     }
