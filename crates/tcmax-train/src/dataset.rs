@@ -1,13 +1,17 @@
 //! Opening a data set by its settings, once, and drawing the splits of any seed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tcmax_data::fetch::{self, DownloadProgress};
+use tcmax_data::own::manifest::ColumnNames;
+use tcmax_data::own::{Layout, PREPARED_FILE};
 use tcmax_data::{
     AvDigits, AvDigitsConfig, OwnConfig, OwnData, Splits, SyntheticConfig, synthetic,
 };
 use tcmax_estimators::JointTable;
+use tcmax_media::{PrepareOptions, PrepareProgress, manifest_plan, prepare};
 
 use crate::results::{DatasetSummary, InformationTruth};
 use crate::{Error, Result};
@@ -100,7 +104,10 @@ impl OpenDataset {
                 Self::AvDigits(Box::new(AvDigits::open(&folder)?), options.clone())
             }
             DatasetConfig::Files(options) => {
-                Self::Files(Box::new(OwnData::open(options)?), options.clone())
+                let folder = manifest_clips(options, &tcmax_media::NoProgress)?;
+                let path = folder.unwrap_or_else(|| options.path.clone());
+                let options = OwnConfig { path, ..options.clone() };
+                Self::Files(Box::new(OwnData::open(&options)?), options)
             }
         })
     }
@@ -151,6 +158,26 @@ impl OpenDataset {
             _ => &[],
         }
     }
+}
+
+/// The prepared clips of a manifest of media, made in the user's cache if they are not there; none
+/// when the path is no manifest.
+///
+/// # Errors
+/// Everything that is wrong with the manifest or its media, at once.
+pub fn manifest_clips(
+    options: &OwnConfig,
+    progress: &dyn PrepareProgress,
+) -> Result<Option<PathBuf>> {
+    let Layout::Manifest(manifest) = Layout::of(&options.path)? else { return Ok(None) };
+    let names = ColumnNames { label: options.label.as_deref(), group: options.group.as_deref() };
+    let plan = manifest_plan(&manifest, None, names, &BTreeMap::new())?;
+    let how = PrepareOptions::default();
+    let folder = fetch::cache_folder()?.join("prepared").join(plan.fingerprint(how.shard_size));
+    if !folder.join(PREPARED_FILE).is_file() {
+        prepare(&plan, &folder, &how, progress)?;
+    }
+    Ok(Some(folder))
 }
 
 fn card_text(name: &str) -> String {

@@ -19,6 +19,9 @@ pub enum Error {
     /// A data set could not be opened or read.
     #[error(transparent)]
     Data(#[from] tcmax_data::Error),
+    /// Media could not be prepared.
+    #[error(transparent)]
+    Media(#[from] tcmax_media::Error),
     /// An encoder refused its settings or input.
     #[error(transparent)]
     Encoder(#[from] tcmax_encoders::Error),
@@ -83,6 +86,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setting { .. } | Self::Fusion(_) => 2,
+            Self::Media(tcmax_media::Error::Option { .. }) => 2,
             Self::Loss(tcmax_losses::Error::UnknownMethod { .. }) => 2,
             Self::Encoder(tcmax_encoders::Error::Zero { .. }) => 2,
             Self::Estimator(

@@ -109,7 +109,7 @@ fn table(path: &Path, problems: &mut Problems) -> Result<Table> {
                 break;
             }
         };
-        if n == 0 && !record.iter().any(|cell| number(cell).is_some()) {
+        if n == 0 && record.iter().all(|cell| !cell.is_empty() && number(cell).is_none()) {
             continue;
         }
         table.push(&record, line_of(&bytes, &record), problems);

@@ -37,18 +37,18 @@ pub fn shard_name(index: usize) -> String {
 /// Writes a shard whole. The same clips and note give the same bytes.
 ///
 /// # Errors
-/// When a clip's name occurs twice or the file cannot be written.
-pub fn write_shard(path: &Path, clips: &[Clip], note: &str) -> Result<()> {
+/// When a tensor's bytes do not fit its shape or the file cannot be written.
+pub fn write_shard(path: &Path, clips: Vec<Clip>, note: &str) -> Result<()> {
     let mut bytes: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
     for clip in clips {
-        for (modality, tensor) in &clip.tensors {
-            let name = tensor_name(&clip.id, modality);
+        for (modality, tensor) in clip.tensors {
+            let name = tensor_name(&clip.id, &modality);
             bytes.push(match tensor {
                 ClipTensor::Values(shape, values) => {
                     let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                    (name, Dtype::F32, shape.clone(), raw)
+                    (name, Dtype::F32, shape, raw)
                 }
-                ClipTensor::Pixels(shape, raw) => (name, Dtype::U8, shape.to_vec(), raw.clone()),
+                ClipTensor::Pixels(shape, raw) => (name, Dtype::U8, shape.to_vec(), raw),
             });
         }
     }

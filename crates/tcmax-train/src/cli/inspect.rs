@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use tcmax_data::own::Inspection;
 use tcmax_data::{OwnConfig, write_whole};
-use tcmax_train::{Error, balance};
+use tcmax_media::check;
+use tcmax_train::{Error, PrepareBar, balance};
 
 use super::print;
 
@@ -20,6 +21,9 @@ pub struct Inspect {
     /// Column or array with groups [default: group and its like]
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
+    /// Do not decode the media of a manifest
+    #[arg(long)]
+    quick: bool,
     /// Draw the class balance into this file
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
@@ -36,7 +40,11 @@ impl Inspect {
             group: self.group.clone(),
             ..OwnConfig::at(&self.path)
         };
-        let (found, _manifest) = Inspection::of(&config).map_err(Error::from)?;
+        let (mut found, manifest) = Inspection::of(&config).map_err(Error::from)?;
+        if let Some(manifest) = manifest.filter(|_| found.problems.is_empty() && !self.quick) {
+            let broken = check(&manifest, &PrepareBar::new()).map_err(Error::from)?;
+            found.add(broken);
+        }
         if let Some(file) = &self.plot {
             let title = format!("{}: examples of each class", self.path.display());
             let svg = balance::svg(&title, &found.classes)

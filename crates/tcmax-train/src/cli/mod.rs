@@ -4,6 +4,7 @@ mod datasets;
 mod estimate;
 mod eval;
 mod inspect;
+mod prepare;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -18,7 +19,10 @@ use clap::{Parser, Subcommand};
                   runs/digits\n  tcmax eval runs/digits/seed-0                test a finished run \
                   again\n  tcmax datasets                               what there is to train \
                   on\n  tcmax estimate data.npz --variables a,b,y    total correlation of variables in a \
-                  file\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
+                  file\n  tcmax prepare crema-d --root DIR --out CLIPS     clips from a data set's \
+                  media\n  tcmax train --dataset CLIPS                  train on prepared clips, a \
+                  feature file, ...\n  tcmax inspect PATH                           what is in one's own \
+                  data\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
                   or a setting is wrong."
 )]
 pub struct Arguments {
@@ -34,6 +38,8 @@ enum Command {
     Estimate(Box<estimate::Estimate>),
     /// Evaluate a finished run's model.
     Eval(eval::Eval),
+    /// Make clips of a data set's media, or of a manifest's, that load fast.
+    Prepare(Box<prepare::Prepare>),
     /// Say what is in a feature file, feature tables, a manifest or prepared clips.
     Inspect(inspect::Inspect),
     /// List the data sets, or tell about one.
@@ -47,6 +53,7 @@ impl Arguments {
             Command::Train(train) => train.run(),
             Command::Estimate(estimate) => estimate.run(),
             Command::Eval(eval) => eval.run(),
+            Command::Prepare(prepare) => prepare.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Datasets(datasets) => datasets.run(),
         }

@@ -10,8 +10,9 @@ use tcmax_data::{AvDigitsSplit, OwnConfig};
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::{MethodResult, SuiteResult};
 use tcmax_train::{
-    CheckedConfig, DatasetConfig, DownloadBar, EncoderConfig, Error, OpenDataset, RunLabel,
-    RunOptions, TrainConfig, TrainingProgress, report, table, train, versions,
+    CheckedConfig, DatasetConfig, DownloadBar, EncoderConfig, Error, OpenDataset, PrepareBar,
+    RunLabel, RunOptions, TrainConfig, TrainingProgress, manifest_clips, report, table, train,
+    versions,
 };
 
 use super::print;
@@ -173,6 +174,10 @@ impl Train {
     pub fn run(self) -> anyhow::Result<()> {
         set_threads(self.threads)?;
         let config = self.settings()?.check()?;
+        if let DatasetConfig::Files(options) = &config.config().dataset {
+            // Opening would do it too, but silently.
+            manifest_clips(options, &PrepareBar::new())?;
+        }
         let data = OpenDataset::open(
             &config.config().dataset,
             self.data_dir.as_deref(),
