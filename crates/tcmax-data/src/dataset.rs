@@ -13,7 +13,8 @@ use crate::Result;
 pub enum ModalityKind {
     /// Log-magnitudes of shape \[channels, frequencies, times\].
     Spectrogram,
-    /// Pixels of shape \[channels, height, width\].
+    /// Pixels of shape \[channels, height, width\], or of a clip's frames, \[channels, frames,
+    /// height, width\].
     Image,
     /// A vector without spatial order.
     Features,
@@ -61,6 +62,12 @@ pub trait Dataset: Send + Sync {
     /// The class of example `index`, below `classes().len()`. Panics when `index` is not below
     /// [`Dataset::len`], as slices do.
     fn label(&self, index: usize) -> u32;
+
+    /// Whether example `index` has an input of modality `modality`; an absent one reads as zeros.
+    fn present(&self, index: usize, modality: usize) -> bool {
+        let _ = (index, modality);
+        true
+    }
 
     /// Writes one input straight into its place in a batch: `out` has the modality's length.
     /// Random augmentation, if the data set has any, draws from `seed` alone.

@@ -74,6 +74,9 @@ pub enum Error {
         /// The batch, from 0.
         batch: usize,
     },
+    /// Several things are wrong with the data.
+    #[error("{0}")]
+    Problems(crate::Problems),
     /// A download did not succeed.
     #[error("{url}: {problem}")]
     Download {

@@ -21,6 +21,9 @@ pub struct Batch {
     pub inputs: Vec<Tensor>,
     /// Labels (B,), u32, every one a class.
     pub labels: Tensor,
+    /// Which modalities each example has, (B, M), f32, 1 or 0; none when all are there. Inputs that
+    /// are not there are zeros.
+    pub present: Option<Tensor>,
     /// Which examples these are.
     pub indices: Vec<usize>,
 }
@@ -111,7 +114,20 @@ impl Reader {
         }
         let labels: Vec<u32> = indices.iter().map(|&index| self.dataset.label(index)).collect();
         let labels = Tensor::from_vec(labels, indices.len(), &self.device)?;
-        Ok(Batch { inputs, labels, indices: indices.to_vec() })
+        let present = self.present(indices)?;
+        Ok(Batch { inputs, labels, present, indices: indices.to_vec() })
+    }
+
+    fn present(&self, indices: &[usize]) -> Result<Option<Tensor>> {
+        let modalities = self.dataset.modalities().len();
+        let flag = |&index: &usize| {
+            (0..modalities).map(move |m| f32::from(u8::from(self.dataset.present(index, m))))
+        };
+        let flags: Vec<f32> = indices.iter().flat_map(flag).collect();
+        if flags.iter().all(|&flag| flag == 1.0) {
+            return Ok(None);
+        }
+        Ok(Some(Tensor::from_vec(flags, (indices.len(), modalities), &self.device)?))
     }
 }
 

@@ -44,14 +44,18 @@ impl Spectrogram {
 
     /// The spectrogram of a signal, frequency by frequency (row-major \[frequencies, times\]).
     pub fn transform(&self, signal: &[f32]) -> Vec<f32> {
-        self.transform_f64(signal).into_iter().map(|value| value as f32).collect()
+        self.transform_to(signal, |value| value as f32)
     }
 
-    /// [`Spectrogram::transform`] before its last rounding.
+    /// The same without rounding.
     pub fn transform_f64(&self, signal: &[f32]) -> Vec<f64> {
+        self.transform_to(signal, |value| value)
+    }
+
+    fn transform_to<T: Copy + Default>(&self, signal: &[f32], round: impl Fn(f64) -> T) -> Vec<T> {
         let [frequencies, times] = self.shape(signal.len());
         let n_fft = self.window.len();
-        let mut out = vec![0f64; frequencies * times];
+        let mut out = vec![T::default(); frequencies * times];
         let mut frame = vec![0f64; n_fft];
         let mut bins = vec![Complex::default(); frequencies];
         let mut scratch = self.fft.make_scratch_vec();
@@ -65,7 +69,7 @@ impl Spectrogram {
             let done = self.fft.process_with_scratch(&mut frame, &mut bins, &mut scratch);
             debug_assert!(done.is_ok());
             for (k, bin) in bins.iter().enumerate() {
-                out[k * times + t] = (bin.norm() + 1e-7).ln();
+                out[k * times + t] = round((bin.norm() + 1e-7).ln());
             }
         }
         out
@@ -73,7 +77,7 @@ impl Spectrogram {
 }
 
 /// The first `length` samples of a signal repeated as often as needed.
-pub(crate) fn tile(signal: &[f32], length: usize) -> Vec<f32> {
+pub fn tile(signal: &[f32], length: usize) -> Vec<f32> {
     signal.iter().copied().cycle().take(length).collect()
 }
 

@@ -7,12 +7,15 @@ use tcmax_ops::Seed;
 
 use crate::{Dataset, Modality, Result};
 
+/// The row of an example that lacks this modality.
+pub(crate) const ABSENT: usize = usize::MAX;
+
 /// A column of inputs of one modality.
 #[derive(Clone)]
 pub(crate) struct Column {
     /// Inputs one after the other.
     pub(crate) items: Arc<Vec<f32>>,
-    /// The input of each example.
+    /// The input of each example, or [`ABSENT`].
     pub(crate) rows: Vec<usize>,
     /// A square of zeros in each example's input, if any.
     pub(crate) blanks: Option<Vec<Blank>>,
@@ -52,8 +55,16 @@ impl Dataset for TableDataset {
         self.labels[index]
     }
 
+    fn present(&self, index: usize, modality: usize) -> bool {
+        self.columns[modality].rows[index] != ABSENT
+    }
+
     fn read(&self, index: usize, modality: usize, _: Seed, out: &mut [f32]) -> Result<()> {
         let column = &self.columns[modality];
+        if column.rows[index] == ABSENT {
+            out.fill(0.0);
+            return Ok(());
+        }
         let start = column.rows[index] * out.len();
         out.copy_from_slice(&column.items[start..][..out.len()]);
         if let Some(blanks) = &column.blanks {

@@ -101,6 +101,7 @@ fn card(url: &str, content: &[u8]) -> DatasetCard {
             largest_bytes: 10_000,
             hub: None,
         }],
+        prepare: None,
     }
 }
 

@@ -54,8 +54,7 @@ fn setting(kind: HeadKind, batch: usize, classes: usize) -> Setting {
     let builder = ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu);
     let head = kind.build(&[512, 512], classes, HeadOptions::default(), &builder).unwrap();
     let unit = Init::Normal { mean: 0.0, std: 1.0 };
-    let features =
-        ["a", "v"].map(|name| builder.param(name, (batch, 512), unit).unwrap()).to_vec();
+    let features = ["a", "v"].map(|name| builder.param(name, (batch, 512), unit).unwrap()).to_vec();
     let labels: Vec<u32> = (0..batch).map(|row| (row % classes) as u32).collect();
     let labels = Labels::new(&labels, classes, &Device::Cpu).unwrap();
     Setting { head, features, labels }

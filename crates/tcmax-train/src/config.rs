@@ -22,6 +22,8 @@ pub struct TrainConfig {
     pub modalities: Vec<String>,
     /// The encoder of every modality.
     pub encoder: EncoderConfig,
+    /// Units of each layer of the perceptron that encodes feature vectors.
+    pub mlp_widths: Vec<usize>,
     /// Epochs, at least 1.
     pub epochs: usize,
     /// Examples in a batch, at least 2 (batch statistics need two).
@@ -57,6 +59,7 @@ impl Default for TrainConfig {
             head: String::new(),
             modalities: Vec::new(),
             encoder: EncoderConfig::default(),
+            mlp_widths: vec![128, 128],
             epochs: 40,
             batch_size: 32,
             drop_last: false,
@@ -74,7 +77,8 @@ impl Default for TrainConfig {
     }
 }
 
-/// Which network encodes each modality.
+/// Which network encodes each modality of pixels or spectrograms; feature vectors have a
+/// perceptron ([`TrainConfig::mlp_widths`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "network")]
 pub enum EncoderConfig {
@@ -127,6 +131,8 @@ impl TrainConfig {
         require(clip, "--clip-norm", "must be a positive number")?;
         let width = !matches!(self.encoder, EncoderConfig::ResnetSlim { width: 0 });
         require(width, "--width", "must be at least 1")?;
+        let layers = !self.mlp_widths.is_empty() && !self.mlp_widths.contains(&0);
+        require(layers, "--mlp-widths", "must be one width or several, each at least 1")?;
         Ok(CheckedConfig { config: self, method, head })
     }
 }

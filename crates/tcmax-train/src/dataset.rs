@@ -1,11 +1,17 @@
 //! Opening a data set by its settings, once, and drawing the splits of any seed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tcmax_data::fetch::{self, DownloadProgress};
-use tcmax_data::{AvDigits, AvDigitsConfig, Splits, SyntheticConfig, synthetic};
+use tcmax_data::own::manifest::ColumnNames;
+use tcmax_data::own::{Layout, PREPARED_FILE};
+use tcmax_data::{
+    AvDigits, AvDigitsConfig, OwnConfig, OwnData, Splits, SyntheticConfig, synthetic,
+};
 use tcmax_estimators::JointTable;
+use tcmax_media::{PrepareOptions, PrepareProgress, manifest_plan, prepare};
 
 use crate::results::{DatasetSummary, InformationTruth};
 use crate::{Error, Result};
@@ -18,6 +24,8 @@ pub enum DatasetConfig {
     Synthetic(SyntheticConfig),
     /// Spoken and handwritten digits.
     AvDigits(AvDigitsConfig),
+    /// Files or prepared clips of the user's own.
+    Files(OwnConfig),
 }
 
 impl Default for DatasetConfig {
@@ -27,18 +35,27 @@ impl Default for DatasetConfig {
 }
 
 impl DatasetConfig {
-    /// The default options of the data set called `name`.
+    /// The default options of the data set called `name`, or of the data at the path `name`.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// When there is neither.
     pub fn by_name(name: &str) -> Result<Self> {
         match name {
             "synthetic" => Ok(Self::Synthetic(SyntheticConfig::default())),
             "av-digits" => Ok(Self::AvDigits(AvDigitsConfig::default())),
+            _ if Path::new(name).exists() => Ok(Self::Files(OwnConfig::at(Path::new(name)))),
             _ => {
-                let known: Vec<_> =
-                    fetch::catalog().iter().map(|card| card.name.as_str()).collect();
-                let problem = format!("no data set '{name}'; choose one of: {}", known.join(", "));
+                let ready = fetch::catalog().iter().filter(|card| card.prepare.is_none());
+                let known: Vec<_> = ready.map(|card| card.name.as_str()).collect();
+                let mut problem =
+                    format!("no data set '{name}'; choose one of: {}", known.join(", "));
+                problem += ", or give the path of a feature file, a manifest or prepared clips";
+                if fetch::card(name).is_some() {
+                    problem = format!(
+                        "'{name}' has to be prepared from its media first: tcmax prepare {name} \
+                         --root DIR --out CLIPS, then --dataset CLIPS"
+                    );
+                }
                 Err(Error::setting("--dataset", problem))
             }
         }
@@ -49,6 +66,7 @@ impl DatasetConfig {
         match self {
             Self::Synthetic(_) => "synthetic",
             Self::AvDigits(_) => "av-digits",
+            Self::Files(_) => "files",
         }
     }
 }
@@ -59,6 +77,8 @@ pub enum OpenDataset {
     Synthetic(SyntheticConfig),
     /// The decoded recordings and images.
     AvDigits(Box<AvDigits>, AvDigitsConfig),
+    /// The user's own data.
+    Files(Box<OwnData>, OwnConfig),
 }
 
 impl OpenDataset {
@@ -83,6 +103,12 @@ impl OpenDataset {
                 let folder: PathBuf = fetch::locate(card, data_dir, progress)?;
                 Self::AvDigits(Box::new(AvDigits::open(&folder)?), options.clone())
             }
+            DatasetConfig::Files(options) => {
+                let folder = manifest_clips(options, &tcmax_media::NoProgress)?;
+                let path = folder.unwrap_or_else(|| options.path.clone());
+                let options = OwnConfig { path, ..options.clone() };
+                Self::Files(Box::new(OwnData::open(&options)?), options)
+            }
         })
     }
 
@@ -94,19 +120,20 @@ impl OpenDataset {
         Ok(match self {
             Self::Synthetic(config) => synthetic::splits(config, seed)?,
             Self::AvDigits(data, config) => data.splits(config, seed)?,
+            Self::Files(data, config) => data.splits(config, seed)?,
         })
     }
 
     /// What is known of the data set, with the sizes of the splits given.
     pub fn summary(&self, splits: &Splits) -> DatasetSummary {
-        let name = match self {
-            Self::Synthetic(_) => "synthetic",
-            Self::AvDigits(..) => "av-digits",
+        let (name, description) = match self {
+            Self::Synthetic(_) => ("synthetic".to_owned(), card_text("synthetic")),
+            Self::AvDigits(..) => ("av-digits".to_owned(), card_text("av-digits")),
+            Self::Files(data, config) => own_text(data, config),
         };
-        let description = fetch::card(name).map_or("", |card| card.description.as_str());
         DatasetSummary {
-            name: name.to_owned(),
-            description: description.to_owned(),
+            name,
+            description,
             modalities: splits.train.modalities().iter().map(|m| m.name.clone()).collect(),
             classes: splits.train.classes().to_vec(),
             sizes: [splits.train.len(), splits.validation.len(), splits.test.len()],
@@ -120,9 +147,52 @@ impl OpenDataset {
     pub fn truth(&self) -> Result<Option<InformationTruth>> {
         match self {
             Self::Synthetic(config) => Ok(Some(synthetic_truth(config)?)),
-            Self::AvDigits(..) => Ok(None),
+            Self::AvDigits(..) | Self::Files(..) => Ok(None),
         }
     }
+
+    /// What a reader should know before training, such as speakers in both train and test.
+    pub fn notes(&self) -> &[String] {
+        match self {
+            Self::Files(data, _) => data.notes(),
+            _ => &[],
+        }
+    }
+}
+
+/// The prepared clips of a manifest of media, made in the user's cache if they are not there; none
+/// when the path is no manifest.
+///
+/// # Errors
+/// Everything that is wrong with the manifest or its media, at once.
+pub fn manifest_clips(
+    options: &OwnConfig,
+    progress: &dyn PrepareProgress,
+) -> Result<Option<PathBuf>> {
+    let Layout::Manifest(manifest) = Layout::of(&options.path)? else { return Ok(None) };
+    let names = ColumnNames { label: options.label.as_deref(), group: options.group.as_deref() };
+    let plan = manifest_plan(&manifest, None, names, &BTreeMap::new())?;
+    let how = PrepareOptions::default();
+    let folder = fetch::cache_folder()?.join("prepared").join(plan.fingerprint(how.shard_size));
+    if !folder.join(PREPARED_FILE).is_file() {
+        prepare(&plan, &folder, &how, progress)?;
+    }
+    Ok(Some(folder))
+}
+
+fn card_text(name: &str) -> String {
+    fetch::card(name).map_or_else(String::new, |card| card.description.clone())
+}
+
+/// Name and description of the user's own data.
+fn own_text(data: &OwnData, config: &OwnConfig) -> (String, String) {
+    let path = config.path.canonicalize().unwrap_or_else(|_| config.path.clone());
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    let mut description = format!("{} examples of {}.", data.examples().len(), path.display());
+    for note in data.notes() {
+        description += &format!(" {note}.");
+    }
+    (name, description)
 }
 
 fn synthetic_truth(config: &SyntheticConfig) -> Result<InformationTruth> {

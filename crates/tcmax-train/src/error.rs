@@ -19,6 +19,9 @@ pub enum Error {
     /// A data set could not be opened or read.
     #[error(transparent)]
     Data(#[from] tcmax_data::Error),
+    /// Media could not be prepared.
+    #[error(transparent)]
+    Media(#[from] tcmax_media::Error),
     /// An encoder refused its settings or input.
     #[error(transparent)]
     Encoder(#[from] tcmax_encoders::Error),
@@ -91,6 +94,7 @@ impl Error {
                 | tcmax_losses::Error::NeedsSharedHead { .. }
                 | tcmax_losses::Error::NotLinear { .. },
             ) => 2,
+            Self::Media(tcmax_media::Error::Option { .. }) => 2,
             Self::Encoder(tcmax_encoders::Error::Zero { .. }) => 2,
             Self::Estimator(
                 tcmax_estimators::Error::Setting { .. }

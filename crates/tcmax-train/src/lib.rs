@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod absence;
+pub mod balance;
 pub mod checkpoint;
 mod config;
 mod dataset;
@@ -8,6 +9,7 @@ mod error;
 mod evaluate;
 mod model;
 mod observer;
+mod prepare_progress;
 mod probe;
 pub mod process;
 mod progress;
@@ -22,11 +24,12 @@ mod trainer;
 
 pub use absence::{absence, stand_ins};
 pub use config::{CheckedConfig, EncoderConfig, TrainConfig};
-pub use dataset::{DatasetConfig, OpenDataset};
+pub use dataset::{DatasetConfig, OpenDataset, manifest_clips};
 pub use error::{Error, Result};
 pub use evaluate::{MOST_TUPLES, evaluate, features};
 pub use model::Model;
 pub use observer::{Observer, RunLabel, Silent};
+pub use prepare_progress::PrepareBar;
 pub use probe::probe;
 pub use progress::{DownloadBar, TrainingProgress};
 pub use schedule::StepDecay;

@@ -2,12 +2,12 @@
 
 use candle_core::{DType, Device, Tensor};
 use tcmax_data::{Modality, ModalityKind};
-use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
+use tcmax_encoders::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig, Stem};
 use tcmax_fusion::FusionHead;
 use tcmax_losses::{Method, Owners, Setup};
 use tcmax_ops::{ParamBuilder, Params, Seed};
 
-use crate::config::{CheckedConfig, EncoderConfig};
+use crate::config::{CheckedConfig, EncoderConfig, TrainConfig};
 use crate::{Error, Result};
 
 /// Images up to this many pixels a side keep their resolution in the stem.
@@ -44,9 +44,8 @@ impl Model {
         let mut encoders: Vec<Box<dyn Encoder>> = Vec::with_capacity(used.len());
         let mut names = Vec::with_capacity(used.len());
         for modality in used.iter().map(|&m| &modalities[m]) {
-            let layout = resnet_config(config.config().encoder, modality)?;
             let name = format!("{}_net", modality.name);
-            encoders.push(Box::new(ResNet::new(&layout, &builder.pp(&name))?));
+            encoders.push(new_encoder(config.config(), modality, &builder.pp(&name))?);
             names.push(name);
         }
         let widths: Vec<usize> = encoders.iter().map(|e| e.feature_width()).collect();
@@ -146,6 +145,20 @@ fn used_modalities(names: &[String], modalities: &[Modality]) -> Result<Vec<usiz
     Ok(used)
 }
 
+/// The encoder of one modality: a perceptron for vectors, a ResNet for everything else.
+fn new_encoder(
+    config: &TrainConfig,
+    modality: &Modality,
+    builder: &ParamBuilder,
+) -> Result<Box<dyn Encoder>> {
+    if modality.kind == ModalityKind::Features {
+        let layout = MlpConfig { inputs: modality.len(), widths: config.mlp_widths.clone() };
+        return Ok(Box::new(Mlp::new(&layout, builder)?));
+    }
+    let layout = resnet_config(config.encoder, modality)?;
+    Ok(Box::new(ResNet::new(&layout, builder)?))
+}
+
 fn resnet_config(encoder: EncoderConfig, modality: &Modality) -> Result<ResNetConfig> {
     let stem = match (modality.kind, &modality.shape[..]) {
         (ModalityKind::Spectrogram, [_, _, _]) => Stem::Conv7x7,
@@ -157,7 +170,7 @@ fn resnet_config(encoder: EncoderConfig, modality: &Modality) -> Result<ResNetCo
             let problem = format!("'{}' is {kind:?} of shape {shape:?}; ", modality.name);
             return Err(Error::setting(
                 "--modalities",
-                problem + "encoders here take images and spectrograms of [channels, height, width]",
+                problem + "a ResNet takes images and spectrograms of [channels, height, width]",
             ));
         }
     };

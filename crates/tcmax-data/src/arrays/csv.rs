@@ -37,23 +37,14 @@ pub(super) fn parse(path: &Path, text: &str, delimiter: u8) -> Result<Vec<Array>
         return Err(Error::bad_file(path, "there are no rows of values in it"));
     }
     let array = |(name, cells): (String, &Vec<String>)| {
-        let (kind, values) = column(cells);
+        let Some(values) = cells.iter().map(|cell| number(cell)).collect::<Option<Vec<_>>>() else {
+            return Array::of_words(path, name, cells);
+        };
+        let whole = cells.iter().all(|cell| cell.parse::<i64>().is_ok());
+        let kind = if whole { ArrayKind::Integer } else { ArrayKind::Real };
         Array::new(path, name, kind, &[rows], values)
     };
     names.unwrap_or_default().into_iter().zip(&columns).map(array).collect()
-}
-
-/// Numbers where all cells are, places among the distinct words otherwise.
-fn column(cells: &[String]) -> (ArrayKind, Vec<f64>) {
-    if let Some(values) = cells.iter().map(|cell| number(cell)).collect::<Option<Vec<_>>>() {
-        let whole = cells.iter().all(|cell| cell.parse::<i64>().is_ok());
-        return (if whole { ArrayKind::Integer } else { ArrayKind::Real }, values);
-    }
-    let mut words: Vec<&String> = cells.iter().collect();
-    words.sort();
-    words.dedup();
-    let place = |cell: &String| words.partition_point(|word| *word < cell) as f64;
-    (ArrayKind::Text, cells.iter().map(place).collect())
 }
 
 /// A number, NaN for a missing one, none for a word.
@@ -79,6 +70,7 @@ mod tests {
         assert_eq!(kinds, [ArrayKind::Real, ArrayKind::Integer, ArrayKind::Text]);
         assert_eq!(arrays[1].name, "y");
         assert_eq!(arrays[2].values, [0.0, 1.0, 0.0]);
+        assert_eq!(arrays[2].words, ["no", "yes"]);
         assert!(arrays[0].values[1].is_nan());
         let bare = read("1,2\n3,4\n").unwrap();
         assert_eq!((bare[1].name.as_str(), bare[1].values.as_slice()), ("1", &[2.0, 4.0][..]));

@@ -32,10 +32,14 @@ pub struct Array {
     pub name: String,
     /// What the file says of its values.
     pub kind: ArrayKind,
-    /// Columns D.
+    /// Dimensions of one row; empty for one number a row.
+    pub shape: Vec<usize>,
+    /// Columns D, the product of `shape`.
     pub width: usize,
     /// N x D values, row by row. Missing CSV cells are NaN.
     pub values: Vec<f64>,
+    /// The distinct words of [`ArrayKind::Text`], sorted; empty otherwise.
+    pub words: Vec<String>,
 }
 
 impl Array {
@@ -65,8 +69,26 @@ impl Array {
                 format!("'{name}' is empty: its shape is {shape:?}"),
             ));
         }
-        Ok(Self { name, kind, width, values })
+        Ok(Self { name, kind, shape: rest.to_vec(), width, values, words: Vec::new() })
     }
+
+    /// An array of one word a row.
+    fn of_words(path: &Path, name: String, cells: &[String]) -> Result<Self> {
+        let mut words = cells.to_vec();
+        words.sort();
+        words.dedup();
+        let place = |cell: &String| words.partition_point(|word| word < cell) as f64;
+        let values = cells.iter().map(place).collect();
+        Ok(Self { words, ..Self::new(path, name, ArrayKind::Text, &[cells.len()], values)? })
+    }
+}
+
+/// One array from the bytes of an npy file; `path` and `name` are for messages.
+///
+/// # Errors
+/// When the bytes are not a whole npy file of numbers or words.
+pub fn parse_npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
+    npy::parse(path, name.to_owned(), bytes)
 }
 
 /// Reads every array of a file, told by its ending: `.safetensors`, `.npy`, `.npz`, `.csv` or `.tsv`.

@@ -18,7 +18,8 @@ pub(super) fn parse(path: &Path, name: String, bytes: &[u8]) -> Result<Array> {
         .ok_or_else(|| bad(&format!("the npy header cannot be read: {}", text.trim())))?;
     let (kind, size) = header.element().ok_or_else(|| {
         bad(&format!(
-            "values of type '{}' are not supported; save float32, float64, integers or bool",
+            "values of type '{}' are not supported; save floats, integers, bool or fixed-width \
+             text (dtype U)",
             header.descr
         ))
     })?;
@@ -32,6 +33,14 @@ pub(super) fn parse(path: &Path, name: String, bytes: &[u8]) -> Result<Array> {
             header.descr,
             data.len()
         )));
+    }
+    if kind == ArrayKind::Text {
+        let cells = text_cells(data, size, header.descr.starts_with('>'))
+            .ok_or_else(|| bad("there is text in it that is not Unicode"))?;
+        return match header.shape.len() {
+            1 => Array::of_words(path, name, &cells),
+            _ => Err(bad("an array of words must have one dimension")),
+        };
     }
     let read = header.reader(size);
     let mut values: Vec<f64> = data.chunks_exact(size).map(read).collect();
@@ -87,7 +96,9 @@ impl Header {
             self.descr.trim_start_matches(['<', '>', '|', '=']).split_at_checked(1)?;
         let size: usize = size.parse().ok()?;
         match (kind, size) {
-            ("f", 4 | 8) => Some((ArrayKind::Real, size)),
+            ("f", 2 | 4 | 8) => Some((ArrayKind::Real, size)),
+            // UCS-4 characters; an array of empty words has width 0 and no bytes.
+            ("U", 1..) => Some((ArrayKind::Text, size.checked_mul(4)?)),
             ("i" | "u", 1 | 2 | 4 | 8) | ("b", 1) => Some((ArrayKind::Integer, size)),
             _ => None,
         }
@@ -105,6 +116,7 @@ impl Header {
             }
             let bits = u64::from_le_bytes(raw);
             match (kind, size) {
+                (b'f', 2) => half::f16::from_bits(bits as u16).to_f64(),
                 (b'f', 4) => f64::from(f32::from_bits(bits as u32)),
                 (b'f', _) => f64::from_bits(bits),
                 // Shift the sign to the top and back.
@@ -113,6 +125,19 @@ impl Header {
             }
         }
     }
+}
+
+/// Words of UCS-4 characters, padded with zeros to `size` bytes.
+fn text_cells(data: &[u8], size: usize, big: bool) -> Option<Vec<String>> {
+    let character = |bytes: &[u8]| {
+        let raw = bytes.try_into().ok()?;
+        char::from_u32(if big { u32::from_be_bytes(raw) } else { u32::from_le_bytes(raw) })
+    };
+    let word = |cell: &[u8]| {
+        let word: String = cell.chunks_exact(4).map(character).collect::<Option<_>>()?;
+        Some(word.trim_end_matches('\0').to_owned())
+    };
+    data.chunks_exact(size).map(word).collect()
 }
 
 /// What follows `'key':` in the header's dictionary.
@@ -156,6 +181,16 @@ mod tests {
         let array =
             read("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", &[255]).unwrap();
         assert_eq!(array.values, [255.0]);
+        let text: Vec<u8> = "no\0yesé\0\0".chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
+        let words = read("{'descr': '<U3', 'fortran_order': False, 'shape': (3,)}", &text).unwrap();
+        assert_eq!(
+            (words.kind, words.words),
+            (ArrayKind::Text, vec!["no".into(), "yes".into(), "é".into()])
+        );
+        assert_eq!(words.values, [0.0, 1.0, 2.0]);
+        let half = [0x00, 0x3e];
+        let array = read("{'descr': '<f2', 'fortran_order': False, 'shape': (1,)}", &half).unwrap();
+        assert_eq!(array.values, [1.5]);
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct DatasetCard {
     /// Files to fetch; none for generated data.
     #[serde(default)]
     pub files: Vec<RemoteFile>,
+    /// How clips are made of its media, for `tcmax-media`; none when nothing has to be prepared.
+    #[serde(default)]
+    pub prepare: Option<toml::Table>,
 }
 
 /// One file of a data set.
@@ -53,9 +56,16 @@ pub enum HubFile {
     MnistTestLabels,
 }
 
-const CARDS: [&str; 2] = [
+const CARDS: [&str; 9] = [
     include_str!("../../../../datasets/synthetic.toml"),
     include_str!("../../../../datasets/av-digits.toml"),
+    include_str!("../../../../datasets/crema-d.toml"),
+    include_str!("../../../../datasets/kinetics-sounds.toml"),
+    include_str!("../../../../datasets/ave.toml"),
+    include_str!("../../../../datasets/vggsound.toml"),
+    include_str!("../../../../datasets/ucf101.toml"),
+    include_str!("../../../../datasets/food-101.toml"),
+    include_str!("../../../../datasets/mvsa.toml"),
 ];
 
 /// Every data set there is.

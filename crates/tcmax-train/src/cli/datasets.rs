@@ -19,17 +19,23 @@ impl Datasets {
         match self.name {
             None => {
                 for card in catalog() {
-                    print(&format!("{:<12} {}", card.name, card.description));
+                    print(&format!("{:<16} {}", card.name, card.description));
                 }
                 Ok(())
             }
             Some(name) => {
-                // Both fail for the same names; the second says which there are.
-                let config = DatasetConfig::by_name(&name)?;
-                let card = card(&name)
-                    .ok_or_else(|| Error::setting("datasets", format!("no card of '{name}'")))?;
+                let Some(card) = card(&name) else {
+                    let known: Vec<&str> = catalog().iter().map(|c| c.name.as_str()).collect();
+                    let problem =
+                        format!("no data set '{name}'; choose one of: {}", known.join(", "));
+                    return Err(Error::setting("datasets", problem).into());
+                };
                 print(&describe(card));
-                if let DatasetConfig::Synthetic(options) = config {
+                if card.prepare.is_some() {
+                    print(&format!("\nPrepare it: tcmax prepare {name} --root DIR --out CLIPS"));
+                    return Ok(());
+                }
+                if let DatasetConfig::Synthetic(options) = DatasetConfig::by_name(&name)? {
                     let names: Vec<String> =
                         options.modalities.iter().map(|m| m.name.clone()).collect();
                     if let Some(truth) = OpenDataset::Synthetic(options).truth()? {

@@ -3,8 +3,10 @@
 mod datasets;
 mod estimate;
 mod eval;
+mod inspect;
 mod methods;
 mod predict;
+mod prepare;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -21,7 +23,10 @@ use clap::{Parser, Subcommand};
                   from the pictures alone\n  tcmax methods                                what there is to train \
                   by\n  tcmax datasets                               what there is to train \
                   on\n  tcmax estimate data.npz --variables a,b,y    total correlation of variables in a \
-                  file\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
+                  file\n  tcmax prepare crema-d --root DIR --out CLIPS     clips from a data set's \
+                  media\n  tcmax train --dataset CLIPS                  train on prepared clips, a \
+                  feature file, ...\n  tcmax inspect PATH                           what is in one's own \
+                  data\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
                   or a setting is wrong."
 )]
 pub struct Arguments {
@@ -41,6 +46,10 @@ enum Command {
     Predict(predict::Predict),
     /// List the methods and heads to train by, or tell about one.
     Methods(methods::Methods),
+    /// Make clips of a data set's media, or of a manifest's, that load fast.
+    Prepare(Box<prepare::Prepare>),
+    /// Say what is in a feature file, feature tables, a manifest or prepared clips.
+    Inspect(inspect::Inspect),
     /// List the data sets, or tell about one.
     Datasets(datasets::Datasets),
 }
@@ -54,6 +63,8 @@ impl Arguments {
             Command::Eval(eval) => eval.run(),
             Command::Predict(predict) => predict.run(),
             Command::Methods(methods) => methods.run(),
+            Command::Prepare(prepare) => prepare.run(),
+            Command::Inspect(inspect) => inspect.run(),
             Command::Datasets(datasets) => datasets.run(),
         }
     }

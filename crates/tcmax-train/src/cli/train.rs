@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use candle_core::Device;
 use clap::Args;
-use tcmax_data::AvDigitsSplit;
+use tcmax_data::own::partition::SplitRule;
+use tcmax_data::{AvDigitsSplit, OwnConfig};
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::{MethodResult, SuiteResult};
 use tcmax_train::{
-    CheckedConfig, DatasetConfig, DownloadBar, EncoderConfig, Error, OpenDataset, RunLabel,
-    RunOptions, TrainConfig, TrainingProgress, report, table, train, versions,
+    CheckedConfig, DatasetConfig, DownloadBar, EncoderConfig, Error, OpenDataset, PrepareBar,
+    RunLabel, RunOptions, TrainConfig, TrainingProgress, manifest_clips, report, table, train,
+    versions,
 };
 
 use super::print;
@@ -21,7 +23,8 @@ pub struct Train {
     /// Read settings from a TOML file; options on the command line win
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Data set: synthetic or av-digits (see `tcmax datasets`)
+    /// Data set: synthetic, av-digits (see `tcmax datasets`), or the path of a feature file, of a
+    /// folder of feature tables, or of prepared clips (see `tcmax inspect`)
     #[arg(long)]
     dataset: Option<String>,
     /// Folder with the data set's files; without it they are downloaded into the cache
@@ -46,6 +49,9 @@ pub struct Train {
     /// First-stage channels of resnet-slim
     #[arg(long)]
     width: Option<usize>,
+    /// Units of each layer of the perceptron for feature vectors [default: 128,128]
+    #[arg(long, value_delimiter = ',', value_name = "UNITS,...")]
+    mlp_widths: Option<Vec<usize>>,
     /// Epochs [default: 40]
     #[arg(long)]
     epochs: Option<usize>,
@@ -79,9 +85,11 @@ pub struct Train {
     /// Validation examples
     #[arg(long)]
     val_size: Option<usize>,
-    /// av-digits: standard or speaker
+    /// av-digits: standard or speaker; own data: given, random or group
     #[arg(long)]
     split: Option<String>,
+    #[command(flatten)]
+    own: OwnOptions,
     /// av-digits: blank a square of this many pixels a side in every image
     #[arg(long, value_name = "PIXELS")]
     occlusion: Option<usize>,
@@ -108,17 +116,81 @@ pub struct Train {
     json: bool,
 }
 
+/// Options of the user's own data.
+#[derive(Args)]
+struct OwnOptions {
+    /// Own data: column or array with the labels [default: label and its like]
+    #[arg(long, value_name = "NAME")]
+    label: Option<String>,
+    /// Own data: column or array with groups, none of which --split group puts in two parts
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Own data: folds of a cross-validation
+    #[arg(long)]
+    folds: Option<usize>,
+    /// Own data: the fold to test on, from 0
+    #[arg(long, requires = "folds")]
+    fold: Option<usize>,
+    /// Own data: fraction for testing, where it is drawn [default: 0.2]
+    #[arg(long)]
+    test_fraction: Option<f64>,
+    /// Own data: fraction of the rest for validation, where it is drawn [default: 0.2]
+    #[arg(long)]
+    val_fraction: Option<f64>,
+}
+
+impl OwnOptions {
+    /// The first option that was given.
+    fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            ("--label", self.label.is_some()),
+            ("--group", self.group.is_some()),
+            ("--folds", self.folds.is_some()),
+            ("--test-fraction", self.test_fraction.is_some()),
+            ("--val-fraction", self.val_fraction.is_some()),
+        ];
+        given.iter().find(|(_, given)| *given).map(|(name, _)| *name)
+    }
+
+    fn apply(&self, split: Option<&str>, options: &mut OwnConfig) -> anyhow::Result<()> {
+        options.label = self.label.clone().or(options.label.take());
+        options.group = self.group.clone().or(options.group.take());
+        options.folds = self.folds.or(options.folds);
+        options.fold = self.fold.unwrap_or(options.fold);
+        options.test_fraction = self.test_fraction.unwrap_or(options.test_fraction);
+        options.val_fraction = self.val_fraction.unwrap_or(options.val_fraction);
+        options.split = match split {
+            None => options.split,
+            Some("given") => Some(SplitRule::Given),
+            Some("random") => Some(SplitRule::Random),
+            Some("group") => Some(SplitRule::Group),
+            Some(other) => {
+                let problem = format!("no split '{other}'; choose given, random or group");
+                return Err(Error::setting("--split", problem).into());
+            }
+        };
+        Ok(())
+    }
+}
+
 impl Train {
     /// Trains every seed and prints the result.
     pub fn run(self) -> anyhow::Result<()> {
         set_threads(self.threads)?;
         let config = self.settings()?.check()?;
+        if let DatasetConfig::Files(options) = &config.config().dataset {
+            // Opening would do it too, but silently.
+            manifest_clips(options, &PrepareBar::new())?;
+        }
         let data = OpenDataset::open(
             &config.config().dataset,
             self.data_dir.as_deref(),
             &DownloadBar::new(),
         )
         .map_err(data_setting)?;
+        for note in data.notes() {
+            eprintln!("note: {note}");
+        }
         let device = device()?;
         let result = self.train_seeds(&config, &data, &device)?;
         if let Some(out) = &self.out {
@@ -180,7 +252,7 @@ impl Train {
             Some(path) => read_config(path)?,
             None => TrainConfig::default(),
         };
-        if let Some(name) = self.dataset.as_ref().filter(|name| *name != config.dataset.name()) {
+        if let Some(name) = self.dataset.as_ref().filter(|name| !names(&config.dataset, name)) {
             config.dataset = DatasetConfig::by_name(name)?;
         }
         let put = |value: &Option<f64>, field: &mut f64| *field = value.unwrap_or(*field);
@@ -202,6 +274,7 @@ impl Train {
         config.lr_step = self.lr_step.or(config.lr_step);
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.encoder = self.encoder_settings(config.encoder)?;
+        config.mlp_widths = self.mlp_widths.clone().unwrap_or(config.mlp_widths);
         self.dataset_settings(&mut config.dataset)?;
         Ok(config)
     }
@@ -228,7 +301,25 @@ impl Train {
     }
 
     fn dataset_settings(&self, dataset: &mut DatasetConfig) -> anyhow::Result<()> {
+        if let (false, Some(field)) = (is_own(dataset), self.own.first_given()) {
+            let problem = "is an option of your own data; add --dataset PATH";
+            return Err(Error::setting(field, problem).into());
+        }
         match dataset {
+            DatasetConfig::Files(options) => {
+                let foreign = [
+                    ("--train-size", self.train_size.is_some()),
+                    ("--val-size", self.val_size.is_some()),
+                    ("--occlusion", self.occlusion.is_some()),
+                    ("--talker-snr-db", self.talker_snr_db.is_some()),
+                ];
+                if let Some((field, _)) = foreign.iter().find(|(_, given)| *given) {
+                    let problem = "is an option of synthetic or av-digits; for your own data see \
+                                   --test-fraction and --val-fraction";
+                    return Err(Error::setting(*field, problem).into());
+                }
+                self.own.apply(self.split.as_deref(), options)?;
+            }
             DatasetConfig::Synthetic(options) => {
                 let foreign = [
                     ("--split", self.split.is_some()),
@@ -288,6 +379,18 @@ fn set_option(config: &mut TrainConfig, option: &str) -> anyhow::Result<()> {
     group.insert(field.to_owned(), value);
     *config = table.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
     Ok(())
+}
+
+/// Whether the settings are of the data set that `--dataset` names.
+fn names(dataset: &DatasetConfig, name: &str) -> bool {
+    match dataset {
+        DatasetConfig::Files(options) => options.path == Path::new(name),
+        other => other.name() == name,
+    }
+}
+
+fn is_own(dataset: &DatasetConfig) -> bool {
+    matches!(dataset, DatasetConfig::Files(_))
 }
 
 fn read_config(path: &Path) -> anyhow::Result<TrainConfig> {

@@ -1,0 +1,82 @@
+//! Examples read into memory, before classes and parts are made of them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::partition::Part;
+use crate::table::{ABSENT, Column};
+use crate::{Modality, ModalityKind, Place, Problems};
+
+/// One modality in memory.
+pub(super) struct CollectedModality {
+    pub(super) modality: Modality,
+    /// Inputs one after the other.
+    pub(super) items: Vec<f32>,
+    /// The input of each example, or [`ABSENT`].
+    pub(super) rows: Vec<usize>,
+}
+
+/// Everything a file or folder of features says.
+pub(super) struct Collected {
+    pub(super) modalities: Vec<CollectedModality>,
+    /// Label cells as they stand there.
+    pub(super) labels: Vec<String>,
+    pub(super) groups: Option<Vec<String>>,
+    pub(super) parts: Option<Vec<Part>>,
+}
+
+impl CollectedModality {
+    /// A modality of N inputs of one shape from `values`, N numbers after another; rows with
+    /// `present` false are absent. Numbers that f32 does not hold are problems.
+    pub(super) fn new(
+        file: &Path,
+        name: &str,
+        shape: &[usize],
+        values: &[f64],
+        present: impl Fn(usize) -> bool,
+        problems: &mut Problems,
+    ) -> Self {
+        let shape = if shape.is_empty() { vec![1] } else { shape.to_vec() };
+        let modality = Modality { name: name.to_owned(), kind: kind_of(&shape), shape };
+        let items: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+        let mut rows = Vec::new();
+        for (row, input) in items.chunks_exact(modality.len()).enumerate() {
+            if !present(row) {
+                rows.push(ABSENT);
+                continue;
+            }
+            if let Some(place) = input.iter().position(|value| !value.is_finite()) {
+                let what = format!(
+                    "value {place} is {}; mend or remove the row",
+                    not_finite(values[row * modality.len() + place])
+                );
+                problems.add(file, Place::Row(row), name, what);
+            }
+            rows.push(row);
+        }
+        Self { modality, items, rows }
+    }
+
+    pub(super) fn into_column(self) -> (Modality, Column) {
+        let column = Column { items: Arc::new(self.items), rows: self.rows, blanks: None };
+        (self.modality, column)
+    }
+}
+
+fn not_finite(value: f64) -> String {
+    match value {
+        value if value.is_nan() => "NaN".to_owned(),
+        value if value.is_infinite() => "infinite".to_owned(),
+        value => format!("{value:e}, too large for 32 bits"),
+    }
+}
+
+/// [C, H, W] and [C, T, H, W] are pixels; everything else is a vector, a sequence laid end to end.
+fn kind_of(shape: &[usize]) -> ModalityKind {
+    match shape {
+        [1..=4, .., height, width] if shape.len() >= 3 && *height > 3 && *width > 3 => {
+            ModalityKind::Image
+        }
+        _ => ModalityKind::Features,
+    }
+}

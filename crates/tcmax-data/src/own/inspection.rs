@@ -1,0 +1,144 @@
+//! What is at a path, for `tcmax inspect`.
+
+use serde::Serialize;
+
+use super::layout::Layout;
+use super::manifest::{ColumnNames, Manifest};
+use super::partition::Part;
+use super::{OwnConfig, OwnData};
+use crate::{Problem, Problems, Result};
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// What it is, in a few words.
+    pub layout: String,
+    /// Examples.
+    pub examples: usize,
+    /// Modalities.
+    pub modalities: Vec<ModalityFindings>,
+    /// Classes with their numbers of examples.
+    pub classes: Vec<(String, usize)>,
+    /// Examples of train, validation and test, where the data have a split of their own.
+    pub parts: Option<[usize; 3]>,
+    /// Groups, where there are any.
+    pub groups: Option<usize>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+    /// What is wrong.
+    pub problems: Vec<String>,
+}
+
+/// One modality as it was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModalityFindings {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: String,
+    /// The shape of one example; empty before media are decoded.
+    pub shape: Vec<usize>,
+    /// Examples that lack it.
+    pub missing: usize,
+}
+
+impl Inspection {
+    /// Looks at everything that can be seen without decoding media. For a manifest the manifest comes
+    /// too, for whoever decodes.
+    ///
+    /// # Errors
+    /// When there is nothing at the path, or it cannot be read at all.
+    pub fn of(config: &OwnConfig) -> Result<(Self, Option<Manifest>)> {
+        let layout = Layout::of(&config.path)?;
+        let mut problems = Problems::new();
+        if let Layout::Manifest(file) = &layout {
+            let names =
+                ColumnNames { label: config.label.as_deref(), group: config.group.as_deref() };
+            let manifest = Manifest::read(file, None, names, &mut problems)?;
+            return Ok((Self::of_manifest(&layout, &manifest, problems), Some(manifest)));
+        }
+        let data = OwnData::open_layout(&layout, config, &mut problems)?;
+        let mut found = Self::empty(&layout);
+        if let Some(data) = &data {
+            found.fill(data);
+            if problems.is_empty()
+                && let Err(error) = data.splits(config, 0)
+            {
+                found.problems.push(error.to_string());
+            }
+        }
+        found.add(problems);
+        Ok((found, None))
+    }
+
+    /// Adds problems found later.
+    pub fn add(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        let mut list: Vec<Problem> = problems.into_iter().collect();
+        list.sort();
+        self.problems.extend(list.iter().map(ToString::to_string));
+    }
+
+    fn empty(layout: &Layout) -> Self {
+        Self {
+            layout: layout.describe().to_owned(),
+            examples: 0,
+            modalities: Vec::new(),
+            classes: Vec::new(),
+            parts: None,
+            groups: None,
+            notes: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn fill(&mut self, data: &OwnData) {
+        let examples = data.examples();
+        self.examples = examples.len();
+        let finding = |(m, modality): (usize, &crate::Modality)| ModalityFindings {
+            name: modality.name.clone(),
+            kind: format!("{:?}", modality.kind).to_lowercase(),
+            shape: modality.shape.clone(),
+            missing: (0..examples.len()).filter(|&row| !examples.present(row, m)).count(),
+        };
+        self.modalities = examples.modalities().iter().enumerate().map(finding).collect();
+        let mut counts = vec![0; examples.classes().len()];
+        data.labels.iter().for_each(|&label| counts[label as usize] += 1);
+        self.classes = examples.classes().iter().cloned().zip(counts).collect();
+        self.parts = data.parts.as_deref().map(count_parts);
+        self.groups = data.groups.as_deref().map(distinct);
+        self.notes = data.notes.clone();
+    }
+
+    fn of_manifest(layout: &Layout, manifest: &Manifest, problems: Problems) -> Self {
+        let mut found = Self::empty(layout);
+        found.examples = manifest.rows.len();
+        let finding = |(c, column): (usize, &super::manifest::MediaColumn)| ModalityFindings {
+            name: column.name.clone(),
+            kind: format!("{:?}", column.kind).to_lowercase(),
+            shape: Vec::new(),
+            missing: manifest.rows.iter().filter(|row| row.cells[c].is_none()).count(),
+        };
+        found.modalities = manifest.columns.iter().enumerate().map(finding).collect();
+        let cells: Vec<String> = manifest.rows.iter().map(|row| row.label.clone()).collect();
+        if let Ok((classes, labels)) = super::class_list(&cells) {
+            let mut counts = vec![0; classes.len()];
+            labels.iter().for_each(|&label| counts[label as usize] += 1);
+            found.classes = classes.into_iter().zip(counts).collect();
+        }
+        let parts: Option<Vec<Part>> = manifest.rows.iter().map(|row| row.part).collect();
+        found.parts = parts.as_deref().map(count_parts);
+        let groups: Vec<String> = manifest.rows.iter().map(|row| row.group.clone()).collect();
+        found.groups = Some(distinct(&groups));
+        found.add(problems);
+        found
+    }
+}
+
+fn count_parts(parts: &[Part]) -> [usize; 3] {
+    [Part::Train, Part::Validation, Part::Test]
+        .map(|wanted| parts.iter().filter(|&&part| part == wanted).count())
+}
+
+fn distinct(words: &[String]) -> usize {
+    words.iter().collect::<std::collections::BTreeSet<_>>().len()
+}

@@ -1,0 +1,314 @@
+//! Manifests: a table with a row an example, columns of media files, texts or feature files, and a
+//! label.
+//!
+//! `label`, `split`, `id` and `group` (or what the user names) are what they say; every other column
+//! is a modality. What it is follows from the endings of its files: `.wav`, `.mp3`, ... sound (a video
+//! file too, when the column's name has "audio" or "sound" in it), `.mp4`, `.avi`, ... frames, `.jpg`,
+//! `.png` an image, `.npy` a feature vector; other words are text. An empty cell is a missing modality.
+//! Files stand below the manifest's folder (or `--root`); paths that lead out of it are refused.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::media_file;
+use super::partition::Part;
+use super::table_text::{TextTable, read_table};
+use crate::{Place, Problems, Result};
+
+/// What a column of a manifest holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaKind {
+    /// Sound, from an audio or video file.
+    Audio,
+    /// Frames of a video file.
+    Video,
+    /// One picture.
+    Image,
+    /// Words, in the cell or in a `.txt` file.
+    Text,
+    /// A feature vector in an `.npy` file.
+    Features,
+}
+
+const AUDIO: [&str; 9] = ["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac", "aiff", "wma"];
+const VIDEO: [&str; 9] = ["mp4", "avi", "flv", "mkv", "webm", "mov", "m4v", "mpg", "mpeg"];
+const IMAGE: [&str; 3] = ["jpg", "jpeg", "png"];
+
+/// A modality column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaColumn {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: MediaKind,
+}
+
+/// One example.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestRow {
+    /// Its line in a CSV file, or its row (from 0) in Parquet.
+    pub place: Place,
+    /// Its name.
+    pub id: String,
+    /// Its class.
+    pub label: String,
+    /// Its part, if the manifest has a split.
+    pub part: Option<Part>,
+    /// Its group; its id where the manifest has no groups.
+    pub group: String,
+    /// A cell a modality column; `None` where the modality is missing.
+    pub cells: Vec<Option<String>>,
+}
+
+/// A manifest that has been read and checked as far as that goes without decoding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The file.
+    pub path: PathBuf,
+    /// The folder its paths start from.
+    pub root: PathBuf,
+    /// Modality columns.
+    pub columns: Vec<MediaColumn>,
+    /// Examples, in the order of the file.
+    pub rows: Vec<ManifestRow>,
+}
+
+/// Names of the columns that are no modalities, where the user gave any.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ColumnNames<'a> {
+    /// The label's.
+    pub label: Option<&'a str>,
+    /// The groups'.
+    pub group: Option<&'a str>,
+}
+
+impl Manifest {
+    /// Reads a manifest; everything wrong with it goes to `problems`. `root` is the folder its paths
+    /// start from, by default its own.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all.
+    pub fn read(
+        path: &Path,
+        root: Option<&Path>,
+        names: ColumnNames<'_>,
+        problems: &mut Problems,
+    ) -> Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let root = root.or(folder).unwrap_or(Path::new(".")).to_owned();
+        let table = read_table(path, problems)?;
+        let manifest = Self::of_table(path, root, &table, names, problems);
+        manifest.check_files(problems);
+        Ok(manifest)
+    }
+
+    pub(crate) fn of_table(
+        path: &Path,
+        root: PathBuf,
+        table: &TextTable,
+        names: ColumnNames<'_>,
+        problems: &mut Problems,
+    ) -> Self {
+        let find = |given: Option<&str>, known: &[&str]| {
+            let wanted = |name: &String| match given {
+                Some(given) => name == given,
+                None => known.contains(&name.to_lowercase().as_str()),
+            };
+            table.names.iter().position(wanted)
+        };
+        let label = find(names.label, &["label", "labels", "class", "target"]);
+        let split = find(None, &["split"]);
+        let group = find(names.group, &["group", "speaker", "subject"]);
+        let id = find(None, &["id", "name", "clip"]);
+        if label.is_none() {
+            let what = format!(
+                "no such column; call it 'label', or name it with --label (there are: {})",
+                table.names.join(", ")
+            );
+            problems.add(path, Place::File, names.label.unwrap_or("label"), what);
+        }
+        let special = [label, split, group, id];
+        let media: Vec<usize> =
+            (0..table.names.len()).filter(|c| !special.contains(&Some(*c))).collect();
+        let columns: Vec<MediaColumn> =
+            media.iter().map(|&c| column(path, table, c, problems)).collect();
+        if columns.is_empty() {
+            problems.add(path, Place::File, "", "there is no column of media beside the label");
+        }
+        let reader = RowReader { path, table, label, split, group, id, media: &media };
+        let rows: Vec<ManifestRow> =
+            (0..table.rows.len()).map(|row| reader.row(row, problems)).collect();
+        let manifest = Self { path: path.to_owned(), root, columns, rows };
+        manifest.check_ids(problems);
+        manifest
+    }
+
+    /// The file that a cell names.
+    pub fn file(&self, cell: &str) -> PathBuf {
+        self.root.join(cell)
+    }
+
+    fn check_ids(&self, problems: &mut Problems) {
+        let mut first: BTreeMap<&str, &Place> = BTreeMap::new();
+        for row in &self.rows {
+            if let Some(place) = first.get(row.id.as_str()) {
+                let there = match place {
+                    Place::Line(line) => format!("line {line}"),
+                    Place::Row(row) => format!("row {row}"),
+                    Place::File => "above".to_owned(),
+                };
+                let what = format!("'{}' is there already ({there}); ids must differ", row.id);
+                problems.add(&self.path, row.place.clone(), "id", what);
+            } else {
+                first.insert(&row.id, &row.place);
+            }
+        }
+    }
+
+    /// Paths that lead out, files that are missing, empty or pointers.
+    fn check_files(&self, problems: &mut Problems) {
+        let found: Vec<Problems> = self.rows.par_iter().map(|row| self.check_row(row)).collect();
+        found.into_iter().for_each(|list| problems.extend(list));
+    }
+
+    fn check_row(&self, row: &ManifestRow) -> Problems {
+        let mut problems = Problems::new();
+        for (column, cell) in self.columns.iter().zip(&row.cells) {
+            let Some(cell) = cell.as_ref().filter(|cell| is_file(column.kind, cell)) else {
+                continue;
+            };
+            let wrong = if leads_out(cell) {
+                let what = "the path leads out of the manifest's folder; use paths below it, or give \
+                            the folder above with --root";
+                Some(what.to_owned())
+            } else {
+                let path = self.file(cell);
+                let checked = media_file::check(&path, "check the cell, or give --root");
+                checked.err().map(|error| error.to_string())
+            };
+            if let Some(what) = wrong {
+                problems.add(
+                    &self.path,
+                    row.place.clone(),
+                    &column.name,
+                    format!("'{cell}': {what}"),
+                );
+            }
+        }
+        problems
+    }
+}
+
+/// Whether a relative path could name something outside its folder.
+pub fn leads_out(path: &str) -> bool {
+    let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+    path.contains('\\') || !Path::new(path).components().all(inside)
+}
+
+/// Whether a cell of a column names a file.
+pub fn is_file(kind: MediaKind, cell: &str) -> bool {
+    kind != MediaKind::Text || cell.to_lowercase().ends_with(".txt")
+}
+
+/// The kind of a column from its name and cells.
+fn column(path: &Path, table: &TextTable, column: usize, problems: &mut Problems) -> MediaColumn {
+    let name = table.names[column].clone();
+    let mut kind = None;
+    for (row, place) in table.rows.iter().zip(&table.places) {
+        let Some(cell) = row[column].as_ref() else { continue };
+        let of_cell = kind_of(&name, cell);
+        match kind {
+            None => kind = Some(of_cell),
+            Some(kind) if kind != of_cell => {
+                let what = format!("'{cell}' is {of_cell:?}, but the column began as {kind:?}");
+                problems.add(path, place.clone(), &name, what);
+            }
+            Some(_) => {}
+        }
+    }
+    MediaColumn { name, kind: kind.unwrap_or(MediaKind::Text) }
+}
+
+fn kind_of(name: &str, cell: &str) -> MediaKind {
+    let lower = name.to_lowercase();
+    let ending = super::layout::ending(Path::new(cell)).unwrap_or_default();
+    let of_sound = ["audio", "sound", "speech", "voice"].iter().any(|word| lower.contains(word));
+    match ending.as_str() {
+        ending if AUDIO.contains(&ending) => MediaKind::Audio,
+        ending if VIDEO.contains(&ending) && of_sound => MediaKind::Audio,
+        ending if VIDEO.contains(&ending) => MediaKind::Video,
+        ending if IMAGE.contains(&ending) => MediaKind::Image,
+        "npy" => MediaKind::Features,
+        _ => MediaKind::Text,
+    }
+}
+
+struct RowReader<'a> {
+    path: &'a Path,
+    table: &'a TextTable,
+    label: Option<usize>,
+    split: Option<usize>,
+    group: Option<usize>,
+    id: Option<usize>,
+    media: &'a [usize],
+}
+
+impl RowReader<'_> {
+    fn row(&self, row: usize, problems: &mut Problems) -> ManifestRow {
+        let cells = &self.table.rows[row];
+        let place = &self.table.places[row];
+        let cell = |column: Option<usize>| column.and_then(|column| cells[column].clone());
+        let label = cell(self.label);
+        if let (None, Some(column)) = (&label, self.label) {
+            problems.add(self.path, place.clone(), &self.table.names[column], "the label is empty");
+        }
+        let part = cell(self.split).and_then(|word| {
+            let part = Part::parse(&word);
+            if part.is_none() {
+                let what = format!("'{word}' is not train, val or test");
+                problems.add(self.path, place.clone(), "split", what);
+            }
+            part
+        });
+        let id = cell(self.id).unwrap_or_else(|| format!("{row:06}"));
+        let media: Vec<Option<String>> =
+            self.media.iter().map(|&column| cell(Some(column))).collect();
+        if media.iter().all(Option::is_none) {
+            problems.add(self.path, place.clone(), "", "every modality is missing");
+        }
+        ManifestRow {
+            place: place.clone(),
+            label: label.unwrap_or_default(),
+            part,
+            group: cell(self.group).unwrap_or_else(|| id.clone()),
+            id,
+            cells: media,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_lead_out_are_seen() {
+        for path in ["../x.wav", "/etc/passwd", "a/../../x", "a\\..\\x", "a/../b.wav"] {
+            assert!(leads_out(path), "{path}");
+        }
+        for path in ["x.wav", "./a/b.wav", "a/..b/c.wav"] {
+            assert!(!leads_out(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn kinds_follow_endings_and_names() {
+        assert_eq!(kind_of("sound", "a.mp4"), MediaKind::Audio);
+        assert_eq!(kind_of("clip", "a.MP4"), MediaKind::Video);
+        assert_eq!(kind_of("x", "b/a.jpeg"), MediaKind::Image);
+        assert_eq!(kind_of("x", "a fine day."), MediaKind::Text);
+        assert_eq!(kind_of("x", "a.npy"), MediaKind::Features);
+    }
+}

@@ -1,0 +1,242 @@
+//! Data of the user's own: feature files, feature tables, manifests, prepared clips.
+//!
+//! A path is told by what is there ([`Layout`]); reading collects every problem and tells them all at
+//! once. Manifests of media are prepared first (`tcmax-media`), features are read into memory.
+
+mod collected;
+mod csv_features;
+mod feature_file;
+mod inspection;
+mod labels;
+mod layout;
+mod lines;
+pub mod manifest;
+pub mod media_file;
+pub mod partition;
+mod subset;
+mod table_text;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tcmax_ops::Seed;
+
+use crate::shards::Prepared;
+use crate::table::TableDataset;
+use crate::{Dataset, Error, Place, Problems, Result, Splits};
+
+use collected::Collected;
+use feature_file::Names;
+pub use inspection::{Inspection, ModalityFindings};
+pub(crate) use labels::classes as class_list;
+pub use layout::{Layout, PREPARED_FILE};
+pub(crate) use lines::line_of;
+use partition::{Part, Partition, Parts, Rows, SplitRule};
+use subset::Subset;
+
+/// Which data, and how they are split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OwnConfig {
+    /// A file or folder, see [`Layout`].
+    pub path: PathBuf,
+    /// Name of the label column or array; absent: `label` and its like.
+    pub label: Option<String>,
+    /// Name of the column or array of groups; absent: `group` and its like.
+    pub group: Option<String>,
+    /// How parts are made; absent: the data's own split, or a random one where they have none.
+    pub split: Option<SplitRule>,
+    /// Folds of a cross-validation.
+    pub folds: Option<usize>,
+    /// The fold to test on, from 0.
+    pub fold: usize,
+    /// Fraction for testing, where it is drawn.
+    pub test_fraction: f64,
+    /// Fraction of the rest for validation, where it is drawn.
+    pub val_fraction: f64,
+}
+
+impl Default for OwnConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            label: None,
+            group: None,
+            split: None,
+            folds: None,
+            fold: 0,
+            test_fraction: 0.2,
+            val_fraction: 0.2,
+        }
+    }
+}
+
+impl OwnConfig {
+    /// The defaults for the data at `path`.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names { label: self.label.as_deref(), group: self.group.as_deref() }
+    }
+
+    fn partition(&self) -> Partition {
+        Partition {
+            rule: self.split,
+            folds: self.folds.map(|folds| (folds, self.fold)),
+            test: self.test_fraction,
+            validation: self.val_fraction,
+        }
+    }
+}
+
+/// Opened data, from which the splits of any seed are made.
+pub struct OwnData {
+    path: PathBuf,
+    /// Examples as training sees them, with random augmentation if there is any.
+    training: Arc<dyn Dataset>,
+    /// The same examples as they are tested.
+    testing: Arc<dyn Dataset>,
+    labels: Vec<u32>,
+    groups: Option<Vec<String>>,
+    parts: Option<Vec<Part>>,
+    notes: Vec<String>,
+}
+
+impl OwnData {
+    /// Reads what is at the path of `config`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the data, at once; or that it is a manifest of media, which has
+    /// to be prepared first.
+    pub fn open(config: &OwnConfig) -> Result<Self> {
+        let mut problems = Problems::new();
+        let layout = Layout::of(&config.path)?;
+        let opened = Self::open_layout(&layout, config, &mut problems)?;
+        problems.into_result()?;
+        opened.ok_or_else(|| Error::bad_file(&config.path, "there are no examples in it"))
+    }
+
+    /// As [`OwnData::open`], with problems collected; nothing when they leave nothing to use.
+    pub(crate) fn open_layout(
+        layout: &Layout,
+        config: &OwnConfig,
+        problems: &mut Problems,
+    ) -> Result<Option<Self>> {
+        let path = &config.path;
+        let collected = match layout {
+            Layout::Prepared(folder) => return Ok(Some(Self::prepared(folder)?)),
+            Layout::FeatureFile(file) => feature_file::read(file, config.names(), problems)?,
+            Layout::FeatureTables { path } => csv_features::read(path, problems)?,
+            Layout::Manifest(_) => {
+                let problem = "a manifest names media files: `tcmax prepare` makes clips of them";
+                return Err(Error::bad_file(path, problem));
+            }
+        };
+        Ok(collected.and_then(|collected| Self::in_memory(path, collected, problems)))
+    }
+
+    fn prepared(folder: &Path) -> Result<Self> {
+        let prepared = Prepared::open(folder)?;
+        let data = Self {
+            path: folder.to_owned(),
+            labels: prepared.labels().to_vec(),
+            groups: Some(prepared.groups().to_vec()),
+            parts: prepared.parts().map(<[Part]>::to_vec),
+            notes: prepared.notes().to_vec(),
+            training: Arc::new(prepared.augmenting()),
+            testing: Arc::new(prepared),
+        };
+        Ok(data)
+    }
+
+    fn in_memory(path: &Path, collected: Collected, problems: &mut Problems) -> Option<Self> {
+        let Collected { modalities, labels, groups, parts } = collected;
+        let (classes, labels) = match labels::classes(&labels) {
+            Ok(made) => made,
+            Err(cell) => {
+                let what =
+                    format!("label '{cell}' has a fraction; labels are whole numbers or words");
+                problems.add(path, Place::File, "label", what);
+                return None;
+            }
+        };
+        if classes.len() < 2 {
+            let what = format!("there are {} classes; two are needed", classes.len());
+            problems.add(path, Place::File, "label", what);
+        }
+        let (modalities, columns): (Vec<_>, Vec<_>) =
+            modalities.into_iter().map(collected::CollectedModality::into_column).unzip();
+        let (modalities, classes) = (Arc::new(modalities), Arc::new(classes));
+        let table = TableDataset { modalities, classes, labels: labels.clone(), columns };
+        let table: Arc<dyn Dataset> = Arc::new(table);
+        let (training, testing) = (table.clone(), table);
+        Some(Self {
+            path: path.to_owned(),
+            training,
+            testing,
+            labels,
+            groups,
+            parts,
+            notes: Vec::new(),
+        })
+    }
+
+    /// The splits of one seed.
+    ///
+    /// # Errors
+    /// When the options do not fit the data, a part is empty, or classes are missing from the
+    /// training part.
+    pub fn splits(&self, config: &OwnConfig, seed: u64) -> Result<Splits> {
+        let seed = Seed::new(seed).stream("split");
+        let [train, validation, test] = config.partition().assign(self.rows(), seed)?;
+        self.check(&[train.clone(), validation.clone(), test.clone()])?;
+        let part = |data: &Arc<dyn Dataset>, rows: Vec<usize>| -> Arc<dyn Dataset> {
+            Arc::new(Subset::new(data.clone(), rows))
+        };
+        Ok(Splits {
+            train: part(&self.training, train),
+            validation: part(&self.testing, validation),
+            test: part(&self.testing, test),
+        })
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        let (groups, parts) = (self.groups.as_deref(), self.parts.as_deref());
+        Rows { labels: &self.labels, groups, parts }
+    }
+
+    /// All examples, as they are tested.
+    pub fn examples(&self) -> &Arc<dyn Dataset> {
+        &self.testing
+    }
+
+    /// What a reader should know, such as groups that are in several parts.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn check(&self, parts: &Parts) -> Result<()> {
+        let mut problems = Problems::new();
+        for (part, rows) in [Part::Train, Part::Validation, Part::Test].iter().zip(parts) {
+            if rows.is_empty() {
+                let what = "the part is empty; change --split, --test-fraction or --val-fraction";
+                problems.add(&self.path, Place::File, part.name(), what);
+            }
+        }
+        let classes = self.testing.classes();
+        let mut learned = vec![false; classes.len()];
+        parts[0].iter().for_each(|&row| learned[self.labels[row] as usize] = true);
+        for (class, name) in classes.iter().enumerate().filter(|&(class, _)| !learned[class]) {
+            let count = self.labels.iter().filter(|&&label| label as usize == class).count();
+            let what = format!(
+                "class '{name}' has no training example, but {count} elsewhere; it cannot be learned: \
+                 remove it, or choose another split"
+            );
+            problems.add(&self.path, Place::File, "label", what);
+        }
+        problems.into_result()
+    }
+}

@@ -1,0 +1,342 @@
+//! Which examples are for training, validation and testing.
+//!
+//! Four rules: the split that comes with the data; a stratified random one; one whose parts share no
+//! group (speaker, source video); and k folds of either. All draws are from the seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use tcmax_ops::Seed;
+
+use crate::{Error, Result};
+
+/// A part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// What is learned from.
+    Train,
+    /// What the epoch to keep is chosen on.
+    Validation,
+    /// What is tested on, once.
+    Test,
+}
+
+impl Part {
+    /// Its name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
+    /// Reads a word or number as people write them: `train`, `val`, `validation`, `dev`, `test`, or
+    /// 0, 1, 2 in this order.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word.trim().to_lowercase().as_str() {
+            "train" | "training" | "0" => Some(Self::Train),
+            "val" | "valid" | "validation" | "dev" | "1" => Some(Self::Validation),
+            "test" | "testing" | "2" => Some(Self::Test),
+            _ => None,
+        }
+    }
+}
+
+/// How parts are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitRule {
+    /// As the data say: a split column, or the published lists.
+    Given,
+    /// Drawn within each class, by the seed.
+    Random,
+    /// Drawn so that no group is in two parts, by the seed.
+    Group,
+}
+
+/// What a split is made of: one entry an example.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// Classes.
+    pub labels: &'a [u32],
+    /// Groups, where the data have them.
+    pub groups: Option<&'a [String]>,
+    /// The data's own split, where they have one.
+    pub parts: Option<&'a [Part]>,
+}
+
+/// How to make parts of rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Partition {
+    /// The rule; absent: the data's own split, or a random one where they have none.
+    pub rule: Option<SplitRule>,
+    /// Number of folds and the fold to test on, from 0.
+    pub folds: Option<(usize, usize)>,
+    /// Fraction for testing, where it is drawn.
+    pub test: f64,
+    /// Fraction of what is not for testing that validates, where it is drawn.
+    pub validation: f64,
+}
+
+/// The rows of train, validation and test, each in ascending order.
+pub type Parts = [Vec<usize>; 3];
+
+impl Partition {
+    /// Assigns every row to one part.
+    ///
+    /// # Errors
+    /// When an option is out of range, or asks for groups or a split the data do not have.
+    pub fn assign(&self, rows: Rows<'_>, seed: Seed) -> Result<Parts> {
+        self.check()?;
+        let rule = self.rule.unwrap_or(match (rows.parts, self.folds) {
+            (Some(_), None) => SplitRule::Given,
+            _ => SplitRule::Random,
+        });
+        let all: Vec<usize> = (0..rows.labels.len()).collect();
+        let parts = match (rule, self.folds) {
+            (SplitRule::Given, Some(_)) => {
+                return Err(Error::option("--folds", "needs --split random or --split group"));
+            }
+            (SplitRule::Given, None) => return self.given(rows, seed),
+            (_, Some((folds, fold))) => {
+                self.hold_out(rows, all, seed, rule, &folds_of(rows, rule, folds, fold, seed)?)?
+            }
+            (_, None) => {
+                let test = draw(rows, &all, self.test, rule, seed.stream("test"))?;
+                self.hold_out(rows, all, seed, rule, &test)?
+            }
+        };
+        Ok(parts)
+    }
+
+    fn check(&self) -> Result<()> {
+        let fraction = |field, value: f64| match (0.0..1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(Error::option(field, "must be at least 0 and below 1")),
+        };
+        fraction("--test-fraction", self.test)?;
+        fraction("--val-fraction", self.validation)?;
+        match self.folds {
+            Some((folds, _)) if folds < 2 => Err(Error::option("--folds", "must be at least 2")),
+            Some((folds, fold)) if fold >= folds => {
+                Err(Error::option("--fold", format!("must be 0 to {}", folds - 1)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The data's own split; where it has no validation part, one is drawn from the training part.
+    fn given(&self, rows: Rows<'_>, seed: Seed) -> Result<Parts> {
+        let parts = rows.parts.ok_or_else(|| {
+            Error::option("--split", "the data have no split of their own; choose random or group")
+        })?;
+        let of =
+            |part| -> Vec<usize> { (0..parts.len()).filter(|&row| parts[row] == part).collect() };
+        let (mut train, mut validation) = (of(Part::Train), of(Part::Validation));
+        if validation.is_empty() {
+            let rule = SplitRule::Random;
+            validation = draw(rows, &train, self.validation, rule, seed.stream("validation"))?;
+            train = without(train, &validation);
+        }
+        Ok([train, validation, of(Part::Test)])
+    }
+
+    fn hold_out(
+        &self,
+        rows: Rows<'_>,
+        all: Vec<usize>,
+        seed: Seed,
+        rule: SplitRule,
+        test: &[usize],
+    ) -> Result<Parts> {
+        let rest = without(all, test);
+        let validation = draw(rows, &rest, self.validation, rule, seed.stream("validation"))?;
+        Ok([without(rest, &validation), validation, test.to_vec()])
+    }
+}
+
+fn without(rows: Vec<usize>, gone: &[usize]) -> Vec<usize> {
+    let gone: BTreeSet<usize> = gone.iter().copied().collect();
+    rows.into_iter().filter(|row| !gone.contains(row)).collect()
+}
+
+/// A fraction of `among`, within classes or of whole groups.
+fn draw(
+    rows: Rows<'_>,
+    among: &[usize],
+    fraction: f64,
+    rule: SplitRule,
+    seed: Seed,
+) -> Result<Vec<usize>> {
+    let mut drawn = Vec::new();
+    if rule == SplitRule::Group {
+        let mut groups: Vec<Vec<usize>> = by_group(rows, among)?;
+        groups.shuffle(&mut seed.rng());
+        let wanted = fraction * among.len() as f64;
+        for group in groups {
+            if drawn.len() as f64 >= wanted {
+                break;
+            }
+            drawn.extend(group);
+        }
+    } else {
+        for (class, mut members) in by_class(rows, among) {
+            members.shuffle(&mut seed.index(u64::from(class)).rng());
+            // Rounds to the nearest count in every class.
+            let wanted = (fraction * members.len() as f64).round() as usize;
+            drawn.extend(members.into_iter().take(wanted));
+        }
+    }
+    drawn.sort_unstable();
+    Ok(drawn)
+}
+
+/// The rows of fold `fold` of `folds`.
+fn folds_of(
+    rows: Rows<'_>,
+    rule: SplitRule,
+    folds: usize,
+    fold: usize,
+    seed: Seed,
+) -> Result<Vec<usize>> {
+    let all: Vec<usize> = (0..rows.labels.len()).collect();
+    let seed = seed.stream("folds");
+    let mut chosen = Vec::new();
+    if rule == SplitRule::Group {
+        let mut groups = by_group(rows, &all)?;
+        if groups.len() < folds {
+            let problem = format!("there are only {} groups", groups.len());
+            return Err(Error::option("--folds", problem));
+        }
+        groups.shuffle(&mut seed.rng());
+        // Largest first into the emptiest fold keeps folds of about one size.
+        groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
+        let mut sizes = vec![0; folds];
+        for group in groups {
+            let place = (0..folds).min_by_key(|&f| sizes[f]).unwrap_or(0);
+            sizes[place] += group.len();
+            if place == fold {
+                chosen.extend(group);
+            }
+        }
+    } else {
+        let mut dealt = 0;
+        for (class, mut members) in by_class(rows, &all) {
+            members.shuffle(&mut seed.index(u64::from(class)).rng());
+            for member in members {
+                if dealt % folds == fold {
+                    chosen.push(member);
+                }
+                dealt += 1;
+            }
+        }
+    }
+    chosen.sort_unstable();
+    Ok(chosen)
+}
+
+fn by_class(rows: Rows<'_>, among: &[usize]) -> BTreeMap<u32, Vec<usize>> {
+    let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for &row in among {
+        classes.entry(rows.labels[row]).or_default().push(row);
+    }
+    classes
+}
+
+fn by_group(rows: Rows<'_>, among: &[usize]) -> Result<Vec<Vec<usize>>> {
+    let groups = rows.groups.ok_or_else(|| {
+        Error::option("--split", "group needs a column of groups; name it with --group")
+    })?;
+    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for &row in among {
+        members.entry(&groups[row]).or_default().push(row);
+    }
+    Ok(members.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Partition = Partition { rule: None, folds: None, test: 0.2, validation: 0.25 };
+
+    fn data() -> (Vec<u32>, Vec<String>) {
+        let labels = (0..100).map(|row| row % 5).collect();
+        (labels, (0..100).map(|row| format!("speaker {}", row / 7)).collect())
+    }
+
+    fn whole(parts: &Parts) -> Vec<usize> {
+        let mut all = parts.concat();
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn a_random_split_is_balanced_whole_and_the_seeds() {
+        let (labels, groups) = data();
+        let rows = Rows { labels: &labels, groups: Some(&groups), parts: None };
+        let parts = PLAIN.assign(rows, Seed::new(1)).unwrap();
+        assert_eq!(parts.each_ref().map(Vec::len), [60, 20, 20]);
+        assert_eq!(whole(&parts), (0..100).collect::<Vec<_>>());
+        for class in 0..5 {
+            assert_eq!(parts[2].iter().filter(|&&row| labels[row] == class).count(), 4);
+        }
+        assert_eq!(parts, PLAIN.assign(rows, Seed::new(1)).unwrap());
+        assert_ne!(parts, PLAIN.assign(rows, Seed::new(2)).unwrap());
+    }
+
+    #[test]
+    fn no_group_is_in_two_parts() {
+        let (labels, groups) = data();
+        let rows = Rows { labels: &labels, groups: Some(&groups), parts: None };
+        let by_group = Partition { rule: Some(SplitRule::Group), ..PLAIN };
+        for folds in [None, Some((3, 0)), Some((3, 2))] {
+            let parts = Partition { folds, ..by_group }.assign(rows, Seed::new(3)).unwrap();
+            assert_eq!(whole(&parts), (0..100).collect::<Vec<_>>());
+            let groups_of = |part: &Vec<usize>| -> BTreeSet<&String> {
+                part.iter().map(|&row| &groups[row]).collect()
+            };
+            let [train, validation, test] = parts.each_ref().map(groups_of);
+            assert!(train.is_disjoint(&test) && train.is_disjoint(&validation));
+            assert!(validation.is_disjoint(&test) && !test.is_empty() && !train.is_empty());
+        }
+        let bare = Rows { groups: None, ..rows };
+        assert!(by_group.assign(bare, Seed::new(3)).is_err());
+    }
+
+    #[test]
+    fn folds_test_every_row_once() {
+        let (labels, _) = data();
+        let rows = Rows { labels: &labels, groups: None, parts: None };
+        let tests: Vec<Vec<usize>> = (0..7)
+            .map(|fold| {
+                let partition = Partition { folds: Some((7, fold)), ..PLAIN };
+                partition.assign(rows, Seed::new(4)).unwrap()[2].clone()
+            })
+            .collect();
+        let mut all = tests.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..100).collect::<Vec<_>>());
+        assert!(tests.iter().all(|test| (14..=15).contains(&test.len())));
+    }
+
+    #[test]
+    fn a_given_split_is_kept_and_lacking_validation_is_drawn() {
+        let (labels, _) = data();
+        let parts: Vec<Part> =
+            (0..100).map(|row| if row < 80 { Part::Train } else { Part::Test }).collect();
+        let rows = Rows { labels: &labels, groups: None, parts: Some(&parts) };
+        let got = PLAIN.assign(rows, Seed::new(1)).unwrap();
+        assert_eq!(got.each_ref().map(Vec::len), [60, 20, 20]);
+        assert_eq!(got[2], (80..100).collect::<Vec<_>>());
+        let message = |partition: Partition| {
+            partition.assign(Rows { parts: None, ..rows }, Seed::new(1)).unwrap_err().to_string()
+        };
+        assert!(message(Partition { rule: Some(SplitRule::Given), ..PLAIN }).contains("--split"));
+        assert!(message(Partition { test: 1.0, ..PLAIN }).contains("--test-fraction"));
+        assert!(message(Partition { folds: Some((3, 3)), ..PLAIN }).contains("--fold"));
+    }
+}

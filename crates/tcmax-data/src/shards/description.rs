@@ -1,0 +1,176 @@
+//! `dataset.json`: what a folder of shards is.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::at;
+use crate::own::PREPARED_FILE;
+use crate::{Error, Modality, ModalityKind, Result};
+
+/// The version of the layout that is written and read.
+const VERSION: u32 = 1;
+
+/// What a folder of prepared clips is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Description {
+    /// The layout's version.
+    pub version: u32,
+    /// The data set's name.
+    pub name: String,
+    /// The recipe, as it was applied.
+    pub recipe: String,
+    /// What there is of each clip.
+    pub modalities: Vec<StoredModality>,
+    /// The shards, in the order of the manifest.
+    pub shards: Vec<ShardEntry>,
+    /// SHA-256 of `manifest.csv`.
+    pub manifest_sha256: String,
+    /// What a reader should know: overlaps between lists and the like.
+    pub notes: Vec<String>,
+}
+
+/// A modality and how it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StoredModality {
+    /// Its name.
+    pub name: String,
+    /// How it is stored.
+    pub storage: Storage,
+}
+
+/// How a modality's tensors look in a shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "form")]
+pub enum Storage {
+    /// Numbers as they are used: f32 of one shape.
+    Values {
+        /// What they are.
+        kind: ModalityKind,
+        /// The shape of one clip.
+        shape: Vec<usize>,
+    },
+    /// Pixels u8 of shape (frames, height, width, channels), of any height and width: cropped and
+    /// flipped at random to `side` x `side` in training, resized to it in testing, then normalised.
+    Pixels {
+        /// Frames a clip.
+        frames: usize,
+        /// Channels of a pixel, at most 4.
+        channels: usize,
+        /// Height and width of the input made of them.
+        side: usize,
+        /// What is subtracted from each channel of pixels in [0, 1].
+        mean: Vec<f32>,
+        /// What they are divided by afterwards.
+        deviation: Vec<f32>,
+    },
+    /// Displacements between frames, u8 of shape (fields, height, width, 2), 128 for none: treated
+    /// as pixels, fields side by side in the channels, horizontal ones negated when flipped.
+    Flow {
+        /// Fields of displacements a clip.
+        fields: usize,
+        /// Height and width of the input made of them.
+        side: usize,
+        /// Pixels of displacement at 0 and 255.
+        bound: f32,
+    },
+}
+
+/// One shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ShardEntry {
+    /// Its file name.
+    pub file: String,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// SHA-256 of the file.
+    pub sha256: String,
+}
+
+impl StoredModality {
+    /// The modality as a model sees it.
+    pub fn modality(&self) -> Modality {
+        let (kind, shape) = match &self.storage {
+            Storage::Values { kind, shape } => (*kind, shape.clone()),
+            Storage::Pixels { frames: 1, channels, side, .. } => {
+                (ModalityKind::Image, vec![*channels, *side, *side])
+            }
+            Storage::Pixels { frames, channels, side, .. } => {
+                (ModalityKind::Image, vec![*channels, *frames, *side, *side])
+            }
+            Storage::Flow { fields, side, .. } => {
+                (ModalityKind::Image, vec![2 * fields, *side, *side])
+            }
+        };
+        Modality { name: self.name.clone(), kind, shape }
+    }
+}
+
+impl Description {
+    /// A description of the current version.
+    pub fn new(name: &str, recipe: &str, modalities: Vec<StoredModality>) -> Self {
+        Self {
+            version: VERSION,
+            name: name.to_owned(),
+            recipe: recipe.to_owned(),
+            modalities,
+            shards: Vec::new(),
+            manifest_sha256: String::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Reads `dataset.json` of a folder.
+    ///
+    /// # Errors
+    /// When it is not there, or not of this version.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(PREPARED_FILE);
+        let text = std::fs::read_to_string(&path).map_err(at(&path))?;
+        Self::parse(&text).map_err(|problem| Error::bad_file(&path, problem))
+    }
+
+    /// Reads the text of a `dataset.json` and checks what later code relies on.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        let description: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        if description.version != VERSION {
+            let version = description.version;
+            return Err(format!(
+                "layout version {version}, wanted {VERSION}; run `tcmax prepare` again"
+            ));
+        }
+        for entry in &description.shards {
+            if entry.file.contains(['/', '\\']) || entry.file.starts_with('.') {
+                return Err(format!("shard '{}' is not a plain file name", entry.file));
+            }
+        }
+        for modality in &description.modalities {
+            let fits = match &modality.storage {
+                Storage::Values { shape, .. } => !shape.is_empty() && product(shape),
+                Storage::Pixels { frames, channels, side, mean, deviation } => {
+                    (1..=4).contains(channels)
+                        && mean.len() == *channels
+                        && deviation.len() == *channels
+                        && product(&[*frames, *channels, *side, *side])
+                }
+                Storage::Flow { fields, side, .. } => product(&[*fields, 2, *side, *side]),
+            };
+            if !fits {
+                return Err(format!("the storage of '{}' is out of range", modality.name));
+            }
+        }
+        Ok(description)
+    }
+}
+
+/// Whether a shape has some numbers, and fewer than any clip could.
+fn product(shape: &[usize]) -> bool {
+    let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
+    count.is_some_and(|count| (1..1 << 30).contains(&count))
+}

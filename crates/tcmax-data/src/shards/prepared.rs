@@ -1,0 +1,287 @@
+//! The clips of a folder of shards as a data set.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fast_image_resize::Resizer;
+use safetensors::tensor::{Dtype, TensorInfo};
+use tcmax_ops::Seed;
+
+use super::clip_manifest::{MANIFEST_FILE, read_rows};
+use super::description::{Description, Storage};
+use super::read_at::read_exact_at;
+use super::view::{View, resize, spread};
+use super::writer::tensor_name;
+use super::{ClipRow, header_and_length};
+use crate::error::at;
+use crate::own::partition::Part;
+use crate::{Dataset, Error, Modality, Place, Problems, Result};
+
+/// Prepared clips, read from their shards when they are asked for.
+#[derive(Clone)]
+pub struct Prepared {
+    inner: Arc<Inner>,
+    augment: bool,
+}
+
+struct Inner {
+    description: Description,
+    modalities: Vec<Modality>,
+    classes: Vec<String>,
+    labels: Vec<u32>,
+    groups: Vec<String>,
+    parts: Option<Vec<Part>>,
+    shards: Vec<(PathBuf, File)>,
+    /// Clip by clip, a place a modality.
+    places: Vec<Option<Stored>>,
+    clip_shards: Vec<u32>,
+    tables: Vec<Vec<[f32; 256]>>,
+}
+
+/// Where a tensor's bytes are in its shard.
+#[derive(Clone, Copy)]
+struct Stored {
+    start: u64,
+    /// Height and width of pixels; unused for values.
+    size: [u32; 2],
+}
+
+impl Prepared {
+    /// Opens a folder that `tcmax prepare` has finished. Only headers are read.
+    ///
+    /// # Errors
+    /// Every shard that is missing, has another length than described, or lacks what it should hold.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let description = Description::read(folder)?;
+        let rows = read_rows(&folder.join(MANIFEST_FILE))?;
+        let mut problems = Problems::new();
+        let index = Index::read(folder, &description, &rows, &mut problems)?;
+        problems.into_result()?;
+        let cells: Vec<String> = rows.iter().map(|row| row.label.clone()).collect();
+        let (classes, labels) = crate::own::class_list(&cells)
+            .map_err(|cell| Error::bad_file(folder, format!("label '{cell}' is no class")))?;
+        let parts: Option<Vec<Part>> = rows.iter().map(|row| row.split).collect();
+        let inner = Inner {
+            modalities: description
+                .modalities
+                .iter()
+                .map(super::StoredModality::modality)
+                .collect(),
+            tables: description.modalities.iter().map(|m| tables(&m.storage)).collect(),
+            clip_shards: rows.iter().map(|row| row.shard as u32).collect(),
+            groups: rows.into_iter().map(|row| row.group).collect(),
+            shards: index.shards,
+            places: index.places,
+            description,
+            classes,
+            labels,
+            parts,
+        };
+        Ok(Self { inner: Arc::new(inner), augment: false })
+    }
+
+    /// The same clips, cropped and flipped at random by the seed of each read.
+    #[must_use]
+    pub fn augmenting(&self) -> Self {
+        Self { inner: self.inner.clone(), augment: true }
+    }
+
+    /// The class of every clip.
+    pub fn labels(&self) -> &[u32] {
+        &self.inner.labels
+    }
+
+    /// The group of every clip.
+    pub fn groups(&self) -> &[String] {
+        &self.inner.groups
+    }
+
+    /// The part of every clip, where all have one.
+    pub fn parts(&self) -> Option<&[Part]> {
+        self.inner.parts.as_deref()
+    }
+
+    /// What the description says a reader should know.
+    pub fn notes(&self) -> &[String] {
+        &self.inner.description.notes
+    }
+
+    /// What the folder is.
+    pub fn description(&self) -> &Description {
+        &self.inner.description
+    }
+}
+
+struct Index {
+    shards: Vec<(PathBuf, File)>,
+    places: Vec<Option<Stored>>,
+}
+
+impl Index {
+    fn read(
+        folder: &Path,
+        description: &Description,
+        rows: &[ClipRow],
+        problems: &mut Problems,
+    ) -> Result<Self> {
+        let modalities = &description.modalities;
+        let mut index =
+            Self { shards: Vec::new(), places: vec![None; rows.len() * modalities.len()] };
+        let mut by_shard: Vec<Vec<usize>> = vec![Vec::new(); description.shards.len()];
+        for (row, clip) in rows.iter().enumerate() {
+            match by_shard.get_mut(clip.shard) {
+                Some(rows) => rows.push(row),
+                None => {
+                    let what = format!("there is no shard {}", clip.shard);
+                    problems.add(&folder.join(MANIFEST_FILE), Place::Row(row), "shard", what);
+                }
+            }
+        }
+        for (entry, members) in description.shards.iter().zip(&by_shard) {
+            let path = folder.join(&entry.file);
+            let length = std::fs::metadata(&path).map_or(0, |data| data.len());
+            if length != entry.bytes {
+                let what = format!("{length} bytes instead of {}; prepare it again", entry.bytes);
+                problems.add(&path, Place::File, "", what);
+                continue;
+            }
+            let (header, start) = header_and_length(&path)?;
+            if start + header.data_len() as u64 != length {
+                problems.add(&path, Place::File, "", "its header does not fit its length");
+                continue;
+            }
+            for &row in members {
+                for (m, modality) in modalities.iter().enumerate() {
+                    let name = tensor_name(&rows[row].id, &modality.name);
+                    let Some(info) = header.info(&name) else { continue };
+                    match stored(info, start, &modality.storage) {
+                        Some(place) => index.places[row * modalities.len() + m] = Some(place),
+                        None => {
+                            let what = format!("has {:?} of shape {:?}", info.dtype, info.shape);
+                            problems.add(&path, Place::File, name, what);
+                        }
+                    }
+                }
+            }
+            let file = File::open(&path).map_err(at(&path))?;
+            index.shards.push((path, file));
+        }
+        Ok(index)
+    }
+}
+
+/// A tensor's place, if it is what the storage says.
+fn stored(info: &TensorInfo, start: u64, storage: &Storage) -> Option<Stored> {
+    let start = start + info.data_offsets.0 as u64;
+    let (count, depth) = match storage {
+        Storage::Values { shape, .. } => {
+            let fits = info.dtype == Dtype::F32 && info.shape == *shape;
+            return fits.then_some(Stored { start, size: [0; 2] });
+        }
+        Storage::Pixels { frames, channels, .. } => (*frames, *channels),
+        Storage::Flow { fields, .. } => (*fields, 2),
+    };
+    match info.shape[..] {
+        [t, height, width, c] if (t, c) == (count, depth) && height * width > 0 => {
+            let size = [u32::try_from(height).ok()?, u32::try_from(width).ok()?];
+            (info.dtype == Dtype::U8).then_some(Stored { start, size })
+        }
+        _ => None,
+    }
+}
+
+/// What each byte of each channel means.
+fn tables(storage: &Storage) -> Vec<[f32; 256]> {
+    let table = |value: &dyn Fn(f32) -> f32| std::array::from_fn(|byte| value(byte as f32));
+    match storage {
+        Storage::Values { .. } => Vec::new(),
+        Storage::Pixels { mean, deviation, .. } => mean
+            .iter()
+            .zip(deviation)
+            .map(|(mean, deviation)| table(&|byte| (byte / 255.0 - mean) / deviation))
+            .collect(),
+        // Displacements in units of the bound; the second table is for mirrored ones.
+        Storage::Flow { .. } => {
+            vec![table(&|byte| (byte - 128.0) / 127.0), table(&|byte| (128.0 - byte) / 127.0)]
+        }
+    }
+}
+
+thread_local! {
+    /// The bytes of the tensor last read, and what resizing works in: kept between reads.
+    static WORK: RefCell<(Vec<u8>, Resizer)> = RefCell::new((Vec::new(), Resizer::new()));
+}
+
+impl Dataset for Prepared {
+    fn modalities(&self) -> &[Modality] {
+        &self.inner.modalities
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.inner.classes
+    }
+
+    fn len(&self) -> usize {
+        self.inner.labels.len()
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        self.inner.labels[index]
+    }
+
+    fn present(&self, index: usize, modality: usize) -> bool {
+        self.inner.places[index * self.inner.modalities.len() + modality].is_some()
+    }
+
+    fn read(&self, index: usize, modality: usize, seed: Seed, out: &mut [f32]) -> Result<()> {
+        let inner = &self.inner;
+        let Some(place) = inner.places[index * inner.modalities.len() + modality] else {
+            out.fill(0.0);
+            return Ok(());
+        };
+        let (path, file) = &inner.shards[inner.clip_shards[index] as usize];
+        WORK.with_borrow_mut(|(bytes, resizer)| {
+            let mut fill = |length: usize| -> Result<()> {
+                bytes.resize(length, 0);
+                read_exact_at(file, bytes, place.start).map_err(at(path))
+            };
+            let [height, width] = place.size.map(|size| size as usize);
+            let (frames, channels, side) = match &inner.description.modalities[modality].storage {
+                Storage::Values { .. } => {
+                    fill(out.len() * 4)?;
+                    for (value, raw) in out.iter_mut().zip(bytes.chunks_exact(4)) {
+                        *value = f32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]);
+                    }
+                    return Ok(());
+                }
+                Storage::Pixels { frames, channels, side, .. } => (*frames, *channels, *side),
+                Storage::Flow { fields, side, .. } => (*fields, 2, *side),
+            };
+            fill(frames * height * width * channels)?;
+            let view = if self.augment {
+                View::random(height, width, seed)
+            } else {
+                View::whole(height, width)
+            };
+            let is_flow =
+                matches!(inner.description.modalities[modality].storage, Storage::Flow { .. });
+            for (t, frame) in bytes.chunks_exact(height * width * channels).enumerate() {
+                let small = resize(resizer, frame, [height, width, channels], view, side)
+                    .ok_or_else(|| Error::bad_file(path, "a frame cannot be resized"))?;
+                for c in 0..channels {
+                    // Flow: channel 2 t + c of an image; frames: plane (c, t) of a clip.
+                    let plane = if is_flow { t * 2 + c } else { c * frames + t };
+                    let table = match is_flow {
+                        true => usize::from(c == 0 && view.is_flipped()),
+                        false => c,
+                    };
+                    let out = &mut out[plane * side * side..][..side * side];
+                    spread(&small, channels, c, &inner.tables[modality][table], out);
+                }
+            }
+            Ok(())
+        })
+    }
+}

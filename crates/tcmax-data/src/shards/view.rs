@@ -1,0 +1,143 @@
+//! Stored pixels to a model's input: crop, resize, flip, normalise.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use rand::Rng;
+use tcmax_ops::Seed;
+
+/// Where a view of stored frames looks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct View {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+    flip: bool,
+}
+
+impl View {
+    /// Everything, as it is.
+    pub(super) fn whole(height: usize, width: usize) -> Self {
+        let (height, width) = (height as f64, width as f64);
+        Self { left: 0.0, top: 0.0, width, height, flip: false }
+    }
+
+    /// A crop of 8 to 100 % of the area with sides of ratio 3/4 to 4/3, flipped half of the time: the
+    /// "random resized crop" of Szegedy et al. 2015, with the ranges that are usual.
+    pub(super) fn random(height: usize, width: usize, seed: Seed) -> Self {
+        let mut rng = seed.rng();
+        let area = (height * width) as f64;
+        let flip = rng.random_bool(0.5);
+        let ratios = (3f64 / 4.0).ln()..=(4f64 / 3.0).ln();
+        for _ in 0..10 {
+            let target = area * rng.random_range(0.08..=1.0);
+            let ratio = rng.random_range(ratios.clone()).exp();
+            let (w, h) = ((target * ratio).sqrt().round(), (target / ratio).sqrt().round());
+            if w >= 1.0 && h >= 1.0 && w <= width as f64 && h <= height as f64 {
+                let left = rng.random_range(0..=width - w as usize) as f64;
+                let top = rng.random_range(0..=height - h as usize) as f64;
+                return Self { left, top, width: w, height: h, flip };
+            }
+        }
+        Self { flip, ..Self::central(height, width) }
+    }
+
+    /// The largest centred part whose sides have an allowed ratio.
+    fn central(height: usize, width: usize) -> Self {
+        let (full_height, full_width) = (height as f64, width as f64);
+        let width = full_width.min((full_height * 4.0 / 3.0).round()).max(1.0);
+        let height = full_height.min((full_width * 4.0 / 3.0).round()).max(1.0);
+        let left = ((full_width - width) / 2.0).floor();
+        let top = ((full_height - height) / 2.0).floor();
+        Self { left, top, width, height, flip: false }
+    }
+
+    pub(super) fn is_flipped(&self) -> bool {
+        self.flip
+    }
+}
+
+/// One frame of (height, width, channels) bytes, resized to side x side bytes, bilinear with
+/// antialiasing; `None` when the frame does not have the bytes its shape says.
+pub(super) fn resize(
+    resizer: &mut Resizer,
+    frame: &[u8],
+    [height, width, channels]: [usize; 3],
+    view: View,
+    side: usize,
+) -> Option<Vec<u8>> {
+    let pixel = match channels {
+        1 => PixelType::U8,
+        2 => PixelType::U8x2,
+        3 => PixelType::U8x3,
+        _ => PixelType::U8x4,
+    };
+    let source = ImageRef::new(width as u32, height as u32, frame, pixel).ok()?;
+    let mut out = Image::new(side as u32, side as u32, pixel);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .crop(view.left, view.top, view.width, view.height)
+        .use_alpha(false);
+    resizer.resize(&source, &mut out, &options).ok()?;
+    let mut bytes = out.into_vec();
+    if view.flip {
+        for row in bytes.chunks_exact_mut(side * channels) {
+            mirror(row, channels);
+        }
+    }
+    Some(bytes)
+}
+
+fn mirror(row: &mut [u8], channels: usize) {
+    let pixels = row.len() / channels;
+    for x in 0..pixels / 2 {
+        for c in 0..channels {
+            row.swap(x * channels + c, (pixels - 1 - x) * channels + c);
+        }
+    }
+}
+
+/// Channel `channel` of interleaved bytes through a table of what each byte means.
+pub(super) fn spread(
+    bytes: &[u8],
+    channels: usize,
+    channel: usize,
+    table: &[f32; 256],
+    out: &mut [f32],
+) {
+    for (value, pixel) in out.iter_mut().zip(bytes.chunks_exact(channels)) {
+        *value = table[usize::from(pixel[channel])];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_views_lie_inside_and_the_seed_fixes_them() {
+        for (height, width) in [(256, 340), (1, 1), (3, 200), (200, 3)] {
+            for number in 0..200 {
+                let view = View::random(height, width, Seed::new(number));
+                assert_eq!(view, View::random(height, width, Seed::new(number)));
+                assert!(view.left >= 0.0 && view.left + view.width <= width as f64, "{view:?}");
+                assert!(view.top >= 0.0 && view.top + view.height <= height as f64, "{view:?}");
+            }
+        }
+        let flips = (0..1_000).filter(|&n| View::random(64, 64, Seed::new(n)).flip).count();
+        assert!((400..600).contains(&flips), "{flips}");
+    }
+
+    #[test]
+    fn a_flip_mirrors_and_a_view_of_everything_at_its_size_changes_nothing() {
+        let frame: Vec<u8> = (0..4 * 4 * 3).collect();
+        let mut resizer = Resizer::new();
+        let whole = View::whole(4, 4);
+        let same = resize(&mut resizer, &frame, [4, 4, 3], whole, 4).unwrap();
+        assert_eq!(same, frame);
+        let flipped =
+            resize(&mut resizer, &frame, [4, 4, 3], View { flip: true, ..whole }, 4).unwrap();
+        assert_eq!(flipped[..3], frame[9..12]);
+        assert_eq!(resize(&mut resizer, &frame[1..], [4, 4, 3], whole, 4), None);
+    }
+}

@@ -1,0 +1,285 @@
+//! Feature files and feature tables of the user's own are read, split, masked and checked.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use tcmax_data::own::Layout;
+use tcmax_data::own::partition::SplitRule;
+use tcmax_data::{Dataset, Loader, LoaderOptions, OwnConfig, OwnData, Splits};
+use tcmax_ops::Seed;
+use tempfile::TempDir;
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    (folder, path)
+}
+
+/// 30 rows of three classes in two modalities; value `row + offset` everywhere.
+fn tensors(rows: usize) -> HashMap<String, Tensor> {
+    let device = &Device::Cpu;
+    let ramp = |width: usize, offset: f32| {
+        let values: Vec<f32> = (0..rows).flat_map(|row| vec![row as f32 + offset; width]).collect();
+        Tensor::from_vec(values, (rows, width), device).unwrap()
+    };
+    let labels: Vec<i64> = (0..rows as i64).map(|row| row % 3).collect();
+    HashMap::from([
+        ("face".to_owned(), ramp(4, 0.0)),
+        ("voice".to_owned(), ramp(2, 0.5)),
+        ("label".to_owned(), Tensor::from_vec(labels, rows, device).unwrap()),
+    ])
+}
+
+fn save(path: &Path, tensors: &HashMap<String, Tensor>) {
+    candle_core::safetensors::save(tensors, path).unwrap();
+}
+
+fn splits(config: &OwnConfig, seed: u64) -> Splits {
+    OwnData::open(config).unwrap().splits(config, seed).unwrap()
+}
+
+fn problem(config: &OwnConfig) -> String {
+    let opened = OwnData::open(config).and_then(|data| data.splits(config, 0).map(drop));
+    opened.unwrap_err().to_string()
+}
+
+fn row(data: &dyn Dataset, index: usize, modality: usize) -> Vec<f32> {
+    let mut out = vec![0.0; data.modalities()[modality].len()];
+    data.read(index, modality, Seed::new(0), &mut out).unwrap();
+    out
+}
+
+#[test]
+fn a_feature_file_is_read_and_split_by_the_seed() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    save(&path, &tensors(30));
+    let config = OwnConfig::at(&path);
+    let parts = splits(&config, 1);
+    assert_eq!([parts.train.len(), parts.validation.len(), parts.test.len()], [18, 6, 6]);
+    assert_eq!(parts.train.classes(), ["0", "1", "2"]);
+    let names: Vec<_> = parts.train.modalities().iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["face", "voice"]);
+    for index in 0..18 {
+        let [face, voice] = [0, 1].map(|m| row(parts.train.as_ref(), index, m));
+        assert_eq!(face[0] + 0.5, voice[1], "the modalities of a row stay together");
+        assert_eq!(face[0] as u32 % 3, parts.train.label(index), "and with their label");
+    }
+    let first = |seed| row(splits(&config, seed).test.as_ref(), 0, 0)[0];
+    assert_eq!(first(1), first(1));
+    assert!((2..20).any(|seed| first(seed) != first(1)), "another seed, another split");
+}
+
+#[test]
+fn a_split_array_is_kept_and_groups_stay_together() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    let mut all = tensors(30);
+    let split: Vec<u8> = (0..30).map(|row| if row < 12 { 2 } else { u8::from(row > 24) }).collect();
+    all.insert("split".to_owned(), Tensor::from_vec(split, 30, &Device::Cpu).unwrap());
+    let groups: Vec<i64> = (0..30).map(|row| row / 3).collect();
+    all.insert("speaker".to_owned(), Tensor::from_vec(groups, 30, &Device::Cpu).unwrap());
+    save(&path, &all);
+    let config = OwnConfig::at(&path);
+    let parts = splits(&config, 0);
+    assert_eq!([parts.train.len(), parts.validation.len(), parts.test.len()], [13, 5, 12]);
+    assert_eq!(row(parts.test.as_ref(), 11, 0)[0], 11.0);
+    let by_group = OwnConfig { split: Some(SplitRule::Group), folds: Some(5), fold: 3, ..config };
+    let parts = splits(&by_group, 0);
+    let speakers = |data: &dyn Dataset| -> Vec<u32> {
+        (0..data.len()).map(|index| row(data, index, 0)[0] as u32 / 3).collect()
+    };
+    let (train, test) = (speakers(parts.train.as_ref()), speakers(parts.test.as_ref()));
+    assert_eq!(test.len(), 6);
+    assert!(test.iter().all(|speaker| !train.contains(speaker)));
+}
+
+#[test]
+fn words_in_npz_are_classes() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.npz");
+    let npy = |descr: &str, shape: &str, data: &[u8]| {
+        let header =
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        bytes
+    };
+    let words: Vec<u8> = (0..12)
+        .flat_map(|row| ["sad", "joy"][row % 2].chars().collect::<Vec<_>>())
+        .flat_map(|c| (c as u32).to_le_bytes())
+        .collect();
+    let values: Vec<u8> = (0..24).flat_map(|x| (x as f32).to_le_bytes()).collect();
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::STORE);
+    for (name, bytes) in
+        [("y.npy", npy("<U3", "(12,)", &words)), ("a.npy", npy("<f4", "(12, 2)", &values))]
+    {
+        archive.start_file(name, options).unwrap();
+        archive.write_all(&bytes).unwrap();
+    }
+    archive.finish().unwrap();
+    let parts = splits(&OwnConfig::at(&path), 0);
+    assert_eq!(parts.test.classes(), ["joy", "sad"]);
+    let row = row(parts.test.as_ref(), 0, 0);
+    assert_eq!(row[1], row[0] + 1.0);
+    assert_eq!(parts.test.label(0), u32::from((row[0] as u32 / 2).is_multiple_of(2)));
+}
+
+#[test]
+fn class_names_may_stand_in_the_header() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    let names = HashMap::from([("classes".to_owned(), "[\"cat\", \"dog\", \"ant\"]".to_owned())]);
+    safetensors::serialize_to_file(tensors(30), Some(names), &path).unwrap();
+    let parts = splits(&OwnConfig::at(&path), 0);
+    assert_eq!(parts.train.classes(), ["ant", "cat", "dog"]);
+    let first = row(parts.train.as_ref(), 0, 0)[0] as u32 % 3;
+    assert_eq!(parts.train.label(0), [1, 2, 0][first as usize]);
+}
+
+/// Tables of two modalities; in `b.csv` every fifth row is empty.
+fn write_tables(folder: &Path) {
+    let mut files = [String::from("\u{feff}"), String::from("b0,b1,b2,label\r\n")];
+    for row in 0..40 {
+        let label = ["yes", "no"][row % 2];
+        files[0] += &format!("{row},{}.5,{label}\n", row + 1);
+        files[1] += &match row % 5 {
+            0 => format!(",,,{label}\r\n"),
+            _ => format!("{row}, {row} ,-{row}e0,{label}\r\n"),
+        };
+    }
+    std::fs::write(folder.join("a.csv"), &files[0]).unwrap();
+    std::fs::write(folder.join("b.csv"), &files[1]).unwrap();
+}
+
+#[test]
+fn feature_tables_are_read_and_missing_rows_masked() {
+    let (_keep, folder) = folder();
+    write_tables(&folder);
+    let config = OwnConfig::at(&folder);
+    let data = OwnData::open(&config).unwrap();
+    let examples = data.examples().clone();
+    assert_eq!(examples.len(), 40);
+    assert_eq!((examples.modalities()[0].len(), examples.modalities()[1].len()), (2, 3));
+    for index in 0..40 {
+        let there = index % 5 != 0;
+        assert_eq!(examples.present(index, 1), there);
+        let last = row(examples.as_ref(), index, 1)[2];
+        assert_eq!(last, if there { -(index as f32) } else { 0.0 });
+        assert_eq!(examples.label(index), 1 - index as u32 % 2);
+    }
+    let options =
+        LoaderOptions { batch_size: 20, shuffle: false, drop_last: false, workers: 0, prefetch: 1 };
+    let loader = Loader::new(examples, options, &Device::Cpu).unwrap();
+    let batch = loader.epoch(Seed::new(0)).next().unwrap().unwrap();
+    let mask = batch.present.unwrap().to_vec2::<f32>().unwrap();
+    let wanted: Vec<Vec<f32>> =
+        (0..20).map(|row| vec![1.0, f32::from(u8::from(row % 5 != 0))]).collect();
+    assert_eq!(mask, wanted);
+}
+
+#[test]
+fn tables_in_folders_of_parts_are_a_split() {
+    let (_keep, folder) = folder();
+    for part in ["train", "test"] {
+        std::fs::create_dir(folder.join(part)).unwrap();
+        write_tables(&folder.join(part));
+    }
+    let parts = splits(&OwnConfig::at(&folder), 0);
+    assert_eq!([parts.train.len(), parts.validation.len(), parts.test.len()], [32, 8, 40]);
+}
+
+#[test]
+fn one_table_is_one_modality_and_a_table_with_words_a_manifest() {
+    let (_keep, folder) = folder();
+    write_tables(&folder);
+    let table = folder.join("a.csv");
+    assert_eq!(splits(&OwnConfig::at(&table), 0).train.modalities().len(), 1);
+    let manifest = folder.join("m.csv");
+    std::fs::write(&manifest, "audio,label\na.wav,x\n").unwrap();
+    assert_eq!(Layout::of(&manifest).unwrap(), Layout::Manifest(manifest.clone()));
+    assert!(problem(&OwnConfig::at(&manifest)).contains("tcmax prepare"));
+}
+
+#[test]
+fn everything_wrong_with_a_feature_file_is_told_at_once() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    let mut all = tensors(30);
+    let mut values = vec![0f32; 60];
+    (values[7], values[21]) = (f32::NAN, f32::INFINITY);
+    all.insert("bad".to_owned(), Tensor::from_vec(values, (30, 2), &Device::Cpu).unwrap());
+    all.insert(
+        "short".to_owned(),
+        Tensor::zeros((29, 2), candle_core::DType::F32, &Device::Cpu).unwrap(),
+    );
+    save(&path, &all);
+    let text = problem(&OwnConfig::at(&path));
+    for part in [
+        "row 3, 'bad': value 1 is NaN",
+        "row 10, 'bad': value 1 is infinite",
+        "'short': 29 rows, but 'label' has 30",
+    ] {
+        assert!(text.contains(part), "'{part}' is not in: {text}");
+    }
+    all.remove("label");
+    save(&path, &all);
+    assert!(problem(&OwnConfig::at(&path)).contains("there are: bad, face, short, voice"));
+}
+
+#[test]
+fn a_class_without_training_examples_is_told() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    let mut all = tensors(30);
+    let split: Vec<u8> =
+        (0..30).map(|row| if row % 3 == 2 { 2 } else { u8::from(row > 20) }).collect();
+    all.insert("split".to_owned(), Tensor::from_vec(split, 30, &Device::Cpu).unwrap());
+    save(&path, &all);
+    let text = problem(&OwnConfig::at(&path));
+    assert!(text.contains("class '2' has no training example, but 10 elsewhere"), "{text}");
+}
+
+#[test]
+fn everything_wrong_with_tables_is_told_at_once() {
+    let (_keep, folder) = folder();
+    write_tables(&folder);
+    std::fs::write(folder.join("c.csv"), "1,2,yes\n1,nan,no\n1,x,yes\n1,no\n").unwrap();
+    let text = problem(&OwnConfig::at(&folder));
+    for part in [
+        "c.csv, line 3: column 1: 'x' is not a number",
+        "c.csv, line 4: 2 cells",
+        "c.csv: 3 rows, but",
+    ] {
+        assert!(text.contains(part), "'{part}' is not in: {text}");
+    }
+    std::fs::remove_file(folder.join("c.csv")).unwrap();
+    let text = std::fs::read_to_string(folder.join("a.csv")).unwrap();
+    std::fs::write(folder.join("a.csv"), text.replace("7,8.5,no", "7,inf,yes")).unwrap();
+    let told = problem(&OwnConfig::at(&folder));
+    assert!(told.contains("b.csv, line 9: label 'no', but"), "{told}");
+    std::fs::write(folder.join("a.csv"), text.replace("7,8.5,no", "7,inf,no")).unwrap();
+    let told = problem(&OwnConfig::at(&folder));
+    assert!(told.contains("a.csv, line 8: column 1: inf is not a finite number"), "{told}");
+}
+
+#[test]
+fn empty_files_pointers_and_cut_ones_are_told() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    std::fs::write(&path, "").unwrap();
+    assert!(problem(&OwnConfig::at(&path)).contains("empty"));
+    std::fs::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:0\n").unwrap();
+    assert!(problem(&OwnConfig::at(&path)).contains("git lfs pull"));
+    save(&path, &tensors(30));
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+    assert!(problem(&OwnConfig::at(&path)).contains("not a readable safetensors file"));
+    assert!(problem(&OwnConfig::at(&folder.join("none"))).contains("does not exist"));
+}

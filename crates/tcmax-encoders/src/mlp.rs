@@ -1,0 +1,100 @@
+//! A multilayer perceptron on feature vectors.
+//!
+//! ```text
+//! h_0 = norm(x)                          batch norm over the features, which may have any scale
+//! h_l = relu(W_l h_{l-1} + b_l)          l = 1..L; the last is the feature vector
+//! ```
+//!
+//! Layers start as PyTorch's linear layers do: uniform within 1 / sqrt(fan-in). Names are those of an
+//! `nn.Sequential` of `norm` and `layers`: `norm.weight`, `layers.0.weight`, ...
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use tcmax_ops::{BatchNorm2d, BatchNormConfig, Init, ParamBuilder};
+
+use crate::{Encoder, Error, Result};
+
+/// The layout of an [`Mlp`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MlpConfig {
+    /// Numbers in one input.
+    pub inputs: usize,
+    /// Units of each layer; the last is the number of features.
+    pub widths: Vec<usize>,
+}
+
+/// A multilayer perceptron on inputs (B, ...) whose further dimensions are laid end to end.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use tcmax_encoders::{Encoder, Mlp, MlpConfig};
+/// use tcmax_ops::{ParamBuilder, Seed};
+///
+/// # fn main() -> tcmax_encoders::Result<()> {
+/// let builder = ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu);
+/// let encoder = Mlp::new(&MlpConfig { inputs: 20, widths: vec![64, 32] }, &builder)?;
+/// let features = encoder.encode(&Tensor::ones((4, 20), DType::F32, &Device::Cpu)?, false)?;
+/// assert_eq!(features.dims(), [4, 32]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Mlp {
+    config: MlpConfig,
+    norm: BatchNorm2d,
+    /// Weight (out, in) and bias (out,).
+    layers: Vec<(Tensor, Tensor)>,
+}
+
+impl Mlp {
+    /// A new network; its parameters go into `builder`'s store.
+    ///
+    /// # Errors
+    /// When a width is 0, there is no layer, or a parameter name is taken.
+    pub fn new(config: &MlpConfig, builder: &ParamBuilder) -> Result<Self> {
+        let zero = |field| Err(Error::Zero { encoder: "Mlp", field });
+        if config.inputs == 0 {
+            return zero("the number of inputs");
+        }
+        if config.widths.is_empty() || config.widths.contains(&0) {
+            return zero("the number of layers and every layer's width");
+        }
+        let norm =
+            BatchNorm2d::new(&builder.pp("norm"), config.inputs, BatchNormConfig::default())?;
+        let mut from = config.inputs;
+        let mut layers = Vec::with_capacity(config.widths.len());
+        for (number, &width) in config.widths.iter().enumerate() {
+            let layer = builder.pp("layers").pp(number);
+            let start = Init::Uniform { bound: 1.0 / (from as f64).sqrt() };
+            let weight = layer.param("weight", (width, from), start)?;
+            layers.push((weight, layer.param("bias", width, start)?));
+            from = width;
+        }
+        Ok(Self { config: config.clone(), norm, layers })
+    }
+}
+
+impl Encoder for Mlp {
+    fn encode(&self, input: &Tensor, train: bool) -> Result<Tensor> {
+        let inputs = self.config.inputs;
+        let batch = input.dims().first().copied().unwrap_or(0);
+        if batch == 0 || input.elem_count() != batch * inputs {
+            return Err(Error::WrongShape {
+                encoder: "Mlp",
+                got: input.dims().to_vec(),
+                wanted: format!("[batch, ...] with {inputs} numbers an example"),
+            });
+        }
+        // Channels last: a feature is a channel of an image of one pixel.
+        let pixels = input.reshape((batch, 1, 1, inputs))?;
+        let mut x = self.norm.forward(&pixels, train)?.reshape((batch, inputs))?;
+        for (weight, bias) in &self.layers {
+            x = x.matmul(&weight.t()?)?.broadcast_add(bias)?.relu()?;
+        }
+        Ok(x)
+    }
+
+    fn feature_width(&self) -> usize {
+        self.config.widths.last().copied().unwrap_or(self.config.inputs)
+    }
+}

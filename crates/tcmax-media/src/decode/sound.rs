@@ -1,0 +1,119 @@
+//! Sound files to mono samples at a chosen rate.
+
+use std::path::Path;
+
+use rubato::audioadapter::Adapter;
+use rubato::audioadapter_buffers::direct::InterleavedSlice;
+use rubato::{Fft, FixedSync, Resampler, WindowFunction};
+
+use super::ffmpeg;
+use crate::{Error, Result};
+
+/// Frames of a block of the resampler: long blocks have steep filters.
+const BLOCK: usize = 4_096;
+
+/// Mono sound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sound {
+    /// Samples in [-1, 1].
+    pub samples: Vec<f32>,
+    /// Samples a second.
+    pub rate: u32,
+}
+
+/// Reads the sound of a file, the mean of its channels, at its own rate.
+///
+/// # Errors
+/// When there is none, it cannot be decoded, ends early, or holds NaN.
+pub fn sound(path: &Path) -> Result<Sound> {
+    tcmax_data::own::media_file::check(path, "")?;
+    let is_wav = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("wav"));
+    let (samples, channels, rate) = match is_wav {
+        true => wav(path)?,
+        false => ffmpeg::samples(path)?,
+    };
+    if let Some(place) = samples.iter().position(|sample| !sample.is_finite()) {
+        return Err(Error::media(path, format!("sample {place} is NaN or infinite")));
+    }
+    let mean = |frame: &[f32]| frame.iter().sum::<f32>() / channels as f32;
+    let samples = match channels {
+        1 => samples,
+        _ => samples.chunks_exact(channels).map(mean).collect(),
+    };
+    Ok(Sound { samples, rate })
+}
+
+fn wav(path: &Path) -> Result<(Vec<f32>, usize, u32)> {
+    let bad = |error: hound::Error| match error {
+        // Compressed WAV is for ffmpeg.
+        hound::Error::Unsupported => None,
+        error => {
+            Some(Error::media(path, format!("not a complete WAV file ({error}); fetch it again")))
+        }
+    };
+    match read_wav(path) {
+        Ok((samples, ..)) if samples.is_empty() => {
+            Err(Error::media(path, "there is no sample in it"))
+        }
+        Ok(read) => Ok(read),
+        Err(error) => bad(error).map_or_else(|| ffmpeg::samples(path), Err),
+    }
+}
+
+fn read_wav(path: &Path) -> hound::Result<(Vec<f32>, usize, u32)> {
+    let mut reader = hound::WavReader::open(path)?;
+    let spec = reader.spec();
+    let samples = match spec.sample_format {
+        hound::SampleFormat::Float => reader.samples::<f32>().collect::<hound::Result<_>>()?,
+        hound::SampleFormat::Int => {
+            let scale = 1.0 / (1u64 << (spec.bits_per_sample.clamp(1, 32) - 1)) as f32;
+            let scaled = reader.samples::<i32>().map(|s| s.map(|s| s as f32 * scale));
+            scaled.collect::<hound::Result<_>>()?
+        }
+    };
+    Ok((samples, usize::from(spec.channels.max(1)), spec.sample_rate))
+}
+
+/// The same sound at another rate, band-limited: ceil(n rate / sound.rate) samples.
+///
+/// # Errors
+/// When a rate is 0, as a damaged header may say.
+pub fn resample(sound: &Sound, rate: u32) -> std::result::Result<Vec<f32>, String> {
+    if sound.rate == rate {
+        return Ok(sound.samples.clone());
+    }
+    let samples: Vec<f64> = sound.samples.iter().map(|&sample| f64::from(sample)).collect();
+    let (from, to) = (sound.rate as usize, rate as usize);
+    let window = WindowFunction::BlackmanHarris2;
+    let mut resampler = Fft::<f64>::new_custom(from, to, BLOCK, 1, 1, window, FixedSync::Input)
+        .map_err(|e| e.to_string())?;
+    let input = InterleavedSlice::new(&samples, 1, samples.len()).map_err(|e| e.to_string())?;
+    let output = resampler.process_all(&input, samples.len(), None).map_err(|e| e.to_string())?;
+    let length = (samples.len() as u64 * u64::from(rate)).div_ceil(u64::from(sound.rate));
+    let sample = |frame: usize| output.read_sample(0, frame).unwrap_or(0.0) as f32;
+    Ok((0..length as usize).map(sample).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tone_stays_a_tone_at_another_rate() {
+        let tone = |rate: u32, seconds: f64| -> Vec<f32> {
+            let step = 2.0 * std::f64::consts::PI * 440.0 / f64::from(rate);
+            (0..(f64::from(rate) * seconds) as usize)
+                .map(|n| (step * n as f64).sin() as f32)
+                .collect()
+        };
+        for (from, to) in [(16_000, 22_050), (44_100, 22_050), (48_000, 16_000), (8_000, 22_050)] {
+            let got = resample(&Sound { samples: tone(from, 1.0), rate: from }, to).unwrap();
+            assert_eq!(got.len(), to as usize);
+            let wanted = tone(to, 1.0);
+            // The ends ring: outside there is silence.
+            let inner = to as usize / 10..to as usize * 9 / 10;
+            let gap = inner.map(|n| (got[n] - wanted[n]).abs()).fold(0.0, f32::max);
+            assert!(gap < 1e-4, "{from} to {to}: {gap}");
+        }
+    }
+}

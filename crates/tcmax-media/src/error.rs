@@ -1,0 +1,58 @@
+//! Errors of media and their preparation.
+
+use std::path::{Path, PathBuf};
+
+/// The result of everything in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A media file cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Media {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the mend.
+        problem: String,
+    },
+    /// A program that is needed is not installed.
+    #[error("{program} cannot be run ({reason}): {mend}")]
+    Program {
+        /// Its name.
+        program: String,
+        /// The system's reason.
+        reason: String,
+        /// How to get it.
+        mend: String,
+    },
+    /// An option or recipe is out of range or does not fit.
+    #[error("{field}: {problem}")]
+    Option {
+        /// The option, as on the command line.
+        field: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// Lists, manifests or shards could not be read or written.
+    #[error(transparent)]
+    Data(#[from] tcmax_data::Error),
+}
+
+impl Error {
+    pub(crate) fn media(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Media { path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn option(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Option { field: field.into(), problem: problem.into() }
+    }
+
+    /// What is wrong, without the file.
+    pub fn problem(&self) -> String {
+        match self {
+            Self::Media { problem, .. } => problem.clone(),
+            other => other.to_string(),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Plans of manifests.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tcmax_data::own::manifest::{
+    ColumnNames, Manifest, ManifestRow, MediaColumn, MediaKind, is_file,
+};
+use tcmax_data::{Place, Problems};
+
+use super::plan::{Item, Plan, Source};
+use crate::Result;
+use crate::recipe::Transform;
+use crate::transform::read_vector;
+
+/// The plan of a manifest: every row a clip, every media column a modality.
+///
+/// `transforms` names what to make of columns; the others get the recipe of CREMA-D (sound), three
+/// frames, one picture, or 1,024 buckets of words.
+///
+/// # Errors
+/// Everything that is wrong with the manifest, at once.
+pub fn manifest_plan(
+    path: &Path,
+    root: Option<&Path>,
+    names: ColumnNames<'_>,
+    transforms: &BTreeMap<String, Transform>,
+) -> Result<Plan> {
+    let mut problems = Problems::new();
+    let manifest = Manifest::read(path, root, names, &mut problems)?;
+    for name in transforms.keys() {
+        if !manifest.columns.iter().any(|column| column.name == *name) {
+            problems.add(path, Place::File, name, "--recipe names it, but there is no such column");
+        }
+    }
+    problems.into_result()?;
+    plan_of(&manifest, transforms)
+}
+
+/// The plan of a manifest that has been read.
+pub(crate) fn plan_of(
+    manifest: &Manifest,
+    transforms: &BTreeMap<String, Transform>,
+) -> Result<Plan> {
+    let mut modalities = Vec::new();
+    for (c, column) in manifest.columns.iter().enumerate() {
+        let transform = match transforms.get(&column.name) {
+            Some(transform) => transform.clone(),
+            None => default_transform(manifest, c, column)?,
+        };
+        transform.check(&column.name)?;
+        modalities.push((column.name.clone(), transform));
+    }
+    let name = manifest.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Plan {
+        name,
+        root: manifest.root.clone(),
+        modalities,
+        items: manifest.rows.iter().map(|row| item(&manifest.columns, row)).collect(),
+        notes: Vec::new(),
+        manifest: Some(manifest.path.clone()),
+    })
+}
+
+fn default_transform(manifest: &Manifest, c: usize, column: &MediaColumn) -> Result<Transform> {
+    Ok(match column.kind {
+        MediaKind::Audio => {
+            Transform::Spectrogram { rate: 22_050, start: 0.0, seconds: 3.0, n_fft: 512, hop: 353 }
+        }
+        MediaKind::Video => Transform::Frames { rate: 1.0, frames: 3, stored: 256, side: 224 },
+        MediaKind::Image => Transform::Image { stored: 256, side: 224 },
+        MediaKind::Text => Transform::Text { buckets: 1_024 },
+        MediaKind::Features => {
+            let first = manifest.rows.iter().find_map(|row| row.cells[c].as_ref());
+            let width = match first {
+                Some(cell) => read_vector(&manifest.file(cell))?.len(),
+                None => 1,
+            };
+            Transform::Features { width }
+        }
+    })
+}
+
+fn item(columns: &[MediaColumn], row: &ManifestRow) -> Item {
+    let source = |(column, cell): (&MediaColumn, &Option<String>)| match cell {
+        None => Source::Absent,
+        Some(cell) if is_file(column.kind, cell) => Source::File(cell.clone()),
+        Some(words) => Source::Words(words.clone()),
+    };
+    Item {
+        id: row.id.clone(),
+        part: row.part,
+        label: row.label.clone(),
+        group: row.group.clone(),
+        sources: columns.iter().zip(&row.cells).map(source).collect(),
+        place: row.place.clone(),
+    }
+}

@@ -1,0 +1,239 @@
+//! What is done to media, as data sets' cards and users write it down.
+
+use serde::{Deserialize, Serialize};
+use tcmax_data::ModalityKind;
+use tcmax_data::shards::Storage;
+
+use crate::{Error, Result};
+
+/// Mean and deviation of the photographs most image networks were trained on.
+const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+
+/// How clips are made of a data set's media: the `[prepare]` table of its card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Recipe {
+    /// Where ids, labels and parts come from.
+    pub lists: Lists,
+    /// How a clip's group follows from its id.
+    pub group: GroupRule,
+    /// The last part of the train list that validates, where there is no validation list.
+    pub validation: f64,
+    /// What is made of each clip.
+    pub modalities: Vec<ModalityRecipe>,
+}
+
+/// Lists of a data set. Every name is looked for below `--lists` and `--root`; the first found of
+/// several is taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "format")]
+pub enum Lists {
+    /// Files of `id,label` lines.
+    IdLabel {
+        /// Train lists.
+        train: Vec<String>,
+        /// Validation lists; may be empty.
+        #[serde(default)]
+        validation: Vec<String>,
+        /// Test lists.
+        test: Vec<String>,
+        /// One file of `video,start,label,part` lines, as VGGSound has it, instead of a train list.
+        #[serde(default)]
+        combined: Vec<String>,
+    },
+    /// Files of `picture,title,label` lines: the title is the text.
+    Titles {
+        /// Train lists.
+        train: Vec<String>,
+        /// Test lists.
+        test: Vec<String>,
+    },
+    /// MVSA's `id<TAB>text,image` lines of sentiments, of one or more annotators.
+    Sentiments {
+        /// The file.
+        labels: Vec<String>,
+    },
+}
+
+/// How a clip's group (speaker, source video) follows from its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GroupRule {
+    /// Of the id's parts between underscores, so many from the front; absent: all.
+    pub keep: Option<usize>,
+    /// And so many from the back left out.
+    #[serde(default)]
+    pub drop: usize,
+}
+
+impl GroupRule {
+    /// The group of an id.
+    ///
+    /// ```
+    /// use tcmax_media::GroupRule;
+    ///
+    /// let speaker = GroupRule { keep: Some(1), drop: 0 };
+    /// assert_eq!(speaker.group("1001_DFA_ANG_XX"), "1001");
+    /// let video = GroupRule { keep: None, drop: 2 };
+    /// assert_eq!(video.group("a_b-c_000034_000044"), "a_b-c");
+    /// ```
+    pub fn group(&self, id: &str) -> String {
+        let parts: Vec<&str> = id.split('_').collect();
+        let most = parts.len().saturating_sub(self.drop).max(1);
+        parts[..self.keep.unwrap_or(most).clamp(1, most)].join("_")
+    }
+}
+
+/// One modality of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ModalityRecipe {
+    /// Its name.
+    pub name: String,
+    /// Where its file is below the root, with `{id}`, `{label}`, `{part}`; the first that exists.
+    /// Empty when the text comes from the list.
+    #[serde(default)]
+    pub path: Vec<String>,
+    /// What is made of it.
+    pub transform: Transform,
+}
+
+/// What is made of one media file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
+pub enum Transform {
+    /// Mono sound at `rate`, repeated and cut to `seconds` from `start`, clipped to [-1, 1], to
+    /// log(|STFT| + 1e-7).
+    Spectrogram {
+        /// Samples a second.
+        rate: u32,
+        /// Where the cut begins, s, in the repeated sound.
+        #[serde(default)]
+        start: f64,
+        /// Length of the cut, s.
+        seconds: f64,
+        /// Samples of a frame.
+        n_fft: usize,
+        /// Samples between frames.
+        hop: usize,
+    },
+    /// Kaldi's log-mel filter bank of mono sound at `rate` without its mean, cut or padded with
+    /// zeros.
+    FilterBank {
+        /// Samples a second.
+        rate: u32,
+        /// Filters.
+        bins: usize,
+        /// Frames of 10 ms.
+        frames: usize,
+    },
+    /// Frames at `rate` a second, of which `frames` are taken evenly.
+    Frames {
+        /// Frames a second.
+        rate: f64,
+        /// Frames a clip.
+        frames: usize,
+        /// Longest shorter side that is stored.
+        stored: usize,
+        /// Height and width of the input.
+        side: usize,
+    },
+    /// One picture.
+    Image {
+        /// Longest shorter side that is stored.
+        stored: usize,
+        /// Height and width of the input.
+        side: usize,
+    },
+    /// Counts of words and pairs of words in so many buckets.
+    Text {
+        /// Numbers of the vector.
+        buckets: usize,
+    },
+    /// A vector as it is in an `.npy` file.
+    Features {
+        /// Its length.
+        width: usize,
+    },
+    /// Farneback's optical flow between `fields + 1` evenly taken frames.
+    Flow {
+        /// Displacement fields a clip.
+        fields: usize,
+        /// Longest shorter side that is stored.
+        stored: usize,
+        /// Height and width of the input.
+        side: usize,
+        /// Largest displacement kept, pixels.
+        bound: f32,
+    },
+}
+
+impl Transform {
+    /// How its result is stored.
+    pub fn storage(&self) -> Storage {
+        let values = |kind, shape: &[usize]| Storage::Values { kind, shape: shape.to_vec() };
+        let pixels = |frames, side| Storage::Pixels {
+            frames,
+            channels: 3,
+            side,
+            mean: IMAGENET.0.to_vec(),
+            deviation: IMAGENET.1.to_vec(),
+        };
+        match *self {
+            Self::Spectrogram { rate, seconds, n_fft, hop, .. } => {
+                let samples = crate::transform::samples(seconds, rate);
+                let [frequencies, times] = tcmax_data::Spectrogram::new(n_fft, hop).shape(samples);
+                values(ModalityKind::Spectrogram, &[1, frequencies, times])
+            }
+            Self::FilterBank { bins, frames, .. } => {
+                values(ModalityKind::Spectrogram, &[1, bins, frames])
+            }
+            Self::Frames { frames, side, .. } => pixels(frames, side),
+            Self::Image { side, .. } => pixels(1, side),
+            Self::Text { buckets } => values(ModalityKind::Features, &[buckets]),
+            Self::Features { width } => values(ModalityKind::Features, &[width]),
+            Self::Flow { fields, side, bound, .. } => Storage::Flow { fields, side, bound },
+        }
+    }
+
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// The first that is out of range.
+    pub fn check(&self, name: &str) -> Result<()> {
+        let holds = match *self {
+            Self::Spectrogram { rate, start, seconds, n_fft, hop } => {
+                (1_000..=384_000).contains(&rate)
+                    && (0.0..=600.0).contains(&start)
+                    && (0.01..=600.0).contains(&seconds)
+                    && (2..=1 << 16).contains(&n_fft)
+                    && hop >= 1
+            }
+            Self::FilterBank { rate, bins, frames } => {
+                (1_000..=384_000).contains(&rate)
+                    && (1..=1_024).contains(&bins)
+                    && (1..=100_000).contains(&frames)
+            }
+            Self::Frames { rate, frames, stored, side } => {
+                (0.001..=240.0).contains(&rate)
+                    && (1..=1_000).contains(&frames)
+                    && sides(stored, side)
+            }
+            Self::Image { stored, side } => sides(stored, side),
+            Self::Text { buckets: width } | Self::Features { width } => {
+                (1..=1 << 24).contains(&width)
+            }
+            Self::Flow { fields, stored, side, bound } => {
+                (1..=1_000).contains(&fields) && sides(stored, side) && bound > 0.0
+            }
+        };
+        match holds {
+            true => Ok(()),
+            false => Err(Error::option(name, format!("a number is out of range in {self:?}"))),
+        }
+    }
+}
+
+fn sides(stored: usize, side: usize) -> bool {
+    (4..=8_192).contains(&stored) && (4..=4_096).contains(&side)
+}

@@ -1,0 +1,100 @@
+//! `tcmax inspect`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tcmax_data::own::Inspection;
+use tcmax_data::{OwnConfig, write_whole};
+use tcmax_media::check;
+use tcmax_train::{Error, PrepareBar, balance};
+
+use super::print;
+
+/// Options of `tcmax inspect`.
+#[derive(Args)]
+pub struct Inspect {
+    /// A feature file, a folder of feature tables, a manifest, or prepared clips
+    path: PathBuf,
+    /// Column or array with the labels [default: label and its like]
+    #[arg(long, value_name = "NAME")]
+    label: Option<String>,
+    /// Column or array with groups [default: group and its like]
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Do not decode the media of a manifest
+    #[arg(long)]
+    quick: bool,
+    /// Draw the class balance into this file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    /// Looks, prints, and fails when something is wrong with the data.
+    pub fn run(self) -> anyhow::Result<()> {
+        let config = OwnConfig {
+            label: self.label.clone(),
+            group: self.group.clone(),
+            ..OwnConfig::at(&self.path)
+        };
+        let (mut found, manifest) = Inspection::of(&config).map_err(Error::from)?;
+        if let Some(manifest) = manifest.filter(|_| found.problems.is_empty() && !self.quick) {
+            let broken = check(&manifest, &PrepareBar::new()).map_err(Error::from)?;
+            found.add(broken);
+        }
+        if let Some(file) = &self.plot {
+            let title = format!("{}: examples of each class", self.path.display());
+            let svg = balance::svg(&title, &found.classes)
+                .map_err(|problem| Error::bad_file(file, problem))?;
+            write_whole(file, svg.as_bytes()).map_err(Error::from)?;
+            eprintln!("wrote {}", file.display());
+        }
+        if self.json {
+            print(&serde_json::to_string_pretty(&found)?);
+        } else {
+            print(&describe(&found));
+        }
+        match found.problems.len() {
+            0 => Ok(()),
+            count => {
+                let problem = format!("{count} problems, listed above");
+                Err(Error::bad_file(&self.path, problem).into())
+            }
+        }
+    }
+}
+
+fn describe(found: &Inspection) -> String {
+    let mut text = format!("{}\n{} examples\n\nModalities\n", found.layout, found.examples);
+    for modality in &found.modalities {
+        let shape = match modality.shape[..] {
+            [] => String::new(),
+            _ => format!(" {:?}", modality.shape),
+        };
+        text += &format!("  {}: {}{shape}", modality.name, modality.kind);
+        if modality.missing > 0 {
+            text += &format!(", missing in {} examples", modality.missing);
+        }
+        text.push('\n');
+    }
+    if let Some([train, validation, test]) = found.parts {
+        text += &format!("\nSplit: {train} train, {validation} validation, {test} test\n");
+    }
+    if let Some(groups) = found.groups {
+        text += &format!("Groups: {groups}\n");
+    }
+    text += &format!("\n{} classes\n{}", found.classes.len(), balance::text(&found.classes));
+    for note in &found.notes {
+        text += &format!("\nnote: {note}");
+    }
+    if found.problems.is_empty() {
+        text += "\nNothing is wrong.";
+    }
+    for problem in &found.problems {
+        text += &format!("\nproblem: {problem}");
+    }
+    text
+}
