@@ -101,7 +101,7 @@ pub fn features(model: &Model, loader: &Loader) -> Result<(Vec<Tensor>, Labels)>
     // Nothing is drawn from this seed: evaluation neither shuffles nor augments.
     for batch in loader.epoch(Seed::new(0).stream("evaluation")) {
         let batch = batch?;
-        for (all, own) in parts.iter_mut().zip(model.features(&batch.inputs, false)?) {
+        for (all, own) in parts.iter_mut().zip(model.features(&batch, false)?) {
             all.push(own.detach());
         }
         labels.extend(batch.labels.to_vec1::<u32>()?);

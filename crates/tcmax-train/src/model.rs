@@ -1,7 +1,7 @@
 //! One encoder a modality and a fusion head over them.
 
 use candle_core::{DType, Device, Tensor};
-use tcmax_data::{Modality, ModalityKind};
+use tcmax_data::{Batch, Modality, ModalityKind};
 use tcmax_encoders::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig, Stem};
 use tcmax_fusion::FusionHead;
 use tcmax_losses::{Method, Owners, Setup};
@@ -57,17 +57,22 @@ impl Model {
         Ok(Self { encoders, head, params, owners, device, used, classes })
     }
 
-    /// Features (B, D_m) of the used modalities, from the inputs of *all* modalities.
+    /// Features (B, D_m) of the used modalities, from a batch with *all* modalities. Examples that lack a
+    /// modality have features of zero there, and no gradient reaches its encoder from them.
     ///
     /// # Errors
     /// When the inputs do not have the shapes the model was made for.
-    pub fn features(&self, inputs: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
+    pub fn features(&self, batch: &Batch, train: bool) -> Result<Vec<Tensor>> {
         let mut features = Vec::with_capacity(self.used.len());
         for (encoder, &m) in self.encoders.iter().zip(&self.used) {
-            let input = inputs.get(m).ok_or_else(|| {
+            let input = batch.inputs.get(m).ok_or_else(|| {
                 Error::setting("inputs", format!("modality {m} is missing from the batch"))
             })?;
-            features.push(encoder.encode(input, train)?);
+            let encoded = encoder.encode(input, train)?;
+            features.push(match &batch.present {
+                Some(present) => encoded.broadcast_mul(&present.narrow(1, m, 1)?)?,
+                None => encoded,
+            });
         }
         Ok(features)
     }

@@ -38,7 +38,7 @@ impl Survey for View<'_> {
         };
         for batch in loader.epoch(self.seed) {
             let batch = batch.map_err(|error| tcmax_losses::Error::Survey(Box::new(error)))?;
-            let features = self.model.features(&batch.inputs, false).map_err(passed_on)?;
+            let features = self.model.features(&batch, false).map_err(passed_on)?;
             let features: Vec<_> = features.iter().map(candle_core::Tensor::detach).collect();
             let labels = Labels::from_tensor(&batch.labels, self.model.classes())?;
             if !visit(&features, &labels)? {

@@ -229,7 +229,7 @@ impl<'a> Run<'a> {
         sums: &mut EpochSums,
     ) -> Result<()> {
         let labels = Labels::from_tensor(&batch.labels, self.model.classes())?;
-        let features = self.model.features(&batch.inputs, true)?;
+        let features = self.model.features(batch, true)?;
         let clip = self.config.config().clip_norm;
         let (optimiser, params) = (&mut self.optimiser, self.model.params());
         let mut update = |gradients: &mut GradStore| {

@@ -30,7 +30,7 @@ fn gradients(
     let model =
         Model::new(&config, data.modalities(), classes, Seed::new(3), &Device::Cpu).unwrap();
     let mut own = model.method(&config, data.len()).unwrap();
-    let features = model.features(&batch.inputs, true).unwrap();
+    let features = model.features(batch, true).unwrap();
     let mut found: BTreeMap<String, Option<f32>> =
         model.params().trainable().map(|(name, _)| (name.to_owned(), None)).collect();
     assert!(found.len() > 60);

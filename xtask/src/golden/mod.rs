@@ -39,6 +39,7 @@ type Check = fn(&Case) -> anyhow::Result<()>;
 const KINDS: &[(&str, Check)] = &[
     ("agm_", methods::agm),
     ("ce_unimodal", heads::given_logits),
+    ("fbank_", audio::filter_bank),
     ("fusion_", heads::fusion),
     ("gaussian_tc", estimators::gaussian),
     ("mi_bounds", estimators::bounds),

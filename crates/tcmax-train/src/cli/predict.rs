@@ -125,7 +125,7 @@ impl<'a> Predictor<'a> {
 
     fn rows(&self, batch: &Batch) -> anyhow::Result<Vec<Vec<String>>> {
         let model = &self.saved.model;
-        let features = model.features(&batch.inputs, false)?;
+        let features = model.features(batch, false)?;
         let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
         let scores = self.scores(&features)?;
         let guesses = |scores: &Tensor| scores.argmax(D::Minus1)?.to_vec1::<u32>();
