@@ -46,7 +46,7 @@ pub struct PmrOptions {
 
 impl Default for PmrOptions {
     fn default() -> Self {
-        Self { alpha: 1.0, mu: 0.0, momentum: 0.0, fraction: 0.1 }
+        Self { alpha: 0.5, mu: 0.0, momentum: 0.0, fraction: 0.1 }
     }
 }
 
