@@ -20,6 +20,7 @@
 //! Information is never negative and the constant critic shows 0, so 0 is reported where the held-out
 //! bound is below it; [`Fit::held_out`] keeps the value itself.
 
+mod average;
 mod config;
 mod decomposition;
 mod estimator;
