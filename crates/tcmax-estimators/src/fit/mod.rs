@@ -13,7 +13,8 @@
 //! 4. The held-out value comes with a bootstrap interval over the test examples: joint examples and the
 //!    tuples they make are weighted together, so dependence between tuples is counted.
 //! 5. Scores are cut off where the validation part gives them no support, 12 nats below the log-mean-exp of
-//!    its K product tuples and log K above it: a true log ratio is hardly ever there, and one mistake of
+//!    its K product tuples and log K above it or where
+//!    one joint example in 200 lies higher: a true log ratio is hardly ever there, and one mistake of
 //!    the critic there can cost more than the data show. Training raises joint scores no further either.
 //! 6. What casts doubt on a number is said with it ([`Warning`]).
 //!

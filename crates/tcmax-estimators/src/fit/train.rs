@@ -8,7 +8,7 @@ use super::average::Average;
 use super::held_out::{HeldOut, cap};
 use super::outcome::warnings;
 use super::prepared::Prepared;
-use super::start::gaussian_critic;
+use super::start::gaussian_critics;
 use super::{CheckedConfig, CriticKind, CurvePoint, Estimator, Fit, FitConfig, Start, Warning};
 use crate::bounds::MovingAverage;
 use crate::critics::{
@@ -142,19 +142,23 @@ impl<'a> Trainer<'a> {
             self.fill(&format!("fc{last}.weight"), |_| 0.0)?;
             self.fill(&format!("fc{last}.bias"), |_| self.config.estimator.offset())?;
             start = Start::Constant;
-            let gaussian = self.config.gaussian_start.then(|| gaussian_critic(self.data)).flatten();
-            if let Some(gaussian) = gaussian {
-                let constant = self.validate()?;
+            let mut best = self.validate()?;
+            let critics = match self.config.gaussian_start {
+                true => gaussian_critics(self.data),
+                false => Vec::new(),
+            };
+            let mut kept = self.params.snapshot()?;
+            for gaussian in critics {
                 let offset = gaussian.constant + self.config.estimator.offset();
                 self.fill("quadratic", |place| gaussian.form[place])?;
                 self.fill(&format!("fc{last}.bias"), |_| offset)?;
-                if self.validate()? > constant {
+                let value = self.validate()?;
+                if value > best {
+                    (best, kept) = (value, self.params.snapshot()?);
                     start = Start::GaussianCopula;
-                } else {
-                    self.fill("quadratic", |_| 0.0)?;
-                    self.fill(&format!("fc{last}.bias"), |_| self.config.estimator.offset())?;
                 }
             }
+            self.params.load(&kept)?;
         }
         self.average = Average::new(&self.params)?;
         self.best = self.params.snapshot()?;
