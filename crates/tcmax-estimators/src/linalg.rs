@@ -61,7 +61,7 @@ mod tests {
         let factor = cholesky(&a).unwrap();
         let white = inverse_of_lower(&factor).unwrap();
         let unit = white.dot(&a).dot(&white.t());
-        assert!((unit - Array2::eye(3)).iter().all(|x: &f64| x.abs() < 1e-14));
+        assert!((unit - Array2::<f64>::eye(3)).iter().all(|x| x.abs() < 1e-14));
         let (values, vectors) = eigen(a.clone()).unwrap();
         let again = vectors.dot(&Array2::from_diag(&values)).dot(&vectors.t());
         assert!((again - a).iter().all(|x| x.abs() < 1e-13));
