@@ -7,8 +7,9 @@
 //! 1. Every variable is brought to a common scale by an invertible map ([`crate::Scaling`]), which leaves
 //!    information as it is.
 //! 2. The critic starts as the best one for jointly Gaussian variables of the training part's
-//!    correlations (with the default scaling, for a Gaussian copula), or at a constant, whichever shows
-//!    more on the validation part. From there the network learns the rest.
+//!    correlations (with the default scaling, for a Gaussian copula), as observed or freed of the noise
+//!    that many columns bring, with or without the norms of variables ([`FitConfig::norms`]), or at a
+//!    constant, whichever shows most on the validation part. From there the network learns the rest.
 //! 3. The weights are averaged over steps, and the averages are what is validated and kept.
 //! 4. The held-out value comes with a bootstrap interval over the test examples: joint examples and the
 //!    tuples they make are weighted together, so dependence between tuples is counted.

@@ -216,17 +216,17 @@ impl WithSimd for Forward<'_> {
                     for (y, h) in
                         y.chunks_exact_mut(outputs).zip(input.values.chunks_exact(input.stride))
                     {
-                        for o in 0..outputs {
+                        for (o, y) in y.iter_mut().enumerate() {
                             let weight = &layer.backward[o * input.stride..][..input.stride];
-                            y[o] = dot(simd, h, weight) + layer.bias[o];
+                            *y = dot(simd, h, weight) + layer.bias[o];
                         }
                     }
                 } else {
                     let wide = &mut wide[..count * stride];
                     multiply(simd, input, &layer.forward, stride, wide);
                     for (y, z) in y.chunks_exact_mut(outputs).zip(wide.chunks_exact(stride)) {
-                        for o in 0..outputs {
-                            y[o] = z[o] + layer.bias[o];
+                        for ((y, z), bias) in y.iter_mut().zip(z).zip(layer.bias.iter()) {
+                            *y = *z + *bias;
                         }
                     }
                 }
