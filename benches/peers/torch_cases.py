@@ -3,7 +3,9 @@
 The cases are those of tcmax-benches, by the same names. LAYOUT is default or channels_last.
 """
 
+import copy
 import json
+import math
 import resource
 import sys
 import time
@@ -51,6 +53,7 @@ STEPS = {
     "step-32": [(False, True, (32, 3, 32, 32))],
     "step-av-digits": [(True, True, (32, 1, 129, 51)), (True, False, (32, 1, 28, 28))],
 }
+FITS = {"fit-tcne": 3, "fit-mine": 2}
 # (batch, channels, height, width), kernel, out channels, stride
 CONVS = {
     "conv-stem": ((8, 3, 224, 224), 7, 64, 2),
@@ -128,10 +131,95 @@ def loss(kind, size):
     return step
 
 
+class Critic(nn.Module):
+    """The concatenating critic with a quadratic form."""
+
+    def __init__(self, inputs, hidden=64):
+        super().__init__()
+        self.fc1 = nn.Linear(inputs, hidden)
+        self.fc2 = nn.Linear(hidden, hidden)
+        self.fc3 = nn.Linear(hidden, 1)
+        self.quadratic = nn.Parameter(torch.zeros(inputs, inputs))
+
+    def forward(self, variables):
+        u = torch.cat(variables, 1)
+        squareplus = lambda z: 0.5 * (z + torch.sqrt(z * z + 0.1))
+        network = self.fc3(squareplus(self.fc2(squareplus(self.fc1(u)))))
+        return network.squeeze(1) + ((u @ self.quadratic) * u).sum(1)
+
+
+def permuted(variables, count):
+    """Product tuples: `count` rearrangements of every variable."""
+    rows = len(variables[0])
+    order = lambda: torch.cat([torch.randperm(rows) for _ in range(count)])
+    orders = [order() for _ in variables]
+    return [x[order] for x, order in zip(variables, orders)], orders
+
+
+def bound(joint, product):
+    return joint.mean() - (torch.logsumexp(product, 0) - math.log(len(product)))
+
+
+def estimator_fit(variables, steps=1000, batch=512, every=50):
+    """Training with averaged weights, validations, the held-out bound and its bootstrap."""
+    rows = 10_000
+    common = torch.randn(rows, 1)
+    sample = [0.8 * common + 0.6 * torch.randn(rows, 1) for _ in range(variables)]
+
+    def value(critic, part, tuples):
+        with torch.no_grad():
+            product, orders = permuted(part, -(-tuples // len(part[0])))
+            scores = torch.cat([critic([x[i : i + 8192] for x in product])
+                                for i in range(0, len(product[0]), 8192)])
+            return critic(part), scores, orders
+
+    def fit():
+        torch.manual_seed(0)
+        quantile = lambda x: math.sqrt(2) * torch.erfinv((2 * x.argsort(0).argsort(0) + 1) / rows - 1)
+        scaled = [quantile(x) for x in sample]
+        order = torch.randperm(rows)
+        part = lambda rows: [x[rows] for x in scaled]
+        training, validation, test = order[:5500], part(order[5500:7000]), part(order[7000:])
+        critic = Critic(variables)
+        networks = [p for name, p in critic.named_parameters() if name != "quadratic"]
+        groups = [{"params": networks}, {"params": [critic.quadratic], "lr": 1e-3}]
+        optimiser = torch.optim.Adam(groups, 5e-3)
+        decay = torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
+        average = torch.optim.swa_utils.AveragedModel(critic, multi_avg_fn=decay)
+        used, best, kept = len(training), -math.inf, None
+        for step in range(1, steps + 1):
+            if used + batch > len(training):
+                training, used = training[torch.randperm(len(training))], 0
+            joint = part(training[used : used + batch])
+            used += batch
+            loss = -bound(critic(joint), critic(permuted(joint, 4)[0]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            average.update_parameters(critic)
+            if step % every == 0:
+                now = bound(*value(average, validation, 40_000)[:2]).item()
+                if now > best:
+                    best, kept = now, copy.deepcopy(average.module)
+        joint, scores, orders = value(kept, test, 200_000)
+        exponentials = (scores - scores.max()).exp()
+        values = []
+        for _ in range(200):
+            drawn = torch.bincount(torch.randint(len(joint), (len(joint),)), minlength=len(joint))
+            weights = math.prod(drawn[order] for order in orders).float()
+            mean = (weights * exponentials).sum() / weights.sum()
+            values.append((drawn * joint).sum() / drawn.sum() - mean.log())
+        return bound(joint, scores).item(), torch.stack(values).std().item()
+
+    return fit
+
+
 def work(case, layout):
     kind, _, size = case.partition("-")
     if kind in ("ce", "pairs"):
         return loss(kind, size)
+    if case in FITS:
+        return estimator_fit(FITS[case])
     if case in STEPS:
         return training_step(STEPS[case], layout)
     if case in CONVS:

@@ -6,16 +6,18 @@ use std::time::Instant;
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
+use tcmax_estimators::fit::{Estimator, FitConfig, fit};
+use tcmax_estimators::{Sample, Variable};
 use tcmax_ops::{
     BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Seed, Sgd,
     SgdConfig,
 };
 
-/// Something to time: each call is one forward and backward pass, or one whole training step.
+/// Something to time: each call is one forward and backward pass, one whole training step, or one fit.
 pub type Work = Box<dyn FnMut() -> tcmax_encoders::Result<()>>;
 
 /// A named measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Case {
     /// Its name, the same on PyTorch's side.
     pub name: &'static str,
@@ -24,7 +26,7 @@ pub struct Case {
     kind: Kind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     /// Forward, backward and SGD with momentum and weight decay of some encoders with one linear
     /// head on all their features.
@@ -37,6 +39,8 @@ enum Kind {
     Pool { batch: usize, side: usize, channels: usize },
     /// SGD of so many parameters.
     Sgd(usize),
+    /// A whole fit of [`FIT_STEPS`] steps to 10,000 rows of so many correlated Gaussian variables.
+    Fit { estimator: Estimator, variables: usize },
 }
 
 /// An encoder with the shape of its inputs, as (batch, channels, height, width).
@@ -49,6 +53,9 @@ struct Network {
 
 const RESNET18: Network = Network { slim: false, stem: Stem::Conv7x7, input: [8, 3, 224, 224] };
 const SLIM: Network = Network { slim: true, stem: Stem::Conv7x7, input: [32, 1, 129, 51] };
+
+/// Steps of a fit, the same on PyTorch's side.
+const FIT_STEPS: usize = 1000;
 
 /// Everything that can be measured.
 pub const CASES: &[Case] = &[
@@ -71,6 +78,16 @@ pub const CASES: &[Case] = &[
         name: "step-av-digits",
         title: "av-digits model step, batch 32",
         kind: Kind::Step(&[SLIM, Network { stem: Stem::Conv3x3, input: [32, 1, 28, 28], ..SLIM }]),
+    },
+    Case {
+        name: "fit-tcne",
+        title: "TCNE fit, 3 variables, 10,000 rows, 1,000 steps",
+        kind: Kind::Fit { estimator: Estimator::Tcne, variables: 3 },
+    },
+    Case {
+        name: "fit-mine",
+        title: "MINE fit, 2 variables, 10,000 rows, 1,000 steps",
+        kind: Kind::Fit { estimator: Estimator::Mine, variables: 2 },
     },
     conv("conv-stem", "7x7/2, 3 to 64, 8 x 224 x 224", [8, 224, 224, 3], 7, 64, 2),
     conv("conv-56", "3x3, 64 to 64, 8 x 56 x 56", [8, 56, 56, 64], 3, 64, 1),
@@ -118,6 +135,11 @@ impl Case {
         matches!(self.kind, Kind::Step(_))
     }
 
+    /// Whether it is a whole fit of an estimator.
+    pub fn is_fit(&self) -> bool {
+        matches!(self.kind, Kind::Fit { .. })
+    }
+
     /// Makes everything the work needs.
     ///
     /// # Errors
@@ -129,6 +151,7 @@ impl Case {
             Kind::Norm { batch, side, channels } => normalisation(batch, side, channels),
             Kind::Pool { batch, side, channels } => pooling(batch, side, channels),
             Kind::Sgd(count) => descent(count),
+            Kind::Fit { estimator, variables } => estimator_fit(estimator, variables),
         }
     }
 
@@ -236,4 +259,25 @@ fn descent(count: usize) -> tcmax_encoders::Result<Work> {
     let mut sgd = Sgd::new(&builder.params(), settings)?;
     let gradients = tcmax_ops::backward(&(&p * 2.0)?.sum_all()?)?;
     Ok(Box::new(move || Ok(sgd.step(&gradients)?)))
+}
+
+/// What `tcmax estimate` does for each seed, except that it never stops early.
+fn estimator_fit(estimator: Estimator, variables: usize) -> tcmax_encoders::Result<Work> {
+    const ROWS: usize = 10_000;
+    let wrap = candle_core::Error::wrap;
+    let common = random("common", &[ROWS])?.to_vec1::<f32>()?;
+    let mut columns = Vec::new();
+    for name in ["x", "y", "z"].iter().take(variables) {
+        let own = random(name, &[ROWS])?.to_vec1::<f32>()?;
+        let values = common.iter().zip(own).map(|(c, e)| f64::from(0.8 * c + 0.6 * e));
+        columns.push(Variable::continuous(*name, values.collect(), 1).map_err(wrap)?);
+    }
+    let sample = Sample::new(columns).map_err(wrap)?;
+    let config =
+        FitConfig { estimator, steps: FIT_STEPS, patience: FIT_STEPS, ..Default::default() };
+    let config = config.check().map_err(wrap)?;
+    Ok(Box::new(move || {
+        fit(&sample, &config, Seed::new(0)).map_err(wrap)?;
+        Ok(())
+    }))
 }

@@ -67,7 +67,7 @@ struct Line {
     /// Milliseconds, medians over all rounds.
     ours: f64,
     torch: f64,
-    channels_last: f64,
+    channels_last: Option<f64>,
     /// ours / torch of each round.
     ratios: Vec<f64>,
     /// ours / channels_last of each round.
@@ -168,14 +168,20 @@ impl BenchPeers {
         let (mut ours, mut torch, mut last) = (Vec::new(), Vec::new(), Vec::new());
         let mut peak = [0, 0];
         // About as long for short operations as for whole steps.
-        let count = if case.is_step() { 8 } else { 20 };
+        let count = match case {
+            case if case.is_fit() => 2,
+            case if case.is_step() => 8,
+            _ => 20,
+        };
         for _ in 0..self.rounds {
             let mut command = pinned(threads, &own);
             command.arg("own-case");
             let report = run(command, case, threads, count, None)?;
             peak[0] = peak[0].max(report.peak_kib / 1024);
             ours.push(report.median());
-            for (layout, medians) in [("default", &mut torch), ("channels_last", &mut last)] {
+            let layouts = [("default", &mut torch), ("channels_last", &mut last)];
+            // Without images there is one layout.
+            for (layout, medians) in layouts.into_iter().take(if case.is_fit() { 1 } else { 2 }) {
                 let mut command = pinned(threads, &self.python);
                 command.arg(script);
                 let report = run(command, case, threads, count, Some(layout))?;
@@ -194,7 +200,7 @@ impl BenchPeers {
             ratios_channels_last: ratios(&last),
             ours: median(&ours),
             torch: median(&torch),
-            channels_last: median(&last),
+            channels_last: (!last.is_empty()).then(|| median(&last)),
             peak_mib: peak,
         })
     }
@@ -278,14 +284,17 @@ fn table(lines: &[Line]) -> String {
     );
     for line in lines {
         text += &format!(
-            "| {} | {} | {:.2} | {:.2} | **{:.2}** | {} | {:.2} | {}, {} |\n",
+            "| {} | {} | {:.2} | {:.2} | **{:.2}** | {} | {} | {}, {} |\n",
             line.title,
             line.threads,
             line.ours,
             line.torch,
             median(&line.ratios),
             range(&line.ratios),
-            median(&line.ratios_channels_last),
+            match line.ratios_channels_last.as_slice() {
+                [] => "-".to_owned(),
+                ratios => format!("{:.2}", median(ratios)),
+            },
             line.peak_mib[0],
             line.peak_mib[1],
         );

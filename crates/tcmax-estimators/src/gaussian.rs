@@ -8,7 +8,7 @@
 //! with the covariance S, its diagonal blocks S_bb, and the correlation matrix R (Watanabe 1960; Cover
 //! and Thomas, chapter 8).
 
-use crate::linalg::{cholesky, log_det, submatrix};
+use crate::linalg::{cholesky, log_det, square, submatrix};
 use crate::{Error, Result, Sample, VariableKind};
 
 /// A Gaussian distribution of several coordinates, by its covariance.
@@ -49,7 +49,7 @@ impl Gaussian {
                 }
             }
         }
-        if cholesky(&covariance, dim).is_none() {
+        if cholesky(&square(&covariance, dim)).is_none() {
             return refuse("it is not positive definite".to_owned());
         }
         Ok(Self { covariance, dim })
@@ -135,12 +135,15 @@ impl Gaussian {
         if let Some(&index) = coordinates.iter().find(|&&i| i >= self.dim) {
             return Err(Error::NoSuchVariable { index, count: self.dim });
         }
-        let block = submatrix(&self.covariance, self.dim, coordinates);
-        let factor = cholesky(&block, coordinates.len());
+        if coordinates.is_empty() {
+            return Ok(0.0);
+        }
+        let block = submatrix(&square(&self.covariance, self.dim), coordinates);
+        let factor = cholesky(&block);
         let factor = factor.ok_or_else(|| Error::NotACovariance {
             reason: format!("coordinates {coordinates:?} repeat, or one determines another"),
         })?;
-        Ok(log_det(&factor, coordinates.len()))
+        Ok(log_det(&factor))
     }
 }
 

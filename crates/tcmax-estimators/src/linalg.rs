@@ -1,53 +1,45 @@
-//! Small dense symmetric matrices, in f64, row by row.
+//! Small dense symmetric matrices, in f64.
 
-/// The lower Cholesky factor L of a symmetric positive definite A = L L^T of side `n`; `None` where
-/// A is not positive definite.
-pub(crate) fn cholesky(a: &[f64], n: usize) -> Option<Vec<f64>> {
-    let mut l = vec![0.0; n * n];
-    for i in 0..n {
-        for j in 0..=i {
-            let dot: f64 = (0..j).map(|k| l[i * n + k] * l[j * n + k]).sum();
-            let rest = a[i * n + j] - dot;
-            if i == j {
-                if rest.is_nan() || rest <= 1e-14 * a[i * n + i].abs() {
-                    return None;
-                }
-                l[i * n + i] = rest.sqrt();
-            } else {
-                l[i * n + j] = rest / l[j * n + j];
-            }
-        }
-    }
-    Some(l)
+use linfa_linalg::cholesky::Cholesky;
+use linfa_linalg::eigh::EighInto;
+use linfa_linalg::triangular::{SolveTriangular, UPLO};
+use ndarray::{Array1, Array2};
+
+/// A pivot below this part of its diagonal entry is rounding.
+const ROUNDING: f64 = 1e-14;
+
+/// A matrix of side `n` of its entries row by row.
+pub(crate) fn square(entries: &[f64], n: usize) -> Array2<f64> {
+    Array2::from_shape_fn((n, n), |(i, j)| entries[i * n + j])
+}
+
+/// The lower Cholesky factor L of a symmetric A = L L^T; `None` where A is not positive definite, or only
+/// by rounding.
+pub(crate) fn cholesky(a: &Array2<f64>) -> Option<Array2<f64>> {
+    let factor = a.cholesky().ok()?;
+    let pivots = factor.diag().into_iter().zip(a.diag());
+    let regular = pivots.into_iter().all(|(l, a)| l * l > ROUNDING * a.abs());
+    regular.then_some(factor)
 }
 
 /// log det A from its Cholesky factor.
-pub(crate) fn log_det(factor: &[f64], n: usize) -> f64 {
-    (0..n).map(|i| 2.0 * factor[i * n + i].ln()).sum()
+pub(crate) fn log_det(factor: &Array2<f64>) -> f64 {
+    factor.diag().iter().map(|pivot| 2.0 * pivot.ln()).sum()
 }
 
-/// A^-1 from the Cholesky factor of A.
-pub(crate) fn inverse(factor: &[f64], n: usize) -> Vec<f64> {
-    let mut inverse = vec![0.0; n * n];
-    let mut column = vec![0.0; n];
-    for unit in 0..n {
-        // L w = e, then L^T v = w.
-        for i in 0..n {
-            let dot: f64 = (0..i).map(|k| factor[i * n + k] * column[k]).sum();
-            column[i] = (f64::from(u8::from(i == unit)) - dot) / factor[i * n + i];
-        }
-        for i in (0..n).rev() {
-            let dot: f64 = (i + 1..n).map(|k| factor[k * n + i] * column[k]).sum();
-            column[i] = (column[i] - dot) / factor[i * n + i];
-        }
-        (0..n).for_each(|i| inverse[i * n + unit] = column[i]);
-    }
-    inverse
+/// L^-1 of a lower triangular L.
+pub(crate) fn inverse_of_lower(factor: &Array2<f64>) -> Option<Array2<f64>> {
+    factor.solve_triangular(&Array2::eye(factor.nrows()), UPLO::Lower).ok()
 }
 
-/// Rows and columns `keep` of a matrix of side `n`.
-pub(crate) fn submatrix(a: &[f64], n: usize, keep: &[usize]) -> Vec<f64> {
-    keep.iter().flat_map(|&i| keep.iter().map(move |&j| a[i * n + j])).collect()
+/// Eigenvalues and, as columns, eigenvectors of a symmetric matrix.
+pub(crate) fn eigen(a: Array2<f64>) -> Option<(Array1<f64>, Array2<f64>)> {
+    a.eigh_into().ok()
+}
+
+/// Rows and columns `keep` of a matrix.
+pub(crate) fn submatrix(a: &Array2<f64>, keep: &[usize]) -> Array2<f64> {
+    Array2::from_shape_fn((keep.len(), keep.len()), |(i, j)| a[(keep[i], keep[j])])
 }
 
 #[cfg(test)]
@@ -55,16 +47,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_inverse_is_one() {
-        let a = [4.0, 1.0, 0.5, 1.0, 3.0, -0.2, 0.5, -0.2, 2.0];
-        let inverse = inverse(&cholesky(&a, 3).unwrap(), 3);
-        for i in 0..3 {
-            for j in 0..3 {
-                let entry: f64 = (0..3).map(|k| a[i * 3 + k] * inverse[k * 3 + j]).sum();
-                assert!((entry - f64::from(u8::from(i == j))).abs() < 1e-12);
-            }
+    fn singular_matrices_have_no_factor() {
+        let factor = cholesky(&square(&[4.0, 1.0, 1.0, 3.0], 2)).unwrap();
+        assert!((log_det(&factor) - 11f64.ln()).abs() < 1e-14);
+        for singular in [[1.0; 4], [1.0, 1.0, 1.0, 1.0 + 1e-15], [1.0, f64::NAN, f64::NAN, 1.0]] {
+            assert!(cholesky(&square(&singular, 2)).is_none());
         }
-        assert!(cholesky(&[1.0, 1.0, 1.0, 1.0], 2).is_none());
-        assert!(cholesky(&[f64::NAN], 1).is_none());
+    }
+
+    #[test]
+    fn factors_and_eigenvectors_are_those_of_the_matrix() {
+        let a = square(&[4.0, 1.0, 0.5, 1.0, 3.0, -0.2, 0.5, -0.2, 2.0], 3);
+        let factor = cholesky(&a).unwrap();
+        let white = inverse_of_lower(&factor).unwrap();
+        let unit = white.dot(&a).dot(&white.t());
+        assert!((unit - Array2::<f64>::eye(3)).iter().all(|x| x.abs() < 1e-14));
+        let (values, vectors) = eigen(a.clone()).unwrap();
+        let again = vectors.dot(&Array2::from_diag(&values)).dot(&vectors.t());
+        assert!((again - a).iter().all(|x| x.abs() < 1e-13));
     }
 }

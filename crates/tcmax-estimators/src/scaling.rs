@@ -20,71 +20,99 @@ pub enum Scaling {
     ZScore,
 }
 
-/// The fitted map of one variable.
-pub(crate) struct Map {
-    columns: Columns,
+/// What a column of a mapped variable is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// A column of numbers, mapped.
+    Number,
+    /// The norm of the row's numbers, mapped to a normal distribution.
+    Norm,
+    /// Whether a categorical variable has one of its values.
+    Indicator,
 }
 
-enum Columns {
-    Continuous(Vec<Monotone>),
+/// The fitted map of one variable.
+pub(crate) enum Map {
+    /// A map a column, and that of the norm if it is wanted.
+    Numbers { columns: Vec<Monotone>, norm: Option<Monotone> },
+    /// So many classes.
     Indicators(usize),
 }
 
 impl Map {
-    /// The map of `variable` as its rows `training` tell.
-    pub(crate) fn fit(scaling: Scaling, variable: &Variable, training: &[usize]) -> Self {
-        let columns = match (variable.kind(), variable.classes()) {
-            (VariableKind::Categorical, Some(classes)) => Columns::Indicators(classes),
-            _ => {
-                let width = variable.width();
-                let column = |c: usize| {
-                    let of_row = |&row: &usize| variable.values()[row * width + c];
-                    let values: Vec<f64> = training.iter().map(of_row).collect();
-                    match scaling {
-                        Scaling::RankGaussian => Monotone::ranks(values),
-                        Scaling::ZScore => Monotone::z_score(&values),
-                    }
-                };
-                Columns::Continuous((0..width).map(column).collect())
+    /// The map of `variable` as its rows `training` tell, with the norm of several columns if `norms`.
+    pub(crate) fn fit(
+        scaling: Scaling,
+        norms: bool,
+        variable: &Variable,
+        training: &[usize],
+    ) -> Self {
+        if let (VariableKind::Categorical, Some(classes)) = (variable.kind(), variable.classes()) {
+            return Self::Indicators(classes);
+        }
+        let width = variable.width();
+        let column = |c: usize| {
+            let of_row = |&row: &usize| variable.values()[row * width + c];
+            let values: Vec<f64> = training.iter().map(of_row).collect();
+            match scaling {
+                Scaling::RankGaussian => Monotone::ranks(values),
+                Scaling::ZScore => Monotone::z_score(&values),
             }
         };
-        Self { columns }
+        let columns: Vec<Monotone> = (0..width).map(column).collect();
+        let norm = (norms && width > 1).then(|| {
+            let of_row = |&row: &usize| {
+                let values = &variable.values()[row * width..][..width];
+                norm(columns.iter().zip(values).map(|(map, &x)| map.at(x)))
+            };
+            Monotone::ranks(training.iter().map(of_row).collect())
+        });
+        Self::Numbers { columns, norm }
     }
 
-    /// The number of columns after the map.
-    pub(crate) fn width(&self) -> usize {
-        match &self.columns {
-            Columns::Continuous(columns) => columns.len(),
-            Columns::Indicators(classes) => *classes,
+    /// The columns after the map.
+    pub(crate) fn columns(&self) -> Vec<Column> {
+        match self {
+            Self::Numbers { columns, norm } => {
+                let mut kinds = vec![Column::Number; columns.len()];
+                kinds.extend(norm.as_ref().map(|_| Column::Norm));
+                kinds
+            }
+            Self::Indicators(classes) => vec![Column::Indicator; *classes],
         }
-    }
-
-    /// Whether columns are continuous.
-    pub(crate) fn is_continuous(&self) -> bool {
-        matches!(self.columns, Columns::Continuous(_))
     }
 
     /// All rows of the variable, mapped.
     pub(crate) fn apply(&self, variable: &Variable) -> Vec<f32> {
-        match &self.columns {
-            Columns::Continuous(columns) => {
-                let rows = variable.values().chunks_exact(columns.len());
-                rows.flat_map(|row| row.iter().zip(columns).map(|(&x, map)| map.at(x) as f32))
-                    .collect()
-            }
-            Columns::Indicators(classes) => {
-                let mut values = vec![0.0; variable.len() * classes];
-                for (row, &class) in variable.values().iter().enumerate() {
-                    values[row * classes + class as usize] = 1.0;
+        let mut values = Vec::with_capacity(variable.len() * self.columns().len());
+        match self {
+            Self::Numbers { columns, norm: norm_map } => {
+                for row in variable.values().chunks_exact(columns.len()) {
+                    let start = values.len();
+                    values.extend(row.iter().zip(columns).map(|(&x, map)| map.at(x) as f32));
+                    if let Some(map) = norm_map {
+                        let norm = norm(values[start..].iter().map(|&z| f64::from(z)));
+                        values.push(map.at(norm) as f32);
+                    }
                 }
-                values
+            }
+            Self::Indicators(classes) => {
+                for &class in variable.values() {
+                    values.extend((0..*classes).map(|c| f32::from(u8::from(c == class as usize))));
+                }
             }
         }
+        values
     }
 }
 
+/// The Euclidean norm.
+fn norm(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|z| z * z).sum::<f64>().sqrt()
+}
+
 /// A strictly increasing map of the line: linear between knots, logarithmic beyond them.
-struct Monotone {
+pub(crate) struct Monotone {
     /// (x, z), both increasing.
     knots: Vec<(f64, f64)>,
     /// Rise and width of the logarithms below and above: z = edge +- rise log(1 + distance / width).

@@ -117,6 +117,17 @@ impl Params {
         Ok(())
     }
 
+    /// The trainable parameters whose names `keep` accepts, sharing their values: for optimisers with
+    /// settings of their own.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let kept = self.trainable.iter().filter(|(name, _)| keep(name));
+        let trainable: BTreeMap<String, Var> =
+            kept.map(|(name, var)| (name.clone(), var.clone())).collect();
+        let filters = self.filters.iter().filter(|name| trainable.contains_key(*name));
+        Self { filters: filters.cloned().collect(), trainable, buffers: BTreeMap::new() }
+    }
+
     fn all(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.trainable().chain(self.buffers())
     }

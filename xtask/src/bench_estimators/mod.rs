@@ -13,7 +13,7 @@ use clap::Args;
 use rayon::prelude::*;
 use serde::Serialize;
 use tasks::Task;
-use tcmax_estimators::fit::{Estimator, FitConfig, Path as Joining, decompose, fit};
+use tcmax_estimators::fit::{self, Estimator, FitConfig, Path as Joining, decompose};
 use tcmax_estimators::{Gaussian, KsgConfig, Sample, ksg};
 use tcmax_ops::Seed;
 use tcmax_train::checkpoint::write_whole;
@@ -24,9 +24,12 @@ pub struct BenchEstimators {
     /// Joint examples of every task
     #[arg(long, default_value_t = 10_000)]
     rows: usize,
-    /// Draws of every task, each estimated once
+    /// Draws of every task
     #[arg(long, default_value_t = 5)]
     seeds: u64,
+    /// Fits of every draw, as `tcmax estimate --seeds`; line and tree make one
+    #[arg(long, default_value_t = 1)]
+    fits: u64,
     /// Estimators; plain is tcne without its Gaussian start
     #[arg(
         long,
@@ -65,8 +68,8 @@ impl BenchEstimators {
             .into_iter()
             .filter(|task| self.task.as_ref().is_none_or(|text| task.name.contains(text)))
             .collect();
-        if tasks.is_empty() || self.seeds == 0 {
-            bail!("no task has such a name, or --seeds is 0");
+        if tasks.is_empty() || self.seeds == 0 || self.fits == 0 {
+            bail!("no task has such a name, or --seeds or --fits is 0");
         }
         let mut out = std::io::stdout();
         let mut table =
@@ -102,7 +105,7 @@ impl BenchEstimators {
         let of_seed = |seed: u64| -> anyhow::Result<Option<(f64, Option<f64>, f64)>> {
             let sample = task.draw(self.rows, Seed::new(seed).stream("task"))?;
             let start = Instant::now();
-            let Some((value, error)) = estimate(&sample, estimator, Seed::new(seed))? else {
+            let Some((value, error)) = estimate(&sample, estimator, seed, self.fits)? else {
                 return Ok(None);
             };
             Ok(Some((value, error, start.elapsed().as_secs_f64())))
@@ -134,7 +137,8 @@ impl BenchEstimators {
 fn estimate(
     sample: &Sample,
     estimator: &str,
-    seed: Seed,
+    seed: u64,
+    fits: u64,
 ) -> anyhow::Result<Option<(f64, Option<f64>)>> {
     let pairs = sample.variables().len() == 2;
     let numbers = sample.variables().iter().all(|v| v.classes().is_none());
@@ -146,7 +150,7 @@ fn estimate(
         "line" | "tree" if pairs => return Ok(None),
         "line" | "tree" => {
             let path = if estimator == "line" { Joining::Line } else { Joining::Tree };
-            let parts = decompose(sample, path, &default.check()?, seed)?;
+            let parts = decompose(sample, path, &default.check()?, Seed::new(seed))?;
             return Ok(Some((parts.value, Some(parts.standard_error))));
         }
         "plain" => FitConfig { gaussian_start: false, ..default },
@@ -155,8 +159,11 @@ fn estimate(
     if config.estimator.needs_two_variables() && !pairs {
         return Ok(None);
     }
-    let fit = fit(sample, &config.check()?, seed)?;
-    Ok(Some((fit.value, Some(fit.standard_error))))
+    // Other seeds for every draw.
+    let seeds: Vec<u64> = (seed * fits..(seed + 1) * fits).collect();
+    let estimate = fit::estimate(sample, &config.check()?, &seeds)?;
+    let squares: f64 = estimate.fits.iter().map(|fit| fit.standard_error.powi(2)).sum();
+    Ok(Some((estimate.value, Some((squares / fits as f64).sqrt()))))
 }
 
 const HEADER: [&str; 7] =

@@ -18,6 +18,10 @@ enum Law {
     Equicorrelated { variables: usize, rho: f64, map: fn(f64) -> f64 },
     /// Two variables of d columns; column i of one is correlated with column i of the other.
     Paired { columns: usize, rho: f64 },
+    /// Two variables of d columns, all columns of both equally correlated.
+    Dense { columns: usize, rho: f64 },
+    /// Two variables of three columns, two of each paired, then turned by angles that grow with the norm.
+    Spiral { rho: f64 },
     /// Two variables of d columns, jointly Student-t.
     Student { columns: usize, rho: f64, freedom: f64 },
     /// x uniform on [0, 1), y = x + uniform noise on [-e, e).
@@ -44,6 +48,8 @@ impl Task {
             tasks.push(equicorrelated("cubed", 3, truth, |x| x * x * x));
             tasks.push(equicorrelated("exp(2x)", 3, truth, |x| (2.0 * x).exp()));
         }
+        tasks.push(dense(25, 0.5));
+        tasks.push(spiral(0.8));
         for (columns, freedom) in [(1, 3.0), (2, 2.0), (5, 3.0)] {
             tasks.push(student(columns, 0.6, freedom));
         }
@@ -73,6 +79,28 @@ impl Task {
                     let x = normal();
                     columns[0].0.push(x);
                     columns[1].0.push(rho * x + (1.0 - rho * rho).sqrt() * normal());
+                }
+            }
+            Law::Dense { columns: width, rho } => {
+                columns = vec![(Vec::with_capacity(rows * width), width); 2];
+                for _ in 0..rows {
+                    let common = normal();
+                    for (column, _) in &mut columns {
+                        for _ in 0..width {
+                            column.push(rho.sqrt() * common + (1.0 - rho).sqrt() * normal());
+                        }
+                    }
+                }
+            }
+            Law::Spiral { rho } => {
+                columns = vec![(Vec::with_capacity(rows * 3), 3); 2];
+                for _ in 0..rows {
+                    let x = [normal(), normal(), normal()];
+                    let other = (1.0 - rho * rho).sqrt();
+                    let y =
+                        [rho * x[0] + other * normal(), rho * x[1] + other * normal(), normal()];
+                    columns[0].0.extend(turned(x));
+                    columns[1].0.extend(turned(y));
                 }
             }
             Law::Student { columns: width, rho, freedom } => {
@@ -139,6 +167,29 @@ fn paired(columns: usize, truth: f64) -> Task {
     let rho = (-(-2.0 * truth / columns as f64).exp_m1()).sqrt();
     let name = format!("gaussian, 2 variables of {columns} columns, {truth} nats");
     Task { name, truth, law: Law::Paired { columns, rho } }
+}
+
+fn dense(columns: usize, rho: f64) -> Task {
+    // det of d unit variances with equal correlations: (1 - rho)^(d-1) (1 + (d - 1) rho).
+    let log_det = |d: f64| (d - 1.0) * (-rho).ln_1p() + ((d - 1.0) * rho).ln_1p();
+    let d = columns as f64;
+    let truth = log_det(d) - 0.5 * log_det(2.0 * d);
+    let name = format!("dense gaussian, 2 variables of {columns} columns");
+    Task { name, truth, law: Law::Dense { columns, rho } }
+}
+
+fn spiral(rho: f64) -> Task {
+    let truth = -(-rho * rho).ln_1p();
+    let name = "spirals, 2 variables of 3 columns".to_owned();
+    Task { name, truth, law: Law::Spiral { rho } }
+}
+
+/// Two turns, about the third and the first axis, by a third of the norm: they keep the norm, so they can
+/// be undone.
+fn turned([a, b, c]: [f64; 3]) -> [f64; 3] {
+    let (sin, cos) = ((a * a + b * b + c * c).sqrt() / 3.0).sin_cos();
+    let (a, b) = (cos * a - sin * b, sin * a + cos * b);
+    [a, cos * b - sin * c, sin * b + cos * c]
 }
 
 fn student(columns: usize, rho: f64, freedom: f64) -> Task {

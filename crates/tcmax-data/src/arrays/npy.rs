@@ -2,7 +2,8 @@
 //!
 //! Magic `\x93NUMPY`, two version bytes, the header's length, the header (a Python dictionary with
 //! `descr`, `fortran_order` and `shape`), then the values. Source: the NumPy enhancement proposal 1 and
-//! `numpy.lib.format`.
+//! `numpy.lib.format`. The crates for it multiply sizes of the header unchecked, so that a damaged file
+//! can end the process or ask for all memory.
 
 use std::path::Path;
 
@@ -45,10 +46,7 @@ pub(super) fn parse(path: &Path, name: String, bytes: &[u8]) -> Result<Array> {
     let read = header.reader(size);
     let mut values: Vec<f64> = data.chunks_exact(size).map(read).collect();
     if header.fortran && header.shape.len() > 1 {
-        values = row_by_row(&values, header.shape[0]);
-        if header.shape.len() > 2 {
-            return Err(bad("more than two dimensions in Fortran order; save a C-ordered copy"));
-        }
+        values = last_index_fastest(&values, &header.shape);
     }
     Array::new(path, name, kind, &header.shape, values)
 }
@@ -146,10 +144,22 @@ fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     rest.trim_start().strip_prefix(':')
 }
 
-/// Column by column to row by row.
-fn row_by_row(values: &[f64], rows: usize) -> Vec<f64> {
-    let columns = values.len() / rows.max(1);
-    (0..rows).flat_map(|i| (0..columns).map(move |j| values[j * rows + i])).collect()
+/// From the first index running fastest to the last.
+fn last_index_fastest(values: &[f64], shape: &[usize]) -> Vec<f64> {
+    let mut ordered = Vec::with_capacity(values.len());
+    let mut index = vec![0; shape.len()];
+    for _ in 0..values.len() {
+        let place = index.iter().zip(shape).rev().fold(0, |place, (i, size)| place * size + i);
+        ordered.push(values[place]);
+        for (i, size) in index.iter_mut().zip(shape).rev() {
+            *i += 1;
+            if *i < *size {
+                break;
+            }
+            *i = 0;
+        }
+    }
+    ordered
 }
 
 #[cfg(test)]
@@ -175,6 +185,15 @@ mod tests {
         assert_eq!(read(c, &f64s).unwrap().values, [1.0, 2.0, 3.0, 4.0]);
         let fortran = c.replace("False", "True");
         assert_eq!(read(&fortran, &f64s).unwrap().values, [1.0, 3.0, 2.0, 4.0]);
+        let cube: Vec<u8> = (0..8).collect();
+        let fortran = "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 2, 2)}";
+        // numpy.arange(8).reshape((2, 2, 2), order="F").reshape(2, 4)
+        assert_eq!(read(fortran, &cube).unwrap().values, [0., 4., 2., 6., 1., 5., 3., 7.]);
+        let halves: Vec<u8> =
+            [0x3c00u16, 0xc100, 0x0001].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let array =
+            read("{'descr': '<f2', 'fortran_order': False, 'shape': (3,)}", &halves).unwrap();
+        assert_eq!(array.values, [1.0, -2.5, 2f64.powi(-24)]);
         let big: Vec<u8> = [-2i16, 300].iter().flat_map(|x| x.to_be_bytes()).collect();
         let array = read("{'descr': '>i2', 'fortran_order': False, 'shape': (2,)}", &big).unwrap();
         assert_eq!((array.values.as_slice(), array.kind), (&[-2.0, 300.0][..], ArrayKind::Integer));

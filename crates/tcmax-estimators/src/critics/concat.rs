@@ -5,7 +5,7 @@
 //! and the network has only the rest to learn.
 
 use candle_core::Tensor;
-use tcmax_ops::{Init, ParamBuilder};
+use tcmax_ops::{Init, ParamBuilder, quadratic_form};
 
 use super::{Activation, Mlp, check_variables};
 use crate::{Critic, Error, Result};
@@ -94,7 +94,7 @@ impl Critic for ConcatCritic {
         let u = Tensor::cat(variables, 1)?;
         let network = self.network.forward(&u)?;
         Ok(match &self.quadratic {
-            Some(form) => (network + (u.matmul(form)? * u)?.sum_keepdim(1)?)?,
+            Some(form) => (network + quadratic_form(&u, form)?)?,
             None => network,
         })
     }

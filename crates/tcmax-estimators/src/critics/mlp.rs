@@ -1,19 +1,9 @@
 //! A multilayer perceptron, the network inside critics.
 
 use candle_core::Tensor;
-use tcmax_ops::{Init, ParamBuilder};
+use tcmax_ops::{Activation, Init, ParamBuilder, perceptron};
 
-use super::bias_squareplus::bias_squareplus;
 use crate::{Error, Result};
-
-/// What stands between the layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// max(x, 0).
-    Relu,
-    /// (x + sqrt(x^2 + 0.1)) / 2 (Barron 2021), smooth and cheap.
-    Squareplus,
-}
 
 /// Affine layers W x + b with an activation between them; PyTorch names `fc1.weight`, `fc1.bias`,
 /// `fc2.weight`, ...
@@ -89,18 +79,6 @@ impl Mlp {
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = x.clone();
-        for (i, (weight, bias)) in self.layers.iter().enumerate() {
-            let product = x.matmul(&weight.t()?)?;
-            x = if i + 1 == self.layers.len() {
-                product.broadcast_add(bias)?
-            } else {
-                match self.activation {
-                    Activation::Relu => product.broadcast_add(bias)?.relu()?,
-                    Activation::Squareplus => bias_squareplus(&product, bias)?,
-                }
-            };
-        }
-        Ok(x)
+        Ok(perceptron(x, &self.layers, self.activation)?)
     }
 }

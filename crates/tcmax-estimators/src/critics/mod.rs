@@ -12,7 +12,6 @@
 //! features alone.
 
 mod additive;
-mod bias_squareplus;
 mod bilinear;
 mod concat;
 mod latent;
@@ -23,8 +22,9 @@ pub use additive::AdditiveCritic;
 pub use bilinear::BilinearCritic;
 pub use concat::ConcatCritic;
 pub use latent::LatentCritic;
-pub use mlp::{Activation, Mlp};
+pub use mlp::Mlp;
 pub use separable::SeparableCritic;
+pub use tcmax_ops::Activation;
 
 use candle_core::Tensor;
 

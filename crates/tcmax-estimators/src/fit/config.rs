@@ -33,6 +33,9 @@ pub struct FitConfig {
     pub gaussian_start: bool,
     /// How continuous variables are scaled.
     pub scaling: Scaling,
+    /// Show critics the norm of every variable of several columns of numbers, as one more column. It
+    /// tells nothing new, but where variables share their scale (heavy tails), networks find it late.
+    pub norms: bool,
     /// Examples of the validation and of the test part, as fractions; the rest trains.
     pub held_out: [f64; 2],
     /// Joint examples in a batch.
@@ -64,6 +67,7 @@ impl Default for FitConfig {
             embedding: 32,
             gaussian_start: true,
             scaling: Scaling::RankGaussian,
+            norms: true,
             held_out: [0.15, 0.3],
             batch_size: 512,
             rearrangements: 4,

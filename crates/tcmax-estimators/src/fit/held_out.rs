@@ -19,13 +19,24 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// 12 nats below log mean exp T over K product tuples, and log K above it: where one tuple of K would
-    /// outweigh all others, K tuples cannot tell whether it is there.
-    fn of(product: &[f64]) -> Self {
+    /// 12 nats below log mean exp T over K product tuples; above, log K above it, where one tuple of K
+    /// would outweigh all others and K tuples cannot tell whether it is there, or the score that
+    /// [`RARE`] of the joint examples exceed if that is less: it costs them a few thousandths of a nat,
+    /// and a single example in an odd place can no longer cost hundreds of them.
+    fn of(joint: &[f64], product: &[f64]) -> Self {
         let log_mean = log_mean_exp(product.iter().copied());
-        Self { floor: log_mean - 12.0, ceiling: log_mean + (product.len() as f64).ln() }
+        let floor = log_mean - 12.0;
+        let answered = log_mean + (product.len() as f64).ln();
+        let mut sorted = joint.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let rare = (RARE * sorted.len() as f64) as usize;
+        let exceeded = sorted.iter().rev().nth(rare).copied().unwrap_or(answered);
+        Self { floor, ceiling: answered.min(exceeded).max(floor) }
     }
 }
+
+/// The part of joint examples whose scores are cut.
+const RARE: f64 = 0.005;
 
 /// Product tuples scored at once.
 const CHUNK: usize = 8192;
@@ -69,7 +80,7 @@ impl<'a> HeldOut<'a> {
         if let Estimator::Smile { tau } = estimator {
             product.iter_mut().for_each(|score| *score = score.clamp(-tau, tau));
         }
-        let limits = limits.unwrap_or_else(|| Limits::of(&product));
+        let limits = limits.unwrap_or_else(|| Limits::of(&joint, &product));
         let cut = |score: &mut f64| *score = score.clamp(limits.floor, limits.ceiling);
         joint.iter_mut().chain(&mut product).for_each(cut);
         let top = product.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -7,19 +7,22 @@
 //! 1. Every variable is brought to a common scale by an invertible map ([`crate::Scaling`]), which leaves
 //!    information as it is.
 //! 2. The critic starts as the best one for jointly Gaussian variables of the training part's
-//!    correlations (with the default scaling, for a Gaussian copula), or at a constant, whichever shows
-//!    more on the validation part. From there the network learns the rest.
+//!    correlations (with the default scaling, for a Gaussian copula), as observed or freed of the noise
+//!    that many columns bring, with or without the norms of variables ([`FitConfig::norms`]), or at a
+//!    constant, whichever shows most on the validation part. From there the network learns the rest.
 //! 3. The weights are averaged over steps, and the averages are what is validated and kept.
 //! 4. The held-out value comes with a bootstrap interval over the test examples: joint examples and the
 //!    tuples they make are weighted together, so dependence between tuples is counted.
 //! 5. Scores are cut off where the validation part gives them no support, 12 nats below the log-mean-exp of
-//!    its K product tuples and log K above it: a true log ratio is hardly ever there, and one mistake of
+//!    its K product tuples and log K above it or where
+//!    one joint example in 200 lies higher: a true log ratio is hardly ever there, and one mistake of
 //!    the critic there can cost more than the data show. Training raises joint scores no further either.
 //! 6. What casts doubt on a number is said with it ([`Warning`]).
 //!
 //! Information is never negative and the constant critic shows 0, so 0 is reported where the held-out
 //! bound is below it; [`Fit::held_out`] keeps the value itself.
 
+mod average;
 mod config;
 mod decomposition;
 mod estimator;

@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use tcmax_ops::Seed;
 
 use super::FitConfig;
-use crate::scaling::Map;
+use crate::scaling::{Column, Map};
 use crate::{Error, Result, Sample};
 
 /// Fewest examples a fit accepts: 22 train, 6 validate, 12 test.
@@ -23,7 +23,7 @@ pub(super) struct Prepared {
 struct Scaled {
     values: Vec<f32>,
     width: usize,
-    continuous: bool,
+    columns: Vec<Column>,
 }
 
 impl Prepared {
@@ -44,11 +44,11 @@ impl Prepared {
         let test = rows.split_off(n - test);
         let validation = rows.split_off(rows.len() - validation);
         let scaled = sample.variables().iter().map(|variable| {
-            let map = Map::fit(config.scaling, variable, &rows);
+            let map = Map::fit(config.scaling, config.norms, variable, &rows);
             Scaled {
                 values: map.apply(variable),
-                width: map.width(),
-                continuous: map.is_continuous(),
+                width: map.columns().len(),
+                columns: map.columns(),
             }
         });
         Ok(Self { variables: scaled.collect(), training: rows, validation, test })
@@ -59,10 +59,9 @@ impl Prepared {
         self.variables.iter().map(|variable| variable.width).collect()
     }
 
-    /// Whether each column of all variables side by side is continuous.
-    pub(super) fn continuous_columns(&self) -> Vec<bool> {
-        let columns = self.variables.iter().map(|v| std::iter::repeat_n(v.continuous, v.width));
-        columns.flatten().collect()
+    /// What the columns of each variable are.
+    pub(super) fn columns(&self) -> Vec<Vec<Column>> {
+        self.variables.iter().map(|variable| variable.columns.clone()).collect()
     }
 
     /// The values of some rows, one tensor (rows, D_m) a variable.

@@ -1,14 +1,14 @@
 //! The training loop of a critic.
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use rand::seq::SliceRandom;
-use tcmax_ops::{ParamBuilder, Params, Seed, State, log_sum_exp_all};
+use tcmax_ops::{AdamW, AdamWConfig, ParamBuilder, Params, Seed, State, backward, log_sum_exp_all};
 
+use super::average::Average;
 use super::held_out::{HeldOut, cap};
 use super::outcome::warnings;
 use super::prepared::Prepared;
-use super::start::gaussian_critic;
+use super::start::gaussian_critics;
 use super::{CheckedConfig, CriticKind, CurvePoint, Estimator, Fit, FitConfig, Start, Warning};
 use crate::bounds::MovingAverage;
 use crate::critics::{
@@ -98,8 +98,7 @@ struct Trainer<'a> {
     critic: Box<dyn Critic>,
     params: Params,
     validation: (Vec<Tensor>, Tuples),
-    /// The averaged weights.
-    average: State,
+    average: Average,
     best: State,
     best_step: usize,
     curve: Vec<CurvePoint>,
@@ -119,14 +118,14 @@ impl<'a> Trainer<'a> {
             seed.stream("validation"),
         )?;
         let validation = (data.rows(&data.validation)?, tuples);
-        let average = params.snapshot()?;
+        let average = Average::new(&params)?;
         Ok(Self {
             config,
             data,
             seed,
             critic,
             validation,
-            best: average.clone(),
+            best: params.snapshot()?,
             average,
             params,
             best_step: 0,
@@ -143,22 +142,26 @@ impl<'a> Trainer<'a> {
             self.fill(&format!("fc{last}.weight"), |_| 0.0)?;
             self.fill(&format!("fc{last}.bias"), |_| self.config.estimator.offset())?;
             start = Start::Constant;
-            let gaussian = self.config.gaussian_start.then(|| gaussian_critic(self.data)).flatten();
-            if let Some(gaussian) = gaussian {
-                let constant = self.validate()?;
+            let mut best = self.validate()?;
+            let critics = match self.config.gaussian_start {
+                true => gaussian_critics(self.data),
+                false => Vec::new(),
+            };
+            let mut kept = self.params.snapshot()?;
+            for gaussian in critics {
                 let offset = gaussian.constant + self.config.estimator.offset();
                 self.fill("quadratic", |place| gaussian.form[place])?;
                 self.fill(&format!("fc{last}.bias"), |_| offset)?;
-                if self.validate()? > constant {
+                let value = self.validate()?;
+                if value > best {
+                    (best, kept) = (value, self.params.snapshot()?);
                     start = Start::GaussianCopula;
-                } else {
-                    self.fill("quadratic", |_| 0.0)?;
-                    self.fill(&format!("fc{last}.bias"), |_| self.config.estimator.offset())?;
                 }
             }
+            self.params.load(&kept)?;
         }
-        self.average = self.params.snapshot()?;
-        self.best = self.average.clone();
+        self.average = Average::new(&self.params)?;
+        self.best = self.params.snapshot()?;
         let validation = self.validate()?;
         self.curve.push(CurvePoint { step: 0, training: None, validation });
         Ok(start)
@@ -185,7 +188,7 @@ impl<'a> Trainer<'a> {
             if !value.is_finite() {
                 return Err(Error::NotFiniteObjective { step, value });
             }
-            let gradients = objective.neg()?.backward()?;
+            let gradients = backward(&objective.neg()?)?;
             for (optimiser, _) in &mut optimisers {
                 optimiser.step(&gradients)?;
             }
@@ -194,14 +197,15 @@ impl<'a> Trainer<'a> {
             since += 1;
             if step % config.validate_every == 0 || step == config.steps {
                 let live = self.params.snapshot()?;
-                self.params.load(&self.average)?;
+                let average = self.average.state(&self.params)?;
+                self.params.load(&average)?;
                 let validation = self.validate()?;
                 self.params.load(&live)?;
                 let training = Some(objective_sum / f64::from(since));
                 self.curve.push(CurvePoint { step, training, validation });
                 (objective_sum, since) = (0.0, 0);
                 if validation > self.best_validation() {
-                    self.best = self.average.clone();
+                    self.best = average;
                     self.best_step = step;
                 } else if step >= self.best_step + config.patience * config.validate_every {
                     self.stopped_early = true;
@@ -298,13 +302,7 @@ impl<'a> Trainer<'a> {
     fn take_into_average(&mut self, step: usize) -> Result<()> {
         // A plain mean at first, so that the start is forgotten soon.
         let decay = AVERAGE_DECAY.min(step as f64 / (step as f64 + 10.0));
-        for (name, var) in self.params.trainable() {
-            if let Some(average) = self.average.get_mut(name) {
-                let now = var.as_detached_tensor();
-                *average = ((&*average * decay)? + (now * (1.0 - decay))?)?;
-            }
-        }
-        Ok(())
+        self.average.take(&self.params, decay)
     }
 
     /// Sets every entry of a parameter.
@@ -342,14 +340,13 @@ fn batch_size(config: &FitConfig) -> usize {
 
 /// Adam for the networks, and a slower one for the quadratic form, whose start is good.
 fn optimisers(params: &Params, rate: f64) -> Result<Vec<(AdamW, f64)>> {
-    let (form, networks): (Vec<_>, Vec<_>) =
-        params.trainable().partition(|(name, _)| *name == "quadratic");
-    let adam = |vars: Vec<(&str, &candle_core::Var)>, scale: f64| -> Result<_> {
-        let vars = vars.into_iter().map(|(_, var)| var.clone()).collect();
-        let settings = ParamsAdamW { lr: rate * scale, weight_decay: 0.0, ..Default::default() };
-        Ok((AdamW::new(vars, settings)?, scale))
+    let adam = |params: Params, scale: f64| -> Result<_> {
+        let learning_rate = rate * scale;
+        let config = AdamWConfig { learning_rate, weight_decay: 0.0, ..AdamWConfig::default() };
+        Ok((AdamW::new(&params, config)?, scale))
     };
-    Ok(vec![adam(networks, 1.0)?, adam(form, 0.2)?])
+    let is_form = |name: &str| name == "quadratic";
+    Ok(vec![adam(params.only(|name| !is_form(name)), 1.0)?, adam(params.only(is_form), 0.2)?])
 }
 
 /// A hundred rising steps, for Adam's averages to settle; then the cosine from the largest rate to a

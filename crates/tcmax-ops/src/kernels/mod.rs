@@ -1,9 +1,13 @@
-//! Convolution kernels for f32 on a CPU: images in channels-last order, (B, H, W, C).
+//! Kernels for f32 on a CPU: convolutions of images in channels-last order, (B, H, W, C), and small
+//! networks.
 //!
 //! ```text
 //! micro      products of a few rows with a panel of 32 columns, the only arithmetic of a GEMM
 //! winograd   3x3 at stride 1: F(4x4, 3x3), a quarter of the multiplications
 //! implicit   every other shape: the windows of an image are read in place, never unfolded
+//! dense      products of matrices of small networks
+//! perceptron all layers of a small network, a band of rows at a time
+//! quadratic  u^T Q u of rows u
 //! block      a matrix split into parts that tasks may write at the same time
 //! scratch    buffers kept by their thread from one call to the next
 //! ```
@@ -17,9 +21,12 @@
 
 mod block;
 mod convolution;
+mod dense;
 mod implicit;
 mod micro;
-mod scratch;
+pub(crate) mod perceptron;
+pub(crate) mod quadratic;
+pub(crate) mod scratch;
 mod winograd;
 
 pub(crate) use convolution::{Shape, forward, input_grad, weight_grad};
