@@ -54,13 +54,13 @@ fn settings(kind: HeadKind, modalities: usize) -> Vec<Setting> {
     all
 }
 
-fn passed_on(error: Error) -> tcmax_ops::Error {
+fn passed_on(error: &Error) -> tcmax_ops::Error {
     tcmax_ops::Error::Candle(candle_core::Error::Msg(error.to_string()))
 }
 
 /// Checks the gradient of `loss` with respect to the features and to every parameter.
 fn check(setting: &Setting, loss: &dyn Fn(&[Tensor]) -> tcmax_losses::Result<Tensor>) {
-    let of_features = |z: &[Tensor]| loss(z).map_err(passed_on);
+    let of_features = |z: &[Tensor]| loss(z).map_err(|error| passed_on(&error));
     let error = gradient_error(&setting.features, of_features).unwrap();
     assert!(error < LIMIT, "{}: features: {error:e}", setting.what);
     let gradients = loss(&setting.features).unwrap().backward().unwrap();

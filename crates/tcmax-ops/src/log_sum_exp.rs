@@ -339,7 +339,7 @@ mod tests {
         for dim in [0, 1] {
             let x = random((5, 7), 3.0);
             let weights = random((5, 7), 1.0).sum(dim).unwrap();
-            let error = gradient_error(&[x.clone()], |x| {
+            let error = gradient_error(std::slice::from_ref(&x), |x| {
                 Ok((log_sum_exp(&x[0], dim)? * &weights)?.sum_all()?)
             });
             assert!(error.unwrap() < 1e-8, "dimension {dim}");

@@ -188,7 +188,7 @@ impl Case {
         // The same quantity may be reached in several ways; the worst counts.
         let mut all = self.compared.borrow_mut();
         let worst = all.entry(quantity.to_owned()).or_insert_with(|| compared.clone());
-        if !(compared.error <= worst.error) {
+        if compared.error.total_cmp(&worst.error).is_gt() {
             *worst = compared;
         }
         Ok(())

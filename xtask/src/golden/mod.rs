@@ -133,7 +133,7 @@ impl Golden {
                 row(quantity, error, limit, result);
             }
             let ratio = |c: &case::Compared| c.error / c.tolerance;
-            if worst.is_none_or(|(_, other)| !(ratio(comparison) <= ratio(other))) {
+            if worst.is_none_or(|(_, other)| ratio(comparison).total_cmp(&ratio(other)).is_gt()) {
                 worst = Some((quantity, comparison));
             }
         }

@@ -1,5 +1,7 @@
 //! A small task that the real binary trains in seconds.
 
+#![allow(dead_code, reason = "each test uses its own part")]
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
