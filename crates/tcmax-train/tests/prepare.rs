@@ -204,7 +204,7 @@ fn wav_and_png(folder: &Path, rows: usize) {
     let line = |n: usize| {
         let picture = match n / 3 % 2 {
             0 => format!("png/{n:04}.png"),
-            _ if n % 7 == 0 => String::new(),
+            _ if n.is_multiple_of(7) => String::new(),
             _ => "png/plain.png".to_owned(),
         };
         format!("wav/{n:04}.wav,{picture},{}\r\n", ["low", "middle", "high"][n % 3])

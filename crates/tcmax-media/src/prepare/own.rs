@@ -50,13 +50,14 @@ pub fn check(manifest: &Manifest, problems: &mut Problems, progress: &dyn Prepar
     let known: BTreeSet<(&Place, &str)> =
         problems.list().iter().map(|p| (&p.place, p.field.as_str())).collect();
     let mut unknown = Problems::new();
-    let transform = |(c, column): (usize, &MediaColumn)| {
-        let made = default_transform(manifest, c, column);
-        made.map_err(|error| {
-            unknown.add(&manifest.path, Place::File, &column.name, error.problem())
-        })
-        .ok()
-    };
+    let transform =
+        |(c, column): (usize, &MediaColumn)| match default_transform(manifest, c, column) {
+            Ok(transform) => Some(transform),
+            Err(error) => {
+                unknown.add(&manifest.path, Place::File, &column.name, error.problem());
+                None
+            }
+        };
     let transforms: Vec<Option<Transform>> =
         manifest.columns.iter().enumerate().map(transform).collect();
     progress.started(0, manifest.rows.len());
