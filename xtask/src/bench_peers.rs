@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use clap::Args;
+
+use crate::bench_load;
 use serde::{Deserialize, Serialize};
 use tcmax_benches::{CASES, Case};
 
@@ -43,17 +45,17 @@ pub struct OwnCase {
 
 /// What one process reports.
 #[derive(Debug, Serialize, Deserialize)]
-struct Report {
+pub(crate) struct Report {
     /// Milliseconds of each call.
-    times: Vec<f64>,
+    pub(crate) times: Vec<f64>,
     /// Largest resident memory of the process.
-    peak_kib: u64,
+    pub(crate) peak_kib: u64,
     #[serde(default)]
-    version: String,
+    pub(crate) version: String,
 }
 
 impl Report {
-    fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         median(&self.times)
     }
 }
@@ -93,7 +95,7 @@ impl OwnCase {
 }
 
 /// The largest resident memory of this process so far, where Linux tells.
-fn peak_kib() -> u64 {
+pub(crate) fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
@@ -120,6 +122,17 @@ impl BenchPeers {
             None | Some("losses") => self.compare_losses(&script)?,
             _ => Vec::new(),
         };
+        let load = bench_load::CASES
+            .iter()
+            .filter(|case| self.only.as_ref().is_none_or(|only| case.name.starts_with(only)));
+        let load: Vec<_> = load.collect();
+        if !load.is_empty() {
+            let table = bench_load::compare(&load, &self.python, self.rounds)?;
+            say(&table);
+            if lines.is_empty() && losses.is_empty() {
+                return Ok(());
+            }
+        }
         if lines.is_empty() && losses.is_empty() {
             bail!("--only: no case begins so; there are losses, {}", names().join(", "));
         }
@@ -246,7 +259,7 @@ fn names() -> Vec<&'static str> {
     CASES.iter().map(|case| case.name).collect()
 }
 
-fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
@@ -303,6 +316,6 @@ fn table(lines: &[Line]) -> String {
 }
 
 #[expect(clippy::print_stdout, reason = "the output of the command")]
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     println!("{text}");
 }

@@ -1,6 +1,8 @@
 //! Automation of the workspace, as `cargo xtask ...`.
 
+mod bench_clips;
 mod bench_estimators;
+mod bench_load;
 mod bench_peers;
 mod golden;
 mod meter;
@@ -32,6 +34,11 @@ enum Command {
     /// One measurement of bench-peers, in a process of its own.
     #[command(hide = true)]
     OwnCase(bench_peers::OwnCase),
+    /// One measurement of loading, in a process of its own.
+    #[command(hide = true)]
+    OwnLoad(bench_load::OwnLoad),
+    /// Prepare and load many generated clips; reports rates and the largest memory.
+    BenchClips(bench_clips::BenchClips),
 }
 
 /// mimalloc keeps the pages of freed tensors, which the next step needs again; around it, bytes are
@@ -49,6 +56,8 @@ fn main() -> ExitCode {
         Command::Report(report) => report.run(),
         Command::BenchPeers(bench) => bench.run(),
         Command::OwnCase(case) => case.run(),
+        Command::OwnLoad(case) => case.run(),
+        Command::BenchClips(bench) => bench.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

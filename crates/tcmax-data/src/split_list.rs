@@ -55,8 +55,9 @@ impl SplitList {
     }
 }
 
-/// The entries of a list's bytes.
-pub(crate) fn parse(path: &Path, bytes: &[u8], problems: &mut Problems) -> Vec<Entry> {
+/// The entries of a list's bytes; lines that are not `id,label` go to `problems`, under the name of
+/// `path`.
+pub fn parse(path: &Path, bytes: &[u8], problems: &mut Problems) -> Vec<Entry> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -117,7 +118,9 @@ pub fn overlaps(lists: &[SplitList], group_of: impl Fn(&str) -> String) -> Vec<S
             }
             let (a, b) = (groups(first), groups(second));
             let shared: Vec<&str> = a.intersection(&b).map(String::as_str).collect();
-            if shared.len() > common.len() {
+            let has_groups =
+                |list: &SplitList| list.entries.iter().any(|entry| group_of(&entry.id) != entry.id);
+            if !shared.is_empty() && has_groups(first) {
                 let both = format!("{} and {}", name(first), name(second));
                 notes.push(format!("{both} share {}", some(&shared, "group")));
             }

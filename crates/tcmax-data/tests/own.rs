@@ -131,6 +131,59 @@ fn words_in_npz_are_classes() {
     assert_eq!(parts.test.label(0), u32::from((row[0] as u32 / 2).is_multiple_of(2)));
 }
 
+/// An npz whose one member is 20 MB of zeros, deflated to a few kilobytes, and says it has `claimed`
+/// bytes.
+fn npz_of_zeros(path: &Path, claimed: Option<u32>) {
+    let zeros = vec![0u8; 20 << 20];
+    let mut deflater =
+        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    deflater.write_all(&zeros).unwrap();
+    let packed = deflater.finish().unwrap();
+    let mut crc = flate2::Crc::new();
+    crc.update(&zeros);
+    let size = claimed.unwrap_or(zeros.len() as u32);
+    let name = b"a.npy";
+    // Method, time, date, checksum, sizes, length of the name, of extras.
+    let common = |out: &mut Vec<u8>| {
+        for short in [20u16, 0, 8, 0, 0] {
+            out.extend(short.to_le_bytes());
+        }
+        for long in [crc.sum(), packed.len() as u32, size] {
+            out.extend(long.to_le_bytes());
+        }
+        out.extend((name.len() as u16).to_le_bytes());
+        out.extend(0u16.to_le_bytes());
+    };
+    let mut file = b"PK\x03\x04".to_vec();
+    common(&mut file);
+    file.extend(name);
+    file.extend(&packed);
+    let directory = file.len() as u32;
+    file.extend(b"PK\x01\x02\x14\x00");
+    common(&mut file);
+    file.extend([0; 14]);
+    file.extend(name);
+    let length = file.len() as u32 - directory;
+    file.extend(b"PK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00");
+    file.extend(length.to_le_bytes());
+    file.extend(directory.to_le_bytes());
+    file.extend([0, 0]);
+    std::fs::write(path, file).unwrap();
+}
+
+#[test]
+fn an_npz_that_unpacks_to_more_than_it_says_is_refused() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.npz");
+    npz_of_zeros(&path, Some(100));
+    let told = problem(&OwnConfig::at(&path));
+    assert!(told.contains("does not unpack to the 100 bytes it declares"), "{told}");
+    // Honest, it is unpacked, and found to be no array.
+    npz_of_zeros(&path, None);
+    let told = problem(&OwnConfig::at(&path));
+    assert!(told.contains("not an npy file"), "{told}");
+}
+
 #[test]
 fn class_names_may_stand_in_the_header() {
     let (_keep, folder) = folder();

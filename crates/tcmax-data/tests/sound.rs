@@ -56,7 +56,7 @@ fn check_spectrograms() {
         assert!(exact < 1e-7, "{}: {exact:e}", path.display());
         let rounded: Vec<f64> = spectrogram.transform(&signal).into_iter().map(f64::from).collect();
         let gap = largest_gap(&rounded, &values(&tensors, "output.spec"));
-        println!("{}: {exact:e} exact, {gap:e} against librosa", path.display());
+        eprintln!("{}: {exact:e} exact, {gap:e} against librosa", path.display());
         assert!(gap < 1e-5, "{}: {gap:e}", path.display());
     }
 }
@@ -81,7 +81,7 @@ fn filter_banks_are_kaldis() {
         // The recipe cuts at 1,024 frames.
         got.truncate(1_024 * 128);
         let gap = largest_gap(&got, &values(&tensors, "output.fbank_f64_frames"));
-        println!("{}: {gap:e}", path.display());
+        eprintln!("{}: {gap:e}", path.display());
         assert!(gap < 1e-8, "{}: {gap:e}", path.display());
     }
 }

@@ -26,7 +26,12 @@ pub struct Recipe {
 /// Lists of a data set. Every name is looked for below `--lists` and `--root`; the first found of
 /// several is taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "format")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    tag = "format"
+)]
 pub enum Lists {
     /// Files of `id,label` lines.
     IdLabel {
@@ -100,7 +105,12 @@ pub struct ModalityRecipe {
 
 /// What is made of one media file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    tag = "kind"
+)]
 pub enum Transform {
     /// Mono sound at `rate`, repeated and cut to `seconds` from `start`, clipped to [-1, 1], to
     /// log(|STFT| + 1e-7).

@@ -52,12 +52,12 @@ pub(crate) fn of_text(transform: &Transform, text: &str) -> Result<ClipTensor> {
     }
 }
 
-/// The refusal where optical flow is not compiled in.
+/// The refusal of optical flow: Farneback's method is in OpenCV alone, which is not linked.
 pub(crate) fn flow_is_missing() -> Error {
     Error::option(
         "optical flow",
-        "Farneback's flow needs OpenCV, which this build does not have; leave the modality out with \
-         --modalities",
+        "Farneback's flow needs OpenCV, which this program does not have; leave the modality out, as \
+         with --modalities rgb",
     )
 }
 

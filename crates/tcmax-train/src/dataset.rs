@@ -171,7 +171,7 @@ pub fn manifest_clips(
 ) -> Result<Option<PathBuf>> {
     let Layout::Manifest(manifest) = Layout::of(&options.path)? else { return Ok(None) };
     let names = ColumnNames { label: options.label.as_deref(), group: options.group.as_deref() };
-    let plan = manifest_plan(&manifest, None, names, &BTreeMap::new())?;
+    let plan = manifest_plan(&manifest, None, names, &BTreeMap::new(), progress)?;
     let how = PrepareOptions::default();
     let folder = fetch::cache_folder()?.join("prepared").join(plan.fingerprint(how.shard_size));
     if !folder.join(PREPARED_FILE).is_file() {

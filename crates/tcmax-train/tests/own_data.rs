@@ -1,6 +1,6 @@
 //! The real binary trains on data of the user's own, as well as the data allow.
 
-mod common;
+mod binary;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -84,7 +84,7 @@ fn accuracies(path: &Path, more: &[&str]) -> (f64, Vec<f64>) {
         "16",
         "--json",
     ];
-    let output = common::tcmax().args(arguments).args(more).output().unwrap();
+    let output = binary::tcmax().args(arguments).args(more).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
     let test = &result["methods"][0]["runs"][0]["test"];
@@ -128,7 +128,7 @@ fn a_run_on_a_feature_file_is_evaluated_again() {
     let out_text = out.to_str().unwrap();
     let (fused, _) = accuracies(&path, &["--out", out_text, "--seeds", "4"]);
     let run = out.join("seed-4");
-    let output = common::tcmax().arg("eval").arg(run).arg("--json").output().unwrap();
+    let output = binary::tcmax().arg("eval").arg(run).arg("--json").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let again: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(again["accuracy"].as_f64().unwrap(), fused);
@@ -140,7 +140,7 @@ fn inspect_tells_what_is_there_and_draws_the_balance() {
     Gaussians::draw(60, &[2.0, 2.0]).save_tables(folder.path());
     let plot = folder.path().join("balance.svg");
     let command = || {
-        let mut command = common::tcmax();
+        let mut command = binary::tcmax();
         command.arg("inspect").arg(folder.path());
         command
     };
@@ -177,7 +177,7 @@ fn options_that_do_not_fit_are_refused() {
         (&["--dataset", path, "--mlp-widths", "0"], "--mlp-widths"),
         (&["--dataset", path, "--folds", "3", "--fold", "3"], "--fold: must be 0 to 2"),
     ] {
-        let output = common::tcmax().arg("train").args(arguments).output().unwrap();
+        let output = binary::tcmax().arg("train").args(arguments).output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
         assert!(message.contains(part), "{arguments:?}: '{part}' is not in: {message}");

@@ -90,6 +90,17 @@ fn reader<'a>(path: &Path, bytes: &'a [u8]) -> csv::Reader<&'a [u8]> {
 }
 
 fn table(path: &Path, problems: &mut Problems) -> Result<Table> {
+    Ok(parse(path, &read_bytes(path)?, problems))
+}
+
+/// Rows and width of the feature table in a CSV file's bytes; everything wrong with it goes to
+/// `problems`, under the name of `path`.
+pub fn parse_feature_table(path: &Path, bytes: &[u8], problems: &mut Problems) -> (usize, usize) {
+    let table = parse(path, bytes, problems);
+    (table.labels.len(), table.width)
+}
+
+fn parse(path: &Path, bytes: &[u8], problems: &mut Problems) -> Table {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut table = Table {
         path: path.to_owned(),
@@ -100,8 +111,7 @@ fn table(path: &Path, problems: &mut Problems) -> Result<Table> {
         labels: Vec::new(),
         lines: Vec::new(),
     };
-    let bytes = read_bytes(path)?;
-    for (n, record) in reader(path, &bytes).byte_records().enumerate() {
+    for (n, record) in reader(path, bytes).byte_records().enumerate() {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
@@ -112,12 +122,12 @@ fn table(path: &Path, problems: &mut Problems) -> Result<Table> {
         if n == 0 && record.iter().all(|cell| !cell.is_empty() && number(cell).is_none()) {
             continue;
         }
-        table.push(&record, line_of(&bytes, &record), problems);
+        table.push(&record, line_of(bytes, &record), problems);
     }
     if table.labels.is_empty() {
         problems.add(path, Place::File, "", "there are no rows of values in it");
     }
-    Ok(table)
+    table
 }
 
 impl Table {

@@ -43,19 +43,20 @@ pub struct ModalityFindings {
 }
 
 impl Inspection {
-    /// Looks at everything that can be seen without decoding media. For a manifest the manifest comes
-    /// too, for whoever decodes.
+    /// Looks at everything that can be seen without decoding media. For a manifest the manifest
+    /// comes too, with what is wrong so far, for whoever decodes.
     ///
     /// # Errors
     /// When there is nothing at the path, or it cannot be read at all.
-    pub fn of(config: &OwnConfig) -> Result<(Self, Option<Manifest>)> {
+    pub fn of(config: &OwnConfig) -> Result<(Self, Option<(Manifest, Problems)>)> {
         let layout = Layout::of(&config.path)?;
         let mut problems = Problems::new();
         if let Layout::Manifest(file) = &layout {
             let names =
                 ColumnNames { label: config.label.as_deref(), group: config.group.as_deref() };
             let manifest = Manifest::read(file, None, names, &mut problems)?;
-            return Ok((Self::of_manifest(&layout, &manifest, problems), Some(manifest)));
+            let found = Self::of_manifest(&layout, &manifest);
+            return Ok((found, Some((manifest, problems))));
         }
         let data = OwnData::open_layout(&layout, config, &mut problems)?;
         let mut found = Self::empty(&layout);
@@ -109,7 +110,7 @@ impl Inspection {
         self.notes = data.notes.clone();
     }
 
-    fn of_manifest(layout: &Layout, manifest: &Manifest, problems: Problems) -> Self {
+    fn of_manifest(layout: &Layout, manifest: &Manifest) -> Self {
         let mut found = Self::empty(layout);
         found.examples = manifest.rows.len();
         let finding = |(c, column): (usize, &super::manifest::MediaColumn)| ModalityFindings {
@@ -129,7 +130,6 @@ impl Inspection {
         found.parts = parts.as_deref().map(count_parts);
         let groups: Vec<String> = manifest.rows.iter().map(|row| row.group.clone()).collect();
         found.groups = Some(distinct(&groups));
-        found.add(problems);
         found
     }
 }

@@ -104,7 +104,19 @@ impl Manifest {
         Ok(manifest)
     }
 
-    pub(crate) fn of_table(
+    /// A manifest from the bytes of a CSV file, without a look at the files it names; everything wrong
+    /// with it goes to `problems`, under the name of `path`.
+    pub fn parse(
+        path: &Path,
+        bytes: &[u8],
+        names: ColumnNames<'_>,
+        problems: &mut Problems,
+    ) -> Self {
+        let table = super::table_text::parse_csv(path, bytes, b',', problems);
+        Self::of_table(path, PathBuf::from("."), &table, names, problems)
+    }
+
+    fn of_table(
         path: &Path,
         root: PathBuf,
         table: &TextTable,

@@ -27,6 +27,7 @@ use crate::table::TableDataset;
 use crate::{Dataset, Error, Place, Problems, Result, Splits};
 
 use collected::Collected;
+pub use csv_features::parse_feature_table;
 use feature_file::Names;
 pub use inspection::{Inspection, ModalityFindings};
 pub(crate) use labels::classes as class_list;
@@ -211,6 +212,11 @@ impl OwnData {
     /// All examples, as they are tested.
     pub fn examples(&self) -> &Arc<dyn Dataset> {
         &self.testing
+    }
+
+    /// All examples, as training sees them: with random crops and flips if there are any.
+    pub fn training(&self) -> &Arc<dyn Dataset> {
+        &self.training
     }
 
     /// What a reader should know, such as groups that are in several parts.

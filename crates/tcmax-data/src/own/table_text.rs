@@ -12,12 +12,12 @@ use crate::{Error, Place, Problems, Result};
 
 /// Rows of optional words under named columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TextTable {
-    pub(crate) names: Vec<String>,
+pub(super) struct TextTable {
+    pub(super) names: Vec<String>,
     /// Rows of as many cells as there are names; empty cells are `None`.
-    pub(crate) rows: Vec<Vec<Option<String>>>,
+    pub(super) rows: Vec<Vec<Option<String>>>,
     /// Where each row stands.
-    pub(crate) places: Vec<Place>,
+    pub(super) places: Vec<Place>,
 }
 
 /// Reads a table by its ending.
@@ -37,7 +37,7 @@ pub(super) fn read_table(path: &Path, problems: &mut Problems) -> Result<TextTab
 }
 
 /// The table in a CSV file's bytes; lines that do not fit are problems and left out.
-pub(crate) fn parse_csv(
+pub(super) fn parse_csv(
     path: &Path,
     bytes: &[u8],
     delimiter: u8,

@@ -1,4 +1,4 @@
-//! `manifest.csv`: a line a clip.
+//! `clips.csv`: a line a clip.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use crate::error::at;
 use crate::own::partition::Part;
 use crate::{Error, Result};
 
-/// The name of the manifest in a folder of shards.
-pub const MANIFEST_FILE: &str = "manifest.csv";
+/// The name of the manifest in a folder of shards; not `manifest.csv`, which names media.
+pub const MANIFEST_FILE: &str = "clips.csv";
 /// The name of the list of what was left out.
 pub const SKIPPED_FILE: &str = "skipped.csv";
 
@@ -66,7 +66,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<ClipRow>> {
 ///
 /// # Errors
 /// The first line that is wrong.
-pub(crate) fn parse_rows(reader: impl std::io::Read) -> std::result::Result<Vec<ClipRow>, String> {
+pub fn parse_rows(reader: impl std::io::Read) -> std::result::Result<Vec<ClipRow>, String> {
     let mut reader = csv::Reader::from_reader(reader);
     reader.deserialize().collect::<csv::Result<_>>().map_err(|e| e.to_string())
 }

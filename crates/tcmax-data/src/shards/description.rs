@@ -25,7 +25,7 @@ pub struct Description {
     pub modalities: Vec<StoredModality>,
     /// The shards, in the order of the manifest.
     pub shards: Vec<ShardEntry>,
-    /// SHA-256 of `manifest.csv`.
+    /// SHA-256 of `clips.csv`.
     pub manifest_sha256: String,
     /// What a reader should know: overlaps between lists and the like.
     pub notes: Vec<String>,

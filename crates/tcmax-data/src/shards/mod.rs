@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! dataset.json          what it is, the modalities, the shards with their checksums; written last
-//! manifest.csv          a line a clip: id, split, label, group, shard, sources, their SHA-256
+//! clips.csv             a line a clip: id, split, label, group, shard, sources, their SHA-256
 //! skipped.csv           what was left out, and why
 //! shard-00000.safetensors ...   tensors `ID/MODALITY`, so many clips a file
 //! ```
@@ -27,9 +27,12 @@ use safetensors::tensor::Metadata;
 use crate::error::at;
 use crate::{Error, Result};
 
-pub use clip_manifest::{ClipRow, MANIFEST_FILE, SKIPPED_FILE, read_rows, skipped_csv, write_rows};
+pub use clip_manifest::{
+    ClipRow, MANIFEST_FILE, SKIPPED_FILE, parse_rows, read_rows, skipped_csv, write_rows,
+};
 pub use description::{Description, ShardEntry, Storage, StoredModality};
 pub use prepared::Prepared;
+pub use view::{normalisation, random_view};
 pub use writer::{Clip, ClipTensor, read_note, shard_name, write_shard};
 
 /// Headers beyond this are refused: a shard of a thousand clips has some hundred kilobytes.
@@ -63,7 +66,10 @@ fn header_and_length(path: &Path) -> Result<(Metadata, u64)> {
     parse_header(&bytes).map(|header| (header, size + 8)).map_err(bad)
 }
 
-/// A header's JSON. Deserialising checks that the tensors' places follow each other without a gap.
-pub(crate) fn parse_header(json: &[u8]) -> std::result::Result<Metadata, String> {
+/// A header's JSON, without the length before it. Deserialising checks that the tensors' places follow each other without a gap.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_header(json: &[u8]) -> std::result::Result<Metadata, String> {
     serde_json::from_slice(json).map_err(|e| e.to_string())
 }

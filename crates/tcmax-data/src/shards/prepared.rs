@@ -12,7 +12,7 @@ use tcmax_ops::Seed;
 use super::clip_manifest::{MANIFEST_FILE, read_rows};
 use super::description::{Description, Storage};
 use super::read_at::read_exact_at;
-use super::view::{View, resize, spread};
+use super::view::{View, normalisation, resize, spread};
 use super::writer::tensor_name;
 use super::{ClipRow, header_and_length};
 use crate::error::at;
@@ -33,7 +33,8 @@ struct Inner {
     labels: Vec<u32>,
     groups: Vec<String>,
     parts: Option<Vec<Part>>,
-    shards: Vec<(PathBuf, File)>,
+    /// Opened for every read: a large data set has more shards than a process may have open files.
+    shards: Vec<PathBuf>,
     /// Clip by clip, a place a modality.
     places: Vec<Option<Stored>>,
     clip_shards: Vec<u32>,
@@ -115,7 +116,7 @@ impl Prepared {
 }
 
 struct Index {
-    shards: Vec<(PathBuf, File)>,
+    shards: Vec<PathBuf>,
     places: Vec<Option<Stored>>,
 }
 
@@ -165,8 +166,7 @@ impl Index {
                     }
                 }
             }
-            let file = File::open(&path).map_err(at(&path))?;
-            index.shards.push((path, file));
+            index.shards.push(path);
         }
         Ok(index)
     }
@@ -197,11 +197,7 @@ fn tables(storage: &Storage) -> Vec<[f32; 256]> {
     let table = |value: &dyn Fn(f32) -> f32| std::array::from_fn(|byte| value(byte as f32));
     match storage {
         Storage::Values { .. } => Vec::new(),
-        Storage::Pixels { mean, deviation, .. } => mean
-            .iter()
-            .zip(deviation)
-            .map(|(mean, deviation)| table(&|byte| (byte / 255.0 - mean) / deviation))
-            .collect(),
+        Storage::Pixels { mean, deviation, .. } => normalisation(mean, deviation),
         // Displacements in units of the bound; the second table is for mirrored ones.
         Storage::Flow { .. } => {
             vec![table(&|byte| (byte - 128.0) / 127.0), table(&|byte| (128.0 - byte) / 127.0)]
@@ -241,11 +237,12 @@ impl Dataset for Prepared {
             out.fill(0.0);
             return Ok(());
         };
-        let (path, file) = &inner.shards[inner.clip_shards[index] as usize];
+        let path = &inner.shards[inner.clip_shards[index] as usize];
+        let file = File::open(path).map_err(at(path))?;
         WORK.with_borrow_mut(|(bytes, resizer)| {
             let mut fill = |length: usize| -> Result<()> {
                 bytes.resize(length, 0);
-                read_exact_at(file, bytes, place.start).map_err(at(path))
+                read_exact_at(&file, bytes, place.start).map_err(at(path))
             };
             let [height, width] = place.size.map(|size| size as usize);
             let (frames, channels, side) = match &inner.description.modalities[modality].storage {

@@ -88,6 +88,35 @@ pub(super) fn resize(
     Some(bytes)
 }
 
+/// Pixels of (height, width, channels) bytes as training sees them: a random view by `seed`, resized
+/// to side x side, each channel through its table, planes one after the other in `out`. The tables
+/// are those of [`normalisation`]. `false` when lengths do not fit.
+pub fn random_view(
+    pixels: &[u8],
+    shape: [usize; 3],
+    tables: &[[f32; 256]],
+    side: usize,
+    seed: Seed,
+    out: &mut [f32],
+) -> bool {
+    let view = View::random(shape[0], shape[1], seed);
+    let small = resize(&mut Resizer::new(), pixels, shape, view, side);
+    let fits = tables.len() == shape[2] && out.len() == shape[2] * side * side;
+    let Some(small) = small.filter(|_| fits) else { return false };
+    for (c, (plane, table)) in out.chunks_exact_mut(side * side).zip(tables).enumerate() {
+        spread(&small, shape[2], c, table, plane);
+    }
+    true
+}
+
+/// What each byte of each channel becomes: (byte / 255 - mean) / deviation.
+pub fn normalisation(mean: &[f32], deviation: &[f32]) -> Vec<[f32; 256]> {
+    let table = |(mean, deviation): (&f32, &f32)| {
+        std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / deviation)
+    };
+    mean.iter().zip(deviation).map(table).collect()
+}
+
 fn mirror(row: &mut [u8], channels: usize) {
     let pixels = row.len() / channels;
     for x in 0..pixels / 2 {

@@ -203,7 +203,10 @@ fn whole(path: &Path, declared: Option<f64>, got: f64, slack: f64) -> Result<()>
 }
 
 /// The next picture of a stream of binary PPM files; none at its end.
-fn read_ppm(reader: &mut impl BufRead) -> std::result::Result<Option<Pixels>, String> {
+///
+/// # Errors
+/// When the stream is not one, ends within a picture, or a picture is too large.
+pub fn read_ppm(reader: &mut impl BufRead) -> std::result::Result<Option<Pixels>, String> {
     if reader.fill_buf().map_err(|e| e.to_string())?.is_empty() {
         return Ok(None);
     }
@@ -236,7 +239,10 @@ fn read_ppm(reader: &mut impl BufRead) -> std::result::Result<Option<Pixels>, St
 }
 
 /// An AU stream of 32-bit floats: samples, channels, rate.
-fn read_au(reader: &mut impl Read) -> std::result::Result<(Vec<f32>, usize, u32), String> {
+///
+/// # Errors
+/// When the stream is not one.
+pub fn read_au(reader: &mut impl Read) -> std::result::Result<(Vec<f32>, usize, u32), String> {
     let mut header = [0u8; 24];
     reader.read_exact(&mut header).map_err(|e| format!("ffmpeg wrote no sound ({e})"))?;
     let field = |n: usize| {

@@ -8,5 +8,5 @@ mod image;
 mod sound;
 
 pub use self::image::{Pixels, image, shrink};
-pub use ffmpeg::{Probe, ffmpeg_version, frames, probe};
+pub use ffmpeg::{Probe, ffmpeg_version, frames, probe, read_au, read_ppm};
 pub use sound::{Sound, resample, sound};

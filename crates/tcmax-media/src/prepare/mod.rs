@@ -17,7 +17,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tcmax_data::own::PREPARED_FILE;
-use tcmax_data::own::manifest::Manifest;
 use tcmax_data::shards::{
     Clip, ClipRow, Description, MANIFEST_FILE, SKIPPED_FILE, ShardEntry, StoredModality, read_note,
     shard_name, skipped_csv, write_rows, write_shard,
@@ -28,7 +27,7 @@ use crate::recipe::Transform;
 use crate::{Error, Result, transform};
 
 pub use named::named_plan;
-pub use own::manifest_plan;
+pub use own::{check, manifest_plan};
 use plan::hexadecimal;
 pub use plan::{Item, Plan, Source};
 
@@ -136,33 +135,6 @@ pub fn prepare(
     run.finish(made?, done)
 }
 
-/// Decodes everything that a manifest names and keeps nothing: what is wrong with it.
-///
-/// # Errors
-/// When the manifest makes no plan.
-pub fn check(manifest: &Manifest, progress: &dyn PrepareProgress) -> Result<Problems> {
-    let plan = own::plan_of(manifest, &BTreeMap::new())?;
-    progress.started(0, plan.items.len());
-    let found: Vec<Problems> = plan
-        .items
-        .par_iter()
-        .map(|item| {
-            let mut problems = Problems::new();
-            for ((name, transform), source) in plan.modalities.iter().zip(&item.sources) {
-                if let Err(reason) = make(&plan, transform, source) {
-                    problems.add(&manifest.path, item.place.clone(), name, reason);
-                }
-            }
-            progress.clip();
-            problems
-        })
-        .collect();
-    progress.finished();
-    let mut problems = Problems::new();
-    found.into_iter().for_each(|list| problems.extend(list));
-    Ok(problems)
-}
-
 /// Files that a killed run was writing.
 fn remove_parts(out: &Path) -> Result<()> {
     let file = |path: &Path| {
@@ -180,7 +152,7 @@ fn remove_parts(out: &Path) -> Result<()> {
 
 /// One modality of a clip, or why there is none.
 fn make(
-    plan: &Plan,
+    root: &Path,
     transform: &Transform,
     source: &Source,
 ) -> std::result::Result<Option<tcmax_data::shards::ClipTensor>, String> {
@@ -188,7 +160,7 @@ fn make(
         Source::Absent => return Ok(None),
         Source::Missing(reason) => return Err(reason.clone()),
         Source::Words(words) => transform::of_text(transform, words),
-        Source::File(name) => transform::of_file(transform, &plan.root.join(name)),
+        Source::File(name) => transform::of_file(transform, &root.join(name)),
     };
     tensor.map(Some).map_err(|error| error.problem())
 }
@@ -294,7 +266,7 @@ impl Run<'_> {
     fn outcome(&self, shard: usize, item: &Item) -> std::result::Result<Outcome, Problems> {
         let (mut tensors, mut wrong, mut sources) = (Vec::new(), Vec::new(), Vec::new());
         for ((name, transform), source) in self.plan.modalities.iter().zip(&item.sources) {
-            match make(self.plan, transform, source) {
+            match make(&self.plan.root, transform, source) {
                 Ok(Some(tensor)) => tensors.push((name.clone(), tensor)),
                 Ok(None) => {}
                 Err(reason) => wrong.push((name, reason)),

@@ -1,13 +1,15 @@
 //! Plans of manifests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use rayon::prelude::*;
 use tcmax_data::own::manifest::{
     ColumnNames, Manifest, ManifestRow, MediaColumn, MediaKind, is_file,
 };
 use tcmax_data::{Place, Problems};
 
+use super::PrepareProgress;
 use super::plan::{Item, Plan, Source};
 use crate::Result;
 use crate::recipe::Transform;
@@ -25,6 +27,7 @@ pub fn manifest_plan(
     root: Option<&Path>,
     names: ColumnNames<'_>,
     transforms: &BTreeMap<String, Transform>,
+    progress: &dyn PrepareProgress,
 ) -> Result<Plan> {
     let mut problems = Problems::new();
     let manifest = Manifest::read(path, root, names, &mut problems)?;
@@ -33,8 +36,52 @@ pub fn manifest_plan(
             problems.add(path, Place::File, name, "--recipe names it, but there is no such column");
         }
     }
+    if !problems.is_empty() {
+        // Whoever has to mend some files wants to know of all.
+        check(&manifest, &mut problems, progress);
+    }
     problems.into_result()?;
     plan_of(&manifest, transforms)
+}
+
+/// Decodes everything that a manifest names and keeps nothing; what is wrong with it is added to
+/// `problems`, but for cells that are among them already.
+pub fn check(manifest: &Manifest, problems: &mut Problems, progress: &dyn PrepareProgress) {
+    let known: BTreeSet<(&Place, &str)> =
+        problems.list().iter().map(|p| (&p.place, p.field.as_str())).collect();
+    let mut unknown = Problems::new();
+    let transform =
+        |(c, column): (usize, &MediaColumn)| match default_transform(manifest, c, column) {
+            Ok(transform) => Some(transform),
+            Err(error) => {
+                unknown.add(&manifest.path, Place::File, &column.name, error.problem());
+                None
+            }
+        };
+    let transforms: Vec<Option<Transform>> =
+        manifest.columns.iter().enumerate().map(transform).collect();
+    progress.started(0, manifest.rows.len());
+    let check_row = |row: &ManifestRow| {
+        let mut found = Problems::new();
+        let item = item(&manifest.columns, row);
+        for ((column, transform), source) in
+            manifest.columns.iter().zip(&transforms).zip(&item.sources)
+        {
+            if known.contains(&(&row.place, column.name.as_str())) {
+                continue;
+            }
+            let made = transform.as_ref().map(|t| super::make(&manifest.root, t, source));
+            if let Some(Err(reason)) = made {
+                found.add(&manifest.path, row.place.clone(), &column.name, reason);
+            }
+        }
+        progress.clip();
+        found
+    };
+    let found: Vec<Problems> = manifest.rows.par_iter().map(check_row).collect();
+    progress.finished();
+    problems.extend(unknown);
+    found.into_iter().for_each(|list| problems.extend(list));
 }
 
 /// The plan of a manifest that has been read.

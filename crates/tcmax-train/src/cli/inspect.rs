@@ -41,9 +41,11 @@ impl Inspect {
             ..OwnConfig::at(&self.path)
         };
         let (mut found, manifest) = Inspection::of(&config).map_err(Error::from)?;
-        if let Some(manifest) = manifest.filter(|_| found.problems.is_empty() && !self.quick) {
-            let broken = check(&manifest, &PrepareBar::new()).map_err(Error::from)?;
-            found.add(broken);
+        if let Some((manifest, mut problems)) = manifest {
+            if !self.quick {
+                check(&manifest, &mut problems, &PrepareBar::new());
+            }
+            found.add(problems);
         }
         if let Some(file) = &self.plot {
             let title = format!("{}: examples of each class", self.path.display());
@@ -60,7 +62,8 @@ impl Inspect {
         match found.problems.len() {
             0 => Ok(()),
             count => {
-                let problem = format!("{count} problems, listed above");
+                let plural = if count == 1 { "" } else { "s" };
+                let problem = format!("{count} problem{plural}, listed above");
                 Err(Error::bad_file(&self.path, problem).into())
             }
         }

@@ -64,7 +64,7 @@ impl Prepare {
         let plan = if manifest.is_file() {
             let names = ColumnNames { label: self.label.as_deref(), group: self.group.as_deref() };
             let recipe = self.recipe.as_deref().map(read_recipe).transpose()?.unwrap_or_default();
-            manifest_plan(manifest, self.root.as_deref(), names, &recipe)
+            manifest_plan(manifest, self.root.as_deref(), names, &recipe, &PrepareBar::new())
         } else {
             let root = self.root.as_deref().ok_or_else(|| {
                 Error::setting("--root", "give the folder with the data set's media")

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+#[path = "../binary/mod.rs"]
+mod binary;
+pub use binary::tcmax;
+
 /// Settings of two epochs on a few generated clips.
 pub const SETTINGS: &str = r#"
 epochs = 2
@@ -30,13 +34,6 @@ pub fn folder() -> (TempDir, PathBuf) {
     let settings = folder.path().join("settings.toml");
     std::fs::write(&settings, SETTINGS).unwrap();
     (folder, settings)
-}
-
-/// The binary, with nothing of the caller's environment that would change what it does.
-pub fn tcmax() -> Command {
-    let mut command = Command::cargo_bin("tcmax").unwrap();
-    command.env_remove("TCMAX_DATA_DIR").env("RUST_BACKTRACE", "0");
-    command
 }
 
 /// Trains with the small settings and more arguments.

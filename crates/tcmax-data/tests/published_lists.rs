@@ -1,0 +1,60 @@
+//! The published split lists are read as they are, and what they share is told.
+//!
+//! They are in the folder `TCMAX_SPLITS`, by default `data/splits` of `shared` beside the project.
+
+use std::path::{Path, PathBuf};
+
+use tcmax_data::own::partition::Part;
+use tcmax_data::split_list::{SplitList, overlaps};
+
+fn folder() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/splits");
+    let folder = std::env::var_os("TCMAX_SPLITS").map_or(beside, PathBuf::from);
+    if !folder.is_dir() {
+        eprintln!("SKIPPED: no published lists in {}; set TCMAX_SPLITS", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+fn read(folder: &Path, name: &str, part: Part) -> SplitList {
+    SplitList::read(&folder.join(name), part).unwrap()
+}
+
+#[test]
+fn every_list_is_read_whole() {
+    let Some(folder) = folder() else { return };
+    for (name, entries, classes) in [
+        ("AVE-train.csv", 3_339, 28),
+        ("AVE-val.csv", 402, 28),
+        ("AVE-test.csv", 402, 28),
+        ("CREMAD-train.csv", 6_698, 6),
+        ("CREMAD-test.csv", 744, 6),
+        ("KineticsSound-train.csv", 14_675, 31),
+        ("KineticsSound-test.csv", 2_594, 31),
+        ("UCF101-train.csv", 9_537, 101),
+        ("UCF101-test.csv", 3_783, 101),
+        ("VGGSound-test.csv", 15_446, 309),
+    ] {
+        let list = read(&folder, name, Part::Train);
+        let labels: std::collections::BTreeSet<&str> =
+            list.entries.iter().map(|entry| entry.label.as_str()).collect();
+        assert_eq!((list.entries.len(), labels.len()), (entries, classes), "{name}");
+        let clean = |text: &str| !text.contains(['\u{feff}', '\r', '"']);
+        assert!(list.entries.iter().all(|entry| clean(&entry.id) && clean(&entry.label)), "{name}");
+    }
+}
+
+#[test]
+fn what_they_share_is_told() {
+    let Some(folder) = folder() else { return };
+    let ave =
+        ["train", "val", "test"].map(|part| read(&folder, &format!("AVE-{part}.csv"), Part::Train));
+    let notes = overlaps(&ave, str::to_owned).join("\n");
+    assert!(notes.contains("AVE-train.csv and AVE-test.csv share 8 ids"), "{notes}");
+    let crema =
+        ["train", "test"].map(|part| read(&folder, &format!("CREMAD-{part}.csv"), Part::Train));
+    let actor = |id: &str| id.split('_').next().unwrap_or_default().to_owned();
+    let notes = overlaps(&crema, actor).join("\n");
+    assert!(notes.contains("share 91 groups"), "{notes}");
+}

@@ -1,0 +1,169 @@
+//! Prepared clips are read as they were written, cropped and flipped by the seed.
+
+use std::path::Path;
+
+use tcmax_data::own::PREPARED_FILE;
+use tcmax_data::own::partition::Part;
+use tcmax_data::shards::{
+    Clip, ClipRow, ClipTensor, Description, MANIFEST_FILE, Prepared, ShardEntry, Storage,
+    StoredModality, shard_name, write_rows, write_shard,
+};
+use tcmax_data::{Dataset, ModalityKind};
+use tcmax_ops::Seed;
+
+/// Four clips: numbers, 12 x 16 pixels of two frames, and two fields of flow; clip 2 has no pixels.
+fn write(folder: &Path) {
+    let clip = |n: u8| {
+        let mut tensors = vec![
+            ("numbers".to_owned(), ClipTensor::Values(vec![2, 3], vec![f32::from(n) + 0.5; 6])),
+            ("flow".to_owned(), ClipTensor::Pixels([2, 8, 8, 2], flow(n))),
+        ];
+        if n != 2 {
+            tensors.push(("frames".to_owned(), ClipTensor::Pixels([2, 12, 16, 3], frames(n))));
+        }
+        Clip { id: format!("clip {n}"), tensors }
+    };
+    let row = |n: u8| ClipRow {
+        id: format!("clip {n}"),
+        split: Some([Part::Train, Part::Test][usize::from(n / 2)]),
+        label: ["b", "a"][usize::from(n % 2)].to_owned(),
+        group: "g".to_owned(),
+        shard: usize::from(n / 2),
+        source: format!("{n}.mp4"),
+        sha256: String::new(),
+    };
+    let storage = [
+        ("numbers", Storage::Values { kind: ModalityKind::Features, shape: vec![2, 3] }),
+        (
+            "frames",
+            Storage::Pixels {
+                frames: 2,
+                channels: 3,
+                side: 6,
+                mean: vec![0.5; 3],
+                deviation: vec![0.25; 3],
+            },
+        ),
+        ("flow", Storage::Flow { fields: 2, side: 8, bound: 20.0 }),
+    ];
+    let modalities =
+        storage.map(|(name, storage)| StoredModality { name: name.to_owned(), storage });
+    let mut description = Description::new("test", "by hand", modalities.to_vec());
+    for shard in 0..2u8 {
+        let path = folder.join(shard_name(usize::from(shard)));
+        write_shard(&path, vec![clip(2 * shard), clip(2 * shard + 1)], "note").unwrap();
+        description.shards.push(ShardEntry {
+            file: shard_name(usize::from(shard)),
+            bytes: std::fs::metadata(&path).unwrap().len(),
+            sha256: String::new(),
+        });
+    }
+    std::fs::write(folder.join(MANIFEST_FILE), write_rows(&[0, 1, 2, 3].map(row))).unwrap();
+    let text = serde_json::to_string(&description).unwrap();
+    std::fs::write(folder.join(PREPARED_FILE), text).unwrap();
+}
+
+/// The left half dark, the right half bright, the second frame inverted.
+fn frames(n: u8) -> Vec<u8> {
+    let pixel = |t: usize, x: usize| if (x < 8) == (t == 0) { n } else { 200 + n };
+    (0..2).flat_map(|t| (0..12 * 16).flat_map(move |p| vec![pixel(t, p % 16); 3])).collect()
+}
+
+/// Everything moves to the right by 10 of 20 pixels, and not up or down.
+fn flow(_: u8) -> Vec<u8> {
+    [192, 128].repeat(2 * 8 * 8)
+}
+
+fn read(data: &Prepared, index: usize, modality: usize, seed: u64) -> Vec<f32> {
+    let mut out = vec![7.0; data.modalities()[modality].len()];
+    data.read(index, modality, Seed::new(seed), &mut out).unwrap();
+    out
+}
+
+#[test]
+fn clips_come_back_as_they_were_written() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let data = Prepared::open(folder.path()).unwrap();
+    assert_eq!((data.len(), data.classes()), (4, &["a".to_owned(), "b".to_owned()][..]));
+    assert_eq!(data.labels(), [1, 0, 1, 0]);
+    let shapes: Vec<_> = data.modalities().iter().map(|m| m.shape.clone()).collect();
+    assert_eq!(shapes, [vec![2, 3], vec![3, 2, 6, 6], vec![4, 8, 8]]);
+    assert_eq!(read(&data, 3, 0, 0), [3.5; 6]);
+    assert!(data.present(1, 1) && !data.present(2, 1));
+    assert_eq!(read(&data, 2, 1, 0), [0.0; 3 * 2 * 36]);
+    // [channel, frame, y, x]: dark 1 / 255, bright 201 / 255, normalised.
+    let frames = read(&data, 1, 1, 0);
+    let meaning = |byte: f32| (byte / 255.0 - 0.5) / 0.25;
+    assert!((frames[0] - meaning(1.0)).abs() < 1e-6 && (frames[5] - meaning(201.0)).abs() < 1e-6);
+    assert!((frames[36] - meaning(201.0)).abs() < 1e-6, "the second frame is the other way round");
+    let flow = read(&data, 0, 2, 0);
+    assert!((flow[0] - 64.0 / 127.0).abs() < 1e-6 && flow[64].abs() < 1e-6);
+}
+
+#[test]
+fn augmentation_is_the_seeds_and_a_mirrored_clip_moves_the_other_way() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let data = Prepared::open(folder.path()).unwrap().augmenting();
+    let mut directions = [0; 2];
+    for seed in 0..40 {
+        assert_eq!(read(&data, 0, 1, seed), read(&data, 0, 1, seed));
+        let flow = read(&data, 0, 2, seed);
+        assert!((flow[0].abs() - 64.0 / 127.0).abs() < 1e-6 && flow[64].abs() < 1e-6);
+        directions[usize::from(flow[0] > 0.0)] += 1;
+    }
+    assert!(directions.iter().all(|&count| count > 8), "{directions:?}");
+    assert!((1..40).any(|seed| read(&data, 0, 1, seed) != read(&data, 0, 1, 0)));
+    // Numbers are not augmented.
+    assert_eq!(read(&data, 3, 0, 5), [3.5; 6]);
+}
+
+#[test]
+fn the_same_clips_are_the_same_bytes() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(one.path());
+    write(two.path());
+    for name in [shard_name(0), MANIFEST_FILE.to_owned(), PREPARED_FILE.to_owned()] {
+        let bytes = |folder: &Path| std::fs::read(folder.join(&name)).unwrap();
+        assert!(bytes(one.path()) == bytes(two.path()), "{name}");
+    }
+}
+
+#[test]
+fn damage_is_told_with_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let damaged = |damage: &dyn Fn(&Path)| {
+        write(folder.path());
+        damage(folder.path());
+        Prepared::open(folder.path()).err().unwrap().to_string()
+    };
+    let cut = damaged(&|folder| {
+        for shard in 0..2 {
+            let path = folder.join(shard_name(shard));
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
+        }
+    });
+    assert!(cut.contains("2 problems") && cut.contains("shard-00001"), "{cut}");
+    let gone = damaged(&|folder| std::fs::remove_file(folder.join(MANIFEST_FILE)).unwrap());
+    assert!(gone.contains(MANIFEST_FILE), "{gone}");
+    let version = damaged(&|folder| {
+        let path = folder.join(PREPARED_FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("\"version\":1", "\"version\":9")).unwrap();
+    });
+    assert!(version.contains("layout version 9"), "{version}");
+    let outside = damaged(&|folder| {
+        let path = folder.join(PREPARED_FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("shard-00000", "../../shard")).unwrap();
+    });
+    assert!(outside.contains("not a plain file name"), "{outside}");
+    let shape = damaged(&|folder| {
+        let path = folder.join(PREPARED_FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("\"shape\":[2,3]", "\"shape\":[7]")).unwrap();
+    });
+    assert!(shape.contains("clip 0/numbers") && shape.contains("[2, 3]"), "{shape}");
+}

@@ -1,0 +1,18 @@
+//! Any bytes as manifests: errors, never a panic.
+
+#![no_main]
+
+use std::path::Path;
+
+use tcmax_data::Problems;
+use tcmax_data::own::manifest::{ColumnNames, Manifest};
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut problems = Problems::new();
+    let manifest = Manifest::parse(Path::new("x.csv"), data, ColumnNames::default(), &mut problems);
+    for row in &manifest.rows {
+        assert_eq!(row.cells.len(), manifest.columns.len());
+    }
+});

@@ -1,0 +1,17 @@
+//! Any bytes as what ffmpeg writes: errors, never a panic.
+
+#![no_main]
+
+use tcmax_media::decode::{read_au, read_ppm};
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut reader = data;
+    while let Ok(Some(picture)) = read_ppm(&mut reader) {
+        assert_eq!(picture.bytes.len(), picture.height * picture.width * 3);
+    }
+    if let Ok((samples, channels, rate)) = read_au(&mut &data[..]) {
+        assert!(channels > 0 && rate > 0 && samples.len() <= data.len());
+    }
+});
