@@ -1,11 +1,13 @@
 //! log sum exp: the one place of the workspace that computes it.
 //!
 //! logsumexp(x) = m + log sum_i exp(x_i - m) with m = max_i x_i, so that nothing overflows. The
-//! gradient is softmax(x): exp(x_i - logsumexp(x)), computed again rather than kept.
+//! gradient is softmax(x): exp(x_i - m) / sum, computed again rather than kept. It is not
+//! exp(x_i - logsumexp(x)), whose exponent has lost what rounding took from a large logsumexp.
 
 use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -34,9 +36,11 @@ const OP: &str = "log_sum_exp";
 pub fn log_sum_exp(x: &Tensor, dim: usize) -> Result<Tensor> {
     let fast = x.device().is_cpu() && x.elem_count() > 0 && check_dtype(x, OP).is_ok();
     match (x.dims(), dim) {
-        (&[_], 0) if fast => x.unsqueeze(0)?.contiguous()?.apply_op1(LogSumExp::OfRows)?.squeeze(0),
-        (&[_, _], 1) if fast => x.contiguous()?.apply_op1(LogSumExp::OfRows),
-        (&[_, _], 0) if fast => x.contiguous()?.apply_op1(LogSumExp::OfColumns),
+        (&[_], 0) if fast => {
+            x.unsqueeze(0)?.contiguous()?.apply_op1(LogSumExp::of(Lines::Rows))?.squeeze(0)
+        }
+        (&[_, _], 1) if fast => x.contiguous()?.apply_op1(LogSumExp::of(Lines::Rows)),
+        (&[_, _], 0) if fast => x.contiguous()?.apply_op1(LogSumExp::of(Lines::Columns)),
         _ => {
             let max = x.max_keepdim(dim)?.detach();
             x.broadcast_sub(&max)?.exp()?.sum(dim)?.log()? + max.squeeze(dim)?
@@ -55,11 +59,30 @@ pub fn log_sum_exp_all(x: &Tensor) -> Result<Tensor> {
 /// Rows that one task takes. Sums within a task are in the element type, sums of tasks in f64.
 const ROWS_AT_ONCE: usize = 256;
 
-/// Of a matrix, along its rows or along its columns.
+/// Which lines of a matrix disappear.
 #[derive(Clone, Copy)]
-enum LogSumExp {
-    OfRows,
-    OfColumns,
+enum Lines {
+    Rows,
+    Columns,
+}
+
+/// The largest entry of each line, and the sum of exponentials relative to it. In f64, which holds
+/// both element types.
+struct Parts {
+    most: Vec<f64>,
+    sum: Vec<f64>,
+}
+
+struct LogSumExp {
+    lines: Lines,
+    /// Kept from the forward pass for the backward one.
+    parts: OnceLock<Parts>,
+}
+
+impl LogSumExp {
+    fn of(lines: Lines) -> Self {
+        Self { lines, parts: OnceLock::new() }
+    }
 }
 
 impl CustomOp1 for LogSumExp {
@@ -70,48 +93,64 @@ impl CustomOp1 for LogSumExp {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (rows, columns) = layout.shape().dims2()?;
         let y = dispatch!(x, OP, |T| {
-            let x = values::<T>(x, layout, OP)?;
-            match self {
-                Self::OfRows => of_rows(x, columns),
-                Self::OfColumns => of_columns(x, columns),
-            }
+            let (y, parts) = forward::<T>(self.lines, values(x, layout, OP)?, columns);
+            // The forward pass runs once.
+            let _ = self.parts.set(parts);
+            y
         });
-        let len = match self {
-            Self::OfRows => rows,
-            Self::OfColumns => columns,
+        let len = match self.lines {
+            Lines::Rows => rows,
+            Lines::Columns => columns,
         };
         Ok((y, Shape::from(len)))
     }
 
-    fn bwd(&self, x: &Tensor, y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let (x, y, grad) = (x.contiguous()?, y.contiguous()?, grad.contiguous()?);
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let Some(parts) = self.parts.get() else { bail!("{OP}: backward before forward") };
+        let (x, grad) = (x.contiguous()?, grad.contiguous()?);
         let (_, columns) = x.dims2()?;
         let (x_guard, x_layout) = x.storage_and_layout();
-        let (y_guard, y_layout) = y.storage_and_layout();
         let (grad_guard, grad_layout) = grad.storage_and_layout();
-        let x_storage = storage_of(&x_guard, OP)?;
-        let (y_storage, grad_storage) = (storage_of(&y_guard, OP)?, storage_of(&grad_guard, OP)?);
+        let (x_storage, grad_storage) = (storage_of(&x_guard, OP)?, storage_of(&grad_guard, OP)?);
         let dx = dispatch!(x_storage, OP, |T| {
             let x = values::<T>(x_storage, x_layout, OP)?;
-            let y = values::<T>(y_storage, y_layout, OP)?;
             let grad = values::<T>(grad_storage, grad_layout, OP)?;
-            gradient(*self, x, y, grad, columns)
+            backward(self.lines, x, parts, grad, columns)
         });
         tensor_of(dx, &x).map(Some)
     }
 }
 
-fn of_rows<T: Element>(x: &[T], columns: usize) -> Vec<T> {
-    let rows = x.len() / columns;
-    let write = |y: &mut [MaybeUninit<T>]| {
-        let inputs = x.par_chunks(columns * ROWS_AT_ONCE);
-        y.par_chunks_mut(ROWS_AT_ONCE).zip(inputs).for_each(|(y, x)| run(Rows { x, columns, y }));
+fn forward<T: Element>(lines: Lines, x: &[T], columns: usize) -> (Vec<T>, Parts) {
+    let parts = match lines {
+        Lines::Rows => of_rows(x, columns),
+        Lines::Columns => of_columns(x, columns),
     };
-    // SAFETY: x is whole rows, and one value is written for each.
-    unsafe { written(rows, write) }
+    let line = |(sum, most): (&f64, &f64)| T::from_f64(sum.ln() + most);
+    (parts.sum.iter().zip(&parts.most).map(line).collect(), parts)
 }
 
-fn of_columns<T: Element>(x: &[T], columns: usize) -> Vec<T> {
+fn backward<T: Element>(
+    lines: Lines,
+    x: &[T],
+    parts: &Parts,
+    grad: &[T],
+    columns: usize,
+) -> Vec<T> {
+    let most: Vec<T> = parts.most.iter().map(|&most| T::from_f64(most)).collect();
+    let share = |(grad, sum): (&T, &f64)| T::from_f64(grad.to_f64() / sum);
+    let scale: Vec<T> = grad.iter().zip(&parts.sum).map(share).collect();
+    gradient(lines, x, &most, &scale, columns)
+}
+
+fn of_rows<T: Element>(x: &[T], columns: usize) -> Parts {
+    let blocks: Vec<Vec<(f64, f64)>> =
+        x.par_chunks(columns * ROWS_AT_ONCE).map(|x| run(Rows { x, columns })).collect();
+    let (most, sum) = blocks.into_iter().flatten().unzip();
+    Parts { most, sum }
+}
+
+fn of_columns<T: Element>(x: &[T], columns: usize) -> Parts {
     let blocks = || x.par_chunks(columns * ROWS_AT_ONCE);
     let most = |x| run(ColumnMax { x, columns });
     let maxima: Vec<Vec<T>> = blocks().map(most).collect();
@@ -123,11 +162,11 @@ fn of_columns<T: Element>(x: &[T], columns: usize) -> Vec<T> {
     }
     let sum = |x| run(ColumnSums { x, columns, most: &most });
     let sums: Vec<Vec<T>> = blocks().map(sum).collect();
-    let column = |c: usize| {
-        let total: f64 = sums.iter().map(|block| block[c].to_f64()).sum();
-        T::from_f64(total.ln() + most[c].to_f64())
-    };
-    (0..columns).map(column).collect()
+    let sum = |c: usize| sums.iter().map(|block| block[c].to_f64()).sum();
+    Parts {
+        sum: (0..columns).map(sum).collect(),
+        most: most.iter().map(|most| most.to_f64()).collect(),
+    }
 }
 
 #[inline(always)]
@@ -181,19 +220,19 @@ impl<T: Element> WithSimd for ColumnSums<'_, T> {
 /// Entries of a row that are summed apart, so that they fill vectors.
 const LANES: usize = 16;
 
-/// log sum exp of every row.
+/// The largest value of every row, and sum exp(x - it).
 struct Rows<'a, T> {
     x: &'a [T],
     columns: usize,
-    y: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Element> WithSimd for Rows<'_, T> {
-    type Output = ();
+    type Output = Vec<(f64, f64)>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for (y, row) in self.y.iter_mut().zip(self.x.chunks_exact(self.columns)) {
+    fn with_simd<S: Simd>(self, _: S) -> Vec<(f64, f64)> {
+        let mut rows = Vec::with_capacity(self.x.len() / self.columns);
+        for row in self.x.chunks_exact(self.columns) {
             let most = row_max(row);
             let mut sums = [T::zero(); LANES];
             let whole = row.len() / LANES * LANES;
@@ -209,8 +248,9 @@ impl<T: Element> WithSimd for Rows<'_, T> {
             for sum in sums {
                 total += sum.to_f64();
             }
-            y.write(T::from_f64(total.ln() + most.to_f64()));
+            rows.push((most.to_f64(), total));
         }
+        rows
     }
 }
 
@@ -230,16 +270,17 @@ fn row_max<T: Element>(row: &[T]) -> T {
     most
 }
 
-/// grad exp(x - y), with grad and y of the entry's row or column.
-fn gradient<T: Element>(op: LogSumExp, x: &[T], y: &[T], grad: &[T], columns: usize) -> Vec<T> {
+/// scale exp(x - most), with both of the entry's row or column.
+fn gradient<T: Element>(lines: Lines, x: &[T], most: &[T], scale: &[T], columns: usize) -> Vec<T> {
     let write = |dx: &mut [MaybeUninit<T>]| {
         let inputs = x.par_chunks(columns * ROWS_AT_ONCE);
         let outputs = dx.par_chunks_mut(columns * ROWS_AT_ONCE);
-        outputs.zip(inputs).enumerate().for_each(|(block, (dx, x))| match op {
-            LogSumExp::OfColumns => run(ColumnGradient { x, y, grad, columns, dx }),
-            LogSumExp::OfRows => {
+        outputs.zip(inputs).enumerate().for_each(|(block, (dx, x))| match lines {
+            Lines::Columns => run(ColumnGradient { x, most, scale, columns, dx }),
+            Lines::Rows => {
                 let rows = block * ROWS_AT_ONCE..block * ROWS_AT_ONCE + x.len() / columns;
-                run(RowGradient { x, y: &y[rows.clone()], grad: &grad[rows], columns, dx });
+                let (most, scale) = (&most[rows.clone()], &scale[rows]);
+                run(RowGradient { x, most, scale, columns, dx });
             }
         });
     };
@@ -249,8 +290,8 @@ fn gradient<T: Element>(op: LogSumExp, x: &[T], y: &[T], grad: &[T], columns: us
 
 struct ColumnGradient<'a, T> {
     x: &'a [T],
-    y: &'a [T],
-    grad: &'a [T],
+    most: &'a [T],
+    scale: &'a [T],
     columns: usize,
     dx: &'a mut [MaybeUninit<T>],
 }
@@ -260,11 +301,11 @@ impl<T: Element> WithSimd for ColumnGradient<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { x, y, grad, columns, dx } = self;
+        let Self { x, most, scale, columns, dx } = self;
         for (dx, x) in dx.chunks_exact_mut(columns).zip(x.chunks_exact(columns)) {
-            let of_column = y.iter().zip(grad);
-            for ((dx, x), (y, grad)) in dx.iter_mut().zip(x).zip(of_column) {
-                dx.write(*grad * (*x - *y).exp_of_at_most_zero());
+            let of_column = most.iter().zip(scale);
+            for ((dx, x), (most, scale)) in dx.iter_mut().zip(x).zip(of_column) {
+                dx.write(*scale * (*x - *most).exp_of_at_most_zero());
             }
         }
     }
@@ -272,8 +313,8 @@ impl<T: Element> WithSimd for ColumnGradient<'_, T> {
 
 struct RowGradient<'a, T> {
     x: &'a [T],
-    y: &'a [T],
-    grad: &'a [T],
+    most: &'a [T],
+    scale: &'a [T],
     columns: usize,
     dx: &'a mut [MaybeUninit<T>],
 }
@@ -283,11 +324,11 @@ impl<T: Element> WithSimd for RowGradient<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { x, y, grad, columns, dx } = self;
+        let Self { x, most, scale, columns, dx } = self;
         let rows = dx.chunks_exact_mut(columns).zip(x.chunks_exact(columns));
-        for ((dx, x), (y, grad)) in rows.zip(y.iter().zip(grad)) {
+        for ((dx, x), (most, scale)) in rows.zip(most.iter().zip(scale)) {
             for (dx, x) in dx.iter_mut().zip(x) {
-                dx.write(*grad * (*x - *y).exp_of_at_most_zero());
+                dx.write(*scale * (*x - *most).exp_of_at_most_zero());
             }
         }
     }

@@ -127,5 +127,5 @@ fn the_table_has_a_column_a_modality_and_the_truth() {
     {
         assert!(text.contains(part), "'{part}' is not in\n{text}");
     }
-    assert!(text.lines().all(|line| line.chars().count() <= 100), "fits 100 columns\n{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 140), "fits 140 columns\n{text}");
 }
