@@ -46,6 +46,12 @@ fn a_resampled_sound_has_librosas_spectrogram_below_seven_kilohertz() {
             continue;
         }
         let header = tcmax_data::shards::header(&path).unwrap();
+        // Clipping is not linear: it spreads the difference at 8 kHz, where one resampler ends a little
+        // later than another, over all frequencies.
+        if header.metadata().as_ref().unwrap()["clipped_samples"] != "0" {
+            eprintln!("left out, it is clipped: {}", path.display());
+            continue;
+        }
         let rate = header.metadata().as_ref().unwrap()["wav_rate"].parse().unwrap();
         let sound = resample(&Sound { samples, rate }, 22_050).unwrap();
         let signal: Vec<f32> = tile(&sound, 66_150).iter().map(|x| x.clamp(-1.0, 1.0)).collect();

@@ -240,18 +240,20 @@ fn a_manifest_of_wav_and_png_trains_to_what_it_allows() {
     command.arg("prepare").arg(&manifest).arg("--recipe").arg(&recipe).arg("--out").arg(&clips);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut command = binary::tcmax();
-    command.arg("train").arg("--dataset").arg(&clips);
-    command.args(["--epochs", "12", "--width", "4", "--batch-size", "16", "--json", "--drop-last"]);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let test = &result["methods"][0]["runs"][0]["test"];
-    let fused = test["accuracy"].as_f64().unwrap();
-    let picture = test["modality_accuracy"][1].as_f64().unwrap();
-    assert!(fused >= 0.95, "{test}");
-    // Half of the pictures tell, the others are right one time in three: 67 % of 48.
-    assert!((0.45..=0.9).contains(&picture), "{test}");
+    let accuracy = |more: &[&str]| {
+        let mut command = binary::tcmax();
+        command.arg("train").arg("--dataset").arg(&clips).args(more);
+        command.args(["--width", "4", "--batch-size", "16", "--json", "--drop-last"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        result["methods"][0]["runs"][0]["test"]["accuracy"].as_f64().unwrap()
+    };
+    let fused = accuracy(&["--epochs", "12"]);
+    assert!(fused >= 0.95, "the pitch says it all: {fused}");
+    // Half of the pictures are red whatever the class: red, green and blue tell two thirds of 48.
+    let picture = accuracy(&["--epochs", "20", "--modalities", "picture"]);
+    assert!((0.5..=0.85).contains(&picture), "{picture}");
 }
 
 #[test]

@@ -84,14 +84,26 @@ pub fn resample(sound: &Sound, rate: u32) -> std::result::Result<Vec<f32>, Strin
     }
     let samples: Vec<f64> = sound.samples.iter().map(|&sample| f64::from(sample)).collect();
     let (from, to) = (sound.rate as usize, rate as usize);
+    let block = even_block(from, to);
     let window = WindowFunction::BlackmanHarris2;
-    let mut resampler = Fft::<f64>::new_custom(from, to, BLOCK, 1, 1, window, FixedSync::Input)
+    let mut resampler = Fft::<f64>::new_custom(from, to, block, 1, 1, window, FixedSync::Input)
         .map_err(|e| e.to_string())?;
     let input = InterleavedSlice::new(&samples, 1, samples.len()).map_err(|e| e.to_string())?;
     let output = resampler.process_all(&input, samples.len(), None).map_err(|e| e.to_string())?;
     let length = (samples.len() as u64 * u64::from(rate)).div_ceil(u64::from(sound.rate));
     let sample = |frame: usize| output.read_sample(0, frame).unwrap_or(0.0) as f32;
     Ok((0..length as usize).map(sample).collect())
+}
+
+/// About [`BLOCK`] frames that make an even number of resampled ones. Of an odd number half, which is
+/// the resampler's delay, is no whole frame, and everything would be late by half a frame.
+fn even_block(from: usize, to: usize) -> usize {
+    let (mut a, mut b) = (from.max(1), to);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    let least = from / a;
+    least.max(1) * BLOCK.div_ceil(least.max(1)).next_multiple_of(2)
 }
 
 #[cfg(test)]
