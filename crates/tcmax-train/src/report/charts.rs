@@ -2,6 +2,7 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// A line of a chart: points in the order of x; points that are not finite are left out.
 pub(super) struct Series {
@@ -25,6 +26,9 @@ const PALETTE: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(90, 90, 90),
 ];
+
+/// How many methods can be told apart.
+pub(super) const COLOURS: usize = PALETTE.len();
 
 /// The colour of the `index`-th method, the same in every chart.
 pub(super) fn colour(index: usize) -> RGBColor {
@@ -109,11 +113,14 @@ pub(super) struct Bar {
 
 /// Groups of bars from 0 to 100 %, with whiskers; `names` and colours tell the bars of every group.
 pub(super) fn bars(groups: &[(String, Vec<Bar>)], names: &[(String, RGBColor)]) -> String {
-    svg((860, 340), |area| {
+    // Names of many groups have room only upright.
+    let upright = groups.len() > COLOURS;
+    let label_area = if upright { 130 } else { 30 };
+    svg((860, 310 + label_area), |area| {
         let count = groups.len().max(1) as f64;
         let mut chart = ChartBuilder::on(area)
             .margin(10)
-            .x_label_area_size(30)
+            .x_label_area_size(label_area)
             .y_label_area_size(58)
             .build_cartesian_2d(0.0..count * 1.25, 0.0..105.0)?;
         chart
@@ -141,12 +148,13 @@ pub(super) fn bars(groups: &[(String, Vec<Bar>)], names: &[(String, RGBColor)]) 
                 }
             }
             let place = chart.backend_coord(&(g as f64 + 0.5, 0.0));
-            let style = ("sans-serif", 15).into_text_style(area).pos(
-                plotters::style::text_anchor::Pos::new(
-                    plotters::style::text_anchor::HPos::Center,
-                    plotters::style::text_anchor::VPos::Top,
-                ),
-            );
+            let font = ("sans-serif", if upright { 13 } else { 15 });
+            let style = font.into_text_style(area);
+            let style = if upright {
+                style.transform(FontTransform::Rotate90).pos(Pos::new(HPos::Left, VPos::Center))
+            } else {
+                style.pos(Pos::new(HPos::Center, VPos::Top))
+            };
             area.draw_text(name, &style, (place.0, place.1 + 8))?;
         }
         for (n, (name, colour)) in names.iter().enumerate() {

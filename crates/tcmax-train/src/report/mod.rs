@@ -145,6 +145,24 @@ fn over_epochs(
     (0..epochs).filter_map(mean).collect()
 }
 
+/// The methods whose curves are drawn: all, or as many as there are colours, joint training and the
+/// best.
+fn drawn(result: &SuiteResult) -> Vec<&MethodResult> {
+    if result.methods.len() <= charts::COLOURS {
+        return result.methods.iter().collect();
+    }
+    let accuracy = |method: &MethodResult| {
+        let values: Vec<f64> = method.runs.iter().map(|run| run.test.accuracy).collect();
+        Interval::of(&values).map_or(f64::NEG_INFINITY, |interval| interval.mean)
+    };
+    let mut ranked: Vec<(usize, &MethodResult)> = result.methods.iter().enumerate().collect();
+    let key = |method: &MethodResult| if method.name == "joint" { 2.0 } else { accuracy(method) };
+    ranked.sort_by(|a, b| key(b.1).total_cmp(&key(a.1)));
+    ranked.truncate(charts::COLOURS);
+    ranked.sort_by_key(|(place, _)| *place);
+    ranked.into_iter().map(|(_, method)| method).collect()
+}
+
 fn curve(
     result: &SuiteResult,
     y_label: &str,
@@ -152,9 +170,8 @@ fn curve(
     floor: Option<f64>,
     figure: impl Fn(&EpochRecord) -> Option<f64>,
 ) -> Markup {
-    let series: Vec<Series> = result
-        .methods
-        .iter()
+    let series: Vec<Series> = drawn(result)
+        .into_iter()
         .enumerate()
         .map(|(index, method)| Series {
             colour: colour(index),
@@ -177,7 +194,10 @@ fn curves(result: &SuiteResult) -> Markup {
     html! {
         h2 { "Each modality over the epochs" }
         p.note { "Accuracy of a modality's own logits on the validation split, mean over the seeds: "
-            "here one sees a modality starve." }
+            "here one sees a modality starve."
+            @if result.methods.len() > charts::COLOURS {
+                " Of " (result.methods.len()) " methods, joint training and the best are drawn."
+            } }
         (legend(result))
         div.charts { @for (m, name) in result.dataset.modalities.iter().enumerate() {
             figure {
@@ -208,7 +228,7 @@ const BOUND_FLOOR: f64 = -2.0;
 /// Which colour is which method, once for a row of charts.
 fn legend(result: &SuiteResult) -> Markup {
     html! {
-        p.legend { @for (index, method) in result.methods.iter().enumerate() {
+        p.legend { @for (index, method) in drawn(result).into_iter().enumerate() {
             span { i style=(swatch(index)) {} (method.name) }
         } }
     }
