@@ -1,5 +1,6 @@
 //! Sound files to mono samples at a chosen rate.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use rubato::audioadapter::Adapter;
@@ -83,16 +84,33 @@ pub fn resample(sound: &Sound, rate: u32) -> std::result::Result<Vec<f32>, Strin
         return Ok(sound.samples.clone());
     }
     let samples: Vec<f64> = sound.samples.iter().map(|&sample| f64::from(sample)).collect();
-    let (from, to) = (sound.rate as usize, rate as usize);
-    let block = even_block(from, to);
-    let window = WindowFunction::BlackmanHarris2;
-    let mut resampler = Fft::<f64>::new_custom(from, to, block, 1, 1, window, FixedSync::Input)
-        .map_err(|e| e.to_string())?;
-    let input = InterleavedSlice::new(&samples, 1, samples.len()).map_err(|e| e.to_string())?;
-    let output = resampler.process_all(&input, samples.len(), None).map_err(|e| e.to_string())?;
-    let length = (samples.len() as u64 * u64::from(rate)).div_ceil(u64::from(sound.rate));
+    let length = (samples.len() as u64 * u64::from(rate)).div_ceil(u64::from(sound.rate.max(1)));
+    let output = RESAMPLER.with_borrow_mut(|kept| {
+        let resampler = match kept {
+            Some((rates, resampler)) if *rates == (sound.rate, rate) => resampler,
+            _ => &mut kept.insert(((sound.rate, rate), resampler(sound.rate, rate)?)).1,
+        };
+        let input = InterleavedSlice::new(&samples, 1, samples.len()).map_err(|e| e.to_string())?;
+        // Starts from silence, whatever it did before.
+        resampler.process_all(&input, samples.len(), None).map_err(|e| e.to_string())
+    })?;
     let sample = |frame: usize| output.read_sample(0, frame).unwrap_or(0.0) as f32;
     Ok((0..length as usize).map(sample).collect())
+}
+
+/// Rates from and to, and the resampler for them.
+type Kept = ((u32, u32), Fft<f64>);
+
+thread_local! {
+    /// The resampler last used with its rates: planning transforms takes longer than a short sound.
+    static RESAMPLER: RefCell<Option<Kept>> = const { RefCell::new(None) };
+}
+
+fn resampler(from: u32, to: u32) -> std::result::Result<Fft<f64>, String> {
+    let (from, to) = (from as usize, to as usize);
+    let window = WindowFunction::BlackmanHarris2;
+    Fft::new_custom(from, to, even_block(from, to), 1, 1, window, FixedSync::Input)
+        .map_err(|e| e.to_string())
 }
 
 /// About [`BLOCK`] frames that make an even number of resampled ones. Of an odd number half, which is
