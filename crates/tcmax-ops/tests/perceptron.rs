@@ -82,6 +82,20 @@ proptest! {
 }
 
 #[test]
+fn networks_of_one_layer_and_of_narrow_ones_agree_too() {
+    for sizes in [&[2, 1][..], &[9, 4], &[9, 5], &[3, 2, 1], &[3, 2, 4], &[17, 1, 1, 3]] {
+        for rows in [1, 2, 300] {
+            let tensors = tensors(rows, sizes);
+            let exact = value_and_gradients(&tensors, DType::F64, Activation::Squareplus);
+            let fast = value_and_gradients(&tensors, DType::F32, Activation::Squareplus);
+            for (fast, exact) in fast.iter().zip(&exact) {
+                assert!(largest_gap(fast, exact) < 1e-5, "{sizes:?}, {rows} rows");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_kernel_of_relu_agrees_with_double_precision() {
     let tensors = tensors(700, &[5, 40, 33, 2]);
     let exact = value_and_gradients(&tensors, DType::F64, Activation::Relu);

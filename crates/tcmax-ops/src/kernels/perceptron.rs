@@ -98,8 +98,15 @@ impl Network {
         self.layers[0].from
     }
 
+    #[inline(always)]
     fn outputs(&self) -> usize {
         self.layers[self.layers.len() - 1].to
+    }
+
+    /// Whether layer `l` is the last of several and so narrow that its products go row by row.
+    #[inline(always)]
+    fn is_narrow(&self, l: usize) -> bool {
+        l > 0 && l + 1 == self.layers.len() && self.outputs() <= NARROW
     }
 
     /// The outputs (N, to) of `x` (N, from), and the activations of every hidden layer, rows padded.
@@ -154,10 +161,9 @@ impl Network {
 
     /// Adds the sections' sums in order.
     fn add(&self, sections: &[Vec<Sums>]) -> Vec<LayerGradient> {
-        let last = self.layers.len() - 1;
         let add = |(l, layer): (usize, &Packed)| {
             let (mut weight, mut bias) = (vec![0.0; layer.from * layer.to], vec![0.0; layer.to]);
-            let plain = l == last && layer.to <= NARROW;
+            let plain = self.is_narrow(l);
             for sums in sections.iter().map(|sums| &sums[l]) {
                 bias.iter_mut().zip(sums.bias.iter()).for_each(|(total, sum)| *total += sum);
                 for (o, row) in weight.chunks_exact_mut(layer.from).enumerate() {
@@ -212,7 +218,7 @@ impl WithSimd for Forward<'_> {
                     continue;
                 }
                 let y = &mut self.y[first * outputs..][..count * outputs];
-                if outputs <= NARROW && l > 0 {
+                if network.is_narrow(l) {
                     for (y, h) in
                         y.chunks_exact_mut(outputs).zip(input.values.chunks_exact(input.stride))
                     {
@@ -324,8 +330,7 @@ impl WithSimd for Backward<'_> {
                 };
                 let input = input.band(first, count);
                 let sum = &mut sums[l];
-                let narrow = l == last && outputs <= NARROW && l > 0;
-                if narrow {
+                if network.is_narrow(l) {
                     narrow_gradients(layer, input, gradient, sum, &mut next);
                 } else {
                     if l == last {
