@@ -101,7 +101,8 @@ impl BenchPeers {
             };
             torch_ce.push(torch("ce", count)?.median());
             if fits {
-                let report = torch("pairs", count.min(20))?;
+                let calls = if batch * batch * classes > 20_000_000 { 3 } else { 20 };
+                let report = torch("pairs", count.min(calls))?;
                 torch_pairs.push(report.median());
                 peak[1] = peak[1].max(Some(report.peak_kib / 1024));
             }
