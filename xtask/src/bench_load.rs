@@ -135,17 +135,18 @@ impl Dataset for RawFiles {
         let path = &self.files[index];
         let bad = |problem: String| tcmax_data::Error::BadFile { path: path.clone(), problem };
         if self.modalities[0].kind == ModalityKind::Image {
-            let picture = decode::image(path, usize::MAX).map_err(|e| bad(e.to_string()))?;
-            let shape = [picture.height, picture.width, picture.channels];
-            if !random_view(&picture.bytes, shape, &self.tables, 224, seed, out) {
-                return Err(bad("it cannot be resized".to_owned()));
-            }
-            return Ok(());
+            let view =
+                |bytes: &[u8], shape| random_view(bytes, shape, &self.tables, 224, seed, out);
+            return match decode::with_image(path, view).map_err(|e| bad(e.to_string()))? {
+                true => Ok(()),
+                false => Err(bad("it cannot be resized".to_owned())),
+            };
         }
         let sound = sound(path).map_err(|e| bad(e.to_string()))?;
         let sound = resample(&sound, 22_050).map_err(bad)?;
-        let signal: Vec<f32> = tile(&sound, 66_150).iter().map(|x| x.clamp(-1.0, 1.0)).collect();
-        out.copy_from_slice(&self.spectrogram.transform(&signal));
+        let mut signal = tile(&sound, 66_150);
+        signal.iter_mut().for_each(|sample| *sample = sample.clamp(-1.0, 1.0));
+        self.spectrogram.transform_into(&signal, out);
         Ok(())
     }
 }

@@ -3,11 +3,15 @@
 //! s\[k, t\] = log(|sum_n w\[n\] x\[t hop + n - n_fft / 2\] exp(-2 pi i k n / n_fft)| + 1e-7) with the
 //! periodic Hann window w, frames centred on their hop and zeros outside the signal: what
 //! librosa.stft gives with `center=True`, zero padding, and the usual logarithm of the paper's
-//! recipe. Everything is computed in f64, since log turns the rounding of silent bins into noise.
+//! recipe. Transforms are computed in f64, since log turns the rounding of silent bins into noise.
 
 use realfft::RealFftPlanner;
 use realfft::num_complex::Complex;
 use std::sync::Arc;
+use wide::f32x8;
+
+/// What keeps the logarithm of silence finite.
+const LEAST: f64 = 1e-7;
 
 /// A short-time Fourier transform of fixed size.
 ///
@@ -44,41 +48,82 @@ impl Spectrogram {
 
     /// The spectrogram of a signal, frequency by frequency (row-major \[frequencies, times\]).
     pub fn transform(&self, signal: &[f32]) -> Vec<f32> {
-        self.transform_to(signal, |value| value as f32)
+        let mut out = vec![0.0; self.shape(signal.len()).iter().product()];
+        self.transform_into(signal, &mut out);
+        out
+    }
+
+    /// The same into `out`, row-major \[frequencies, times\].
+    ///
+    /// # Panics
+    /// When `out` has another length than [`Spectrogram::shape`] says.
+    pub fn transform_into(&self, signal: &[f32], out: &mut [f32]) {
+        let [frequencies, times] = self.shape(signal.len());
+        assert_eq!(out.len(), frequencies * times, "the length of a spectrogram");
+        // Beyond the last frequency there are zeros that are not read.
+        let mut row = vec![0f32; frequencies.next_multiple_of(8)];
+        self.frames(signal, |t, bins| {
+            row.iter_mut().zip(bins).for_each(|(power, bin)| *power = bin.norm_sqr() as f32);
+            for lanes in row.as_chunks_mut::<8>().0 {
+                *lanes = (f32x8::new(*lanes).sqrt() + LEAST as f32).ln().to_array();
+            }
+            row[..frequencies]
+                .iter()
+                .enumerate()
+                .for_each(|(k, &value)| out[k * times + t] = value);
+            row[frequencies..].fill(0.0);
+        });
     }
 
     /// The same without rounding.
     pub fn transform_f64(&self, signal: &[f32]) -> Vec<f64> {
-        self.transform_to(signal, |value| value)
+        let [frequencies, times] = self.shape(signal.len());
+        let mut out = vec![0.0; frequencies * times];
+        self.frames(signal, |t, bins| {
+            for (k, bin) in bins.iter().enumerate() {
+                out[k * times + t] = (bin.norm() + LEAST).ln();
+            }
+        });
+        out
     }
 
-    fn transform_to<T: Copy + Default>(&self, signal: &[f32], round: impl Fn(f64) -> T) -> Vec<T> {
+    /// Hands every frame's number and Fourier transform to `each`.
+    fn frames(&self, signal: &[f32], mut each: impl FnMut(usize, &[Complex<f64>])) {
         let [frequencies, times] = self.shape(signal.len());
-        let n_fft = self.window.len();
-        let mut out = vec![T::default(); frequencies * times];
-        let mut frame = vec![0f64; n_fft];
+        let mut frame = vec![0f64; self.window.len()];
         let mut bins = vec![Complex::default(); frequencies];
         let mut scratch = self.fft.make_scratch_vec();
         for t in 0..times {
-            for (n, (value, weight)) in frame.iter_mut().zip(&self.window).enumerate() {
-                let place = (t * self.hop + n).checked_sub(n_fft / 2);
-                let sample = place.and_then(|place| signal.get(place)).copied().unwrap_or(0.0);
-                *value = weight * f64::from(sample);
-            }
+            self.frame(signal, t, &mut frame);
             // The buffers have the lengths the plan asks for, so this cannot fail.
             let done = self.fft.process_with_scratch(&mut frame, &mut bins, &mut scratch);
             debug_assert!(done.is_ok());
-            for (k, bin) in bins.iter().enumerate() {
-                out[k * times + t] = round((bin.norm() + 1e-7).ln());
-            }
+            each(t, &bins);
         }
-        out
+    }
+
+    /// The windowed frame centred on hop `t`, zero outside the signal.
+    fn frame(&self, signal: &[f32], t: usize, frame: &mut [f64]) {
+        let (centre, half) = (t * self.hop, self.window.len() / 2);
+        let before = half.saturating_sub(centre);
+        let first = (centre + before - half).min(signal.len());
+        let count = (signal.len() - first).min(frame.len() - before);
+        frame[..before].fill(0.0);
+        frame[before + count..].fill(0.0);
+        let inside = frame[before..].iter_mut().zip(&self.window[before..]);
+        for ((value, weight), &sample) in inside.zip(&signal[first..first + count]) {
+            *value = weight * f64::from(sample);
+        }
     }
 }
 
 /// The first `length` samples of a signal repeated as often as needed.
 pub fn tile(signal: &[f32], length: usize) -> Vec<f32> {
-    signal.iter().copied().cycle().take(length).collect()
+    let mut tiled = Vec::with_capacity(length);
+    while tiled.len() < length && !signal.is_empty() {
+        tiled.extend_from_slice(&signal[..signal.len().min(length - tiled.len())]);
+    }
+    tiled
 }
 
 #[cfg(test)]

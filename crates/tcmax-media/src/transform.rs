@@ -5,7 +5,7 @@ use std::path::Path;
 use tcmax_data::shards::ClipTensor;
 use tcmax_data::{FilterBank, Spectrogram, tile};
 
-use crate::decode::{Pixels, Sound, frames, image, resample, sound};
+use crate::decode::{Pixels, Sound, evenly, frames, image, resample, sound};
 use crate::recipe::Transform;
 use crate::text::bag_of_words;
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ pub(crate) fn of_file(transform: &Transform, path: &Path) -> Result<ClipTensor> 
         Transform::Image { stored, .. } => pixels(path, &[image(path, stored)?], 1),
         Transform::Text { .. } => of_text(transform, &read_text(path)?),
         Transform::Features { width } => features(path, width),
-        Transform::Flow { .. } => Err(flow_is_missing()),
+        Transform::Flow { fields, stored, bound, .. } => flow(path, fields, stored, bound),
     }
 }
 
@@ -52,11 +52,21 @@ pub(crate) fn of_text(transform: &Transform, text: &str) -> Result<ClipTensor> {
     }
 }
 
-/// The refusal of optical flow: Farneback's method is in OpenCV alone, which is not linked.
+#[cfg(feature = "opencv")]
+fn flow(path: &Path, fields: usize, stored: usize, bound: f32) -> Result<ClipTensor> {
+    pixels(path, &crate::decode::flow(path, fields, stored, bound)?, fields)
+}
+
+#[cfg(not(feature = "opencv"))]
+fn flow(_: &Path, _: usize, _: usize, _: f32) -> Result<ClipTensor> {
+    Err(flow_is_missing())
+}
+
+/// The refusal of optical flow where OpenCV is not linked.
 pub(crate) fn flow_is_missing() -> Error {
     Error::option(
         "optical flow",
-        "Farneback's flow needs OpenCV, which this program does not have; leave the modality out, as \
+        "Farneback's flow needs OpenCV: build with `--features opencv`, or leave the modality out, as \
          with --modalities rgb",
     )
 }
@@ -72,10 +82,11 @@ fn spectrogram(
     [start, length]: [usize; 2],
     stft: &Spectrogram,
 ) -> Result<ClipTensor> {
-    let signal: Vec<f32> =
-        tile(sound, start + length)[start..].iter().map(|x| x.clamp(-1.0, 1.0)).collect();
+    let mut signal = tile(sound, start + length);
+    signal.iter_mut().for_each(|sample| *sample = sample.clamp(-1.0, 1.0));
+    let signal = &signal[start..];
     let [frequencies, times] = stft.shape(signal.len());
-    Ok(ClipTensor::Values(vec![1, frequencies, times], stft.transform(&signal)))
+    Ok(ClipTensor::Values(vec![1, frequencies, times], stft.transform(signal)))
 }
 
 /// Filters by frames, so that frequencies stand where those of spectrograms do.
@@ -105,11 +116,6 @@ fn pixels(path: &Path, pictures: &[Pixels], count: usize) -> Result<ClipTensor> 
         bytes.extend_from_slice(&picture.bytes);
     }
     Ok(ClipTensor::Pixels([count, height, width, first.channels], bytes))
-}
-
-/// The middles of `count` equal parts of `0..len`.
-fn evenly(len: usize, count: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |n| (2 * n + 1) * len / (2 * count))
 }
 
 fn read_text(path: &Path) -> Result<String> {
@@ -153,14 +159,6 @@ pub(crate) fn read_vector(path: &Path) -> Result<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn frames_are_taken_evenly_and_few_are_repeated() {
-        assert_eq!(evenly(10, 3).collect::<Vec<_>>(), [1, 5, 8]);
-        assert_eq!(evenly(3, 3).collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(evenly(1, 3).collect::<Vec<_>>(), [0, 0, 0]);
-        assert_eq!(evenly(2, 4).collect::<Vec<_>>(), [0, 0, 1, 1]);
-    }
 
     #[test]
     fn the_paper_s_sounds_have_the_paper_s_shapes() {

@@ -146,7 +146,18 @@ fn ucf101_in_avi() {
     let label = |n: usize| actions[n % 2].to_owned();
     list(&root.join("UCF101-train.csv"), "\u{feff}idx,label\r\n", &ids[..10], label);
     list(&root.join("UCF101-test.csv"), "idx,label\r\n", &ids[10..], label);
-    assert_eq!(prepare("ucf101", root, &["--modalities", "rgb"])["clips"], 14);
+    if cfg!(feature = "opencv") {
+        assert_eq!(prepare("ucf101", root, &[])["clips"], 14);
+        let flow = ("flow".to_owned(), vec![20, 224, 224]);
+        assert_eq!(described(root).0, [("rgb".to_owned(), vec![3, 3, 224, 224]), flow]);
+    } else {
+        let mut command = binary::tcmax();
+        command.args(["prepare", "ucf101", "--root"]).arg(root).arg("--out").arg(root.join("flow"));
+        let refused = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        assert!(refused.contains("--features opencv"), "{refused}");
+        assert!(!root.join("flow").exists());
+        assert_eq!(prepare("ucf101", root, &["--modalities", "rgb"])["clips"], 14);
+    }
     assert_eq!(described(root).1, [8, 2, 4]);
     train_an_epoch(root);
 }

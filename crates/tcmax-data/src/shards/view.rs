@@ -1,9 +1,16 @@
 //! Stored pixels to a model's input: crop, resize, flip, normalise.
 
+use std::cell::RefCell;
+
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use rand::Rng;
 use tcmax_ops::Seed;
+
+thread_local! {
+    /// What resizing works in: kept between pictures.
+    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+}
 
 /// Where a view of stored frames looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,7 +107,7 @@ pub fn random_view(
     out: &mut [f32],
 ) -> bool {
     let view = View::random(shape[0], shape[1], seed);
-    let small = resize(&mut Resizer::new(), pixels, shape, view, side);
+    let small = RESIZER.with_borrow_mut(|resizer| resize(resizer, pixels, shape, view, side));
     let fits = tables.len() == shape[2] && out.len() == shape[2] * side * side;
     let Some(small) = small.filter(|_| fits) else { return false };
     for (c, (plane, table)) in out.chunks_exact_mut(side * side).zip(tables).enumerate() {

@@ -155,7 +155,11 @@ fn run<T>(
 /// # Errors
 /// When the file has no pictures, cannot be decoded or ends early.
 pub fn frames(path: &Path, rate: f64, side: usize) -> Result<Vec<Pixels>> {
-    let probe = probe(path)?;
+    frames_of(path, &probe(path)?, rate, side)
+}
+
+/// As [`frames`] of a file that was asked what it is.
+pub(super) fn frames_of(path: &Path, probe: &Probe, rate: f64, side: usize) -> Result<Vec<Pixels>> {
     if !probe.has_frames {
         return Err(Error::media(path, "it has no pictures"));
     }

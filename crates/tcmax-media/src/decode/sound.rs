@@ -1,6 +1,7 @@
 //! Sound files to mono samples at a chosen rate.
 
 use std::cell::RefCell;
+use std::io::Read;
 use std::path::Path;
 
 use rubato::audioadapter::Adapter;
@@ -64,15 +65,31 @@ fn wav(path: &Path) -> Result<(Vec<f32>, usize, u32)> {
 fn read_wav(path: &Path) -> hound::Result<(Vec<f32>, usize, u32)> {
     let mut reader = hound::WavReader::open(path)?;
     let spec = reader.spec();
-    let samples = match spec.sample_format {
-        hound::SampleFormat::Float => reader.samples::<f32>().collect::<hound::Result<_>>()?,
-        hound::SampleFormat::Int => {
-            let scale = 1.0 / (1u64 << (spec.bits_per_sample.clamp(1, 32) - 1)) as f32;
+    let samples = match (spec.sample_format, spec.bits_per_sample) {
+        (hound::SampleFormat::Int, 16) => {
+            let length = reader.len() as usize;
+            sixteen_bits(reader.into_inner(), length)?
+        }
+        (hound::SampleFormat::Int, bits) => {
+            let scale = 1.0 / (1u64 << (bits.clamp(1, 32) - 1)) as f32;
             let scaled = reader.samples::<i32>().map(|s| s.map(|s| s as f32 * scale));
             scaled.collect::<hound::Result<_>>()?
         }
+        (hound::SampleFormat::Float, _) => reader.samples::<f32>().collect::<hound::Result<_>>()?,
     };
     Ok((samples, usize::from(spec.channels.max(1)), spec.sample_rate))
+}
+
+/// The usual samples all at once: one by one they take as long as their Fourier transforms. `data`
+/// stands where hound has read the header.
+fn sixteen_bits(data: impl Read, length: usize) -> hound::Result<Vec<f32>> {
+    let mut bytes = Vec::new();
+    data.take(2 * length as u64).read_to_end(&mut bytes)?;
+    if bytes.len() != 2 * length {
+        return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+    }
+    let sample = |raw: &[u8]| f32::from(i16::from_le_bytes([raw[0], raw[1]])) / 32_768.0;
+    Ok(bytes.chunks_exact(2).map(sample).collect())
 }
 
 /// The same sound at another rate, band-limited: ceil(n rate / sound.rate) samples.
@@ -83,45 +100,47 @@ pub fn resample(sound: &Sound, rate: u32) -> std::result::Result<Vec<f32>, Strin
     if sound.rate == rate {
         return Ok(sound.samples.clone());
     }
-    let samples: Vec<f64> = sound.samples.iter().map(|&sample| f64::from(sample)).collect();
+    let samples = &sound.samples;
     let length = (samples.len() as u64 * u64::from(rate)).div_ceil(u64::from(sound.rate.max(1)));
     let output = RESAMPLER.with_borrow_mut(|kept| {
         let resampler = match kept {
             Some((rates, resampler)) if *rates == (sound.rate, rate) => resampler,
             _ => &mut kept.insert(((sound.rate, rate), resampler(sound.rate, rate)?)).1,
         };
-        let input = InterleavedSlice::new(&samples, 1, samples.len()).map_err(|e| e.to_string())?;
+        let input = InterleavedSlice::new(samples, 1, samples.len()).map_err(|e| e.to_string())?;
         // Starts from silence, whatever it did before.
         resampler.process_all(&input, samples.len(), None).map_err(|e| e.to_string())
     })?;
-    let sample = |frame: usize| output.read_sample(0, frame).unwrap_or(0.0) as f32;
-    Ok((0..length as usize).map(sample).collect())
+    let mut resampled = vec![0.0; length as usize];
+    output.copy_from_channel_to_slice(0, 0, &mut resampled);
+    Ok(resampled)
 }
 
 /// Rates from and to, and the resampler for them.
-type Kept = ((u32, u32), Fft<f64>);
+type Kept = ((u32, u32), Fft<f32>);
 
 thread_local! {
     /// The resampler last used with its rates: planning transforms takes longer than a short sound.
     static RESAMPLER: RefCell<Option<Kept>> = const { RefCell::new(None) };
 }
 
-fn resampler(from: u32, to: u32) -> std::result::Result<Fft<f64>, String> {
+fn resampler(from: u32, to: u32) -> std::result::Result<Fft<f32>, String> {
     let (from, to) = (from as usize, to as usize);
     let window = WindowFunction::BlackmanHarris2;
     Fft::new_custom(from, to, even_block(from, to), 1, 1, window, FixedSync::Input)
         .map_err(|e| e.to_string())
 }
 
-/// About [`BLOCK`] frames that make an even number of resampled ones. Of an odd number half, which is
-/// the resampler's delay, is no whole frame, and everything would be late by half a frame.
+/// About [`BLOCK`] frames that make a whole and even number of resampled ones: a power of two of the
+/// fewest that do, which is quick to transform. Of an odd number half, which is the resampler's delay,
+/// is no whole frame, and everything would be late by half a frame.
 fn even_block(from: usize, to: usize) -> usize {
     let (mut a, mut b) = (from.max(1), to);
     while b > 0 {
         (a, b) = (b, a % b);
     }
-    let least = from / a;
-    least.max(1) * BLOCK.div_ceil(least.max(1)).next_multiple_of(2)
+    let least = (from / a).max(1);
+    least * BLOCK.div_ceil(least).next_power_of_two().max(2)
 }
 
 #[cfg(test)]

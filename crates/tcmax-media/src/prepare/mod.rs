@@ -119,7 +119,8 @@ pub fn prepare(
     if options.shard_size == 0 {
         return Err(Error::option("--shard-size", "must be at least 1"));
     }
-    if plan.modalities.iter().any(|(_, t)| matches!(t, Transform::Flow { .. })) {
+    let needs_flow = plan.modalities.iter().any(|(_, t)| matches!(t, Transform::Flow { .. }));
+    if needs_flow && !cfg!(feature = "opencv") {
         return Err(transform::flow_is_missing());
     }
     let file = |source| tcmax_data::Error::Io { path: out.to_owned(), source };

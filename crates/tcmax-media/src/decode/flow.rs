@@ -1,0 +1,97 @@
+//! Optical flow between frames, by OpenCV.
+
+use std::path::Path;
+
+use opencv::core::{CV_8UC3, Mat, MatTraitConst, MatTraitConstManual, Point2f, set_num_threads};
+use opencv::imgproc::{COLOR_RGB2GRAY, cvt_color_def};
+use opencv::video::calc_optical_flow_farneback;
+
+use super::ffmpeg::{Probe, frames_of, probe};
+use super::image::Pixels;
+use crate::{Error, Result};
+
+/// Frames a second of a video that does not say how long it is.
+const RATE: f64 = 10.0;
+
+/// Displacements between `fields + 1` frames taken evenly in time, in order; frames are shrunk so that
+/// their shorter side is at most `side`. Bytes of (height, width, 2), across and down: 128 is none, 1
+/// and 255 are `bound` pixels of the shrunk frame, and more is cut.
+///
+/// Farneback 2003 with a pyramid of 3 levels of 0.5, windows of 15 pixels, 3 iterations, polynomials of
+/// 5 pixels with a deviation of 1.2.
+///
+/// # Errors
+/// When the file has no pictures, cannot be decoded, ends early or has one frame.
+pub fn flow(path: &Path, fields: usize, side: usize, bound: f32) -> Result<Vec<Pixels>> {
+    let probe = probe(path)?;
+    let frames = frames_of(path, &probe, rate(&probe, fields), side)?;
+    if frames.len() < 2 {
+        return Err(Error::media(path, "there is no motion in one frame"));
+    }
+    let bad = |error: opencv::Error| Error::media(path, format!("no flow: {}", error.message));
+    // Clips are prepared several at a time.
+    set_num_threads(1).map_err(bad)?;
+    let chosen = super::evenly(frames.len(), fields + 1);
+    let grey = chosen.map(|place| grey(&frames[place])).collect::<opencv::Result<Vec<Mat>>>();
+    let grey = grey.map_err(bad)?;
+    grey.windows(2).map(|pair| field(&pair[0], &pair[1], bound).map_err(bad)).collect()
+}
+
+/// Twice as many frames as are taken, since decoders miss some at the ends.
+fn rate(probe: &Probe, fields: usize) -> f64 {
+    let length = probe.seconds.filter(|&seconds| seconds > 0.0);
+    length.map_or(RATE, |seconds| (2.0 * (fields + 1) as f64 / seconds).clamp(0.001, 240.0))
+}
+
+fn grey(frame: &Pixels) -> opencv::Result<Mat> {
+    let rows = Mat::new_rows_cols_with_bytes::<opencv::core::Vec3b>(
+        frame.height as i32,
+        frame.width as i32,
+        &frame.bytes,
+    )?;
+    debug_assert_eq!(rows.typ(), CV_8UC3);
+    let mut grey = Mat::default();
+    cvt_color_def(&rows, &mut grey, COLOR_RGB2GRAY)?;
+    Ok(grey)
+}
+
+fn field(before: &Mat, after: &Mat, bound: f32) -> opencv::Result<Pixels> {
+    let mut flow = Mat::default();
+    calc_optical_flow_farneback(before, after, &mut flow, 0.5, 3, 15, 3, 5, 1.2, 0)?;
+    let byte = |pixels: f32| (128.0 + 127.0 * (pixels / bound).clamp(-1.0, 1.0)).round() as u8;
+    let bytes = flow.data_typed::<Point2f>()?.iter().flat_map(|d| [byte(d.x), byte(d.y)]);
+    Ok(Pixels {
+        height: before.rows() as usize,
+        width: before.cols() as usize,
+        channels: 2,
+        bytes: bytes.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_moves_right_has_flow_to_the_right() {
+        let (height, width) = (64, 96);
+        let shade = |x: f32, y: f32| (127.0 + 60.0 * ((x * 0.31).sin() + (y * 0.23).cos())) as u8;
+        let shifted = |by: f32| {
+            let pixel = |n: usize| [shade((n % width) as f32 - by, (n / width) as f32); 3];
+            let bytes = (0..height * width).flat_map(pixel).collect();
+            grey(&Pixels { height, width, channels: 3, bytes }).unwrap()
+        };
+        let flow = field(&shifted(0.0), &shifted(3.0), 20.0).unwrap();
+        assert_eq!((flow.height, flow.width, flow.channels), (height, width, 2));
+        let inner = |n: &usize| (16..80).contains(&(n % width)) && (16..48).contains(&(n / width));
+        let mean = |axis: usize| {
+            let places: Vec<usize> = (0..height * width).filter(inner).collect();
+            let bytes = places.iter().map(|n| f32::from(flow.bytes[2 * n + axis]) - 128.0);
+            bytes.sum::<f32>() / places.len() as f32 * 20.0 / 127.0
+        };
+        assert!((mean(0) - 3.0).abs() < 0.3, "{}", mean(0));
+        assert!(mean(1).abs() < 0.3, "{}", mean(1));
+        let still = field(&shifted(0.0), &shifted(0.0), 20.0).unwrap();
+        assert!(still.bytes.iter().all(|&byte| byte == 128));
+    }
+}
