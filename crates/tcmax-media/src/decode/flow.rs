@@ -67,31 +67,3 @@ fn field(before: &Mat, after: &Mat, bound: f32) -> opencv::Result<Pixels> {
         bytes: bytes.collect(),
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_picture_that_moves_right_has_flow_to_the_right() {
-        let (height, width) = (64, 96);
-        let shade = |x: f32, y: f32| (127.0 + 60.0 * ((x * 0.31).sin() + (y * 0.23).cos())) as u8;
-        let shifted = |by: f32| {
-            let pixel = |n: usize| [shade((n % width) as f32 - by, (n / width) as f32); 3];
-            let bytes = (0..height * width).flat_map(pixel).collect();
-            grey(&Pixels { height, width, channels: 3, bytes }).unwrap()
-        };
-        let flow = field(&shifted(0.0), &shifted(3.0), 20.0).unwrap();
-        assert_eq!((flow.height, flow.width, flow.channels), (height, width, 2));
-        let inner = |n: &usize| (16..80).contains(&(n % width)) && (16..48).contains(&(n / width));
-        let mean = |axis: usize| {
-            let places: Vec<usize> = (0..height * width).filter(inner).collect();
-            let bytes = places.iter().map(|n| f32::from(flow.bytes[2 * n + axis]) - 128.0);
-            bytes.sum::<f32>() / places.len() as f32 * 20.0 / 127.0
-        };
-        assert!((mean(0) - 3.0).abs() < 0.3, "{}", mean(0));
-        assert!(mean(1).abs() < 0.3, "{}", mean(1));
-        let still = field(&shifted(0.0), &shifted(0.0), 20.0).unwrap();
-        assert!(still.bytes.iter().all(|&byte| byte == 128));
-    }
-}
