@@ -9,8 +9,6 @@
 //! Files appear under their name only when complete.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -109,13 +107,7 @@ pub fn save<H: Serialize>(path: &Path, tensors: &State, header: &H) -> Result<()
 /// # Errors
 /// When the file cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    let part = PathBuf::from(name);
-    let mut file = File::create(&part).map_err(at(&part))?;
-    file.write_all(bytes).map_err(at(&part))?;
-    file.sync_all().map_err(at(&part))?;
-    std::fs::rename(&part, path).map_err(at(path))
+    Ok(tcmax_data::write_whole(path, bytes)?)
 }
 
 /// Reads what [`save`] wrote.
