@@ -52,7 +52,8 @@ fn what_moves_right_has_flow_to_the_right() {
 fn mean_of_all(fields: &[Pixels]) -> [f64; 2] {
     [0, 1].map(|axis| {
         let bytes = fields.iter().flat_map(|field| field.bytes[axis..].iter().step_by(2));
-        let displacements: Vec<f64> = bytes.map(|&b| (f64::from(b) - 128.0) * 0.5 / 127.0).collect();
+        let displacements: Vec<f64> =
+            bytes.map(|&b| (f64::from(b) - 128.0) * 0.5 / 127.0).collect();
         displacements.iter().sum::<f64>() / displacements.len() as f64
     })
 }
