@@ -47,9 +47,20 @@ pub(super) fn read(folder: &Path) -> Result<Images> {
     Ok(Images { pixels, labels: digits })
 }
 
-/// The bytes of a file with the header [magic, count, item dimensions...].
 fn read_items(path: &Path, magic: u32, item: &[usize]) -> Result<Vec<u8>> {
-    let mut reader = open(path)?;
+    idx_items(path, open(path)?, magic, item)
+}
+
+/// The bytes after the header \[magic, count, item dimensions...\]; `path` is what errors call it.
+///
+/// # Errors
+/// When the header is another, promises too much, or the bytes end early.
+pub fn idx_items(
+    path: &Path,
+    mut reader: impl Read,
+    magic: u32,
+    item: &[usize],
+) -> Result<Vec<u8>> {
     let mut header = |what: &str| -> Result<u32> {
         let mut word = [0; 4];
         reader.read_exact(&mut word).map_err(|e| truncated(path, what, &e))?;

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::spectrogram::{Spectrogram, tile};
 use crate::{Modality, ModalityKind, Result, Splits};
 
+pub use idx::idx_items;
 use recordings::Recording;
 
 /// Samples a second of every recording.

@@ -4,7 +4,7 @@
 ///
 /// The reader's own count is that before the end of the last line is wholly taken: it lags where
 /// lines end in a carriage return and a line feed, and where lines are empty.
-pub(crate) fn line_of(bytes: &[u8], record: &csv::ByteRecord) -> u64 {
+pub fn line_of(bytes: &[u8], record: &csv::ByteRecord) -> u64 {
     let Some(position) = record.position() else { return 1 };
     let rest = usize::try_from(position.byte()).ok().and_then(|start| bytes.get(start..));
     let between = rest.unwrap_or_default().iter().take_while(|byte| b"\r\n".contains(byte));

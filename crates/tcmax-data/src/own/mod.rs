@@ -32,7 +32,7 @@ use feature_file::Names;
 pub use inspection::{Inspection, ModalityFindings};
 pub(crate) use labels::classes as class_list;
 pub use layout::{Layout, PREPARED_FILE};
-pub(crate) use lines::line_of;
+pub use lines::line_of;
 use partition::{Part, Partition, Parts, Rows, SplitRule};
 use subset::Subset;
 

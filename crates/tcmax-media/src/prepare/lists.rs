@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use tcmax_data::own::line_of;
 use tcmax_data::own::partition::Part;
 use tcmax_data::split_list::SplitList;
 use tcmax_data::{Place, Problems};
@@ -11,13 +12,43 @@ use crate::{Error, Result};
 
 /// One line of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listed {
-    pub(super) id: String,
-    pub(super) label: String,
-    pub(super) part: Option<Part>,
+pub struct Listed {
+    /// The clip's id.
+    pub id: String,
+    /// Its class.
+    pub label: String,
+    /// Its part, where the list says.
+    pub part: Option<Part>,
     /// Words that stand in the list itself.
-    pub(super) text: Option<String>,
-    pub(super) line: u64,
+    pub text: Option<String>,
+    /// Where it stands, from 1.
+    pub line: u64,
+}
+
+/// The formats of lists beside `id,label` ([`tcmax_data::split_list`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListFormat {
+    /// VGGSound's `video,start,label,part`.
+    Combined,
+    /// UPMC Food-101's `picture,title,label`, all of one part.
+    Titles(Part),
+    /// MVSA's `id<TAB>text,image` lines.
+    Sentiments,
+}
+
+/// Reads the bytes of a list; `path` is what errors call it.
+///
+/// # Errors
+/// Every line that is not one of such a list, or bytes that are not UTF-8.
+pub fn parse_list(format: ListFormat, path: &Path, bytes: &[u8]) -> Result<Vec<Listed>> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Error::media(path, "not UTF-8 text; convert it, as with iconv"))?;
+    match format {
+        ListFormat::Combined => table(path, text, combined_line),
+        ListFormat::Titles(part) => table(path, text, |cells| title_line(cells, part)),
+        ListFormat::Sentiments => sentiments(path, text),
+    }
 }
 
 /// Reads the lists, which are looked for in `folders`; also the lists as they are, for overlaps.
@@ -30,7 +61,7 @@ pub(super) fn read_lists(
             if find(folders, train).is_none()
                 && let Some(path) = find(folders, combined)
             {
-                return Ok((Vec::new(), table(&path, combined_line)?));
+                return Ok((Vec::new(), read(ListFormat::Combined, &path)?));
             }
             let mut read = vec![SplitList::read(&must(folders, train)?, Part::Train)?];
             if let Some(path) = find(folders, validation) {
@@ -44,13 +75,13 @@ pub(super) fn read_lists(
             let mut listed = Vec::new();
             for (names, part) in [(train, Part::Train), (test, Part::Test)] {
                 let path = must(folders, names)?;
-                listed.extend(table(&path, |cells| title_line(cells, part))?);
+                listed.extend(read(ListFormat::Titles(part), &path)?);
             }
             Ok((Vec::new(), listed))
         }
         Lists::Sentiments { labels } => {
             let path = must(folders, labels)?;
-            Ok((Vec::new(), sentiments(&path, &read_text(&path)?)?))
+            Ok((Vec::new(), read(ListFormat::Sentiments, &path)?))
         }
     }
 }
@@ -83,18 +114,15 @@ fn must(folders: &[PathBuf], names: &[String]) -> Result<PathBuf> {
     })
 }
 
-fn read_text(path: &Path) -> Result<String> {
+fn read(format: ListFormat, path: &Path) -> Result<Vec<Listed>> {
     tcmax_data::own::media_file::check(path, "")?;
     let bytes = std::fs::read(path)
         .map_err(|source| tcmax_data::Error::Io { path: path.to_owned(), source })?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    String::from_utf8(bytes.to_vec())
-        .map_err(|_| Error::media(path, "not UTF-8 text; convert it, as with iconv"))
+    parse_list(format, path, &bytes)
 }
 
 /// Reads a CSV file whose lines `read` understands; a first line that it does not is a header.
-fn table(path: &Path, read: impl Fn(&[&str]) -> Option<Listed>) -> Result<Vec<Listed>> {
-    let text = read_text(path)?;
+fn table(path: &Path, text: &str, read: impl Fn(&[&str]) -> Option<Listed>) -> Result<Vec<Listed>> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -102,7 +130,10 @@ fn table(path: &Path, read: impl Fn(&[&str]) -> Option<Listed>) -> Result<Vec<Li
         .from_reader(text.as_bytes());
     let (mut listed, mut problems) = (Vec::new(), Problems::new());
     for (n, record) in reader.records().enumerate() {
-        let line = n as u64 + 1;
+        let line = match &record {
+            Ok(record) => line_of(text.as_bytes(), record.as_byte_record()),
+            Err(_) => n as u64 + 1,
+        };
         let cells = record.as_ref().map(|record| record.iter().collect::<Vec<_>>());
         match cells.map(|cells| read(&cells)) {
             Ok(Some(entry)) => listed.push(Listed { line, ..entry }),
@@ -206,6 +237,14 @@ mod tests {
         let got: Vec<_> = listed.iter().map(|l| (l.id.as_str(), l.label.as_str())).collect();
         assert_eq!(got, [("1", "positive"), ("2", "negative"), ("4", "positive")]);
         assert!(sentiments(Path::new("x"), "1\tgood,bad\n").is_err());
+    }
+
+    #[test]
+    fn a_bad_line_is_named_by_its_number() {
+        let text = b"\xef\xbb\xbfvideo,start,label,split\r\n\r\na,1,x,train\r\nb,?,x,train\r\n";
+        let error = parse_list(ListFormat::Combined, Path::new("v.csv"), text).unwrap_err();
+        assert!(error.to_string().contains("line 4"), "{error}");
+        assert!(parse_list(ListFormat::Sentiments, Path::new("m.txt"), b"\xff").is_err());
     }
 
     #[test]

@@ -26,6 +26,7 @@ use tcmax_data::{Problems, write_whole};
 use crate::recipe::Transform;
 use crate::{Error, Result, transform};
 
+pub use lists::{ListFormat, Listed, parse_list};
 pub use named::named_plan;
 pub use own::{check, manifest_plan};
 use plan::hexadecimal;

@@ -1,0 +1,18 @@
+//! Any bytes as published lists of media: errors, never a panic.
+
+#![no_main]
+
+use std::path::Path;
+
+use tcmax_data::own::partition::Part;
+use tcmax_media::prepare::{ListFormat, parse_list};
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    for format in [ListFormat::Combined, ListFormat::Titles(Part::Train), ListFormat::Sentiments] {
+        if let Ok(listed) = parse_list(format, Path::new("x.csv"), data) {
+            assert!(listed.iter().all(|entry| entry.line >= 1));
+        }
+    }
+});
