@@ -51,7 +51,7 @@ pub fn image(path: &Path, side: usize) -> Result<Pixels> {
 /// Hands the bytes of a JPEG or PNG file, red, green and blue, and its (height, width, 3) to `read`.
 ///
 /// # Errors
-/// As [`image`].
+/// As [`image()`].
 pub fn with_image<T>(path: &Path, read: impl FnOnce(&[u8], [usize; 3]) -> T) -> Result<T> {
     tcmax_data::own::media_file::check(path, "")?;
     let bad = |error: image::ImageError| incomplete(path, &error.to_string());
