@@ -52,7 +52,8 @@ pub struct EpochRecord {
 pub struct RunResult {
     /// The run's seed.
     pub seed: u64,
-    /// The epoch (from 1) whose weights were kept: the best validation accuracy, the first of equals.
+    /// The epoch (from 1) whose weights were kept: the best validation accuracy, among equals the
+    /// lowest validation cross-entropy.
     pub best_epoch: usize,
     /// The one evaluation on the test split, with the kept weights.
     pub test: Evaluation,

@@ -17,7 +17,7 @@ use crate::checkpoint::{
 };
 use crate::observer::{Observer, RunLabel};
 use crate::probe::probe;
-use crate::results::{EpochRecord, RunResult};
+use crate::results::{EpochRecord, Evaluation, RunResult};
 use crate::survey::View;
 use crate::{CheckedConfig, Error, Model, Result, evaluate};
 
@@ -38,8 +38,8 @@ pub struct RunOptions<'a> {
 
 /// Trains one model from one seed and tests it once.
 ///
-/// The weights kept are a copy of those after the epoch with the best validation accuracy (the
-/// first of equals); later epochs do not touch them.
+/// The weights kept are a copy of those after the epoch with the best validation accuracy, among
+/// equals the one with the lowest validation cross-entropy; later epochs do not touch them.
 ///
 /// # Errors
 /// When data cannot be read, settings do not fit the data, the loss leaves the finite numbers, or a
@@ -110,8 +110,30 @@ struct Run<'a> {
 struct Best {
     /// From 1; 0 before the first epoch.
     epoch: usize,
-    accuracy: f64,
+    standing: Standing,
     state: State,
+}
+
+/// What epochs are compared by on the validation split. Small splits often tie in accuracy, and
+/// the first of equals may be far from trained.
+#[derive(Clone, Copy)]
+struct Standing {
+    accuracy: f64,
+    cross_entropy: f64,
+}
+
+impl Standing {
+    /// Below every epoch's.
+    const NONE: Self = Self { accuracy: f64::NEG_INFINITY, cross_entropy: f64::INFINITY };
+
+    fn of(validation: &Evaluation) -> Self {
+        Self { accuracy: validation.accuracy, cross_entropy: validation.cross_entropy }
+    }
+
+    fn better_than(self, other: Self) -> bool {
+        self.accuracy > other.accuracy
+            || (self.accuracy == other.accuracy && self.cross_entropy < other.cross_entropy)
+    }
 }
 
 impl<'a> Run<'a> {
@@ -145,7 +167,7 @@ impl<'a> Run<'a> {
             device,
         )?;
         let validation = evaluation_loader(config, splits.validation.clone(), device)?;
-        let best = Best { epoch: 0, accuracy: f64::NEG_INFINITY, state: State::new() };
+        let best = Best { epoch: 0, standing: Standing::NONE, state: State::new() };
         let history = Vec::new();
         Ok(Self {
             config,
@@ -185,9 +207,10 @@ impl<'a> Run<'a> {
         }
         let modalities = self.splits.train.modalities().len();
         let validation = evaluate(&self.model, self.method.as_ref(), &self.validation, modalities)?;
-        if validation.accuracy > self.best.accuracy {
+        let standing = Standing::of(&validation);
+        if standing.better_than(self.best.standing) {
             let state = self.model.params().snapshot()?;
-            self.best = Best { epoch: epoch + 1, accuracy: validation.accuracy, state };
+            self.best = Best { epoch: epoch + 1, standing, state };
         }
         let record = EpochRecord {
             epoch: epoch + 1,
@@ -306,9 +329,9 @@ impl<'a> Run<'a> {
         self.optimiser.load_state(&under_prefix("optimiser", &tensors))?;
         self.method.load_state(&under_prefix("method", &tensors))?;
         let best = progress.history.get(progress.best_epoch.wrapping_sub(1));
-        let accuracy = best.map_or(f64::NEG_INFINITY, |record| record.validation.accuracy);
+        let standing = best.map_or(Standing::NONE, |record| Standing::of(&record.validation));
         let state = under_prefix("best", &tensors);
-        self.best = Best { epoch: progress.best_epoch, accuracy, state };
+        self.best = Best { epoch: progress.best_epoch, standing, state };
         self.history = progress.history;
         Ok(())
     }

@@ -77,6 +77,25 @@ fn three_modalities_train_by_every_method_that_is_defined_for_them() {
 }
 
 #[test]
+fn of_epochs_equal_in_accuracy_the_one_of_lowest_cross_entropy_is_kept() {
+    // So few that accuracies tie.
+    let dataset = SyntheticConfig { val_size: 3, ..three() };
+    let config = TrainConfig { epochs: 8, ..config(MethodKind::Joint, dataset) };
+    let result = run(config, None, false, &Silent).unwrap();
+    let of = |epoch: usize| &result.history[epoch - 1].validation;
+    let best = of(result.best_epoch);
+    let ties = (1..=8).filter(|&epoch| of(epoch).accuracy == best.accuracy);
+    let ties: Vec<usize> = ties.collect();
+    assert!(ties.len() > 1 && ties[0] != result.best_epoch, "nothing to choose from: {ties:?}");
+    for epoch in 1..=8 {
+        assert!(of(epoch).accuracy <= best.accuracy);
+    }
+    for epoch in ties {
+        assert!(of(epoch).cross_entropy >= best.cross_entropy, "epoch {epoch}");
+    }
+}
+
+#[test]
 fn heads_for_two_refuse_three_and_methods_refuse_heads_they_cannot_use() {
     let with_head = |method, head: HeadKind| {
         let config = TrainConfig { head: head.name().to_owned(), ..config(method, three()) };
