@@ -17,6 +17,8 @@ pub enum ColumnKind {
     Probe,
     /// The bound on the total correlation, nats.
     Bound,
+    /// What is left with a modality absent, %, or how well examples that do not match are told.
+    Absence,
     /// Time or memory.
     Cost,
 }
@@ -34,15 +36,23 @@ pub struct Column {
     pub digits: usize,
 }
 
+/// A figure of every method over its runs, scaled; `None` where a run lacks it.
+fn over_runs(
+    result: &SuiteResult,
+    figure: &dyn Fn(&RunResult) -> Option<f64>,
+    scale: f64,
+) -> Vec<Option<Interval>> {
+    let one = |method: &MethodResult| {
+        let values: Option<Vec<f64>> = method.runs.iter().map(figure).collect();
+        Interval::of(&values?).map(|interval| interval.scaled(scale))
+    };
+    result.methods.iter().map(one).collect()
+}
+
 /// The figures of a comparison, for every method and averaged over the seeds.
 pub fn columns(result: &SuiteResult) -> Vec<Column> {
-    let over_runs = |figure: &dyn Fn(&RunResult) -> Option<f64>, scale: f64| {
-        let one = |method: &MethodResult| {
-            let values: Option<Vec<f64>> = method.runs.iter().map(figure).collect();
-            Interval::of(&values?).map(|interval| interval.scaled(scale))
-        };
-        result.methods.iter().map(one).collect::<Vec<_>>()
-    };
+    let over_runs =
+        |figure: &dyn Fn(&RunResult) -> Option<f64>, scale: f64| over_runs(result, figure, scale);
     let mut columns = Vec::new();
     let mut add = |heading: String, kind, values: Vec<Option<Interval>>, digits| {
         if values.iter().any(Option::is_some) {
@@ -81,15 +91,46 @@ pub fn columns(result: &SuiteResult) -> Vec<Column> {
     columns
 }
 
-/// Methods against accuracies and the bound, with the truth below where it is known.
+/// The figures of models without one of their modalities, averaged over the seeds; none where no
+/// model has two.
+pub fn absence_columns(result: &SuiteResult) -> Vec<Column> {
+    let column = |heading: String, digits, scale, figure: &dyn Fn(&Absence) -> Option<f64>| {
+        let values = over_runs(result, &|run| figure(run.absence.as_ref()?), scale);
+        Column { heading, kind: ColumnKind::Absence, values, digits }
+    };
+    let mut columns = Vec::new();
+    for (m, name) in result.dataset.modalities.iter().enumerate() {
+        let without = |absence: &Absence| absence.accuracy_without.get(m).copied().flatten();
+        columns.push(column(format!("without {name} %"), 1, 100.0, &without));
+        let zeros = |absence: &Absence| absence.accuracy_with_zeros.get(m).copied().flatten();
+        columns.push(column(format!("zeros for {name} %"), 1, 100.0, &zeros));
+    }
+    let auc = |absence: &Absence| Some(absence.matching_auc);
+    columns.push(column("AUC, matched".to_owned(), 3, 1.0, &auc));
+    columns.retain(|column| column.values.iter().any(Option::is_some));
+    columns
+}
+
+/// Methods against accuracies and the bound, and without a modality; the truth below where it is
+/// known.
 pub fn comparison(result: &SuiteResult) -> String {
-    let columns = columns(result);
+    let absence = absence_columns(result);
+    let mut tables = vec![methods_table(result, &columns(result))];
+    tables.extend((!absence.is_empty()).then(|| methods_table(result, &absence)));
+    let truth = result.truth.iter();
+    tables.extend(truth.map(|truth| truth_table(truth, &result.dataset.modalities)));
+    tables.join("\n\n")
+}
+
+/// A row a method that has any of the figures.
+fn methods_table(result: &SuiteResult, columns: &[Column]) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     let mut header = vec!["method".to_owned(), "seeds".to_owned()];
     header.extend(columns.iter().map(|column| column.heading.clone()));
     table.set_header(header);
-    for (row, method) in result.methods.iter().enumerate() {
+    for row in rows_of(result, columns) {
+        let method = &result.methods[row];
         let mut cells = vec![method.name.clone(), method.runs.len().to_string()];
         cells.extend(columns.iter().map(|column| {
             column.values[row].map_or_else(dash, |value| format!("{value:.0$}", column.digits))
@@ -97,12 +138,38 @@ pub fn comparison(result: &SuiteResult) -> String {
         table.add_row(cells);
     }
     right_align(&mut table);
-    let mut text = table.to_string();
-    if let Some(truth) = &result.truth {
-        text += "\n\n";
-        text += &truth_table(truth, &result.dataset.modalities);
+    table.to_string()
+}
+
+/// The positions of the methods that have any of the figures.
+pub fn rows_of(result: &SuiteResult, columns: &[Column]) -> Vec<usize> {
+    let has_any = |row: &usize| columns.iter().any(|column| column.values[*row].is_some());
+    (0..result.methods.len()).filter(has_any).collect()
+}
+
+/// What is known of the data, as names and values.
+pub fn truth_rows(truth: &InformationTruth, modalities: &[String]) -> Vec<(String, String)> {
+    let nats = |value: f64| format!("{value:.3} nats");
+    let percent = |value: f64| format!("{:.1} %", 100.0 * value);
+    let mut rows = vec![("H(y)".to_owned(), nats(truth.label_entropy))];
+    for (name, value) in modalities.iter().zip(&truth.label_information) {
+        rows.push((format!("I(y; {name})"), nats(*value)));
     }
-    text
+    let ceiling = truth.total_correlation - truth.additive_gap;
+    rows.extend([
+        ("I(y; all modalities)".to_owned(), nats(truth.joint_information)),
+        ("TC(all modalities, y)".to_owned(), nats(truth.total_correlation)),
+        ("of it within reach of a sum of logits".to_owned(), nats(ceiling)),
+        ("best accuracy".to_owned(), percent(truth.bayes_accuracy)),
+    ]);
+    for (name, value) in modalities.iter().zip(&truth.bayes_modality_accuracy) {
+        rows.push((format!("best accuracy, {name} alone"), percent(*value)));
+    }
+    let best_auc = "best AUC, matched against shuffled".to_owned();
+    let additive_auc = "best of a sum of logits".to_owned();
+    rows.push((best_auc, format!("{:.3}", truth.matching_auc)));
+    rows.push((additive_auc, format!("{:.3}", truth.additive_matching_auc)));
+    rows
 }
 
 /// What is known of the data.
@@ -110,24 +177,8 @@ pub fn truth_table(truth: &InformationTruth, modalities: &[String]) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["truth", "value"]);
-    let nats = |value: f64| format!("{value:.3} nats");
-    table.add_row(["H(y)".to_owned(), nats(truth.label_entropy)]);
-    for (name, value) in modalities.iter().zip(&truth.label_information) {
-        table.add_row([format!("I(y; {name})"), nats(*value)]);
-    }
-    table.add_row(["I(y; all modalities)".to_owned(), nats(truth.joint_information)]);
-    table.add_row(["TC(all modalities, y)".to_owned(), nats(truth.total_correlation)]);
-    let ceiling = truth.total_correlation - truth.additive_gap;
-    table.add_row(["of it within reach of a sum of logits".to_owned(), nats(ceiling)]);
-    table.add_row(["best accuracy".to_owned(), format!("{:.1} %", 100.0 * truth.bayes_accuracy)]);
-    for (name, value) in modalities.iter().zip(&truth.bayes_modality_accuracy) {
-        table.add_row([format!("best accuracy, {name} alone"), format!("{:.1} %", 100.0 * value)]);
-    }
-    for (what, value) in [
-        ("best AUC, matched against shuffled", truth.matching_auc),
-        ("of it within reach of a sum of logits", truth.additive_matching_auc),
-    ] {
-        table.add_row([what.to_owned(), format!("{value:.3}")]);
+    for (name, value) in truth_rows(truth, modalities) {
+        table.add_row([name, value]);
     }
     right_align(&mut table);
     table.to_string()

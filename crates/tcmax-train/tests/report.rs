@@ -1,7 +1,8 @@
 //! The report and the table say what the figures say, stand alone, and survive odd figures.
 
 use tcmax_train::results::{
-    DatasetSummary, EpochRecord, Evaluation, InformationTruth, MethodResult, RunResult, SuiteResult,
+    Absence, DatasetSummary, EpochRecord, Evaluation, InformationTruth, MethodResult, RunResult,
+    SuiteResult,
 };
 use tcmax_train::{report, table};
 
@@ -104,6 +105,26 @@ fn the_page_stands_alone_and_escapes_text() {
     assert!(page.matches("<svg").count() >= 7, "all charts are drawn");
     assert!(!page.contains("could not be drawn"));
     assert!(!page.contains("NaN"));
+}
+
+#[test]
+fn models_of_several_modalities_are_shown_without_each() {
+    assert!(!report::html(&suite()).contains("Without a modality"), "nothing was tried without");
+    let mut result = suite();
+    for run in &mut result.methods[1].runs {
+        run.absence = Some(Absence {
+            accuracy_without: vec![Some(0.81), Some(0.72)],
+            accuracy_with_zeros: vec![Some(0.63), None],
+            matching_auc: 0.875,
+        });
+    }
+    for text in [report::html(&result), table::comparison(&result)] {
+        for part in ["without sound %", "81.0 ± 0.0", "72.0 ± 0.0", "63.0 ± 0.0", "0.875 ± 0.000"]
+        {
+            assert!(text.contains(part), "'{part}' is not in\n{text}");
+        }
+        assert!(!text.contains("zeros for sight %"), "an empty column");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::results::{EpochRecord, MethodResult, SuiteResult};
 use crate::stats::Interval;
-use crate::table::{Column, ColumnKind, columns};
+use crate::table::{Column, ColumnKind, absence_columns, columns, rows_of, truth_rows};
 
 use charts::{Bar, Level, Series, colour};
 
@@ -28,6 +28,7 @@ pub fn html(result: &SuiteResult) -> String {
                 p.note { (result.dataset.name) ": " (result.dataset.description) " "
                     (sizes(result)) }
                 (results_table(result))
+                (absence_table(result))
                 (truth(result))
                 h2 { "Accuracy on the test split" }
                 (PreEscaped(accuracy_bars(result)))
@@ -49,22 +50,46 @@ fn sizes(result: &SuiteResult) -> String {
 }
 
 fn results_table(result: &SuiteResult) -> Markup {
-    let columns = columns(result);
+    html! {
+        h2 { "Results" }
+        (methods_table(result, &columns(result)))
+        p.note { "Means over the seeds with 95% t intervals, on the test split, from the weights of "
+            "the epoch with the best validation accuracy. The bound is on the total correlation of "
+            "all features and the label, over the tuples of the test split. A probe is a logistic "
+            "regression on frozen features." }
+    }
+}
+
+fn absence_table(result: &SuiteResult) -> Markup {
+    let columns = absence_columns(result);
+    if columns.is_empty() {
+        return html! {};
+    }
+    html! {
+        h2 { "Without a modality" }
+        (methods_table(result, &columns))
+        p.note { "The same models with a modality absent from every test example, its place taken by "
+            "what training stored of it, or by zeros. AUC: how well the fused logits tell matched "
+            "modalities from shuffled ones." }
+    }
+}
+
+/// A row a method that has any of the figures, the best of each column marked.
+fn methods_table(result: &SuiteResult, columns: &[Column]) -> Markup {
     let is_best = |column: &Column, value: Interval| {
         let others = column.values.iter().flatten().map(|i| i.mean);
         column.kind != ColumnKind::Cost && value.mean >= others.fold(f64::NEG_INFINITY, f64::max)
     };
     html! {
-        h2 { "Results" }
         div.scroll { table {
             thead { tr {
                 th { "method" } th { "seeds" }
-                @for column in &columns { th { (column.heading) } }
+                @for column in columns { th { (column.heading) } }
             } }
-            tbody { @for (row, method) in result.methods.iter().enumerate() { tr {
+            tbody { @for row in rows_of(result, columns) { @let method = &result.methods[row]; tr {
                 td title=(method.description) { (method.name) }
                 td { (method.runs.len()) }
-                @for column in &columns {
+                @for column in columns {
                     @match column.values[row] {
                         Some(value) => td.best[is_best(column, value)] {
                             (format!("{value:.0$}", column.digits))
@@ -74,36 +99,18 @@ fn results_table(result: &SuiteResult) -> Markup {
                 }
             } } }
         } }
-        p.note { "Means over the seeds with 95% t intervals, on the test split, from the weights of "
-            "the epoch with the best validation accuracy. The bound is on the total correlation of "
-            "all features and the label, over the tuples of the test split. A probe is a logistic "
-            "regression on frozen features." }
     }
 }
 
 fn truth(result: &SuiteResult) -> Markup {
     let Some(truth) = &result.truth else { return html! {} };
-    let nats = |value: f64| format!("{value:.3} nats");
-    let percent = |value: f64| format!("{:.1} %", 100.0 * value);
     html! {
         h2 { "The truth beside the estimates" }
         div.scroll { table {
             thead { tr { th { "known of the data" } th { "value" } } }
-            tbody {
-                tr { td { "H(y)" } td { (nats(truth.label_entropy)) } }
-                @for (name, value) in result.dataset.modalities.iter().zip(&truth.label_information) {
-                    tr { td { "I(y; " (name) ")" } td { (nats(*value)) } }
-                }
-                tr { td { "I(y; all modalities)" } td { (nats(truth.joint_information)) } }
-                tr { td { "TC(all modalities, y)" } td { (nats(truth.total_correlation)) } }
-                tr { td { "of it, shared by the modalities beyond y: out of reach of a sum of logits" }
-                    td { (nats(truth.additive_gap)) } }
-                tr { td { "best possible accuracy" } td { (percent(truth.bayes_accuracy)) } }
-                @for (name, value) in
-                    result.dataset.modalities.iter().zip(&truth.bayes_modality_accuracy) {
-                    tr { td { "best possible accuracy, " (name) " alone" } td { (percent(*value)) } }
-                }
-            }
+            tbody { @for (name, value) in truth_rows(truth, &result.dataset.modalities) {
+                tr { td { (name) } td { (value) } }
+            } }
         } }
     }
 }
