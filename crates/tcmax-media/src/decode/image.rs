@@ -69,14 +69,15 @@ pub fn with_image<T>(path: &Path, read: impl FnOnce(&[u8], [usize; 3]) -> T) -> 
         let picture = image::DynamicImage::from_decoder(decoder).map_err(bad)?.into_rgb8();
         return Ok(read(&picture, shape));
     }
-    DECODED.with_borrow_mut(|bytes| {
-        bytes.resize(shape.iter().product(), 0);
-        decoder.read_image(bytes).map_err(bad)?;
-        let value = read(bytes, shape);
-        bytes.truncate(LARGEST_KEPT);
-        bytes.shrink_to(LARGEST_KEPT);
-        Ok(value)
-    })
+    // Taken, not borrowed: `read` may read another picture.
+    let mut bytes = DECODED.take();
+    bytes.resize(shape.iter().product(), 0);
+    decoder.read_image(&mut bytes).map_err(bad)?;
+    let value = read(&bytes, shape);
+    bytes.truncate(LARGEST_KEPT);
+    bytes.shrink_to(LARGEST_KEPT);
+    DECODED.set(bytes);
+    Ok(value)
 }
 
 fn incomplete(path: &Path, reason: &str) -> Error {
