@@ -6,6 +6,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use candle_core::Device;
+use tcmax_ops::State;
+use tcmax_train::checkpoint::{load, save};
+
 fn bytes(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -100,4 +104,16 @@ fn evaluation_repeats_the_test_of_the_run() {
     evaluation.as_object_mut().unwrap().remove("absence");
     assert_eq!(evaluation, result["test"]);
     assert!(out.join("report.html").exists());
+}
+
+#[test]
+fn figures_of_a_checkpoint_are_read_as_they_were_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("last.safetensors");
+    // Quotients have all bits of their fractions; a last bit lost in reading would let a resumed run
+    // choose another epoch, or refuse its own settings.
+    let figures: Vec<f64> = (1..2_000).map(|n| f64::from(n) / 997.0).collect();
+    save(&path, &State::new(), &figures).unwrap();
+    let (_, read): (State, Vec<f64>) = load(&path, &Device::Cpu).unwrap();
+    assert_eq!(read, figures);
 }

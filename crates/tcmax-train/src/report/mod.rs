@@ -54,9 +54,9 @@ fn results_table(result: &SuiteResult) -> Markup {
         h2 { "Results" }
         (methods_table(result, &columns(result)))
         p.note { "Means over the seeds with 95% t intervals, on the test split, from the weights of "
-            "the epoch with the best validation accuracy. The bound is on the total correlation of "
-            "all features and the label, over the tuples of the test split. A probe is a logistic "
-            "regression on frozen features." }
+            "the epoch with the best validation accuracy (of equals, the lowest cross-entropy). The "
+            "bound is on the total correlation of all features and the label, over the tuples of "
+            "the test split. A probe is a logistic regression on frozen features." }
     }
 }
 
