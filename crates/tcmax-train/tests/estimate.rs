@@ -245,3 +245,31 @@ fn bad_data_and_bad_settings_are_named() {
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(message.contains("'short' has 90 rows, but 'long' has 100"), "{message}");
 }
+
+/// `/dev/full` takes nothing: what is written there is lost as on a full disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_fails_and_a_reader_that_went_away_does_not() {
+    let folder = folder();
+    let csv = csv(folder.path());
+    let run = |stdout: std::process::Stdio| {
+        std::process::Command::new(assert_cmd::cargo::cargo_bin("tcmax"))
+            .args(["estimate", csv.to_str().unwrap(), "--variables", "a,b", "--json"])
+            .args(["--estimator", "gaussian"])
+            .stdout(stdout)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = run(full.into()).wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("error: standard output: "), "{message}");
+
+    let mut child = run(std::process::Stdio::piped());
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -19,7 +19,7 @@ impl Datasets {
         match self.name {
             None => {
                 for card in catalog() {
-                    print(&format!("{:<16} {}", card.name, card.description));
+                    print(&format!("{:<16} {}", card.name, card.description))?;
                 }
                 Ok(())
             }
@@ -30,17 +30,17 @@ impl Datasets {
                         format!("no data set '{name}'; choose one of: {}", known.join(", "));
                     return Err(Error::setting("datasets", problem).into());
                 };
-                print(&describe(card));
+                print(&describe(card))?;
                 if card.prepare.is_some() {
-                    print(&format!("\nPrepare it: tcmax prepare {name} --root DIR --out CLIPS"));
+                    print(&format!("\nPrepare it: tcmax prepare {name} --root DIR --out CLIPS"))?;
                     return Ok(());
                 }
                 if let DatasetConfig::Synthetic(options) = DatasetConfig::by_name(&name)? {
                     let names: Vec<String> =
                         options.modalities.iter().map(|m| m.name.clone()).collect();
                     if let Some(truth) = OpenDataset::Synthetic(options).truth()? {
-                        print("\nWith the default options:");
-                        print(&table::truth_table(&truth, &names));
+                        print("\nWith the default options:")?;
+                        print(&table::truth_table(&truth, &names))?;
                     }
                 }
                 Ok(())

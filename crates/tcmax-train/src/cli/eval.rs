@@ -83,10 +83,10 @@ impl Eval {
         if self.json {
             let mut json = serde_json::to_value(&evaluation)?;
             json["absence"] = serde_json::to_value(&absence)?;
-            print(&serde_json::to_string_pretty(&json)?);
+            print(&serde_json::to_string_pretty(&json)?)?;
         } else {
             let names: Vec<String> = saved.card.modalities.iter().map(|m| m.name.clone()).collect();
-            print(&table::evaluation(&evaluation, absence.as_ref(), &names));
+            print(&table::evaluation(&evaluation, absence.as_ref(), &names))?;
         }
         Ok(())
     }

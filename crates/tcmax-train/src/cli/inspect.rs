@@ -55,9 +55,9 @@ impl Inspect {
             eprintln!("wrote {}", file.display());
         }
         if self.json {
-            print(&serde_json::to_string_pretty(&found)?);
+            print(&serde_json::to_string_pretty(&found)?)?;
         } else {
-            print(&describe(&found));
+            print(&describe(&found))?;
         }
         match found.problems.len() {
             0 => Ok(()),

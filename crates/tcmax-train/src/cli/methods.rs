@@ -19,8 +19,8 @@ impl Methods {
     /// Prints two tables, or what one method or head is and its options.
     pub fn run(self) -> anyhow::Result<()> {
         match self.name.as_deref() {
-            None => print(&format!("{}\n\n{}\n\n{HINT}", methods()?, heads())),
-            Some(name) => print(&one(name)?),
+            None => print(&format!("{}\n\n{}\n\n{HINT}", methods()?, heads()))?,
+            Some(name) => print(&one(name)?)?,
         }
         Ok(())
     }

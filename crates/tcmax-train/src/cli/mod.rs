@@ -75,8 +75,21 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<tcmax_train::Error>().map_or(1, tcmax_train::Error::exit_code)
 }
 
-/// Prints a result on standard output; a reader that went away (`| head`) is no error.
-fn print(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
+/// Prints a result and a line end on standard output, as [`write_out`] writes.
+fn print(text: &str) -> anyhow::Result<()> {
+    write_out(format!("{text}\n").as_bytes())
+}
+
+/// Writes a result to standard output, to the last byte. A reader that went away (`| head`) is no error;
+/// anything else is, a full disk above all: the result would be lost with exit code 0.
+fn write_out(bytes: &[u8]) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => {
+            let path = "standard output".into();
+            Err(tcmax_train::Error::File { path, source }.into())
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,6 +1,5 @@
 //! `tcmax predict`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -14,7 +13,7 @@ use tcmax_train::checkpoint::{SavedModel, open_model, write_whole};
 use tcmax_train::{Error, evaluation_loader};
 
 use super::eval::{Part, splits_of};
-use super::print;
+use super::{print, write_out};
 use super::train::{device, set_threads};
 
 /// Options of `tcmax predict`.
@@ -74,10 +73,9 @@ impl Predict {
                 print(&format!(
                     "{examples} predictions in {}; {accuracy:.2} % are right",
                     path.display()
-                ));
+                ))?;
             }
-            // A reader that went away (`| head`) is no error.
-            None => drop(std::io::stdout().write_all(&text)),
+            None => write_out(&text)?,
         }
         Ok(())
     }

@@ -80,9 +80,9 @@ impl Prepare {
         };
         let summary = prepare(&plan, &out, &options, &PrepareBar::new()).map_err(Error::from)?;
         if self.json {
-            print(&serde_json::to_string_pretty(&summary)?);
+            print(&serde_json::to_string_pretty(&summary)?)?;
         } else {
-            print(&describe(&summary, &out));
+            print(&describe(&summary, &out))?;
         }
         Ok(())
     }

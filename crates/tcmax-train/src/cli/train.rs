@@ -197,9 +197,9 @@ impl Train {
             write_report(out, &result)?;
         }
         if self.json {
-            print(&serde_json::to_string_pretty(&result)?);
+            print(&serde_json::to_string_pretty(&result)?)?;
         } else {
-            print(&table::comparison(&result));
+            print(&table::comparison(&result))?;
         }
         Ok(())
     }

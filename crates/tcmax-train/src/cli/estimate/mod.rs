@@ -170,8 +170,7 @@ impl Estimate {
             output::matrix(&sample, &outcomes, self.unit)
         } else {
             outcomes.iter().map(|outcome| outcome.text(self.unit)).collect::<String>()
-        });
-        Ok(())
+        })
     }
 
     fn method(&self) -> anyhow::Result<Method> {
