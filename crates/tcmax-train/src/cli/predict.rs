@@ -13,8 +13,8 @@ use tcmax_train::checkpoint::{SavedModel, open_model, write_whole};
 use tcmax_train::{Error, evaluation_loader};
 
 use super::eval::{Part, splits_of};
-use super::{print, write_out};
 use super::train::{device, set_threads};
+use super::{print, write_out};
 
 /// Options of `tcmax predict`.
 #[derive(Args)]
