@@ -16,15 +16,17 @@ pub enum Error {
         /// What is wrong, and the mend.
         problem: String,
     },
-    /// A program that is needed is not installed.
-    #[error("{program} cannot be run ({reason}): {mend}")]
-    Program {
-        /// Its name.
-        program: String,
+    /// The `ffmpeg` program is needed (for video, or a sound format that is not decoded here) and
+    /// cannot be run. It is wrong once with the machine, not once with every file.
+    #[error(
+        "`{program}` cannot be run ({reason}); it decodes video and rarer formats of sound: install \
+         it, for instance with `apt-get install ffmpeg`"
+    )]
+    NoFfmpeg {
+        /// `ffmpeg` or `ffprobe`, which comes with it.
+        program: &'static str,
         /// The system's reason.
         reason: String,
-        /// How to get it.
-        mend: String,
     },
     /// An option or recipe is out of range or does not fit.
     #[error("{field}: {problem}")]

@@ -59,7 +59,7 @@ pub fn probe(path: &Path) -> Result<Probe> {
         "json",
     ]);
     let output =
-        command.arg(file_url(path)).stdin(Stdio::null()).output().map_err(|e| not_there(&e))?;
+        command.arg(file_url(path)).stdin(Stdio::null()).output().map_err(not_there("ffprobe"))?;
     if !output.status.success() {
         return Err(Error::media(path, broken(&output.stderr)));
     }
@@ -79,17 +79,13 @@ fn parse_probe(json: &[u8]) -> std::result::Result<Probe, String> {
 /// # Errors
 /// When it is not installed.
 pub fn ffmpeg_version() -> Result<String> {
-    let output = Command::new("ffmpeg").arg("-version").output().map_err(|e| not_there(&e))?;
+    let output = Command::new("ffmpeg").arg("-version").output().map_err(not_there("ffmpeg"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text.split_whitespace().nth(2).unwrap_or("unknown").to_owned())
 }
 
-fn not_there(error: &std::io::Error) -> Error {
-    Error::Program {
-        program: "ffmpeg".to_owned(),
-        reason: error.to_string(),
-        mend: "install it, for instance with `apt-get install ffmpeg`".to_owned(),
-    }
+fn not_there(program: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    move |error| Error::NoFfmpeg { program, reason: error.to_string() }
 }
 
 /// A name that `ffmpeg` takes for a file, whatever is in it.
@@ -113,7 +109,7 @@ fn start(path: &Path, arguments: &[&str]) -> Result<Child> {
     command.args(["-nostdin", "-v", "error", "-threads", "1", "-i"]).arg(file_url(path));
     command.args(["-t", &LONGEST_SECONDS.to_string()]).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().map_err(|e| not_there(&e))
+    command.spawn().map_err(not_there("ffmpeg"))
 }
 
 /// Runs ffmpeg and hands what it writes to `read`.
@@ -139,7 +135,7 @@ fn run<T>(
     if done.is_err() {
         let _ = child.kill();
     }
-    let status = child.wait().map_err(|e| not_there(&e))?;
+    let status = child.wait().map_err(not_there("ffmpeg"))?;
     let messages = messages.join().unwrap_or_default();
     match done {
         Ok(value) if status.success() => Ok(value),
