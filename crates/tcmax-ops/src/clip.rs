@@ -1,11 +1,11 @@
 //! Gradients of bounded size.
 
-use candle_core::{DType, backprop::GradStore};
+use candle_core::backprop::GradStore;
 
-use crate::{Params, Result};
+use crate::{Params, Result, to_scalar_f64, wide};
 
 /// Scales all gradients down together so that their joint norm is at most `largest`; returns the
-/// norm before. The norm is summed in f64, in the order of the names.
+/// norm before. The norm is summed in the device's widest float, in the order of the names.
 ///
 /// # Errors
 /// Only if the device fails.
@@ -13,8 +13,7 @@ pub fn clip_grad_norm(params: &Params, gradients: &mut GradStore, largest: f64) 
     let mut squares = 0.0;
     for (_, var) in params.trainable() {
         if let Some(gradient) = gradients.get(var.as_tensor()) {
-            let gradient = gradient.to_dtype(DType::F64)?;
-            squares += gradient.sqr()?.sum_all()?.to_scalar::<f64>()?;
+            squares += to_scalar_f64(&wide(gradient)?.sqr()?.sum_all()?)?;
         }
     }
     let norm = squares.sqrt();
@@ -33,7 +32,7 @@ pub fn clip_grad_norm(params: &Params, gradients: &mut GradStore, largest: f64) 
 mod tests {
     use super::*;
     use crate::{Init, ParamBuilder, Seed};
-    use candle_core::Device;
+    use candle_core::{DType, Device};
 
     #[test]
     fn clipping_keeps_the_direction() {
