@@ -50,18 +50,23 @@ impl Rule<2> for AdamWConfig {
     fn update<T: Element>(
         &self,
         step: u64,
-        value: T,
-        gradient: T,
-        [mean, square]: [&mut T; 2],
-    ) -> T {
+        value: &mut [T],
+        gradient: &[T],
+        [mean, square]: [&mut [T]; 2],
+    ) {
         let [first, second] = self.corrections(step);
-        let share = |beta: f64| (T::from_f64(beta), T::from_f64(1.0 - beta));
-        let ((old1, new1), (old2, new2)) = (share(self.beta1), share(self.beta2));
-        *mean = old1 * *mean + new1 * gradient;
-        *square = old2 * *square + new2 * gradient * gradient;
-        let root = (*square * T::from_f64(1.0 / second)).root() + T::from_f64(self.eps);
-        let kept = value * T::from_f64(1.0 - self.learning_rate * self.weight_decay);
-        kept - T::from_f64(self.learning_rate / first) * *mean / root
+        let (old1, new1) = (T::from_f64(self.beta1), T::from_f64(1.0 - self.beta1));
+        let (old2, new2) = (T::from_f64(self.beta2), T::from_f64(1.0 - self.beta2));
+        let (unbiased, eps) = (T::from_f64(1.0 / second), T::from_f64(self.eps));
+        let kept = T::from_f64(1.0 - self.learning_rate * self.weight_decay);
+        let rate = T::from_f64(self.learning_rate / first);
+        let values = value.iter_mut().zip(gradient);
+        for ((value, gradient), (mean, square)) in values.zip(mean.iter_mut().zip(square)) {
+            *mean = old1 * *mean + new1 * *gradient;
+            *square = old2 * *square + new2 * *gradient * *gradient;
+            let root = (*square * unbiased).root() + eps;
+            *value = *value * kept - rate * *mean / root;
+        }
     }
 
     fn composed(
@@ -123,8 +128,9 @@ impl AdamW {
         self.0.step(gradients)
     }
 
-    /// The means of every parameter that has made a step, by `mean.` or `square.` and the
-    /// parameter's name, and the number of steps as `steps`: deep copies.
+    /// The means of every parameter, by `mean.` or `square.` and the parameter's name, laid out as the
+    /// parameters are saved (zeros where it has made no step), and the number of steps as `steps`:
+    /// deep copies.
     ///
     /// # Errors
     /// Only if the device fails.
@@ -135,7 +141,8 @@ impl AdamW {
     /// Goes on from a saved state.
     ///
     /// # Errors
-    /// When a name is not a parameter's or a shape differs; nothing is changed then.
+    /// When a tensor of [`Self::state`] is missing or another is there, naming it, when a shape differs,
+    /// or the number of steps is none; nothing is changed then.
     pub fn load_state(&mut self, state: &State) -> Result<()> {
         self.0.load_state(state)
     }

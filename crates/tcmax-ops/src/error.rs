@@ -41,4 +41,16 @@ pub enum Error {
         /// The shape in the model.
         wanted: Shape,
     },
+    /// A state of an optimiser has a number of steps that is none.
+    #[error("'steps': the state has {got}, wanted a whole number of steps from 0")]
+    WrongSteps {
+        /// The number in the state.
+        got: f64,
+    },
+    /// A parameter is too large for memory.
+    #[error("a parameter of shape {shape:?} does not fit into memory")]
+    TooLarge {
+        /// The shape asked for.
+        shape: Shape,
+    },
 }

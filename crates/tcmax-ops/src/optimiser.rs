@@ -1,10 +1,10 @@
 //! What optimisers share: running values beside each parameter, one pass over memory a step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{
-    CpuStorage, DType, Device, InplaceOp2, Layout, Result as CandleResult, Tensor, Var,
+    CpuStorage, DType, Device, InplaceOp2, Layout, Result as CandleResult, Shape, Tensor, Var,
     backprop::GradStore, bail,
 };
 use pulp::{Simd, WithSimd};
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::cpu::{Element, storage_of, tensor_of, values};
 use crate::kernels::run;
-use crate::{Error, Params, Result, State};
+use crate::{Error, Params, Result, State, to_scalar_f64};
 
 /// Values that one task updates.
 const BAND: usize = 1 << 15;
@@ -25,8 +25,9 @@ pub(crate) trait Rule<const N: usize>: Copy + Sync {
     /// Names of the running values.
     const STATE: [&'static str; N];
 
-    /// The new value after step number `step`, from 1; updates the running values.
-    fn update<T: Element>(&self, step: u64, value: T, gradient: T, state: [&mut T; N]) -> T;
+    /// Moves some values by step number `step`, from 1; updates the running values. Slices of one
+    /// length. Runs inside a kernel: `#[inline(always)]`.
+    fn update<T: Element>(&self, step: u64, value: &mut [T], gradient: &[T], state: [&mut [T]; N]);
 
     /// The same on whole tensors, for devices without the kernel.
     fn composed(
@@ -77,56 +78,73 @@ impl<R: Rule<N>, const N: usize> Optimiser<R, N> {
         Ok(())
     }
 
+    /// The running values of every parameter, zeros for those that have made no step, and the number
+    /// of steps.
     pub(crate) fn state(&self) -> Result<State> {
         let mut state = State::new();
         for (name, var) in self.params.trainable() {
-            let Some(running) = self.running.get(name) else { continue };
             for (place, kind) in R::STATE.iter().enumerate() {
-                let tensor = self.params.saved_form(name, &running.tensor(place, var)?)?;
+                let tensor = match self.running.get(name) {
+                    Some(running) => self.params.saved_form(name, &running.tensor(place, var)?)?,
+                    None => {
+                        let shape = self.params.saved_shape(name, var);
+                        Tensor::zeros(shape, var.dtype(), var.device())?
+                    }
+                };
                 state.insert(format!("{kind}.{name}"), tensor);
             }
         }
-        // Whole numbers up to 2^53 are exact, and every device and file format has f64 or f32.
+        // Whole numbers up to 2^53 are exact, and every file format has f64.
         state.insert(STEPS.to_owned(), Tensor::new(self.steps as f64, &Device::Cpu)?);
         Ok(state)
     }
 
+    /// Goes on from what [`Self::state`] gave: every tensor of it and no other. Nothing is changed on
+    /// an error.
     pub(crate) fn load_state(&mut self, state: &State) -> Result<()> {
-        let vars: BTreeMap<&str, &Var> = self.params.trainable().collect();
-        let mut steps = 0;
-        let mut tensors: BTreeMap<String, Vec<Tensor>> = BTreeMap::new();
-        for (full_name, tensor) in state {
-            if full_name == STEPS {
-                steps = tensor.to_dtype(DType::F64)?.to_scalar::<f64>()? as u64;
-                continue;
-            }
-            let known = full_name.split_once('.').and_then(|(kind, name)| {
-                let place = R::STATE.iter().position(|own| *own == kind)?;
-                Some((place, name, *vars.get(name)?))
-            });
-            let Some((place, name, var)) = known else {
-                return Err(Error::UnknownTensor { name: full_name.clone() });
-            };
-            let wanted = self.params.saved_shape(name, var);
-            if *tensor.shape() != wanted {
-                let got = tensor.shape().clone();
-                return Err(Error::WrongShape { name: full_name.clone(), got, wanted });
-            }
-            let tensor = tensor.to_dtype(var.dtype())?.to_device(var.device())?;
-            let held = self.params.held_form(name, &tensor)?;
-            let own = match tensors.get_mut(name) {
-                Some(own) => own,
-                None => tensors.entry(name.to_owned()).or_insert(vec![var.zeros_like()?; N]),
-            };
-            own[place] = held;
-        }
+        let steps = steps_of(state)?;
+        let mut known = BTreeSet::from([STEPS.to_owned()]);
         let mut running = BTreeMap::new();
-        for (name, tensors) in tensors {
-            running.insert(name, Running::of(tensors)?);
+        for (name, var) in self.params.trainable() {
+            let mut tensors = Vec::with_capacity(N);
+            for kind in R::STATE {
+                let full_name = format!("{kind}.{name}");
+                let wanted = self.params.saved_shape(name, var);
+                let Some(tensor) = state.get(&full_name) else {
+                    return Err(Error::MissingTensor { name: full_name, shape: wanted });
+                };
+                if *tensor.shape() != wanted {
+                    let got = tensor.shape().clone();
+                    return Err(Error::WrongShape { name: full_name, got, wanted });
+                }
+                let tensor = tensor.to_dtype(var.dtype())?.to_device(var.device())?;
+                tensors.push(self.params.held_form(name, &tensor)?);
+                known.insert(full_name);
+            }
+            running.insert(name.to_owned(), Running::of(tensors)?);
+        }
+        if let Some(name) = state.keys().find(|name| !known.contains(*name)) {
+            return Err(Error::UnknownTensor { name: name.clone() });
         }
         (self.running, self.steps) = (running, steps);
         Ok(())
     }
+}
+
+/// The number of steps in a saved state.
+fn steps_of(state: &State) -> Result<u64> {
+    let shape = Shape::from(());
+    let Some(tensor) = state.get(STEPS) else {
+        return Err(Error::MissingTensor { name: STEPS.to_owned(), shape });
+    };
+    if tensor.elem_count() != 1 {
+        let got = tensor.shape().clone();
+        return Err(Error::WrongShape { name: STEPS.to_owned(), got, wanted: shape });
+    }
+    let steps = to_scalar_f64(tensor)?;
+    // What f64 counts exactly.
+    let valid = steps.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&steps);
+    if valid { Ok(steps as u64) } else { Err(Error::WrongSteps { got: steps }) }
 }
 
 impl<const N: usize> Running<N> {
@@ -275,14 +293,72 @@ impl<R: Rule<N>, T: Element, const N: usize> WithSimd for Band<'_, R, T, N> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { rule, step, value, gradient, state } = self;
-        let len = value.len();
-        // Equal lengths, seen by the compiler: one check a band instead of one a value.
-        let gradient = &gradient[..len];
-        let mut state = state.map(|slice| &mut slice[..len]);
-        for place in 0..len {
-            let own = state.each_mut().map(|slice| &mut slice[place]);
-            value[place] = rule.update(step, value[place], gradient[place], own);
+        self.rule.update(self.step, self.value, self.gradient, self.state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AdamW, AdamWConfig, Init, ParamBuilder, Seed};
+
+    fn params() -> (Params, Tensor) {
+        let builder = ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu);
+        let moved = builder.filters("moved", [2, 3, 1, 2], Init::Const(1.0)).unwrap();
+        builder.param("still", 2, Init::Const(1.0)).unwrap();
+        (builder.params(), moved)
+    }
+
+    fn adam() -> AdamW {
+        let (params, moved) = params();
+        let mut adam = AdamW::new(&params, AdamWConfig::default()).unwrap();
+        adam.step(&moved.sqr().unwrap().sum_all().unwrap().backward().unwrap()).unwrap();
+        adam
+    }
+
+    #[test]
+    fn a_state_holds_every_parameter_and_comes_back_the_same() {
+        let state = adam().state().unwrap();
+        let names: Vec<&str> = state.keys().map(String::as_str).collect();
+        let wanted = ["mean.moved", "mean.still", "square.moved", "square.still", "steps"];
+        assert_eq!(names, wanted);
+        let mut other = AdamW::new(&params().0, AdamWConfig::default()).unwrap();
+        other.load_state(&state).unwrap();
+        for (name, tensor) in other.state().unwrap() {
+            assert_eq!(tensor.shape(), state[&name].shape());
+            assert_eq!(
+                crate::to_vec_f64(&tensor).unwrap(),
+                crate::to_vec_f64(&state[&name]).unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn a_state_that_lacks_a_tensor_or_has_another_is_refused_by_name() {
+        let whole = adam().state().unwrap();
+        for name in whole.keys() {
+            let mut state = whole.clone();
+            let tensor = state.remove(name).unwrap();
+            let message = adam().load_state(&state).unwrap_err().to_string();
+            assert!(message.contains(&format!("'{name}'")), "{message}");
+            state.insert(
+                name.clone(),
+                Tensor::cat(&[&tensor.flatten_all().unwrap(); 2], 0).unwrap(),
+            );
+            let error = adam().load_state(&state).unwrap_err();
+            assert!(matches!(&error, Error::WrongShape { name: got, .. } if got == name));
+        }
+        for name in ["momentum.moved", "mean.other", "mean", "step"] {
+            let mut state = whole.clone();
+            state.insert(name.to_owned(), state["mean.moved"].clone());
+            let error = adam().load_state(&state).unwrap_err();
+            assert!(matches!(&error, Error::UnknownTensor { name: got } if got == name));
+        }
+        for steps in [-1.0, 0.5, f64::NAN, f64::INFINITY, 1e300] {
+            let mut state = whole.clone();
+            state.insert(STEPS.to_owned(), Tensor::new(steps, &Device::Cpu).unwrap());
+            let error = adam().load_state(&state).unwrap_err();
+            assert!(matches!(error, Error::WrongSteps { .. }), "{steps}");
         }
     }
 }

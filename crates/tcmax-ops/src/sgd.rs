@@ -28,10 +28,20 @@ impl Rule<1> for SgdConfig {
     const STATE: [&'static str; 1] = ["momentum"];
 
     #[inline(always)]
-    fn update<T: Element>(&self, _: u64, value: T, gradient: T, [momentum]: [&mut T; 1]) -> T {
-        let direction = gradient + T::from_f64(self.weight_decay) * value;
-        *momentum = T::from_f64(self.momentum) * *momentum + direction;
-        value - T::from_f64(self.learning_rate) * *momentum
+    fn update<T: Element>(
+        &self,
+        _: u64,
+        value: &mut [T],
+        gradient: &[T],
+        [momentum]: [&mut [T]; 1],
+    ) {
+        let decay = T::from_f64(self.weight_decay);
+        let (kept, rate) = (T::from_f64(self.momentum), T::from_f64(self.learning_rate));
+        for ((value, gradient), momentum) in value.iter_mut().zip(gradient).zip(momentum) {
+            let direction = *gradient + decay * *value;
+            *momentum = kept * *momentum + direction;
+            *value -= rate * *momentum;
+        }
     }
 
     fn composed(
@@ -92,8 +102,9 @@ impl Sgd {
         self.0.step(gradients)
     }
 
-    /// The momentum of every parameter that has made a step, by `momentum.` and the parameter's
-    /// name, laid out as the parameters are saved: deep copies.
+    /// The momentum of every parameter, by `momentum.` and the parameter's name, laid out as the
+    /// parameters are saved (zeros where it has made no step), and the number of steps as `steps`:
+    /// deep copies.
     ///
     /// # Errors
     /// Only if the device fails.
@@ -104,7 +115,8 @@ impl Sgd {
     /// Goes on from a saved state.
     ///
     /// # Errors
-    /// When a name is not a parameter's or a shape differs; nothing is changed then.
+    /// When a tensor of [`Self::state`] is missing or another is there, naming it, when a shape differs,
+    /// or the number of steps is none; nothing is changed then.
     pub fn load_state(&mut self, state: &State) -> Result<()> {
         self.0.load_state(state)
     }
