@@ -10,7 +10,7 @@
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{BatchNorm2d, BatchNormConfig, Init, ParamBuilder};
+use tcmax_ops::{BatchNorm2d, BatchNormConfig, Init, ParamBuilder, relu};
 
 use crate::{Encoder, Error, Result};
 
@@ -89,7 +89,7 @@ impl Encoder for Mlp {
         let pixels = input.reshape((batch, 1, 1, inputs))?;
         let mut x = self.norm.forward(&pixels, train)?.reshape((batch, inputs))?;
         for (weight, bias) in &self.layers {
-            x = x.matmul(&weight.t()?)?.broadcast_add(bias)?.relu()?;
+            x = relu(&x.matmul(&weight.t()?)?.broadcast_add(bias)?)?;
         }
         Ok(x)
     }

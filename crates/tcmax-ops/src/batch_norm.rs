@@ -15,7 +15,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{DType, Result as CandleResult, Tensor, Var, bail};
+use candle_core::{Result as CandleResult, Tensor, Var, bail};
 
 use crate::conv2d::shape_of;
 use crate::cpu::check_dtype;
@@ -23,7 +23,9 @@ use crate::kernels::Shape;
 use crate::norm_op::{Norm, Then};
 use crate::parcel::Parcel;
 use crate::statistics::Statistics;
-use crate::{Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Result, conv2d, max_pool2d};
+use crate::{
+    Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Result, conv2d, max_pool2d, to_vec_f64,
+};
 
 const OP: &str = "batch_norm";
 
@@ -234,8 +236,8 @@ impl BatchNorm2d {
     }
 
     fn running(&self) -> CandleResult<Statistics> {
-        let read = |var: &Var| var.as_detached_tensor().to_dtype(DType::F64)?.to_vec1::<f64>();
-        Ok(Statistics { mean: read(&self.running_mean)?, var: read(&self.running_var)? })
+        let (mean, var) = (to_vec_f64(&self.running_mean)?, to_vec_f64(&self.running_var)?);
+        Ok(Statistics { mean, var })
     }
 
     /// The layer in candle operations, for devices without the kernel.
@@ -266,7 +268,7 @@ impl BatchNorm2d {
         if let Some(residual) = residual {
             y = (y + residual)?;
         }
-        if relu { y.relu() } else { Ok(y) }
+        if relu { crate::relu(&y) } else { Ok(y) }
     }
 
     fn update_running(&self, mean: &Tensor, unbiased_var: &Tensor) -> CandleResult<()> {

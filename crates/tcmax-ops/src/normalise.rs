@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use crate::cpu::{Element, written};
 use crate::kernels::run;
 use crate::pool::PooledGradient;
+use crate::relu::of_value as relu;
 use crate::statistics::{Statistics, band_len, folded, period, repeated};
 
 /// A normalisation with its statistics.
@@ -36,17 +37,11 @@ pub(crate) struct Affine<T> {
     pub(crate) shift: Vec<T>,
 }
 
-/// max(0, value), but NaN stays NaN.
-#[inline(always)]
-pub(crate) fn relu<T: Element>(value: T) -> T {
-    if value < T::zero() { T::zero() } else { value }
-}
-
 /// The gradient of a normalisation's output.
 pub(crate) enum Incoming<'a, T> {
     /// As it is.
     Plain(&'a [T]),
-    /// Through a ReLU whose output was positive or not.
+    /// Through a ReLU whose output was 0 or not.
     Relu { grad: &'a [T], output: &'a [T] },
     /// Through a ReLU and a maximum over windows.
     Pooled(PooledGradient<'a, T>),
@@ -69,7 +64,8 @@ impl<T: Element> Incoming<'_, T> {
                 let (grad, output) = (&grad[band * len..], &output[band * len..]);
                 buffer.resize(len.min(grad.len()), T::zero());
                 for ((out, grad), output) in buffer.iter_mut().zip(grad).zip(output) {
-                    *out = if *output > T::zero() { *grad } else { T::zero() };
+                    // NaN passes, so that it is seen.
+                    *out = if *output <= T::zero() { T::zero() } else { *grad };
                 }
                 buffer
             }
@@ -214,37 +210,37 @@ impl<T: Element> WithSimd for Apply<'_, T> {
         let Self { affine, x, residual, with_relu, y } = self;
         assert!(x.len() == y.len() && residual.is_none_or(|values| values.len() == y.len()));
         match (residual, with_relu) {
-            (None, false) => apply_runs(affine, x, y, |value| value),
-            (None, true) => apply_runs(affine, x, y, relu),
-            (Some(residual), false) => add_runs(affine, x, residual, y, |value| value),
-            (Some(residual), true) => add_runs(affine, x, residual, y, relu),
+            (None, false) => apply_runs::<T, false>(affine, x, y),
+            (None, true) => apply_runs::<T, true>(affine, x, y),
+            (Some(residual), false) => add_runs::<T, false>(affine, x, residual, y),
+            (Some(residual), true) => add_runs::<T, true>(affine, x, residual, y),
         }
     }
 }
 
+/// The ReLU, if there is one.
 #[inline(always)]
-fn apply_runs<T: Element>(
-    affine: &Affine<T>,
-    x: &[T],
-    y: &mut [MaybeUninit<T>],
-    last: impl Fn(T) -> T,
-) {
+fn last<T: Element, const RELU: bool>(value: T) -> T {
+    if RELU { relu(value) } else { value }
+}
+
+#[inline(always)]
+fn apply_runs<T: Element, const RELU: bool>(affine: &Affine<T>, x: &[T], y: &mut [MaybeUninit<T>]) {
     let Affine { mean, scale, shift } = affine;
     for (y, x) in y.chunks_mut(mean.len()).zip(x.chunks(mean.len())) {
         for ((((y, x), mean), scale), shift) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(shift)
         {
-            y.write(last((*x - *mean) * *scale + *shift));
+            y.write(last::<T, RELU>((*x - *mean) * *scale + *shift));
         }
     }
 }
 
 #[inline(always)]
-fn add_runs<T: Element>(
+fn add_runs<T: Element, const RELU: bool>(
     affine: &Affine<T>,
     x: &[T],
     residual: &[T],
     y: &mut [MaybeUninit<T>],
-    last: impl Fn(T) -> T,
 ) {
     let Affine { mean, scale, shift } = affine;
     let len = mean.len();
@@ -252,7 +248,7 @@ fn add_runs<T: Element>(
         let values = y.iter_mut().zip(x).zip(residual);
         let own = mean.iter().zip(scale).zip(shift);
         for (((y, x), r), ((mean, scale), shift)) in values.zip(own) {
-            y.write(last((*x - *mean) * *scale + *shift + *r));
+            y.write(last::<T, RELU>((*x - *mean) * *scale + *shift + *r));
         }
     }
 }

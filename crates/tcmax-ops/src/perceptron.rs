@@ -21,7 +21,7 @@ const OP: &str = "perceptron";
 /// What stands between the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// max(x, 0).
+    /// max(x, 0), and NaN where x is NaN.
     Relu,
     /// (x + sqrt(x^2 + 0.1)) / 2 (Barron 2021): smooth like softplus, without an exponential.
     Squareplus,
@@ -34,7 +34,7 @@ impl Activation {
 
     fn composed(self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Relu => x.relu(),
+            Self::Relu => crate::relu(x),
             Self::Squareplus => (x + (x.sqr()? + Self::BEND)?.sqrt()?)? * 0.5,
         }
     }

@@ -65,22 +65,18 @@ impl<T: Element> WithSimd for MaxRow<'_, T> {
         let Self { image, window, i, channels, normal, values, taps } = self;
         for first in (0..channels).step_by(BLOCK) {
             let count = BLOCK.min(channels - first);
-            let block = normal.map(|normal| {
-                let take = |values: &[T]| read(&values[first..][..count]);
-                [take(&normal.mean), take(&normal.scale), take(&normal.shift)]
-            });
+            let block = Block { image, channels, first, count };
+            let normal = match normal {
+                Some(normal) => Some(Normal::new(normal, first, count)),
+                None => None,
+            };
             for j in 0..window.out.1 {
-                let pixel = |y: usize, x: usize| {
-                    read(&image[(y * window.image.1 + x) * channels + first..][..count])
-                };
-                let (best, tap) = match &block {
-                    Some([mean, scale, shift]) => {
-                        let (best, tap) = max_of_window(window, (i, j), pixel, |lane, value: T| {
-                            (value - mean[lane]) * scale[lane] + shift[lane]
-                        });
+                let (best, tap) = match &normal {
+                    Some(normal) => {
+                        let (best, tap) = max_of_window(window, (i, j), block, normal);
                         floored(best, tap)
                     }
-                    None => max_of_window(window, (i, j), pixel, |_, value| value),
+                    None => max_of_window(window, (i, j), block, &Plain),
                 };
                 let at = j * channels + first;
                 values[at..][..count].copy_from_slice(&best[..count]);
@@ -89,6 +85,64 @@ impl<T: Element> WithSimd for MaxRow<'_, T> {
                 }
             }
         }
+    }
+}
+
+/// A few channels of an image.
+#[derive(Clone, Copy)]
+struct Block<'a, T> {
+    image: &'a [T],
+    channels: usize,
+    first: usize,
+    count: usize,
+}
+
+impl<T: Element> Block<'_, T> {
+    /// The values at one pixel.
+    #[inline(always)]
+    fn at(&self, pixel: usize) -> [T; BLOCK] {
+        read(&self.image[pixel * self.channels + self.first..][..self.count])
+    }
+}
+
+/// What values are mapped by before they are compared. A trait and not a closure: only methods can be
+/// told to be inlined.
+trait Map<T> {
+    fn map(&self, lane: usize, value: T) -> T;
+}
+
+/// Values as they are.
+struct Plain;
+
+impl<T> Map<T> for Plain {
+    #[inline(always)]
+    fn map(&self, _: usize, value: T) -> T {
+        value
+    }
+}
+
+/// The normalisation of a few channels.
+struct Normal<T> {
+    mean: [T; BLOCK],
+    scale: [T; BLOCK],
+    shift: [T; BLOCK],
+}
+
+impl<T: Element> Normal<T> {
+    #[inline(always)]
+    fn new(affine: &Affine<T>, first: usize, count: usize) -> Self {
+        Self {
+            mean: read(&affine.mean[first..][..count]),
+            scale: read(&affine.scale[first..][..count]),
+            shift: read(&affine.shift[first..][..count]),
+        }
+    }
+}
+
+impl<T: Element> Map<T> for Normal<T> {
+    #[inline(always)]
+    fn map(&self, lane: usize, value: T) -> T {
+        (value - self.mean[lane]) * self.scale[lane] + self.shift[lane]
     }
 }
 
@@ -107,8 +161,8 @@ fn read<T: Element>(values: &[T]) -> [T; BLOCK] {
 fn max_of_window<T: Element>(
     window: &Window,
     (i, j): (usize, usize),
-    pixel: impl Fn(usize, usize) -> [T; BLOCK],
-    map: impl Fn(usize, T) -> T,
+    block: Block<'_, T>,
+    map: &impl Map<T>,
 ) -> ([T; BLOCK], [u32; BLOCK]) {
     let mut best = [T::from_f64(f64::NEG_INFINITY); BLOCK];
     let mut best_tap = [u32::from(NO_TAP); BLOCK];
@@ -123,9 +177,9 @@ fn max_of_window<T: Element>(
                 best_tap = [tap; BLOCK];
                 first = false;
             }
-            let block = pixel(y, x);
+            let values = block.at(y * window.image.1 + x);
             for lane in 0..BLOCK {
-                let value = map(lane, block[lane]);
+                let value = map.map(lane, values[lane]);
                 #[expect(clippy::eq_op, reason = "NaN differs from itself")]
                 let larger = (value > best[lane]) | (value != value);
                 best[lane] = if larger { value } else { best[lane] };

@@ -156,5 +156,5 @@ fn ranking(confidence: &Tensor, history: &[f64]) -> Result<Tensor> {
         Tensor::from_vec(values, count, confidence.device())?.to_dtype(confidence.dtype())
     };
     let ranked = ((confidence - neighbour)? * tensor(signs)?)? - tensor(margins)?;
-    Ok(ranked?.relu()?.mean_all()?)
+    Ok(tcmax_ops::relu(&ranked?)?.mean_all()?)
 }

@@ -15,6 +15,7 @@ use super::dense::{Rows, add_transposed, dot, multiply, padded};
 use super::run;
 use super::scratch::Scratch;
 use crate::Activation;
+use crate::relu::of_value as relu;
 
 /// Rows a task takes.
 const SECTION: usize = 512;
@@ -250,7 +251,7 @@ fn activate(z: &mut [f32], bias: &[f32], activation: Activation) {
         match activation {
             Activation::Relu => {
                 for (z, bias) in z.iter_mut().zip(bias) {
-                    *z = (*z + *bias).max(0.0);
+                    *z = relu(*z + *bias);
                 }
             }
             Activation::Squareplus => {
@@ -270,7 +271,8 @@ fn through_activation(dh: &mut [f32], h: &[f32], activation: Activation) {
     match activation {
         Activation::Relu => {
             for (dh, h) in dh.iter_mut().zip(h) {
-                *dh = if *h > 0.0 { *dh } else { 0.0 };
+                // NaN passes, so that it is seen.
+                *dh = if *h <= 0.0 { 0.0 } else { *dh };
             }
         }
         Activation::Squareplus => {
