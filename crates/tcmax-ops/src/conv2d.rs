@@ -17,7 +17,7 @@ use crate::backward::hand_over;
 use crate::composed;
 use crate::cpu::{Element, check_dtype, dispatch, values, written};
 use crate::kernels::Shape;
-use crate::window::Window;
+use crate::window::{Window, check_elements};
 
 const OP: &str = "conv2d";
 
@@ -52,7 +52,8 @@ impl Default for Conv2dConfig {
 /// ```
 ///
 /// # Errors
-/// When ranks, channels or element types do not fit, or the window is larger than the padded image.
+/// When ranks, channels or element types do not fit, the window is larger than the padded image, or
+/// the output or the padded image is too large for memory.
 pub fn conv2d(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
     let shape = shape_of(x, weight, config)?;
     if !x.device().is_cpu() {
@@ -84,6 +85,11 @@ pub(crate) fn shape_of(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Res
     }
     let (stride, padding) = (config.stride, config.padding);
     let window = Window::new(OP, (height, width), (k_h, k_w), stride, padding)?;
+    let (padded, out) = (window.padded(), window.out);
+    check_elements(OP, &[batch, padded.0, padded.1, from])?;
+    check_elements(OP, &[batch, out.0, out.1, to])?;
+    // The windows of one image, which the plain way in f64 writes out.
+    check_elements(OP, &[out.0, out.1, k_h, k_w, from])?;
     Ok(Shape { batch, from, to, window })
 }
 

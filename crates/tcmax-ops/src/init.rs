@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Shape, Tensor};
 use rand_distr::{Distribution, Normal, Uniform};
 
-use crate::{Result, Seed};
+use crate::{Error, Result, Seed};
 
 /// How a parameter starts.
 ///
@@ -35,7 +35,7 @@ impl Init {
     /// Draws a tensor; the same `seed` gives the same values in every element type.
     ///
     /// # Errors
-    /// When the tensor cannot be made on `device`.
+    /// When the tensor does not fit into memory, or cannot be made on `device`.
     pub fn tensor(
         self,
         shape: &Shape,
@@ -44,35 +44,50 @@ impl Init {
         device: &Device,
     ) -> Result<Tensor> {
         let (fan_in, fan_out) = fans(shape.dims());
-        let values = match self {
-            Self::Const(value) => vec![value; shape.elem_count()],
-            Self::Normal { mean, std } => normal(shape, seed, mean, std),
-            Self::Uniform { bound } => uniform(shape, seed, bound),
-            Self::KaimingNormalFanOut => normal(shape, seed, 0.0, (2.0 / fan_out).sqrt()),
-            Self::XavierNormal => normal(shape, seed, 0.0, (2.0 / (fan_in + fan_out)).sqrt()),
-        };
+        let (mut values, len) = room(shape)?;
+        match self {
+            Self::Const(value) => values.resize(len, value),
+            Self::Normal { mean, std } => values.extend(normal(seed, mean, std).take(len)),
+            Self::Uniform { bound } => values.extend(uniform(seed, bound).take(len)),
+            Self::KaimingNormalFanOut => {
+                values.extend(normal(seed, 0.0, (2.0 / fan_out).sqrt()).take(len));
+            }
+            Self::XavierNormal => {
+                values.extend(normal(seed, 0.0, (2.0 / (fan_in + fan_out)).sqrt()).take(len));
+            }
+        }
         // Move as f64 only where the device can hold it: Metal cannot.
         let tensor = Tensor::from_vec(values, shape.clone(), &Device::Cpu)?;
         Ok(tensor.to_dtype(dtype)?.to_device(device)?)
     }
 }
 
-fn fans(dims: &[usize]) -> (f64, f64) {
-    let out = dims.first().copied().unwrap_or(1);
-    let into = dims.get(1).copied().unwrap_or(1);
-    let taps: usize = dims.iter().skip(2).product();
-    ((into * taps) as f64, (out * taps) as f64)
+/// An empty vector with room for every element of a tensor, and how many there are.
+fn room(shape: &Shape) -> Result<(Vec<f64>, usize)> {
+    let too_large = || Error::TooLarge { shape: shape.clone() };
+    let len = shape.dims().iter().try_fold(1usize, |len, dim| len.checked_mul(*dim));
+    let len = len.ok_or_else(too_large)?;
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| too_large())?;
+    Ok((values, len))
 }
 
-fn normal(shape: &Shape, seed: Seed, mean: f64, std: f64) -> Vec<f64> {
+fn fans(dims: &[usize]) -> (f64, f64) {
+    let out = dims.first().copied().unwrap_or(1) as f64;
+    let into = dims.get(1).copied().unwrap_or(1) as f64;
+    let taps: f64 = dims.iter().skip(2).map(|dim| *dim as f64).product();
+    (into * taps, out * taps)
+}
+
+fn normal(seed: Seed, mean: f64, std: f64) -> impl Iterator<Item = f64> {
     // Scaling by hand keeps a bad std a bad tensor (caught later as NaN), never a panic.
     let unit = Normal::new(0.0, 1.0).expect("the unit normal is valid");
-    unit.sample_iter(seed.rng()).take(shape.elem_count()).map(|x: f64| mean + std * x).collect()
+    unit.sample_iter(seed.rng()).map(move |x: f64| mean + std * x)
 }
 
-fn uniform(shape: &Shape, seed: Seed, bound: f64) -> Vec<f64> {
+fn uniform(seed: Seed, bound: f64) -> impl Iterator<Item = f64> {
     let unit = Uniform::new_inclusive(-1.0, 1.0).expect("the unit interval is valid");
-    unit.sample_iter(seed.rng()).take(shape.elem_count()).map(|x: f64| bound * x).collect()
+    unit.sample_iter(seed.rng()).map(move |x: f64| bound * x)
 }
 
 #[cfg(test)]
@@ -97,5 +112,17 @@ mod tests {
         let uniform = draw(Init::Uniform { bound: 0.5 }, 10_000);
         assert!((std(&uniform) / (0.5 / 3f64.sqrt()) - 1.0).abs() < 0.03);
         assert!(uniform.iter().all(|x| x.abs() <= 0.5));
+    }
+
+    #[test]
+    fn a_shape_that_no_memory_holds_is_an_error() {
+        for shape in [vec![usize::MAX, 3], vec![1 << 40, 1 << 40], vec![1 << 61]] {
+            for init in [Init::Const(0.0), Init::XavierNormal] {
+                let shape = Shape::from(shape.clone());
+                let error =
+                    init.tensor(&shape, Seed::new(3), DType::F32, &Device::Cpu).unwrap_err();
+                assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+            }
+        }
     }
 }

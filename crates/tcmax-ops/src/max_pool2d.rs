@@ -2,7 +2,7 @@
 //!
 //! y\[b, i, j, c\] = max over u, v of x\[b, s_h i + u - p_h, s_w j + v - p_w, c\]; the padding counts
 //! as minus infinity. The gradient goes to the first maximum of the window, row by row, as in
-//! PyTorch.
+//! PyTorch, on every device; NaN is larger than all, so that it is seen.
 //!
 //! candle 0.11's own gives 1/k^2 of the true gradient, and refuses a kernel other than the stride,
 //! which a ResNet's 3x3/2 pool has.
@@ -14,7 +14,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor,
 use crate::composed;
 use crate::cpu::{check_dtype, dispatch, tensor_of, values};
 use crate::pool::{self, PooledGradient};
-use crate::window::Window;
+use crate::window::{Window, check_elements};
 
 const OP: &str = "max_pool2d";
 
@@ -44,13 +44,18 @@ pub struct MaxPool2dConfig {
 /// ```
 ///
 /// # Errors
-/// When the rank or element type does not fit, the padding is more than half the window, or the
-/// window is larger than the padded image or than 254 values.
+/// When the rank or element type does not fit, the image has no pixel, the padding is more than half
+/// the window, the window is larger than the padded image or than 254 values, or the output is too
+/// large for memory.
 pub fn max_pool2d(x: &Tensor, config: MaxPool2dConfig) -> Result<Tensor> {
-    let &[_, height, width, _] = x.dims() else {
+    let &[batch, height, width, channels] = x.dims() else {
         bail!("{OP}: got input {:?}, wanted [batch, height, width, channels]", x.dims());
     };
+    if height == 0 || width == 0 {
+        bail!("{OP}: got input {:?}, wanted an image of at least one pixel", x.dims());
+    }
     let window = config.window((height, width))?;
+    check_elements(OP, &[batch, window.out.0, window.out.1, channels])?;
     if !x.device().is_cpu() {
         return composed::max_pool2d(x, &window);
     }
@@ -62,7 +67,7 @@ impl MaxPool2dConfig {
     /// The window over an image of this size, after checking that it fits.
     pub(crate) fn window(&self, image: (usize, usize)) -> Result<Window> {
         let MaxPool2dConfig { kernel, stride, padding } = *self;
-        if 2 * padding.0 > kernel.0 || 2 * padding.1 > kernel.1 {
+        if padding.0 > kernel.0 / 2 || padding.1 > kernel.1 / 2 {
             bail!("{OP}: padding {padding:?} is more than half the window {kernel:?}");
         }
         if kernel.0.saturating_mul(kernel.1) >= usize::from(pool::NO_TAP) {

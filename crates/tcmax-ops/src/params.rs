@@ -183,7 +183,7 @@ impl ParamBuilder {
     /// Adds a trainable parameter and returns the tensor that layers compute with.
     ///
     /// # Errors
-    /// When the name is taken.
+    /// When the name is taken, or the shape does not fit into memory.
     pub fn param(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Tensor> {
         let name = self.full_name(name);
         let value =
@@ -199,7 +199,7 @@ impl ParamBuilder {
     /// them as [`conv2d`](crate::conv2d()) takes them: (height, width, in, out).
     ///
     /// # Errors
-    /// When the name is taken.
+    /// When the name is taken, or the shape does not fit into memory.
     pub fn filters(&self, name: &str, shape: [usize; 4], init: Init) -> Result<Tensor> {
         let name = self.full_name(name);
         let [to, from, k_h, k_w] = shape;
@@ -216,10 +216,15 @@ impl ParamBuilder {
     /// Adds a buffer filled with `value`: saved with the model, never given to the optimiser.
     ///
     /// # Errors
-    /// When the name is taken.
+    /// When the name is taken, or the shape does not fit into memory.
     pub fn buffer(&self, name: &str, shape: impl Into<Shape>, value: f64) -> Result<Var> {
         let name = self.full_name(name);
-        let value = Tensor::full(value, shape, &self.device)?.to_dtype(self.dtype)?;
+        let value = Init::Const(value).tensor(
+            &shape.into(),
+            self.seed.stream(&name),
+            self.dtype,
+            &self.device,
+        )?;
         let var = Var::from_tensor(&value)?;
         let mut store = self.lock();
         check_free(&store, &name)?;

@@ -12,6 +12,15 @@ pub(crate) struct Window {
     pub(crate) out: (usize, usize),
 }
 
+/// Refuses a tensor of f64 that no address space holds, so that sizes can be multiplied from here on.
+pub(crate) fn check_elements(op: &'static str, dims: &[usize]) -> Result<()> {
+    let bytes = dims.iter().try_fold(size_of::<f64>(), |bytes, dim| bytes.checked_mul(*dim));
+    match bytes {
+        Some(bytes) if bytes <= isize::MAX as usize => Ok(()),
+        _ => bail!("{op}: a tensor of {dims:?} is too large for memory"),
+    }
+}
+
 impl Window {
     pub(crate) fn new(
         op: &'static str,
@@ -23,17 +32,29 @@ impl Window {
         if stride.0 == 0 || stride.1 == 0 || kernel.0 == 0 || kernel.1 == 0 {
             bail!("{op}: kernel {kernel:?} and stride {stride:?} must be at least 1");
         }
-        let out = |size: usize, kernel: usize, stride: usize, padding: usize| {
-            Some((size + 2 * padding).checked_sub(kernel)? / stride + 1)
+        let padded = |size: usize, padding: usize| padding.checked_mul(2)?.checked_add(size);
+        let Some(padded) = padded(image.0, padding.0).zip(padded(image.1, padding.1)) else {
+            bail!("{op}: the image {image:?} padded by {padding:?} is too large for memory");
         };
-        let height = out(image.0, kernel.0, stride.0, padding.0);
-        let width = out(image.1, kernel.1, stride.1, padding.1);
+        let out = |size: usize, kernel: usize, stride: usize| {
+            // No overflow: both are at least 1, so that the quotient is at most the size less 1.
+            Some(size.checked_sub(kernel)? / stride + 1)
+        };
+        let (height, width) =
+            (out(padded.0, kernel.0, stride.0), out(padded.1, kernel.1, stride.1));
         let (Some(height), Some(width)) = (height, width) else {
             bail!(
                 "{op}: kernel {kernel:?} is larger than the image {image:?} padded by {padding:?}"
             );
         };
+        // A step past the end is as good as one to the end, and can be multiplied.
+        let stride = (stride.0.min(padded.0), stride.1.min(padded.1));
         Ok(Self { image, kernel, stride, padding, out: (height, width) })
+    }
+
+    /// The image's size with its padding.
+    pub(crate) fn padded(&self) -> (usize, usize) {
+        (self.image.0 + 2 * self.padding.0, self.image.1 + 2 * self.padding.1)
     }
 
     /// Pixels of the image.
@@ -52,18 +73,21 @@ impl Window {
     }
 
     /// The image row under tap row `tap` at output row `out`; `None` in the padding.
+    #[inline(always)]
     pub(crate) fn row(&self, out: usize, tap: usize) -> Option<usize> {
         let row = (out * self.stride.0 + tap).checked_sub(self.padding.0)?;
         (row < self.image.0).then_some(row)
     }
 
     /// As [`Self::row`], for columns.
+    #[inline(always)]
     pub(crate) fn column(&self, out: usize, tap: usize) -> Option<usize> {
         let column = (out * self.stride.1 + tap).checked_sub(self.padding.1)?;
         (column < self.image.1).then_some(column)
     }
 
     /// Output columns whose image column under tap column `tap` lies inside the image.
+    #[inline(always)]
     pub(crate) fn inside(&self, tap: usize) -> std::ops::Range<usize> {
         let (stride, padding) = (self.stride.1, self.padding.1);
         let start = padding.saturating_sub(tap).div_ceil(stride);

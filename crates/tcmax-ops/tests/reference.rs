@@ -1,5 +1,5 @@
 //! Convolution and max pooling against naive double loops, in value and in every gradient, for
-//! random shapes; the same bits for any number of threads; errors instead of panics.
+//! random shapes; errors instead of panics.
 
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
@@ -372,22 +372,6 @@ fn log_sum_exp_of_large_values_is_finite() {
 }
 
 #[test]
-fn results_do_not_depend_on_the_number_of_threads() {
-    let case = ConvCase {
-        x: vec![13, 17, 12, 3],
-        w: vec![3, 3, 3, 5],
-        config: Conv2dConfig { stride: (2, 1), padding: (1, 1) },
-        seed: 3,
-    };
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| op_conv(&case, DType::F32).0.map(|tensor| flat(&tensor)))
-    };
-    assert_eq!(run(1), run(2));
-    assert_eq!(run(1), run(3));
-}
-
-#[test]
 fn wrong_shapes_are_errors_that_show_them() {
     let x = random(1, &[2, 4, 4, 3]);
     let config = Conv2dConfig::default();
@@ -403,4 +387,46 @@ fn wrong_shapes_are_errors_that_show_them() {
     let wide = MaxPool2dConfig { kernel: (2, 2), stride: (1, 1), padding: (2, 2) };
     assert!(message(max_pool2d(&x, wide)).contains("half"));
     assert!(message(global_avg_pool2d(&random(1, &[3]))).contains("[3]"));
+}
+
+#[test]
+fn sizes_past_the_address_space_are_errors() {
+    let message = |result: candle_core::Result<Tensor>| result.unwrap_err().to_string();
+    let x = random(1, &[2, 4, 4, 3]).to_dtype(DType::F32).unwrap();
+    let weight = random(1, &[3, 3, 3, 2]).to_dtype(DType::F32).unwrap();
+    let far = 1 << 40;
+    for padding in [(usize::MAX, 0), (0, usize::MAX / 2), (usize::MAX / 2 + 2, 1), (far, far)] {
+        // At a stride as large the output is small, but the padded image is not.
+        for stride in [(1, 1), (far, far)] {
+            let config = Conv2dConfig { stride, padding };
+            let error = message(conv2d(&x, &weight, config));
+            assert!(error.contains("too large"), "{padding:?}: {error}");
+            let builder = ParamBuilder::new(Seed::new(8), DType::F32, &Device::Cpu);
+            let norm = BatchNorm2d::new(&builder, 2, BatchNormConfig::default()).unwrap();
+            let error = message(norm.forward_conv(&x, (&weight, config), None, true, true));
+            assert!(error.contains("too large"), "{padding:?}: {error}");
+        }
+        let pool = MaxPool2dConfig { kernel: (2, 2), stride: (1, 1), padding };
+        assert!(message(max_pool2d(&x, pool)).contains("half"));
+    }
+    let huge = MaxPool2dConfig { kernel: (usize::MAX, 2), stride: (1, 1), padding: (0, 0) };
+    assert!(message(max_pool2d(&x, huge)).contains("254"));
+    // Steps past the end are no error: there is one window.
+    let far = Conv2dConfig { stride: (usize::MAX, usize::MAX), padding: (1, 1) };
+    let var = Var::from_tensor(&x).unwrap();
+    let y = conv2d(var.as_tensor(), &weight, far).unwrap();
+    assert_eq!(y.dims(), [2, 1, 1, 2]);
+    let near = Conv2dConfig { stride: (4, 4), padding: (1, 1) };
+    assert_eq!(flat(&y), flat(&conv2d(&x, &weight, near).unwrap()));
+    assert!(y.sum_all().unwrap().backward().unwrap().get(var.as_tensor()).is_some());
+    let far = MaxPool2dConfig { kernel: (2, 2), stride: (usize::MAX, usize::MAX), padding: (1, 1) };
+    assert_eq!(max_pool2d(&x, far).unwrap().dims(), [2, 1, 1, 3]);
+    let empty = Tensor::zeros((2, 0, 4, 3), DType::F32, &Device::Cpu).unwrap();
+    let pool = MaxPool2dConfig { kernel: (2, 2), stride: (1, 1), padding: (1, 1) };
+    assert!(message(max_pool2d(&empty, pool)).contains("at least one pixel"));
+    let builder = ParamBuilder::new(Seed::new(8), DType::F32, &Device::Cpu);
+    let unit = Init::Normal { mean: 0.0, std: 1.0 };
+    assert!(builder.param("p", (usize::MAX, 2), unit).is_err());
+    assert!(builder.filters("f", [1 << 40, 1 << 40, 3, 3], unit).is_err());
+    assert!(builder.buffer("b", (usize::MAX, usize::MAX), 0.0).is_err());
 }
