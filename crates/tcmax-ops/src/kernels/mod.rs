@@ -16,8 +16,8 @@
 //! takes the widest the processor has. Work is cut into tasks by the shapes alone and sums are
 //! added in a fixed order, so results have the same bits for every number of threads.
 //!
-//! All `unsafe` of this crate is in `block`, in the innermost loops of `micro` and in the loads and
-//! stores of `winograd::transform`, each behind a check of its bounds.
+//! `unsafe` in here is in `block`, in the innermost loops of `micro` and in the loads and stores of
+//! `winograd::tiles`, each behind a check of its bounds.
 
 mod block;
 mod convolution;
