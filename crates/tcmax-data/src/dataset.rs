@@ -70,7 +70,9 @@ pub trait Dataset: Send + Sync {
     }
 
     /// Writes one input straight into its place in a batch: `out` has the modality's length.
-    /// Random augmentation, if the data set has any, draws from `seed` alone.
+    /// Random augmentation, if the data set has any, draws from `seed` alone. All modalities of an
+    /// example are read with the same seed, so that those which show the same thing can be cropped and
+    /// flipped together; independent draws take `seed.index(modality)`.
     ///
     /// # Errors
     /// When the input cannot be read; panics on an index out of range, as slices do.

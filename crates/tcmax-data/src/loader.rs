@@ -103,7 +103,7 @@ impl Reader {
             let length = modality.len();
             let mut values = vec![0f32; indices.len() * length];
             for (out, &index) in values.chunks_exact_mut(length.max(1)).zip(indices) {
-                self.dataset.read(index, m, seed.index(index as u64).index(m as u64), out)?;
+                self.dataset.read(index, m, seed.index(index as u64), out)?;
                 if !out.iter().all(|value| value.is_finite()) {
                     let modality = modality.name.clone();
                     return Err(Error::NotFinite { row: index, modality });

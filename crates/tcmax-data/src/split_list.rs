@@ -1,7 +1,7 @@
 //! Published split lists: `id,label` lines, read as they are.
 //!
-//! With or without a byte order mark, a header, carriage returns, quotes. Order is kept: recipes take
-//! the last fifth of a train list for validation.
+//! With or without a byte order mark, a header, carriage returns, quotes. Order is kept: the paper's
+//! recipes take the last fifth of a train list for validation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -5,10 +5,11 @@ use std::path::Path;
 use tcmax_data::own::PREPARED_FILE;
 use tcmax_data::own::partition::Part;
 use tcmax_data::shards::{
-    Clip, ClipRow, ClipTensor, Description, MANIFEST_FILE, Prepared, ShardEntry, Storage,
-    StoredModality, shard_name, write_rows, write_shard,
+    Augment, Clip, ClipRow, ClipTensor, Description, MANIFEST_FILE, PartCount, Prepared,
+    ShardEntry, Storage, StoredModality, sha256_of, sha256_of_file, shard_name, verify, write_rows,
+    write_shard,
 };
-use tcmax_data::{Dataset, ModalityKind};
+use tcmax_data::{Dataset, Loader, LoaderOptions, ModalityKind, Problems};
 use tcmax_ops::Seed;
 
 /// Four clips: numbers, 12 x 16 pixels of two frames, and two fields of flow; clip 2 has no pixels.
@@ -42,6 +43,7 @@ fn write(folder: &Path) {
                 side: 6,
                 mean: vec![0.5; 3],
                 deviation: vec![0.25; 3],
+                augment: Augment::Clip,
             },
         ),
         ("flow", Storage::Flow { fields: 2, side: 8, bound: 20.0 }),
@@ -55,10 +57,12 @@ fn write(folder: &Path) {
         description.shards.push(ShardEntry {
             file: shard_name(usize::from(shard)),
             bytes: std::fs::metadata(&path).unwrap().len(),
-            sha256: String::new(),
+            sha256: sha256_of_file(&path).unwrap(),
         });
     }
-    std::fs::write(folder.join(MANIFEST_FILE), write_rows(&[0, 1, 2, 3].map(row))).unwrap();
+    let manifest = write_rows(&[0, 1, 2, 3].map(row));
+    description.manifest_sha256 = sha256_of(&manifest);
+    std::fs::write(folder.join(MANIFEST_FILE), manifest).unwrap();
     let text = serde_json::to_string(&description).unwrap();
     std::fs::write(folder.join(PREPARED_FILE), text).unwrap();
 }
@@ -166,4 +170,135 @@ fn damage_is_told_with_its_file() {
         std::fs::write(&path, text.replace("\"shape\":[2,3]", "\"shape\":[7]")).unwrap();
     });
     assert!(shape.contains("clip 0/numbers") && shape.contains("[2, 3]"), "{shape}");
+}
+
+#[test]
+fn edited_labels_are_refused_and_edited_shards_found_by_their_checksums() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let found = || {
+        let mut problems = Problems::new();
+        verify(folder.path(), &mut problems, &|| {}).unwrap();
+        problems.list().iter().map(|problem| problem.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(), [""; 0]);
+    let shard = folder.path().join(shard_name(1));
+    let mut bytes = std::fs::read(&shard).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&shard, bytes).unwrap();
+    assert!(Prepared::open(folder.path()).is_ok(), "opening does not read shards");
+    let problems = found();
+    assert!(problems.len() == 1 && problems[0].contains("shard-00001"), "{problems:?}");
+    let path = folder.path().join(MANIFEST_FILE);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen(",b,", ",a,", 1)).unwrap();
+    let error = Prepared::open(folder.path()).err().unwrap().to_string();
+    assert!(error.contains("clips.csv: it was changed"), "{error}");
+}
+
+#[test]
+fn clips_that_were_left_out_are_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let path = folder.path().join(PREPARED_FILE);
+    let mut description = Description::read(folder.path()).unwrap();
+    let count = |part, left_out, partial| PartCount { part, listed: 1_000, left_out, partial };
+    description.parts =
+        vec![count(None, 0, 0), count(Some(Part::Train), 0, 7), count(Some(Part::Test), 401, 0)];
+    std::fs::write(&path, serde_json::to_string(&description).unwrap()).unwrap();
+    let data = Prepared::open(folder.path()).unwrap();
+    let [partial, left_out] = data.notes() else { panic!("{:?}", data.notes()) };
+    assert!(partial.contains("7 of the 1000 listed train clips (0.7 %) lack a modality"));
+    assert!(left_out.contains("401 of the 1000 listed test clips (40.1 %) were left out"));
+}
+
+/// One clip: a frame and a field of flow whose downward parts are a ramp from left to right.
+fn write_ramps(folder: &Path, augment: Augment) {
+    let ramp = |x: usize| 8 * (x % 16) as u8;
+    let frames: Vec<u8> = (0..2 * 16 * 16).map(ramp).collect();
+    let flow: Vec<u8> = (0..16 * 16).flat_map(|x| [192, 100 + ramp(x)]).collect();
+    let tensors = vec![
+        ("rgb".to_owned(), ClipTensor::Pixels([2, 16, 16, 1], frames)),
+        ("flow".to_owned(), ClipTensor::Pixels([1, 16, 16, 2], flow)),
+    ];
+    // Bytes as they are.
+    let (mean, deviation) = (vec![0.0], vec![1.0 / 255.0]);
+    let storage = [
+        ("rgb", Storage::Pixels { frames: 2, channels: 1, side: 8, mean, deviation, augment }),
+        ("flow", Storage::Flow { fields: 1, side: 8, bound: 127.0 }),
+    ];
+    let modalities =
+        storage.map(|(name, storage)| StoredModality { name: name.to_owned(), storage });
+    let mut description = Description::new("ramps", "by hand", modalities.to_vec());
+    let path = folder.join(shard_name(0));
+    write_shard(&path, vec![Clip { id: "a".to_owned(), tensors }], "note").unwrap();
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    let sha256 = sha256_of_file(&path).unwrap();
+    description.shards.push(ShardEntry { file: shard_name(0), bytes, sha256 });
+    let row = ClipRow {
+        id: "a".to_owned(),
+        split: None,
+        label: "x".to_owned(),
+        group: "g".to_owned(),
+        shard: 0,
+        source: String::new(),
+        sha256: String::new(),
+    };
+    let manifest = write_rows(&[row]);
+    description.manifest_sha256 = sha256_of(&manifest);
+    std::fs::write(folder.join(MANIFEST_FILE), manifest).unwrap();
+    let text = serde_json::to_string(&description).unwrap();
+    std::fs::write(folder.join(PREPARED_FILE), text).unwrap();
+}
+
+/// Frames (2, 8, 8) and flow (2, 8, 8) of the clip of [`write_ramps`] as the loader gives them.
+fn loaded(data: &Prepared, seed: u64) -> [Vec<f32>; 2] {
+    let options = LoaderOptions {
+        batch_size: 1,
+        shuffle: false,
+        drop_last: false,
+        workers: 0,
+        prefetch: 1,
+    };
+    let data: std::sync::Arc<dyn Dataset> = std::sync::Arc::new(data.clone());
+    let loader = Loader::new(data, options, &candle_core::Device::Cpu).unwrap();
+    let batch = loader.epoch(Seed::new(seed)).next().unwrap().unwrap();
+    let read = |m: usize| batch.inputs[m].flatten_all().unwrap().to_vec1().unwrap();
+    [read(0), read(1)]
+}
+
+#[test]
+fn frames_and_flow_of_a_clip_are_cropped_and_flipped_together() {
+    let folder = tempfile::tempdir().unwrap();
+    write_ramps(folder.path(), Augment::Clip);
+    let data = Prepared::open(folder.path()).unwrap().augmenting();
+    let mut flips = 0;
+    for seed in 0..60 {
+        let [frames, flow] = loaded(&data, seed);
+        let (across, down) = flow.split_at(64);
+        for (frame, down) in frames[..64].iter().zip(down) {
+            // Byte 100 + ramp is a displacement of ramp - 28.
+            assert!((frame - 28.0 - 127.0 * down).abs() <= 1.01, "seed {seed}: {frame} {down}");
+        }
+        assert_eq!(frames[..64], frames[64..], "one draw for all frames");
+        let flipped = frames[0] > frames[7];
+        flips += usize::from(flipped);
+        assert!(across.iter().all(|&across| (across < 0.0) == flipped), "seed {seed}");
+    }
+    assert!((15..45).contains(&flips), "{flips}");
+}
+
+#[test]
+fn frames_are_augmented_one_by_one_or_not_at_all_where_the_storage_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    write_ramps(folder.path(), Augment::Frame);
+    let data = Prepared::open(folder.path()).unwrap().augmenting();
+    let differ = |seed: &u64| {
+        let [frames, _] = loaded(&data, *seed);
+        frames[..64] != frames[64..]
+    };
+    assert!((0..20).filter(differ).count() > 15);
+    write_ramps(folder.path(), Augment::None);
+    let data = Prepared::open(folder.path()).unwrap();
+    assert!((0..5).all(|seed| loaded(&data.augmenting(), seed)[0] == loaded(&data, 0)[0]));
 }

@@ -9,7 +9,11 @@ mod transform;
 
 pub use error::{Error, Result};
 pub use prepare::{
-    NoProgress, PrepareOptions, PrepareProgress, Summary, check, manifest_plan, named_plan, prepare,
+    NamedOptions, NoProgress, PrepareOptions, PrepareProgress, Summary, check, manifest_plan,
+    named_plan, prepare, recipe_of,
 };
-pub use recipe::{GroupRule, Lists, ModalityRecipe, Recipe, Transform};
+pub use recipe::{
+    DEFAULT_RECIPE, GroupRule, Lists, ModalityRecipe, Recipe, Transform, Validation, ValidationRule,
+    Variant,
+};
 pub use text::bag_of_words;

@@ -1,10 +1,15 @@
 //! What is done to media, as data sets' cards and users write it down.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tcmax_data::ModalityKind;
-use tcmax_data::shards::Storage;
+use tcmax_data::shards::{Augment, Storage};
 
 use crate::{Error, Result};
+
+/// What a card's own recipe is called beside its variants.
+pub const DEFAULT_RECIPE: &str = "default";
 
 /// Mean and deviation of the photographs most image networks were trained on.
 const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
@@ -17,10 +22,78 @@ pub struct Recipe {
     pub lists: Lists,
     /// How a clip's group follows from its id.
     pub group: GroupRule,
-    /// The last part of the train list that validates, where there is no validation list.
-    pub validation: f64,
+    /// Which clips of the train list validate, where there is no validation list.
+    pub validation: Validation,
     /// What is made of each clip.
     pub modalities: Vec<ModalityRecipe>,
+    /// Other recipes of the data set, by name.
+    #[serde(default)]
+    pub variants: BTreeMap<String, Variant>,
+}
+
+/// Another recipe of a data set: what it does otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Variant {
+    /// What it is and how it differs, in words.
+    pub description: String,
+    /// Which clips validate.
+    #[serde(default)]
+    pub validation: Option<Validation>,
+    /// What is made of some modalities, by name.
+    #[serde(default)]
+    pub transforms: BTreeMap<String, Transform>,
+}
+
+impl Recipe {
+    /// The recipe called `name`; absent: the card's own, which is called [`DEFAULT_RECIPE`].
+    ///
+    /// # Errors
+    /// When there is no such recipe, or it names a modality that the card does not have.
+    pub fn variant(mut self, name: Option<&str>) -> Result<Self> {
+        let Some(name) = name.filter(|name| *name != DEFAULT_RECIPE) else { return Ok(self) };
+        let Some(variant) = self.variants.remove(name) else {
+            let known: Vec<&str> = self.variants.keys().map(String::as_str).collect();
+            let problem = format!(
+                "no recipe '{name}' of this data set; choose one of: {}",
+                [&[DEFAULT_RECIPE], &known[..]].concat().join(", ")
+            );
+            return Err(Error::option("--recipe", problem));
+        };
+        self.validation = variant.validation.unwrap_or(self.validation);
+        for (modality, transform) in variant.transforms {
+            let found = self.modalities.iter_mut().find(|recipe| recipe.name == modality);
+            let Some(found) = found else {
+                let problem = format!("the recipe has no modality '{modality}'");
+                return Err(Error::option(format!("--recipe {name}"), problem));
+            };
+            found.transform = transform;
+        }
+        Ok(self)
+    }
+}
+
+/// Which clips of a train list validate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Validation {
+    /// Their part of the list, at least 0 and below 1.
+    pub fraction: f64,
+    /// How they are chosen.
+    pub rule: ValidationRule,
+}
+
+/// How validation clips are chosen of a train list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValidationRule {
+    /// Drawn once and for all, within each class.
+    Stratified,
+    /// Drawn once and for all, groups as a whole, classes balanced as well as that allows.
+    Grouped,
+    /// The last of the clips whose files are there, as the paper's code has it: only for lists that
+    /// are in random order.
+    Last,
 }
 
 /// Lists of a data set. Every name is looked for below `--lists` and `--root`; the first found of
@@ -188,6 +261,7 @@ impl Transform {
             side,
             mean: IMAGENET.0.to_vec(),
             deviation: IMAGENET.1.to_vec(),
+            augment: Augment::Clip,
         };
         match *self {
             Self::Spectrogram { rate, seconds, n_fft, hop, .. } => {
@@ -204,6 +278,11 @@ impl Transform {
             Self::Features { width } => values(ModalityKind::Features, &[width]),
             Self::Flow { fields, side, bound, .. } => Storage::Flow { fields, side, bound },
         }
+    }
+
+    /// Whether OpenCV computes it.
+    pub(crate) fn needs_opencv(&self) -> bool {
+        matches!(self, Self::Flow { .. })
     }
 
     /// Checks every number.

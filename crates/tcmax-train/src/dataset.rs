@@ -173,7 +173,7 @@ pub fn manifest_clips(
     let names = ColumnNames { label: options.label.as_deref(), group: options.group.as_deref() };
     let plan = manifest_plan(&manifest, None, names, &BTreeMap::new(), progress)?;
     let how = PrepareOptions::default();
-    let folder = fetch::cache_folder()?.join("prepared").join(plan.fingerprint(how.shard_size));
+    let folder = fetch::cache_folder()?.join("prepared").join(plan.fingerprint(&how));
     if !folder.join(PREPARED_FILE).is_file() {
         prepare(&plan, &folder, &how, progress)?;
     }

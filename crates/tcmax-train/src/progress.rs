@@ -1,5 +1,7 @@
 //! How long work is shown: bars on a terminal, plain lines elsewhere, on standard error.
 
+mod clips;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -11,6 +13,8 @@ use tcmax_data::fetch::DownloadProgress;
 
 use crate::observer::{Observer, RunLabel};
 use crate::results::{EpochRecord, RunResult};
+
+pub use clips::PrepareBar;
 
 /// Shows training runs.
 pub struct TrainingProgress {

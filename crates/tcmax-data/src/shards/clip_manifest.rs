@@ -5,12 +5,15 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::at;
+use crate::own::PREPARED_FILE;
 use crate::own::partition::Part;
 use crate::{Error, Result};
 
+use super::checksum::sha256_of;
+
 /// The name of the manifest in a folder of shards; not `manifest.csv`, which names media.
 pub const MANIFEST_FILE: &str = "clips.csv";
-/// The name of the list of what was left out.
+/// The name of the list of what was left out or kept in part.
 pub const SKIPPED_FILE: &str = "skipped.csv";
 
 /// A clip and where it comes from.
@@ -43,23 +46,49 @@ pub fn write_rows(rows: &[ClipRow]) -> Vec<u8> {
     writer.into_inner().unwrap_or_default()
 }
 
-/// What was left out, as CSV with a header: id and reason.
-pub fn skipped_csv(skipped: &[(String, String)]) -> Vec<u8> {
+/// A clip that could not be made whole: it was left out, or kept without some modalities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedClip {
+    /// Its name.
+    pub id: String,
+    /// Its part, where the data have a split of their own.
+    pub split: Option<Part>,
+    /// Whether it was kept, without the modalities of the reason.
+    pub kept: bool,
+    /// What is wrong, by modality.
+    pub reason: String,
+}
+
+/// What was left out or kept in part, as CSV with a header: id, split, kept and reason.
+pub fn skipped_csv(skipped: &[SkippedClip]) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let _ = writer.write_record(["id", "reason"]);
-    for (id, reason) in skipped {
-        let _ = writer.write_record([id, reason]);
+    if skipped.is_empty() {
+        let _ = writer.write_record(["id", "split", "kept", "reason"]);
+    }
+    for clip in skipped {
+        // Writing plain strings into memory does not fail.
+        let written = writer.serialize(clip);
+        debug_assert!(written.is_ok());
     }
     writer.into_inner().unwrap_or_default()
 }
 
-/// Reads the rows of a manifest.
+/// Reads the rows of a manifest whose bytes have the SHA-256 `sha256`, as its description says.
 ///
 /// # Errors
-/// When the file cannot be read or a line is not as [`write_rows`] writes it.
-pub fn read_rows(path: &Path) -> Result<Vec<ClipRow>> {
-    let file = std::fs::File::open(path).map_err(at(path))?;
-    parse_rows(std::io::BufReader::new(file)).map_err(|problem| Error::bad_file(path, problem))
+/// When the file cannot be read, was changed after it was written, or a line is not as [`write_rows`]
+/// writes it.
+pub fn read_rows(path: &Path, sha256: &str) -> Result<Vec<ClipRow>> {
+    let bytes = std::fs::read(path).map_err(at(path))?;
+    if sha256_of(&bytes) != sha256 {
+        let problem = format!(
+            "it was changed after `tcmax prepare` wrote it: its SHA-256 is not the one in \
+             {PREPARED_FILE}; run the same `tcmax prepare` again, which restores it, and change labels \
+             or splits in the lists or the manifest that the clips are made from"
+        );
+        return Err(Error::bad_file(path, problem));
+    }
+    parse_rows(&bytes[..]).map_err(|problem| Error::bad_file(path, problem))
 }
 
 /// Reads rows from CSV text.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::at;
 use crate::own::PREPARED_FILE;
+use crate::own::partition::Part;
 use crate::{Error, Modality, ModalityKind, Result};
 
 /// The version of the layout that is written and read.
@@ -27,8 +28,69 @@ pub struct Description {
     pub shards: Vec<ShardEntry>,
     /// SHA-256 of `clips.csv`.
     pub manifest_sha256: String,
+    /// How many clips the lists had and how many were kept, by part.
+    #[serde(default)]
+    pub parts: Vec<PartCount>,
+    /// The programs and libraries that decoded the media.
+    #[serde(default)]
+    pub decoders: String,
     /// What a reader should know: overlaps between lists and the like.
     pub notes: Vec<String>,
+}
+
+/// What became of the clips of one part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PartCount {
+    /// The part; absent for clips without one.
+    pub part: Option<Part>,
+    /// Clips in the lists or the manifest.
+    pub listed: usize,
+    /// Of them those that were left out, since files are missing or broken.
+    pub left_out: usize,
+    /// Of them those that were kept without a modality that could not be made.
+    pub partial: usize,
+}
+
+impl PartCount {
+    /// What a reader of results should know; nothing when every clip was kept whole.
+    fn notes(&self) -> Vec<String> {
+        let name = self.part.map_or_else(String::new, |part| format!(" {}", part.name()));
+        let share = |count: usize| 100.0 * count as f64 / self.listed.max(1) as f64;
+        let mut notes = Vec::new();
+        if self.left_out > 0 {
+            notes.push(format!(
+                "{} of the {} listed{name} clips ({:.1} %) were left out, their files missing or \
+                 broken: results are of the other {}",
+                self.left_out,
+                self.listed,
+                share(self.left_out),
+                self.listed.saturating_sub(self.left_out)
+            ));
+        }
+        if self.partial > 0 {
+            notes.push(format!(
+                "{} of the {} listed{name} clips ({:.1} %) lack a modality, its file missing or broken",
+                self.partial,
+                self.listed,
+                share(self.partial)
+            ));
+        }
+        notes
+    }
+}
+
+/// Random crops and flips in training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Augment {
+    /// One draw for all frames of a clip and all its modalities that are drawn so.
+    #[default]
+    Clip,
+    /// A draw of its own for every frame.
+    Frame,
+    /// None: training sees what testing sees.
+    None,
 }
 
 /// A modality and how it is stored.
@@ -65,6 +127,9 @@ pub enum Storage {
         mean: Vec<f32>,
         /// What they are divided by afterwards.
         deviation: Vec<f32>,
+        /// Crops and flips in training.
+        #[serde(default)]
+        augment: Augment,
     },
     /// Displacements between frames, u8 of shape (fields, height, width, 2), 128 for none: treated
     /// as pixels, fields side by side in the channels, horizontal ones negated when flipped.
@@ -119,8 +184,16 @@ impl Description {
             modalities,
             shards: Vec::new(),
             manifest_sha256: String::new(),
+            parts: Vec::new(),
+            decoders: String::new(),
             notes: Vec::new(),
         }
+    }
+
+    /// What a reader of results should know: the notes, and how many clips were left out of each part.
+    pub fn all_notes(&self) -> Vec<String> {
+        let counts = self.parts.iter().flat_map(PartCount::notes);
+        self.notes.iter().cloned().chain(counts).collect()
     }
 
     /// Reads `dataset.json` of a folder.
@@ -153,7 +226,7 @@ impl Description {
         for modality in &description.modalities {
             let fits = match &modality.storage {
                 Storage::Values { shape, .. } => !shape.is_empty() && product(shape),
-                Storage::Pixels { frames, channels, side, mean, deviation } => {
+                Storage::Pixels { frames, channels, side, mean, deviation, .. } => {
                     (1..=4).contains(channels)
                         && mean.len() == *channels
                         && deviation.len() == *channels

@@ -3,14 +3,18 @@
 //! ```text
 //! dataset.json          what it is, the modalities, the shards with their checksums; written last
 //! clips.csv             a line a clip: id, split, label, group, shard, sources, their SHA-256
-//! skipped.csv           what was left out, and why
+//! skipped.csv           what was left out or kept in part, and why
 //! shard-00000.safetensors ...   tensors `ID/MODALITY`, so many clips a file
 //! ```
 //!
 //! Safetensors, because a tensor's place in the file is known from the header alone (one positional
 //! read a tensor, nothing to decode, the system's cache does the rest), Python reads it with one
 //! call, and frames of different sizes stand side by side. An absent tensor is an absent modality.
+//!
+//! Opening compares `clips.csv` with its checksum, so that edited labels do not go unnoticed, and the
+//! lengths of shards; [`verify`], which `tcmax inspect` calls, compares the shards' checksums too.
 
+mod checksum;
 mod clip_manifest;
 mod description;
 mod prepared;
@@ -27,13 +31,15 @@ use safetensors::tensor::Metadata;
 use crate::error::at;
 use crate::{Error, Result};
 
+pub use checksum::{sha256_of, sha256_of_file, verify};
 pub use clip_manifest::{
-    ClipRow, MANIFEST_FILE, SKIPPED_FILE, parse_rows, read_rows, skipped_csv, write_rows,
+    ClipRow, MANIFEST_FILE, SKIPPED_FILE, SkippedClip, parse_rows, read_rows, skipped_csv,
+    write_rows,
 };
-pub use description::{Description, ShardEntry, Storage, StoredModality};
+pub use description::{Augment, Description, PartCount, ShardEntry, Storage, StoredModality};
 pub use prepared::Prepared;
 pub use view::{normalisation, random_view};
-pub use writer::{Clip, ClipTensor, read_note, shard_name, write_shard};
+pub use writer::{Clip, ClipTensor, read_note, shard_index, shard_name, write_shard};
 
 /// Headers beyond this are refused: a shard of a thousand clips has some hundred kilobytes.
 const LARGEST_HEADER: u64 = 100 << 20;

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorInfo};
 use tcmax_ops::Seed;
 
 use super::clip_manifest::{MANIFEST_FILE, read_rows};
-use super::description::{Description, Storage};
+use super::description::{Augment, Description, Storage};
 use super::read_at::read_exact_at;
 use super::view::{View, normalisation, resize, spread};
 use super::writer::tensor_name;
@@ -28,6 +28,7 @@ pub struct Prepared {
 
 struct Inner {
     description: Description,
+    notes: Vec<String>,
     modalities: Vec<Modality>,
     classes: Vec<String>,
     labels: Vec<u32>,
@@ -50,13 +51,14 @@ struct Stored {
 }
 
 impl Prepared {
-    /// Opens a folder that `tcmax prepare` has finished. Only headers are read.
+    /// Opens a folder that `tcmax prepare` has finished. Of shards only headers are read.
     ///
     /// # Errors
-    /// Every shard that is missing, has another length than described, or lacks what it should hold.
+    /// When the manifest is not the one that was written; every shard that is missing, has another
+    /// length than described, or lacks what it should hold.
     pub fn open(folder: &Path) -> Result<Self> {
         let description = Description::read(folder)?;
-        let rows = read_rows(&folder.join(MANIFEST_FILE))?;
+        let rows = read_rows(&folder.join(MANIFEST_FILE), &description.manifest_sha256)?;
         let mut problems = Problems::new();
         let index = Index::read(folder, &description, &rows, &mut problems)?;
         problems.into_result()?;
@@ -75,6 +77,7 @@ impl Prepared {
             groups: rows.into_iter().map(|row| row.group).collect(),
             shards: index.shards,
             places: index.places,
+            notes: description.all_notes(),
             description,
             classes,
             labels,
@@ -104,9 +107,9 @@ impl Prepared {
         self.inner.parts.as_deref()
     }
 
-    /// What the description says a reader should know.
+    /// What the description says a reader should know, with the clips that were left out.
     pub fn notes(&self) -> &[String] {
-        &self.inner.description.notes
+        &self.inner.notes
     }
 
     /// What the folder is.
@@ -245,7 +248,8 @@ impl Dataset for Prepared {
                 read_exact_at(&file, bytes, place.start).map_err(at(path))
             };
             let [height, width] = place.size.map(|size| size as usize);
-            let (frames, channels, side) = match &inner.description.modalities[modality].storage {
+            let storage = &inner.description.modalities[modality].storage;
+            let (frames, channels, side, augment) = match storage {
                 Storage::Values { .. } => {
                     fill(out.len() * 4)?;
                     for (value, raw) in out.iter_mut().zip(bytes.chunks_exact(4)) {
@@ -253,18 +257,22 @@ impl Dataset for Prepared {
                     }
                     return Ok(());
                 }
-                Storage::Pixels { frames, channels, side, .. } => (*frames, *channels, *side),
-                Storage::Flow { fields, side, .. } => (*fields, 2, *side),
+                Storage::Pixels { frames, channels, side, augment, .. } => {
+                    (*frames, *channels, *side, *augment)
+                }
+                Storage::Flow { fields, side, .. } => (*fields, 2, *side, Augment::Clip),
             };
             fill(frames * height * width * channels)?;
-            let view = if self.augment {
-                View::random(height, width, seed)
-            } else {
-                View::whole(height, width)
+            let view = |frame: usize| match augment {
+                Augment::Clip if self.augment => View::random(height, width, seed),
+                Augment::Frame if self.augment => {
+                    View::random(height, width, seed.index(modality as u64).index(frame as u64))
+                }
+                _ => View::whole(height, width),
             };
-            let is_flow =
-                matches!(inner.description.modalities[modality].storage, Storage::Flow { .. });
+            let is_flow = matches!(storage, Storage::Flow { .. });
             for (t, frame) in bytes.chunks_exact(height * width * channels).enumerate() {
+                let view = view(t);
                 let small = resize(resizer, frame, [height, width, channels], view, side)
                     .ok_or_else(|| Error::bad_file(path, "a frame cannot be resized"))?;
                 for c in 0..channels {

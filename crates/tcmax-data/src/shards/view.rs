@@ -31,6 +31,9 @@ impl View {
 
     /// A crop of 8 to 100 % of the area with sides of ratio 3/4 to 4/3, flipped half of the time: the
     /// "random resized crop" of Szegedy et al. 2015, with the ranges that are usual.
+    ///
+    /// A seed gives the same part of pictures of the same shape and any size: what is drawn are shares
+    /// of the sides, as many whatever becomes of them.
     pub(super) fn random(height: usize, width: usize, seed: Seed) -> Self {
         let mut rng = seed.rng();
         let area = (height * width) as f64;
@@ -39,10 +42,12 @@ impl View {
         for _ in 0..10 {
             let target = area * rng.random_range(0.08..=1.0);
             let ratio = rng.random_range(ratios.clone()).exp();
+            let [across, down] = [rng.random::<f64>(), rng.random::<f64>()];
             let (w, h) = ((target * ratio).sqrt().round(), (target / ratio).sqrt().round());
             if w >= 1.0 && h >= 1.0 && w <= width as f64 && h <= height as f64 {
-                let left = rng.random_range(0..=width - w as usize) as f64;
-                let top = rng.random_range(0..=height - h as usize) as f64;
+                let [free_x, free_y] = [width as f64 - w, height as f64 - h];
+                let left = (across * (free_x + 1.0)).floor().min(free_x);
+                let top = (down * (free_y + 1.0)).floor().min(free_y);
                 return Self { left, top, width: w, height: h, flip };
             }
         }

@@ -34,6 +34,20 @@ pub fn shard_name(index: usize) -> String {
     format!("shard-{index:05}.safetensors")
 }
 
+/// The number of the shard that is called `name`, if a shard is.
+///
+/// ```
+/// use tcmax_data::shards::{shard_index, shard_name};
+///
+/// assert_eq!(shard_index(&shard_name(12)), Some(12));
+/// assert_eq!(shard_index("model.safetensors"), None);
+/// ```
+pub fn shard_index(name: &str) -> Option<usize> {
+    let digits = name.strip_prefix("shard-")?.strip_suffix(".safetensors")?;
+    let index = digits.parse().ok()?;
+    (shard_name(index) == name).then_some(index)
+}
+
 /// Writes a shard whole. The same clips and note give the same bytes.
 ///
 /// # Errors

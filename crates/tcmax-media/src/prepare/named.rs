@@ -11,36 +11,46 @@ use tcmax_data::split_list::overlaps;
 
 use super::lists::{Listed, read_lists};
 use super::plan::{Item, Plan, Source};
-use crate::recipe::{Recipe, Transform};
+use super::validation::{self, Candidate};
+use crate::recipe::{Recipe, Transform, Validation};
 use crate::{Error, Result};
 
-/// The plan of the data set called `name` from its media in `root`; `lists` is a further folder to
-/// look for its lists in, `modalities` chooses some by name, or all when it is empty.
+/// What to prepare of a data set that has a card.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedOptions {
+    /// A further folder to look for its lists in.
+    pub lists: Option<PathBuf>,
+    /// Some modalities by name; all when it is empty.
+    pub modalities: Vec<String>,
+    /// The recipe; absent: the card's own.
+    pub recipe: Option<String>,
+}
+
+/// The plan of the data set called `name` from its media in `root`.
 ///
 /// # Errors
 /// When there is no such data set, lists are missing or damaged, or the root holds none of its media.
-pub fn named_plan(
-    name: &str,
-    root: &Path,
-    lists: Option<&Path>,
-    modalities: &[String],
-) -> Result<Plan> {
-    let recipe = recipe_of(name)?;
+pub fn named_plan(name: &str, root: &Path, options: &NamedOptions) -> Result<Plan> {
+    let NamedOptions { lists, modalities, recipe } = options;
+    let recipe = recipe_of(name)?.variant(recipe.as_deref())?;
     if !root.is_dir() {
         let mend = format!("give the folder with the media of '{name}' with --root");
         return Err(tcmax_data::Error::Missing { path: root.to_owned(), mend }.into());
     }
     let folders: Vec<PathBuf> =
-        lists.into_iter().chain([root]).map(Path::to_owned).chain([root.join("splits")]).collect();
+        lists.iter().cloned().chain([root.to_owned(), root.join("splits")]).collect();
     let (read, listed) = read_lists(&recipe.lists, &folders)?;
     let notes = overlaps(&read, |id| recipe.group.group(id));
     let chosen = choose(&recipe, modalities)?;
-    let mut items = with_validation(listed, recipe.validation)
+    let mut items = listed
         .into_iter()
         .map(|listed| item(&recipe, &chosen, root, listed))
         .collect::<Vec<Item>>();
+    add_validation(&mut items, &recipe.validation);
     unique_ids(&mut items);
-    let found = |item: &Item| item.sources.iter().any(|source| matches!(source, Source::File(_)));
+    let found = |item: &Item| {
+        item.sources.iter().any(|source| matches!(source, Source::File(_) | Source::Words(_)))
+    };
     if !items.iter().any(found) {
         let paths = chosen.iter().flat_map(|&m| &recipe.modalities[m].path).cloned();
         let problem = format!(
@@ -63,8 +73,11 @@ pub fn named_plan(
     })
 }
 
-/// The recipe on a data set's card.
-pub(crate) fn recipe_of(name: &str) -> Result<Recipe> {
+/// The recipe on a data set's card, with its variants.
+///
+/// # Errors
+/// When there is no card of this name, or nothing has to be prepared.
+pub fn recipe_of(name: &str) -> Result<Recipe> {
     let cards = fetch::catalog().iter().filter(|card| card.prepare.is_some());
     let Some(table) = fetch::card(name).and_then(|card| card.prepare.clone()) else {
         let known: Vec<&str> = cards.map(|card| card.name.as_str()).collect();
@@ -77,8 +90,10 @@ pub(crate) fn recipe_of(name: &str) -> Result<Recipe> {
     let recipe: Recipe = table
         .try_into()
         .map_err(|e: toml::de::Error| Error::option(format!("card of {name}"), e.to_string()))?;
-    for modality in &recipe.modalities {
-        modality.transform.check(&modality.name)?;
+    let own = recipe.modalities.iter().map(|modality| (&modality.name, &modality.transform));
+    let others = recipe.variants.values().flat_map(|variant| &variant.transforms);
+    for (modality, transform) in own.chain(others) {
+        transform.check(modality)?;
     }
     Ok(recipe)
 }
@@ -97,16 +112,23 @@ fn choose(recipe: &Recipe, names: &[String]) -> Result<Vec<usize>> {
     }
 }
 
-/// Makes the last part of the train list the validation part, where there is none.
-fn with_validation(mut listed: Vec<Listed>, fraction: f64) -> Vec<Listed> {
-    if listed.iter().any(|entry| entry.part == Some(Part::Validation)) {
-        return listed;
+/// Makes some of the train list the validation part, where there is none.
+fn add_validation(items: &mut [Item], validation: &Validation) {
+    if items.iter().any(|item| item.part == Some(Part::Validation)) {
+        return;
     }
-    let train = listed.iter().filter(|entry| entry.part == Some(Part::Train)).count();
-    let first = train - (fraction * train as f64).round() as usize;
-    let entries = listed.iter_mut().filter(|entry| entry.part == Some(Part::Train));
-    entries.skip(first).for_each(|entry| entry.part = Some(Part::Validation));
-    listed
+    let mut train: Vec<&mut Item> =
+        items.iter_mut().filter(|item| item.part == Some(Part::Train)).collect();
+    let candidate = |item: &&mut Item| Candidate {
+        label: item.label.clone(),
+        group: item.group.clone(),
+        whole: !item.sources.iter().any(|source| matches!(source, Source::Missing(_))),
+    };
+    let candidates: Vec<Candidate> = train.iter().map(candidate).collect();
+    let chosen = validation::choose(&candidates, validation);
+    for (item, _) in train.iter_mut().zip(chosen).filter(|(_, validates)| *validates) {
+        item.part = Some(Part::Validation);
+    }
 }
 
 fn item(recipe: &Recipe, chosen: &[usize], root: &Path, listed: Listed) -> Item {
@@ -178,28 +200,11 @@ mod tests {
         for name in names {
             let recipe = recipe_of(name).unwrap();
             assert!(recipe.modalities.len() >= 2, "{name}");
+            for variant in recipe.variants.keys() {
+                recipe.clone().variant(Some(variant)).unwrap();
+            }
         }
         let error = recipe_of("imagenet").unwrap_err().to_string();
         assert!(error.contains("crema-d"), "{error}");
-    }
-
-    #[test]
-    fn the_last_fifth_of_the_train_list_validates() {
-        let listed = |n: usize, part| Listed {
-            id: n.to_string(),
-            label: "x".to_owned(),
-            part: Some(part),
-            text: None,
-            line: n as u64,
-        };
-        let mut all: Vec<Listed> = (0..10).map(|n| listed(n, Part::Train)).collect();
-        all.insert(3, listed(99, Part::Test));
-        let split = with_validation(all, 0.2);
-        let validation: Vec<&str> = split
-            .iter()
-            .filter(|entry| entry.part == Some(Part::Validation))
-            .map(|entry| entry.id.as_str())
-            .collect();
-        assert_eq!(validation, ["8", "9"]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use tcmax_data::own::manifest::{
@@ -11,7 +12,8 @@ use tcmax_data::{Place, Problems};
 
 use super::PrepareProgress;
 use super::plan::{Item, Plan, Source};
-use crate::Result;
+use super::run::make;
+use crate::{Error, Result};
 use crate::recipe::Transform;
 use crate::transform::read_vector;
 
@@ -60,6 +62,7 @@ pub fn check(manifest: &Manifest, problems: &mut Problems, progress: &dyn Prepar
         };
     let transforms: Vec<Option<Transform>> =
         manifest.columns.iter().enumerate().map(transform).collect();
+    let program = OnceLock::new();
     progress.started(0, manifest.rows.len());
     let check_row = |row: &ManifestRow| {
         let mut found = Problems::new();
@@ -70,9 +73,16 @@ pub fn check(manifest: &Manifest, problems: &mut Problems, progress: &dyn Prepar
             if known.contains(&(&row.place, column.name.as_str())) {
                 continue;
             }
-            let made = transform.as_ref().map(|t| super::make(&manifest.root, t, source));
-            if let Some(Err(reason)) = made {
-                found.add(&manifest.path, row.place.clone(), &column.name, reason);
+            let made = transform.as_ref().map(|t| make(&manifest.root, t, source));
+            match made {
+                Some(Err(error @ Error::Program { .. })) => {
+                    // It is about all files of a kind; said once, not of every row.
+                    program.get_or_init(|| error.to_string());
+                }
+                Some(Err(error)) => {
+                    found.add(&manifest.path, row.place.clone(), &column.name, error.problem());
+                }
+                _ => {}
             }
         }
         progress.clip();
@@ -82,6 +92,9 @@ pub fn check(manifest: &Manifest, problems: &mut Problems, progress: &dyn Prepar
     progress.finished();
     problems.extend(unknown);
     found.into_iter().for_each(|list| problems.extend(list));
+    if let Some(missing) = program.into_inner() {
+        problems.add(&manifest.path, Place::File, "", missing);
+    }
 }
 
 /// The plan of a manifest that has been read.

@@ -2,11 +2,18 @@
 
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 use tcmax_data::Place;
 use tcmax_data::own::partition::Part;
+use tcmax_data::shards::sha256_of;
 
+use super::PrepareOptions;
+use crate::decode::ffmpeg_version;
 use crate::recipe::Transform;
+
+/// To be raised with every change after which the same files and recipe give other bytes: shards made
+/// before and after do not mix then.
+const DECODING: u32 = 2;
 
 /// Everything that a preparation does, in a fixed order.
 #[derive(Clone, Debug)]
@@ -55,6 +62,43 @@ pub enum Source {
     Missing(String),
 }
 
+/// How a plan is carried out: what decides the bytes of shards beside the plan and the files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Making {
+    pub shard_size: usize,
+    pub keep_partial: bool,
+    pub skip_broken: bool,
+    /// Programs and libraries that decode, with their versions.
+    pub decoders: String,
+}
+
+impl Making {
+    pub fn of(plan: &Plan, options: &PrepareOptions) -> Self {
+        let PrepareOptions { shard_size, keep_partial, skip_broken } = *options;
+        Self { shard_size, keep_partial, skip_broken, decoders: plan.decoders() }
+    }
+
+    /// In what `other` was made otherwise.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut differences = Vec::new();
+        if self.shard_size != other.shard_size {
+            differences.push(format!("--shard-size {}", other.shard_size));
+        }
+        for (name, here, there) in [
+            ("--keep-partial", self.keep_partial, other.keep_partial),
+            ("--skip-broken", self.skip_broken, other.skip_broken),
+        ] {
+            if here != there {
+                differences.push(format!("{} {name}", if there { "option" } else { "no option" }));
+            }
+        }
+        if self.decoders != other.decoders {
+            differences.push(format!("{}, now there is {}", other.decoders, self.decoders));
+        }
+        differences
+    }
+}
+
 impl Plan {
     /// The recipe as text, for the description and for telling plans apart.
     pub fn recipe_text(&self) -> String {
@@ -65,35 +109,66 @@ impl Plan {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// SHA-256 of all that decides the result but the files' content.
-    pub fn digest(&self, shard_size: usize) -> String {
-        let mut hash = Sha256::new();
-        hash.update(format!("{}\n{}\n{shard_size}\n", self.name, self.recipe_text()));
-        for item in &self.items {
-            hash.update(format!("{item:?}\n"));
+    /// SHA-256 of what is to be made: names, recipe, and every clip but for its files.
+    pub fn digest(&self) -> String {
+        let mut text = format!("{}\n{}\n", self.name, self.recipe_text());
+        for Item { id, part, label, group, place, .. } in &self.items {
+            text += &format!("{id:?} {part:?} {label:?} {group:?} {place:?}\n");
         }
-        hexadecimal(&hash.finalize())
+        sha256_of(text.as_bytes())
     }
-}
 
-impl Plan {
-    /// As [`Plan::digest`], with the sizes and times of change of all files: when it is the same, the
-    /// files very likely are.
-    pub fn fingerprint(&self, shard_size: usize) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.digest(shard_size));
-        let sources = self.items.iter().flat_map(|item| &item.sources);
-        for source in sources {
-            let Source::File(name) = source else { continue };
-            let Ok(data) = std::fs::metadata(self.root.join(name)) else { continue };
-            let changed = data.modified().ok();
+    /// SHA-256 of the files of some items: names and sizes, and what there is instead of files.
+    pub fn files_digest(&self, items: &[Item]) -> String {
+        let mut text = String::new();
+        for source in items.iter().flat_map(|item| &item.sources) {
+            text += &format!("{source:?} {:?}\n", self.metadata(source).map(|data| data.len()));
+        }
+        sha256_of(text.as_bytes())
+    }
+
+    /// SHA-256 of everything that decides the bytes of shards, with the times of change of all files
+    /// for their content: when it is the same, the shards very likely are.
+    pub fn fingerprint(&self, options: &PrepareOptions) -> String {
+        let mut text = format!("{}\n{:?}\n", self.digest(), Making::of(self, options));
+        text += &self.files_digest(&self.items);
+        for source in self.items.iter().flat_map(|item| &item.sources) {
+            let changed = self.metadata(source).and_then(|data| data.modified().ok());
             let changed = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-            hash.update(format!("{name} {} {changed:?}\n", data.len()));
+            text += &format!("{changed:?}\n");
         }
-        hexadecimal(&hash.finalize())
+        sha256_of(text.as_bytes())
     }
-}
 
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    fn metadata(&self, source: &Source) -> Option<std::fs::Metadata> {
+        match source {
+            Source::File(name) => std::fs::metadata(self.root.join(name)).ok(),
+            _ => None,
+        }
+    }
+
+    /// What decodes the plan's media, with versions.
+    pub fn decoders(&self) -> String {
+        let mut decoders = format!("tcmax {}.{DECODING}", env!("CARGO_PKG_VERSION"));
+        if self.needs_ffmpeg() {
+            let version = ffmpeg_version().unwrap_or_else(|_| "that is not installed".to_owned());
+            decoders += &format!(", ffmpeg {version}");
+        }
+        decoders
+    }
+
+    /// Whether some file may go through the ffmpeg program.
+    fn needs_ffmpeg(&self) -> bool {
+        let is_wav = |source: &Source| match source {
+            Source::File(name) => name.to_lowercase().ends_with(".wav"),
+            _ => true,
+        };
+        self.modalities.iter().enumerate().any(|(m, (_, transform))| match transform {
+            Transform::Frames { .. } | Transform::Flow { .. } => true,
+            Transform::Spectrogram { .. } | Transform::FilterBank { .. } => {
+                !self.items.iter().all(|item| is_wav(&item.sources[m]))
+            }
+            Transform::Image { .. } | Transform::Text { .. } | Transform::Features { .. } => false,
+        })
+    }
 }

@@ -1,11 +1,12 @@
 //! `tcmax inspect`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tcmax_data::own::Inspection;
-use tcmax_data::{OwnConfig, write_whole};
-use tcmax_media::check;
+use tcmax_data::own::{Inspection, Layout};
+use tcmax_data::shards::{Description, verify};
+use tcmax_data::{OwnConfig, Problems, write_whole};
+use tcmax_media::{PrepareProgress, check};
 use tcmax_train::{Error, PrepareBar, balance};
 
 use super::print;
@@ -21,7 +22,7 @@ pub struct Inspect {
     /// Column or array with groups [default: group and its like]
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// Do not decode the media of a manifest
+    /// Do not decode the media of a manifest, nor read all of prepared clips to compare their checksums
     #[arg(long)]
     quick: bool,
     /// Draw the class balance into this file
@@ -46,6 +47,10 @@ impl Inspect {
                 check(&manifest, &mut problems, &PrepareBar::new());
             }
             found.add(problems);
+        } else if !self.quick
+            && let Layout::Prepared(folder) = Layout::of(&self.path).map_err(Error::from)?
+        {
+            found.add(verify_shards(&folder)?);
         }
         if let Some(file) = &self.plot {
             let title = format!("{}: examples of each class", self.path.display());
@@ -68,6 +73,16 @@ impl Inspect {
             }
         }
     }
+}
+
+/// Compares the checksums of prepared clips.
+fn verify_shards(folder: &Path) -> Result<Problems, Error> {
+    let (mut problems, bar) = (Problems::new(), PrepareBar::showing("checking", "shards"));
+    bar.started(0, Description::read(folder)?.shards.len());
+    let verified = verify(folder, &mut problems, &|| bar.clip());
+    bar.finished();
+    verified?;
+    Ok(problems)
 }
 
 fn describe(found: &Inspection) -> String {

@@ -5,8 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use tcmax_data::fetch;
+use tcmax_data::own::Layout;
 use tcmax_data::own::manifest::ColumnNames;
-use tcmax_media::{PrepareOptions, Summary, Transform, manifest_plan, named_plan, prepare};
+use tcmax_media::prepare::Plan;
+use tcmax_media::{
+    NamedOptions, PrepareOptions, Summary, Transform, manifest_plan, named_plan, prepare, recipe_of,
+};
 use tcmax_train::{Error, PrepareBar};
 
 use super::print;
@@ -21,18 +26,20 @@ pub struct Prepare {
     /// Folder with the media; for a manifest the folder its paths start from [default: its own]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Where the clips go [default: prepared/NAME]
+    /// Where the clips go: a folder that is new, empty, or of an interrupted run of the same
+    /// [default: prepared/NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Folder with the split lists [default: the root, or its folder splits]
+    /// Data set: folder with the split lists [default: the root, or its folder splits]
     #[arg(long, value_name = "DIR")]
     lists: Option<PathBuf>,
-    /// Modalities of the data set to prepare, by name [default: all]
+    /// Data set: modalities to prepare, by name [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     modalities: Vec<String>,
-    /// Manifest: TOML file that says what to make of columns, a table each
-    #[arg(long, value_name = "FILE")]
-    recipe: Option<PathBuf>,
+    /// Data set: name of one of its recipes (see `tcmax datasets NAME`); manifest: TOML file that
+    /// says what to make of columns, a table each
+    #[arg(long, value_name = "NAME or FILE")]
+    recipe: Option<String>,
     /// Manifest: column with the labels [default: label and its like]
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
@@ -60,18 +67,10 @@ impl Prepare {
     /// Makes the clips, or goes on with them, and sums up.
     pub fn run(self) -> anyhow::Result<()> {
         set_threads(self.threads)?;
-        let manifest = Path::new(&self.name);
-        let plan = if manifest.is_file() {
-            let names = ColumnNames { label: self.label.as_deref(), group: self.group.as_deref() };
-            let recipe = self.recipe.as_deref().map(read_recipe).transpose()?.unwrap_or_default();
-            manifest_plan(manifest, self.root.as_deref(), names, &recipe, &PrepareBar::new())
-        } else {
-            let root = self.root.as_deref().ok_or_else(|| {
-                Error::setting("--root", "give the folder with the data set's media")
-            })?;
-            named_plan(&self.name, root, self.lists.as_deref(), &self.modalities)
+        let plan = match fetch::card(&self.name) {
+            Some(_) => self.named()?,
+            None => self.of_manifest()?,
         };
-        let plan = plan.map_err(Error::from)?;
         let out = self.out.clone().unwrap_or_else(|| Path::new("prepared").join(&plan.name));
         let options = PrepareOptions {
             shard_size: self.shard_size,
@@ -86,6 +85,71 @@ impl Prepare {
         }
         Ok(())
     }
+
+    fn named(&self) -> anyhow::Result<Plan> {
+        let name = &self.name;
+        recipe_of(name).map_err(Error::from)?;
+        refuse(
+            &[
+                ("--label", self.label.is_some()),
+                ("--group", self.group.is_some()),
+                ("--skip-broken", self.skip_broken),
+            ],
+            &format!("is for manifests; '{name}' has lists of its own"),
+        )?;
+        let root = self.root.as_deref().ok_or_else(|| {
+            Error::setting("--root", format!("give the folder with the media of '{name}'"))
+        })?;
+        let options = NamedOptions {
+            lists: self.lists.clone(),
+            modalities: self.modalities.clone(),
+            recipe: self.recipe.clone(),
+        };
+        Ok(named_plan(name, root, &options).map_err(Error::from)?)
+    }
+
+    fn of_manifest(&self) -> anyhow::Result<Plan> {
+        let path = Path::new(&self.name);
+        if !path.exists() {
+            let prepared = fetch::catalog().iter().filter(|card| card.prepare.is_some());
+            let known: Vec<&str> = prepared.map(|card| card.name.as_str()).collect();
+            let problem = format!(
+                "there is no file and no data set of this name; give a manifest, or one of: {}",
+                known.join(", ")
+            );
+            return Err(Error::setting(self.name.as_str(), problem).into());
+        }
+        let layout = Layout::of(path).map_err(|error| not_a_manifest(path, &error.to_string()))?;
+        let Layout::Manifest(manifest) = layout else {
+            return Err(not_a_manifest(path, &format!("this is {}", layout.describe())).into());
+        };
+        refuse(
+            &[("--lists", self.lists.is_some()), ("--modalities", !self.modalities.is_empty())],
+            "is for data sets that have a card; of a manifest every column of media is prepared",
+        )?;
+        let names = ColumnNames { label: self.label.as_deref(), group: self.group.as_deref() };
+        let recipe = self.recipe.as_deref().map(|file| read_recipe(Path::new(file)));
+        let recipe = recipe.transpose()?.unwrap_or_default();
+        let plan = manifest_plan(&manifest, self.root.as_deref(), names, &recipe, &PrepareBar::new());
+        Ok(plan.map_err(Error::from)?)
+    }
+}
+
+fn not_a_manifest(path: &Path, reason: &str) -> Error {
+    let reason = reason.trim_start_matches(&format!("{}: ", path.display())).to_owned();
+    let problem = format!(
+        "{reason}; to prepare give a manifest (a .csv, .tsv or .parquet table of media files), or the \
+         name of a data set, with its folder as --root"
+    );
+    Error::setting(path.display().to_string(), problem)
+}
+
+/// Refuses the first option that was given.
+fn refuse(options: &[(&str, bool)], reason: &str) -> Result<(), Error> {
+    match options.iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(Error::setting(*name, reason)),
+        None => Ok(()),
+    }
 }
 
 fn read_recipe(path: &Path) -> anyhow::Result<BTreeMap<String, Transform>> {
@@ -95,13 +159,14 @@ fn read_recipe(path: &Path) -> anyhow::Result<BTreeMap<String, Transform>> {
 }
 
 fn describe(summary: &Summary, out: &Path) -> String {
-    let Summary { clips, skipped, resumed_shards, shards, notes } = summary;
+    let Summary { clips, skipped, resumed_shards, shards, notes, .. } = summary;
     let mut text = format!("{clips} clips in {shards} shards");
     if *resumed_shards > 0 {
         text += &format!(" ({resumed_shards} shards were there)");
     }
     if !skipped.is_empty() {
-        text += &format!("\n{} left out:", skipped.len());
+        let left_out = skipped.iter().filter(|clip| !clip.kept).count();
+        text += &format!("\n{left_out} left out, {} kept in part:", skipped.len() - left_out);
         for (reason, count) in summary.reasons() {
             text += &format!("\n  {count:>6} {reason}");
         }

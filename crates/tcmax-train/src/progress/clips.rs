@@ -1,4 +1,4 @@
-//! How far preparing clips is: a bar on a terminal, a line now and then elsewhere.
+//! How far work on clips is: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -10,9 +10,10 @@ use tcmax_media::PrepareProgress;
 /// Time between two lines where there is no terminal.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
-/// Shows the preparation of clips, with rate and time left.
-#[derive(Default)]
+/// Shows the preparation or check of clips, with rate and time left.
 pub struct PrepareBar {
+    work: &'static str,
+    things: &'static str,
     state: Mutex<Option<State>>,
 }
 
@@ -29,7 +30,18 @@ struct State {
 impl PrepareBar {
     /// A bar when standard error is a terminal, lines elsewhere.
     pub fn new() -> Self {
-        Self::default()
+        Self::showing("preparing", "clips")
+    }
+
+    /// The same for other work on other things, such as "checking" of "shards".
+    pub fn showing(work: &'static str, things: &'static str) -> Self {
+        Self { work, things, state: Mutex::default() }
+    }
+}
+
+impl Default for PrepareBar {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -37,15 +49,17 @@ impl PrepareProgress for PrepareBar {
     fn started(&self, done: usize, total: usize) {
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(total as u64));
         if let Some(bar) = &bar {
-            let template = "preparing {wide_bar} {pos}/{len} clips {per_sec} {eta} left";
-            if let Ok(style) = ProgressStyle::with_template(template) {
+            let (work, things) = (self.work, self.things);
+            let template = "{wide_bar} {pos}/{len} ";
+            let template = format!("{work} {template}{things} {{per_sec}} {{eta}} left");
+            if let Ok(style) = ProgressStyle::with_template(&template) {
                 bar.set_style(style.progress_chars("=> "));
             }
             bar.set_position(done as u64);
             bar.reset_eta();
         } else {
             let from = if done > 0 { format!(", {done} are there") } else { String::new() };
-            eprintln!("preparing {total} clips{from}");
+            line(&format!("{} {total} {}{from}", self.work, self.things));
         }
         let now = Instant::now();
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -60,7 +74,7 @@ impl PrepareProgress for PrepareBar {
             Some(bar) => bar.inc(1),
             None if state.told.elapsed() >= BETWEEN_LINES => {
                 state.told = Instant::now();
-                eprintln!("{}", state.line());
+                line(&state.line(self.things));
             }
             None => {}
         }
@@ -75,9 +89,15 @@ impl PrepareProgress for PrepareBar {
 }
 
 impl State {
-    fn line(&self) -> String {
+    fn line(&self, things: &str) -> String {
         let rate = (self.done - self.before) as f64 / self.began.elapsed().as_secs_f64();
         let left = (self.total.saturating_sub(self.done)) as f64 / rate.max(1e-9);
-        format!("{}/{} clips, {rate:.1} a second, {left:.0} s left", self.done, self.total)
+        format!("{}/{} {things}, {rate:.1} a second, {left:.0} s left", self.done, self.total)
     }
+}
+
+/// A line on standard error; where it cannot be written, as on a full disk, the work still counts.
+fn line(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,0 +1,90 @@
+//! The folder that clips are made in: what of it is ours.
+
+use std::path::Path;
+
+use tcmax_data::own::PREPARED_FILE;
+use tcmax_data::shards::{MANIFEST_FILE, SKIPPED_FILE, shard_index};
+
+use crate::{Error, Result};
+
+/// How files are called while they are written.
+const PART: &str = ".part";
+
+/// Checks that clips may be made in `out`, and removes what a killed run was writing there.
+///
+/// # Errors
+/// When it holds files and none of them says that the folder is one of prepared clips.
+pub(super) fn take_over(out: &Path) -> Result<()> {
+    let file = |source| tcmax_data::Error::Io { path: out.to_owned(), source };
+    if !out.exists() {
+        return Ok(());
+    }
+    if !out.is_dir() {
+        return Err(Error::option("--out", format!("{} is a file; give a folder", out.display())));
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(out).map_err(file)? {
+        names.push(entry.map_err(file)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    let described = has(PREPARED_FILE);
+    if described && !is_description(&out.join(PREPARED_FILE)) {
+        return Err(foreign(out, &[PREPARED_FILE.to_owned()]));
+    }
+    // Whether a shard is one of ours is for its note to say.
+    let ours = described || names.iter().any(|name| shard_index(name).is_some());
+    // Hidden files are the system's.
+    let is_other = |name: &&String| !is_part(name) && !name.starts_with('.');
+    let others: Vec<String> = names.iter().filter(is_other).cloned().collect();
+    if !ours && !others.is_empty() {
+        return Err(foreign(out, &others));
+    }
+    for name in names.iter().filter(|name| is_part(name)) {
+        let path = out.join(name);
+        let file = |source| tcmax_data::Error::Io { path: path.clone(), source };
+        std::fs::remove_file(&path).map_err(file)?;
+    }
+    Ok(())
+}
+
+/// Whether a file is one that this program was writing when it was killed.
+fn is_part(name: &str) -> bool {
+    let whole = name.strip_suffix(PART);
+    whole.is_some_and(|name| {
+        [PREPARED_FILE, MANIFEST_FILE, SKIPPED_FILE].contains(&name) || shard_index(name).is_some()
+    })
+}
+
+/// Whether a `dataset.json` is a description of prepared clips, of this version or another.
+fn is_description(path: &Path) -> bool {
+    let text = std::fs::read(path).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    ["version", "shards", "manifest-sha256"].iter().all(|key| value.get(key).is_some())
+}
+
+fn foreign(out: &Path, names: &[String]) -> Error {
+    let more = if names.len() > 3 { ", ..." } else { "" };
+    let problem = format!(
+        "{} is not a folder of prepared clips but holds other files ({}{more}); nothing of it was \
+         touched: choose a folder that is new or empty",
+        out.display(),
+        names.iter().take(3).cloned().collect::<Vec<_>>().join(", ")
+    );
+    Error::option("--out", problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_ours_are_parts_of_ours() {
+        for ours in ["clips.csv.part", "dataset.json.part", "shard-00012.safetensors.part"] {
+            assert!(is_part(ours), "{ours}");
+        }
+        for foreign in ["holiday.mp4.part", "clips.csv", "shard-1.safetensors.part", ".part"] {
+            assert!(!is_part(foreign), "{foreign}");
+        }
+    }
+}
