@@ -75,7 +75,7 @@ pub fn check(manifest: &Manifest, problems: &mut Problems, progress: &dyn Prepar
             }
             let made = transform.as_ref().map(|t| make(&manifest.root, t, source));
             match made {
-                Some(Err(error @ Error::Program { .. })) => {
+                Some(Err(error @ Error::NoFfmpeg { .. })) => {
                     // It is about all files of a kind; said once, not of every row.
                     program.get_or_init(|| error.to_string());
                 }

@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
                 Ok(Some(tensor)) => tensors.push((name.clone(), tensor)),
                 Ok(None) => {}
                 // No file can be decoded then; it is said once, not of every file.
-                Err(error @ Error::Program { .. }) => return Err(Stop::Everything(error)),
+                Err(error @ Error::NoFfmpeg { .. }) => return Err(Stop::Everything(error)),
                 Err(error) => wrong.push((name, error.problem())),
             }
             if let Source::File(file) = source
