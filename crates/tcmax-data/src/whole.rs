@@ -7,16 +7,68 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use crate::error::at;
 
-/// Writes a file under another name, then renames it.
+/// Writes a file under another name, `path` with `.part` added, then renames it. Where that fails, on
+/// a full disk above all, nothing is left behind.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = part_of(path);
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&part, path)
+    };
+    write().map_err(|source| {
+        // What cannot be removed either is overwritten by the next attempt.
+        let _ = std::fs::remove_file(&part);
+        at(path)(source)
+    })
+}
+
+/// The name under which [`write_whole`] writes `path`: what a killed process may leave.
+pub fn part_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
-    let part = PathBuf::from(name);
-    let mut file = File::create(&part).map_err(at(&part))?;
-    file.write_all(bytes).map_err(at(&part))?;
-    file.sync_all().map_err(at(&part))?;
-    std::fs::rename(&part, path).map_err(at(path))
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        write_whole(&path, b"first").unwrap();
+        write_whole(&path, b"second").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert!(!part_of(&path).exists());
+    }
+
+    #[test]
+    fn what_cannot_take_its_name_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taken");
+        std::fs::create_dir(&path).unwrap();
+        let error = write_whole(&path, b"bytes").unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+        assert!(!part_of(&path).exists());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        write_whole(&path, b"first").unwrap();
+        // Every write to this device fails as on a full disk.
+        std::os::unix::fs::symlink("/dev/full", part_of(&path)).unwrap();
+        let error = write_whole(&path, b"second").unwrap_err();
+        assert!(error.to_string().contains("x.json: No space left"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        assert!(part_of(&path).symlink_metadata().is_err(), "the part file is left");
+    }
 }

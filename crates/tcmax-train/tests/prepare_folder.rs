@@ -153,7 +153,7 @@ fn edited_labels_and_damaged_shards_do_not_pass() {
 /// CREMA-D's sound alone: 15 train and 10 test clips of two classes.
 fn sounds(root: &Path) -> Vec<String> {
     std::fs::create_dir(root.join("AudioWAV")).unwrap();
-    let id = |n: usize| format!("10{:02}_IOM_{}_XX", n / 3, ["NEU", "SAD"][n % 2]);
+    let id = |n: usize| format!("10{n:02}_IOM_{}_XX", ["NEU", "SAD"][n % 2]);
     let ids: Vec<String> = (0..25).map(id).collect();
     let spec = hound::WavSpec {
         channels: 1,
@@ -283,7 +283,8 @@ fn missing_ffmpeg_is_said_once() {
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     };
-    for arguments in [&["prepare", "videos.csv", "--out", "clips"][..], &["inspect", "videos.csv"]] {
+    for arguments in [&["prepare", "videos.csv", "--out", "clips"][..], &["inspect", "videos.csv"]]
+    {
         let said = run(arguments);
         assert_eq!(said.matches("apt-get install ffmpeg").count(), 1, "{said}");
         assert!(!said.contains("line 3"), "{said}");

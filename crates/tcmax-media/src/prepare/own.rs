@@ -13,9 +13,9 @@ use tcmax_data::{Place, Problems};
 use super::PrepareProgress;
 use super::plan::{Item, Plan, Source};
 use super::run::make;
-use crate::{Error, Result};
 use crate::recipe::Transform;
 use crate::transform::read_vector;
+use crate::{Error, Result};
 
 /// The plan of a manifest: every row a clip, every media column a modality.
 ///

@@ -167,7 +167,8 @@ impl<'a> Run<'a> {
             self.progress.clip();
             outcome
         };
-        let outcomes: Vec<std::result::Result<Outcome, Stop>> = chunk.par_iter().map(make).collect();
+        let outcomes: Vec<std::result::Result<Outcome, Stop>> =
+            chunk.par_iter().map(make).collect();
         let mut problems = Problems::new();
         let (mut clips, mut rows, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for outcome in outcomes {
@@ -306,7 +307,8 @@ impl<'a> Run<'a> {
 
     /// Classes of which no clip is left, in words.
     fn lost_classes(&self, rows: &[ClipRow]) -> Option<String> {
-        let kept: std::collections::BTreeSet<&str> = rows.iter().map(|r| r.label.as_str()).collect();
+        let kept: std::collections::BTreeSet<&str> =
+            rows.iter().map(|r| r.label.as_str()).collect();
         let listed = self.plan.items.iter().map(|item| item.label.as_str());
         let lost: std::collections::BTreeSet<&str> =
             listed.filter(|label| !kept.contains(label)).collect();

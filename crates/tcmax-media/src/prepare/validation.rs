@@ -105,7 +105,9 @@ mod tests {
             }
             if rule == ValidationRule::Grouped {
                 let of_group = |group: usize| &validates[7 * group..(7 * group + 7).min(9_500)];
-                assert!((0..=9_499 / 7).all(|g| [0, of_group(g).len()].contains(&count(of_group(g)))));
+                assert!(
+                    (0..=9_499 / 7).all(|g| [0, of_group(g).len()].contains(&count(of_group(g))))
+                );
             }
             assert_eq!(validates, choose(&clips, &Validation { fraction: 0.2, rule }));
         }

@@ -130,7 +130,8 @@ impl Prepare {
         let names = ColumnNames { label: self.label.as_deref(), group: self.group.as_deref() };
         let recipe = self.recipe.as_deref().map(|file| read_recipe(Path::new(file)));
         let recipe = recipe.transpose()?.unwrap_or_default();
-        let plan = manifest_plan(&manifest, self.root.as_deref(), names, &recipe, &PrepareBar::new());
+        let plan =
+            manifest_plan(&manifest, self.root.as_deref(), names, &recipe, &PrepareBar::new());
         Ok(plan.map_err(Error::from)?)
     }
 }
