@@ -122,9 +122,15 @@ fn resnet_agrees_with_pytorch_in_double_precision() {
     }
 }
 
+/// Sums of up to some thousand products through twenty layers, at 6e-8 a rounding, grow to about 1e-5 of
+/// the largest entry (7e-6 is the most that is found here), a little more where other instructions sum
+/// in another order. A wrong term of a gradient is far above, and so would be a ReLU whose input is so
+/// near zero that it opens in one precision alone: these recordings have none.
+const SINGLE_GRADIENT: f64 = 1e-4;
+
 #[test]
 fn resnet_agrees_with_pytorch_in_single_precision() {
     for path in files() {
-        check(&path, DType::F32, 1e-5, 5e-2);
+        check(&path, DType::F32, 1e-5, SINGLE_GRADIENT);
     }
 }
