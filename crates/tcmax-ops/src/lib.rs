@@ -52,4 +52,4 @@ pub use rows::{layer_norm, softmax};
 pub use seed::Seed;
 pub use sgd::{Sgd, SgdConfig};
 pub use sum_of::sum_of;
-pub use wide::{to_scalar_f64, to_vec_f64, wide, widest_float};
+pub use wide::{host_f64, placed_like, to_scalar_f64, to_vec_f64, wide, widest_float};

@@ -71,5 +71,21 @@ pub fn to_scalar_f64(x: &Tensor) -> Result<f64> {
 /// Only if the device fails.
 pub fn to_vec_f64(x: &Tensor) -> Result<Vec<f64>> {
     // To the CPU first: not every device has f64.
-    x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
+    host_f64(x)?.flatten_all()?.to_vec1()
+}
+
+/// `x` in f64 on the CPU, without its graph, for small sums that need f64 whatever the device has.
+///
+/// # Errors
+/// Only if the device fails.
+pub fn host_f64(x: &Tensor) -> Result<Tensor> {
+    x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)
+}
+
+/// A tensor of the CPU in the element type and on the device of `like`; cast before it is moved.
+///
+/// # Errors
+/// Only if the device fails.
+pub fn placed_like(tensor: &Tensor, like: &Tensor) -> Result<Tensor> {
+    tensor.to_dtype(like.dtype())?.to_device(like.device())
 }
