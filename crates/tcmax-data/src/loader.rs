@@ -47,6 +47,7 @@ pub struct LoaderOptions {
 pub struct Loader {
     reader: Arc<Reader>,
     options: LoaderOptions,
+    joins_single: bool,
 }
 
 struct Reader {
@@ -71,13 +72,28 @@ impl Loader {
             }
         }
         let reader = Arc::new(Reader { dataset, device: device.clone() });
-        Ok(Self { reader, options })
+        Ok(Self { reader, options, joins_single: false })
+    }
+
+    /// The loader with a last batch of a single example, which has no batch statistics, joined to the
+    /// batch before it: that one then has one example more than the batch size.
+    #[must_use]
+    pub fn joining_single(mut self) -> Self {
+        self.joins_single = true;
+        self
+    }
+
+    /// Whether an epoch would end with a batch of a single example after others.
+    pub fn ends_with_single(&self) -> bool {
+        let (examples, size) = (self.reader.dataset.len(), self.options.batch_size);
+        !self.options.drop_last && size > 1 && examples > size && examples % size == 1
     }
 
     /// Batches in an epoch.
     pub fn num_batches(&self) -> usize {
         let (examples, size) = (self.reader.dataset.len(), self.options.batch_size);
-        if self.options.drop_last { examples / size } else { examples.div_ceil(size) }
+        let joined = usize::from(self.joins_single && self.ends_with_single());
+        if self.options.drop_last { examples / size } else { examples.div_ceil(size) - joined }
     }
 
     /// The batches of one epoch; `seed` fixes their order and the augmentation. Dropping the
@@ -87,11 +103,17 @@ impl Loader {
         if self.options.shuffle {
             order.shuffle(&mut seed.stream("shuffle").rng());
         }
-        let batches: Vec<Vec<usize>> = order
+        let mut batches: Vec<Vec<usize>> = order
             .chunks(self.options.batch_size)
             .take(self.num_batches())
             .map(<[usize]>::to_vec)
             .collect();
+        if self.joins_single
+            && self.ends_with_single()
+            && let (Some(last), Some(single)) = (batches.last_mut(), order.last())
+        {
+            last.push(*single);
+        }
         Epoch::start(self.reader.clone(), batches, seed.stream("augment"), self.options)
     }
 }
