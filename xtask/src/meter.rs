@@ -80,18 +80,21 @@ impl<O: Observer> Meter<O> {
         Self { inner, runs: Mutex::default() }
     }
 
-    /// What a step of a method has cost: the median time, and the largest peak.
+    /// What a step of a method has cost: the median time over all runs and of each, and the largest
+    /// peak.
     pub fn cost(&self, method: &str) -> Option<StepCost> {
         let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_method = runs.iter().filter(|(label, _)| label.method == method);
-        let (mut seconds, mut peak) = (Vec::new(), 0);
+        let mut of_method: Vec<(&RunLabel, &Steps)> =
+            runs.iter().filter(|(label, _)| label.method == method).collect();
+        of_method.sort_by_key(|(label, _)| label.seed);
+        let (mut all, mut medians, mut peak) = (Vec::new(), Vec::new(), 0);
         for (_, steps) in of_method {
-            seconds.extend(&steps.seconds);
+            medians.push(median(steps.seconds.clone())?);
+            all.extend(&steps.seconds);
             peak = peak.max(steps.peak);
         }
-        seconds.sort_by(f64::total_cmp);
-        let median = *seconds.get(seconds.len() / 2)?;
-        Some(StepCost { seconds: median, peak_bytes: u64::try_from(peak).ok()? })
+        let peak_bytes = u64::try_from(peak).ok()?;
+        Some(StepCost { seconds: median(all)?, runs: medians, peak_bytes })
     }
 
     fn with(&self, run: &RunLabel, change: impl FnOnce(&mut Steps)) {
@@ -100,9 +103,18 @@ impl<O: Observer> Meter<O> {
     }
 }
 
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
 impl<O: Observer> Observer for Meter<O> {
     fn started(&self, run: &RunLabel, epochs: usize, batches: usize, done: usize) {
         self.inner.started(run, epochs, batches, done);
+    }
+
+    fn note(&self, run: &RunLabel, text: &str) {
+        self.inner.note(run, text);
     }
 
     fn batch(&self, run: &RunLabel) {

@@ -15,154 +15,221 @@
 //! pictures that do not belong together.
 //!
 //! Both hold for heads trained by TCMax; for others the same formulas are a heuristic.
+//!
+//! Examples may lack different modalities: [`Stand`] is made of those that training examples have, and
+//! averages out those that an example lacks.
 
 use candle_core::Tensor;
-use tcmax_estimators::Error as EstimatorError;
 use tcmax_fusion::FusionHead;
 use tcmax_ops::{Seed, State, log_sum_exp, sum_of};
 
 use rand::seq::index;
 
-use crate::{Error, Result};
+use crate::presence::{mask, select_rows};
+use crate::{Error, Method, Presence, Result};
 
 /// Features that a head which is not additive averages over.
 pub const MOST_EXAMPLES: usize = 256;
 
-/// What takes the place of absent modalities.
+/// What absent modalities are averaged out with.
 #[derive(Clone, Debug)]
-pub enum Stand {
+pub struct Stand {
+    kept: Kept,
+}
+
+#[derive(Clone, Debug)]
+enum Kept {
     /// v_m, each (C,), for additive heads.
     ClassVectors(Vec<Tensor>),
-    /// Features z_m^k of some training examples, each (K, D_m), for other heads.
+    /// Features z_m^k of some training examples, each (K_m, D_m), for other heads.
     Examples(Vec<Tensor>),
 }
 
 impl Stand {
-    /// From features z_m (N, D_m) of training examples, without gradients. Examples to keep are drawn
-    /// from `seed`.
+    /// From features z_m (N, D_m) of training examples, without gradients; where an example lacks a
+    /// modality its row is not looked at. Examples to keep are drawn from `seed`. A modality that no
+    /// example has tells nothing.
     ///
     /// # Errors
-    /// When the features do not fit the head.
-    pub fn new(head: &dyn FusionHead, features: &[Tensor], seed: Seed) -> Result<Self> {
+    /// When the features do not fit the head or `present`.
+    pub fn new(
+        head: &dyn FusionHead,
+        features: &[Tensor],
+        present: &Presence,
+        seed: Seed,
+    ) -> Result<Self> {
+        check(features, present)?;
         let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
         if let Some(terms) = head.additive_terms(&features)? {
-            let log_mean = |term: &Tensor| -> Result<Tensor> {
-                Ok((log_sum_exp(&term.detach(), 0)? - (term.dim(0)? as f64).ln())?)
+            let log_mean = |(m, term): (usize, &Tensor)| -> Result<Tensor> {
+                let rows = present.rows_with(m);
+                if rows.is_empty() {
+                    return Ok(Tensor::zeros(term.dim(1)?, term.dtype(), term.device())?);
+                }
+                let count = rows.len() as f64;
+                Ok((log_sum_exp(&taken(&term.detach(), &rows)?, 0)? - count.ln())?)
             };
-            return Ok(Self::ClassVectors(terms.iter().map(log_mean).collect::<Result<_>>()?));
+            let vectors = terms.iter().enumerate().map(log_mean).collect::<Result<_>>()?;
+            return Ok(Self { kept: Kept::ClassVectors(vectors) });
         }
-        let count = features.first().map_or(Ok(0), |first| first.dim(0))?;
-        let mut rows: Vec<u32> = index::sample(&mut seed.rng(), count, count.min(MOST_EXAMPLES))
-            .iter()
-            .map(|row| row as u32)
-            .collect();
-        rows.sort_unstable();
-        let kept = |z: &Tensor| z.index_select(&Tensor::new(&rows[..], z.device())?, 0);
-        Ok(Self::Examples(features.iter().map(kept).collect::<candle_core::Result<_>>()?))
+        let kept = |(m, z): (usize, &Tensor)| -> Result<Tensor> {
+            let rows = present.rows_with(m);
+            if rows.is_empty() {
+                return Ok(Tensor::zeros((1, z.dim(1)?), z.dtype(), z.device())?);
+            }
+            // The same draw for all modalities: the same examples where none lacks one.
+            let count = rows.len().min(MOST_EXAMPLES);
+            let drawn = index::sample(&mut seed.rng(), rows.len(), count);
+            let mut rows: Vec<u32> = drawn.iter().map(|place| rows[place]).collect();
+            rows.sort_unstable();
+            taken(z, &rows)
+        };
+        let examples = features.iter().enumerate().map(kept).collect::<Result<_>>()?;
+        Ok(Self { kept: Kept::Examples(examples) })
     }
 
-    /// Scores (N, C) from the features that are there, each (N, D_m); softmax of them is p(y | those).
+    /// Scores (N, C) of features z_m (N, D_m), with what is not `present` averaged out, whatever is in
+    /// its rows; softmax of them is p(y | what is there). An example without any modality gets what is
+    /// expected of all.
     ///
     /// # Errors
-    /// When every modality is absent, or the features do not fit the head.
-    pub fn scores(&self, head: &dyn FusionHead, features: &[Option<Tensor>]) -> Result<Tensor> {
-        let first = features.iter().flatten().next();
-        let first = first.ok_or(Error::Estimator(EstimatorError::Empty {
-            what: "the list of modalities that are there",
-            unit: "modality",
-        }))?;
-        let rows = first.dim(0)?;
-        match self {
-            Self::ClassVectors(vectors) => {
-                // Whatever fills an absent modality, its term is replaced.
-                let filled = filled(features, |m| {
-                    let width = head_width(head, m, features)?;
-                    Ok(Tensor::zeros((rows, width), first.dtype(), first.device())?)
-                })?;
-                let terms = head.additive_terms(&filled)?.ok_or(EstimatorError::NotAdditive)?;
-                let own = |(m, term): (usize, Tensor)| match features.get(m) {
-                    Some(Some(_)) => Ok(term),
-                    _ => {
-                        vectors[m].to_dtype(term.dtype())?.unsqueeze(0)?.broadcast_as(term.shape())
-                    }
+    /// When the features do not fit the head or `present`.
+    pub fn scores(
+        &self,
+        head: &dyn FusionHead,
+        features: &[Tensor],
+        present: &Presence,
+    ) -> Result<Tensor> {
+        check(features, present)?;
+        match &self.kept {
+            Kept::ClassVectors(vectors) => {
+                let terms = head.additive_terms(features)?;
+                let terms = terms.ok_or(tcmax_estimators::Error::NotAdditive)?;
+                check_length("stored class vectors", vectors.len(), terms.len())?;
+                let own = |(m, term): (usize, &Tensor)| -> Result<Tensor> {
+                    let instead = vectors[m].to_dtype(term.dtype())?.unsqueeze(0)?;
+                    let instead = instead.broadcast_as(term.shape())?;
+                    select_rows(&present.mask(m, term.device())?, term, &instead)
                 };
-                let terms = terms.into_iter().enumerate().map(own);
-                Ok(sum_of(&terms.collect::<candle_core::Result<Vec<_>>>()?)?)
+                Ok(sum_of(&terms.iter().enumerate().map(own).collect::<Result<Vec<_>>>()?)?)
             }
-            Self::Examples(examples) => averaged(head, features, examples, rows),
+            Kept::Examples(examples) => {
+                check_length("stored features", examples.len(), features.len())?;
+                averaged(head, features, present, examples)
+            }
         }
+    }
+
+    /// Logits (N, C) as `method` predicts for examples that have every modality, and
+    /// [`Stand::scores`] for those that lack one.
+    ///
+    /// # Errors
+    /// As [`Stand::scores`].
+    pub fn predict(
+        &self,
+        method: &dyn Method,
+        head: &dyn FusionHead,
+        features: &[Tensor],
+        present: &Presence,
+    ) -> Result<Tensor> {
+        let whole = method.predict(head, features)?;
+        if present.is_complete() {
+            return Ok(whole);
+        }
+        let scores = self.scores(head, features, present)?;
+        let complete = |row: usize| (0..present.modalities()).all(|m| present.of(m)[row]);
+        let complete = mask((0..present.examples()).map(complete), whole.device())?;
+        select_rows(&complete, &whole, &scores)
     }
 
     /// Tensors to save, with the names of the modalities.
     pub fn state(&self, modalities: &[String]) -> State {
-        let (kind, tensors) = match self {
-            Self::ClassVectors(tensors) => ("class-vector", tensors),
-            Self::Examples(tensors) => ("examples", tensors),
+        let (kind, tensors) = match &self.kept {
+            Kept::ClassVectors(tensors) => ("class-vector", tensors),
+            Kept::Examples(tensors) => ("examples", tensors),
         };
         let named = modalities.iter().zip(tensors);
         named.map(|(name, tensor)| (format!("{kind}.{name}"), tensor.clone())).collect()
     }
 
-    /// The inverse of [`Stand::state`].
+    /// The inverse of [`Stand::state`], for the modalities of `head`.
     ///
     /// # Errors
-    /// When a modality has neither.
-    pub fn from_state(state: &State, modalities: &[String]) -> Result<Self> {
-        let of_kind = |kind: &str| {
-            let of =
-                |name: &String| crate::state::tensor(state, &format!("{kind}.{name}")).cloned();
+    /// When a modality has neither a vector nor examples, or one that does not fit the head's classes.
+    pub fn from_state(head: &dyn FusionHead, state: &State, modalities: &[String]) -> Result<Self> {
+        let of_kind = |kind: &str, rank: usize| {
+            let of = |name: &String| {
+                let full_name = format!("{kind}.{name}");
+                let tensor = crate::state::tensor(state, &full_name)?;
+                // Vectors have an entry per class, examples at least one row.
+                let wanted =
+                    if rank == 1 { head.num_outcomes() } else { tensor.elem_count().max(1) };
+                if tensor.rank() != rank || tensor.elem_count() != wanted {
+                    let got = tensor.elem_count();
+                    return Err(Error::WrongState { name: full_name, got, wanted });
+                }
+                Ok(tensor.clone())
+            };
             modalities.iter().map(of).collect::<Result<Vec<_>>>()
         };
-        of_kind("class-vector")
-            .map(Self::ClassVectors)
-            .or_else(|_| of_kind("examples").map(Self::Examples))
+        let kept = match of_kind("class-vector", 1) {
+            Err(Error::MissingState { .. }) => Kept::Examples(of_kind("examples", 2)?),
+            vectors => Kept::ClassVectors(vectors?),
+        };
+        Ok(Self { kept })
     }
 }
 
-/// The width of modality m's features, from the vectors of a linear head.
-fn head_width(head: &dyn FusionHead, m: usize, features: &[Option<Tensor>]) -> Result<usize> {
-    let vectors = head.class_vectors()?.unwrap_or_default();
-    match vectors.get(m) {
-        Some(vectors) => Ok(vectors.dim(1)?),
-        None => Err(Error::Estimator(EstimatorError::NoSuchVariable {
-            index: m,
-            count: features.len(),
-        })),
+/// Checks that there is a tensor per modality and a row per example.
+fn check(features: &[Tensor], present: &Presence) -> Result<()> {
+    check_length("modalities", present.modalities(), features.len())?;
+    for z in features {
+        check_length("flags of a modality", present.examples(), z.dim(0)?)?;
     }
+    Ok(())
 }
 
-fn filled(
-    features: &[Option<Tensor>],
-    instead: impl Fn(usize) -> Result<Tensor>,
-) -> Result<Vec<Tensor>> {
-    let fill = |(m, z): (usize, &Option<Tensor>)| match z {
-        Some(z) => Ok(z.clone()),
-        None => instead(m),
-    };
-    features.iter().enumerate().map(fill).collect()
+fn check_length(what: &'static str, got: usize, wanted: usize) -> Result<()> {
+    if got == wanted { Ok(()) } else { Err(Error::WrongLength { what, got, wanted }) }
 }
 
-/// log mean_k exp f with the absent modalities taken from example k.
+fn taken(tensor: &Tensor, rows: &[u32]) -> Result<Tensor> {
+    Ok(tensor.index_select(&Tensor::new(rows, tensor.device())?, 0)?)
+}
+
+/// log mean_k exp f with the absent modalities of each row taken from example k.
 fn averaged(
     head: &dyn FusionHead,
-    features: &[Option<Tensor>],
+    features: &[Tensor],
+    present: &Presence,
     examples: &[Tensor],
-    rows: usize,
 ) -> Result<Tensor> {
-    let count = examples.first().map_or(Ok(0), |first| first.dim(0))?;
-    let mut parts = Vec::with_capacity(rows);
-    for row in 0..rows {
-        let of_row = |(m, z): (usize, &Option<Tensor>)| -> Result<Tensor> {
-            Ok(match z {
-                Some(z) => z.narrow(0, row, 1)?.broadcast_as((count, z.dim(1)?))?.contiguous()?,
-                None => examples[m].clone(),
-            })
+    let whole = head.scores(features)?.detach();
+    let mut rows = Vec::with_capacity(present.examples());
+    for row in 0..present.examples() {
+        let absent: Vec<usize> = (0..features.len()).filter(|&m| !present.of(m)[row]).collect();
+        if absent.is_empty() {
+            rows.push(whole.get(row)?);
+            continue;
+        }
+        let mut count = 1;
+        for &m in &absent {
+            count = count.max(examples[m].dim(0)?);
+        }
+        let of_row = |(m, z): (usize, &Tensor)| -> Result<Tensor> {
+            let Some(position) = absent.iter().position(|&a| a == m) else {
+                return Ok(z.narrow(0, row, 1)?.broadcast_as((count, z.dim(1)?))?.contiguous()?);
+            };
+            // Absent modalities are independent of each other: not from the same example.
+            let (kept, shift) = (examples[m].dim(0)?, position * count / absent.len());
+            let order: Vec<u32> = (0..count).map(|k| ((k + shift) % kept) as u32).collect();
+            taken(&examples[m], &order)
         };
         let features = features.iter().enumerate().map(of_row).collect::<Result<Vec<_>>>()?;
         let scores = head.scores(&features)?.detach();
-        parts.push((log_sum_exp(&scores, 0)? - (count as f64).ln())?);
+        rows.push((log_sum_exp(&scores, 0)? - (count as f64).ln())?);
     }
-    Ok(Tensor::stack(&parts, 0)?)
+    Ok(Tensor::stack(&rows, 0)?)
 }
 
 /// log sum_c exp f(z)\[c\] - log C of scores (N, C), nats: shape (N,). High where the modalities belong

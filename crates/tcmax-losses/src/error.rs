@@ -72,6 +72,37 @@ pub enum Error {
         /// The method.
         method: &'static str,
     },
+    /// A method needs features of one width.
+    #[error(
+        "method '{method}' needs features of one width from every modality, and they have {widths:?}"
+    )]
+    UnequalWidths {
+        /// The method.
+        method: &'static str,
+        /// Widths of the modalities.
+        widths: Vec<usize>,
+    },
+    /// The head's weight has no gradient to change.
+    #[error(
+        "method '{method}' finds no gradient of the head's weight for modality {modality}: the head's \
+         class_vectors() must be the parameter that its logits are computed with, not a copy"
+    )]
+    NoHeadGradient {
+        /// The method.
+        method: &'static str,
+        /// The modality, from 0.
+        modality: usize,
+    },
+    /// Two lists that must be equally long are not.
+    #[error("{what}: {got} entries, and {wanted} are needed")]
+    WrongLength {
+        /// The list.
+        what: &'static str,
+        /// Entries found.
+        got: usize,
+        /// Entries needed.
+        wanted: usize,
+    },
     /// A class has no prototype.
     #[error("class {class} has no training example to make a prototype of; remove the class")]
     NoPrototype {

@@ -1,7 +1,8 @@
 //! Arithmetic on the gradients of groups of parameters.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Tensor, Var};
+use tcmax_ops::{to_scalar_f64, wide};
 
 use crate::Result;
 
@@ -22,7 +23,7 @@ pub(crate) fn inner(one: &GradStore, other: &GradStore, vars: &[Var]) -> Result<
         let (Some(x), Some(y)) = (one.get(var.as_tensor()), other.get(var.as_tensor())) else {
             continue;
         };
-        sum += (x * y)?.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+        sum += to_scalar_f64(&wide(&(x * y)?)?.sum_all()?)?;
     }
     Ok(sum)
 }

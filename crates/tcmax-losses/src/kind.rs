@@ -121,7 +121,7 @@ impl MethodKind {
     }
 
     /// The name on the command line and in files.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Joint => "joint",
             Self::Unimodal => "unimodal",
@@ -227,14 +227,14 @@ impl MethodKind {
             Self::Joint => Box::new(Joint),
             Self::Unimodal => Box::new(Unimodal),
             Self::Tcmax => Box::new(Tcmax::new(options.tcmax)?),
-            Self::Ogm => Box::new(Ogm::new(options.ogm, false)?),
-            Self::OgmGe => Box::new(Ogm::new(options.ogm, true)?),
+            Self::Ogm => Box::new(Ogm::new(options.ogm, false, setup)?),
+            Self::OgmGe => Box::new(Ogm::new(options.ogm, true, setup)?),
             Self::Agm => Box::new(Agm::new(options.agm, setup)?),
             Self::Pmr => Box::new(Pmr::new(options.pmr, setup)?),
             Self::Qmf => Box::new(Qmf::new(setup)),
             Self::Mla => Box::new(Mla::new(options.mla, setup)?),
             Self::MmPareto => Box::new(MmPareto::new(options.mm_pareto)?),
-            Self::Opm => Box::new(Opm::new(options.opm)?),
+            Self::Opm => Box::new(Opm::new(options.opm, setup)?),
             Self::MmCosine => Box::new(MmCosine::new(options.mm_cosine)?),
             Self::GBlend => Box::new(GBlend::new(options.g_blend, setup)?),
         })

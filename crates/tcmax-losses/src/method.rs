@@ -68,20 +68,17 @@ pub trait Survey {
     /// Where training stands.
     fn clock(&self) -> Clock;
 
-    /// The classifier.
-    fn head(&self) -> &dyn FusionHead;
-
-    /// Shows `visit` the features (in evaluation mode, without gradients) and labels of one batch
-    /// after the other until it returns `false`.
+    /// Shows `visit` the classifier, and the features (in evaluation mode, without gradients) and
+    /// labels of one batch after the other, until it returns `false`. No more than one batch is in
+    /// memory.
     ///
     /// # Errors
     /// When the data cannot be read, and those of `visit`.
-    fn each(
-        &mut self,
-        part: Part,
-        visit: &mut dyn FnMut(&[Tensor], &Labels) -> Result<bool>,
-    ) -> Result<()>;
+    fn each(&mut self, part: Part, visit: &mut Visit<'_>) -> Result<()>;
 }
+
+/// What [`Survey::each`] calls with the classifier and the features and labels of a batch.
+pub type Visit<'a> = dyn FnMut(&dyn FusionHead, &[Tensor], &Labels) -> Result<bool> + 'a;
 
 /// What a method is made for.
 #[derive(Clone, Debug)]

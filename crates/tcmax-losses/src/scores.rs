@@ -1,16 +1,16 @@
 //! How well each modality does on a batch, as balancing methods measure it.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use tcmax_estimators::Labels;
-use tcmax_ops::log_sum_exp;
+use tcmax_ops::{log_sum_exp, to_vec_f64, wide};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// log softmax(logits)\[i, y_i\] of every example, nats, without gradients: shape (N,), f64.
 pub(crate) fn log_likelihoods(logits: &Tensor, labels: &Labels) -> Result<Vec<f64>> {
-    let logits = logits.detach().to_dtype(DType::F64)?;
+    let logits = wide(&logits.detach())?;
     let own = labels.pick(&logits)?;
-    Ok((own - log_sum_exp(&logits, 1)?)?.to_vec1::<f64>()?)
+    Ok(to_vec_f64(&(own - log_sum_exp(&logits, 1)?)?)?)
 }
 
 /// The sum over the batch of each modality's probability of the label.
@@ -21,8 +21,10 @@ pub(crate) fn label_probability_sums(logits: &[Tensor], labels: &Labels) -> Resu
     logits.iter().map(sum).collect()
 }
 
-/// The two entries of a list that a method for two modalities works on. Its head and settings have
-/// been checked before training.
-pub(crate) fn pair(values: &[f64]) -> [f64; 2] {
-    [values.first().copied().unwrap_or(0.0), values.get(1).copied().unwrap_or(0.0)]
+/// The two entries of a list that a method for two modalities works on.
+///
+/// # Errors
+/// When there are not two.
+pub(crate) fn pair<T: Copy>(method: &'static str, values: &[T]) -> Result<[T; 2]> {
+    <[T; 2]>::try_from(values).map_err(|_| Error::NeedsTwoModalities { method, got: values.len() })
 }

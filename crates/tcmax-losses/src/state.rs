@@ -1,7 +1,7 @@
 //! Reading back what methods remember.
 
-use candle_core::{DType, Tensor};
-use tcmax_ops::State;
+use candle_core::Tensor;
+use tcmax_ops::{State, to_vec_f64};
 
 use crate::{Error, Result};
 
@@ -12,7 +12,7 @@ pub(crate) fn tensor<'a>(state: &'a State, name: &str) -> Result<&'a Tensor> {
 
 /// The entry called `name` as `count` numbers.
 pub(crate) fn vector(state: &State, name: &str, count: usize) -> Result<Vec<f64>> {
-    let values = tensor(state, name)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let values = to_vec_f64(tensor(state, name)?)?;
     if values.len() != count {
         let got = values.len();
         return Err(Error::WrongState { name: name.to_owned(), got, wanted: count });

@@ -1,7 +1,7 @@
 //! What a method sees of one training step, and what it leaves behind.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Tensor, Var};
 use tcmax_estimators::Labels;
 use tcmax_fusion::FusionHead;
 use tcmax_ops::{Params, Seed};
@@ -122,6 +122,6 @@ impl Step<'_> {
 /// # Errors
 /// When it is NaN or infinite.
 pub fn finite(loss: &Tensor) -> Result<f64> {
-    let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+    let value = tcmax_ops::to_scalar_f64(loss)?;
     if value.is_finite() { Ok(value) } else { Err(Error::NotFinite { value }) }
 }

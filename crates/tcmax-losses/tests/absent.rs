@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use tcmax_estimators::Critic;
 use tcmax_fusion::{FusionHead, HeadKind, HeadOptions};
-use tcmax_losses::{Stand, matching_score};
+use tcmax_losses::{Presence, Stand, matching_score};
 use tcmax_ops::{ParamBuilder, Seed, State};
 
 /// y fair in 0..2; x_1 shows it with probability 0.9, x_2 with 0.7; both are one-hot vectors.
@@ -32,24 +32,125 @@ fn posterior(scores: &Tensor) -> Vec<Vec<f64>> {
     candle_nn::ops::softmax(scores, 1).unwrap().to_vec2().unwrap()
 }
 
+fn stand_of(head: &dyn FusionHead, features: &[Tensor]) -> Stand {
+    let present = Presence::complete(2, features[0].dim(0).unwrap());
+    Stand::new(head, features, &present, Seed::new(0)).unwrap()
+}
+
+/// The same head, but for saying that it is a sum: what absent modalities are averaged out with are
+/// then examples.
+struct Opaque(Box<dyn FusionHead>);
+
+impl Critic for Opaque {
+    fn num_variables(&self) -> usize {
+        self.0.num_variables()
+    }
+
+    fn num_outcomes(&self) -> usize {
+        self.0.num_outcomes()
+    }
+
+    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        self.0.scores(features)
+    }
+
+    fn additive_terms(&self, _: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        Ok(None)
+    }
+}
+
+impl FusionHead for Opaque {
+    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        self.0.modality_logits(features)
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.0.parameters()
+    }
+}
+
+fn heads() -> [Box<dyn FusionHead>; 2] {
+    [true_ratio(), Box::new(Opaque(true_ratio()))]
+}
+
 #[test]
-fn averaging_the_second_modality_out_leaves_the_posterior_of_the_first() {
-    let head = true_ratio();
-    let stand = Stand::new(head.as_ref(), &[both(), both()], Seed::new(0)).unwrap();
-    let examples = Stand::Examples(vec![both(), both()]);
-    for (m, p) in SHOWS.into_iter().enumerate() {
-        let mut there = [None, None];
-        there[m] = Some(both());
-        for stand in [&stand, &examples] {
-            let got = posterior(&stand.scores(head.as_ref(), &there).unwrap());
-            for (row, wanted) in got.iter().zip([[p, 1.0 - p], [1.0 - p, p]]) {
+fn averaging_a_modality_out_leaves_the_posterior_of_the_other() {
+    for head in heads() {
+        let head = head.as_ref();
+        let stand = stand_of(head, &[both(), both()]);
+        let complete = Presence::complete(2, 2);
+        for (m, p) in SHOWS.into_iter().enumerate() {
+            let scores = stand.scores(head, &[both(), both()], &complete.without(1 - m)).unwrap();
+            for (row, wanted) in posterior(&scores).iter().zip([[p, 1.0 - p], [1.0 - p, p]]) {
                 for (got, wanted) in row.iter().zip(wanted) {
                     assert!((got - wanted).abs() < 1e-12, "{got} is not {wanted}");
                 }
             }
         }
+        // Nothing is there: the prior.
+        let nothing = complete.without(0).without(1);
+        let scores = stand.scores(head, &[both(), both()], &nothing).unwrap();
+        assert!(posterior(&scores).iter().flatten().all(|p| (p - 0.5).abs() < 1e-12));
     }
-    assert!(stand.scores(head.as_ref(), &[None, None]).is_err(), "nothing to predict from");
+}
+
+#[test]
+fn every_example_is_predicted_from_what_it_has() {
+    let present = Presence::new(vec![vec![true, true], vec![true, false]]).unwrap();
+    for head in heads() {
+        let head = head.as_ref();
+        let stand = stand_of(head, &[both(), both()]);
+        let whole = head.scores(&[both(), both()]).unwrap().to_vec2::<f64>().unwrap();
+        // Whatever is where nothing is present does not matter.
+        let nonsense = Tensor::new(&[[1f64, 0.0], [7e7, -3.0]], &Device::Cpu).unwrap();
+        let scores = stand.scores(head, &[both(), nonsense], &present).unwrap();
+        let got = scores.to_vec2::<f64>().unwrap();
+        assert_eq!(got[0], whole[0]);
+        let alone = posterior(&scores)[1][1];
+        assert!((alone - SHOWS[0]).abs() < 1e-12, "{alone}");
+    }
+}
+
+#[test]
+fn absent_training_examples_are_no_part_of_the_average() {
+    // Of four training examples the last two lack the second modality; zeros are no draw of it.
+    let zeros = Tensor::zeros((2, 2), DType::F64, &Device::Cpu).unwrap();
+    let first = Tensor::cat(&[both(), both()], 0).unwrap();
+    let second = Tensor::cat(&[both(), zeros], 0).unwrap();
+    let flags = vec![vec![true; 4], vec![true, true, false, false]];
+    let present = Presence::new(flags).unwrap();
+    for head in heads() {
+        let head = head.as_ref();
+        let own = |stand: &Stand| {
+            let present = Presence::complete(2, 2).without(1);
+            let scores = stand.scores(head, &[both(), both()], &present).unwrap();
+            scores.to_vec2::<f64>().unwrap()
+        };
+        let features = [first.clone(), second.clone()];
+        let with_gaps = Stand::new(head, &features, &present, Seed::new(0)).unwrap();
+        let whole = stand_of(head, &[both(), both()]);
+        for (got, wanted) in own(&with_gaps).iter().flatten().zip(own(&whole).iter().flatten()) {
+            assert!((got - wanted).abs() < 1e-12, "{got} is not {wanted}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let head = true_ratio();
+    let present = Presence::complete(2, 3);
+    let made = Stand::new(head.as_ref(), &[both(), both()], &present, Seed::new(0));
+    assert!(made.unwrap_err().to_string().contains("3 entries, and 2 are needed"));
+    let stand = stand_of(head.as_ref(), &[both(), both()]);
+    let one = Presence::complete(1, 2);
+    assert!(stand.scores(head.as_ref(), &[both(), both()], &one).is_err());
+    assert!(Presence::new(vec![vec![true], vec![]]).is_err());
+    // Vectors of another number of classes, as a damaged checkpoint has them.
+    let names = ["sound".to_owned(), "sight".to_owned()];
+    let mut state = stand.state(&names);
+    let wrong = Tensor::zeros(5, DType::F64, &Device::Cpu).unwrap();
+    state.insert("class-vector.sight".to_owned(), wrong);
+    assert!(Stand::from_state(head.as_ref(), &state, &names).is_err());
 }
 
 #[test]
@@ -69,16 +170,18 @@ fn the_matching_score_is_the_log_density_ratio() {
 }
 
 #[test]
-fn stand_ins_are_saved_and_come_back() {
+fn what_absent_modalities_are_averaged_with_is_saved_and_comes_back() {
     let names = ["sound".to_owned(), "sight".to_owned()];
-    let head = true_ratio();
-    let stand = Stand::new(head.as_ref(), &[both(), both()], Seed::new(0)).unwrap();
-    for stand in [stand, Stand::Examples(vec![both(), both()])] {
-        let again = Stand::from_state(&stand.state(&names), &names).unwrap();
-        let there = [Some(both()), None];
-        let scores =
-            |stand: &Stand| stand.scores(head.as_ref(), &there).unwrap().to_vec2::<f64>().unwrap();
+    for head in heads() {
+        let head = head.as_ref();
+        let stand = stand_of(head, &[both(), both()]);
+        let again = Stand::from_state(head, &stand.state(&names), &names).unwrap();
+        let present = Presence::complete(2, 2).without(1);
+        let scores = |stand: &Stand| {
+            let scores = stand.scores(head, &[both(), both()], &present).unwrap();
+            scores.to_vec2::<f64>().unwrap()
+        };
         assert_eq!(scores(&stand), scores(&again));
+        assert!(Stand::from_state(head, &State::new(), &names).is_err());
     }
-    assert!(Stand::from_state(&State::new(), &names).is_err());
 }

@@ -162,7 +162,7 @@ pub fn open_model(path: &Path, device: &Device) -> Result<SavedModel> {
     let broken = |error: &dyn std::fmt::Display| Error::bad_file(&path, error.to_string());
     model.params().load(&state).map_err(|error| broken(&error))?;
     let names = model.used_names(&card.modalities);
-    let stand = (!of_stand.is_empty()).then(|| Stand::from_state(&of_stand, &names));
+    let stand = (!of_stand.is_empty()).then(|| Stand::from_state(model.head(), &of_stand, &names));
     let stand = stand.transpose().map_err(|error| broken(&error))?;
     Ok(SavedModel { card, config, model, stand })
 }

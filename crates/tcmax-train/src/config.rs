@@ -24,6 +24,9 @@ pub struct TrainConfig {
     pub encoder: EncoderConfig,
     /// Units of each layer of the perceptron that encodes feature vectors.
     pub mlp_widths: Vec<usize>,
+    /// Bring feature vectors to mean 0 and standard deviation 1 by the training split, entry by entry;
+    /// batch norm alone loses features of small numbers.
+    pub standardise: bool,
     /// Epochs, at least 1.
     pub epochs: usize,
     /// Examples in a batch, at least 2 (batch statistics need two).
@@ -60,6 +63,7 @@ impl Default for TrainConfig {
             modalities: Vec::new(),
             encoder: EncoderConfig::default(),
             mlp_widths: vec![128, 128],
+            standardise: true,
             epochs: 40,
             batch_size: 32,
             drop_last: false,

@@ -137,6 +137,7 @@ impl OpenDataset {
             modalities: splits.train.modalities().iter().map(|m| m.name.clone()).collect(),
             classes: splits.train.classes().to_vec(),
             sizes: [splits.train.len(), splits.validation.len(), splits.test.len()],
+            notes: self.notes().to_vec(),
         }
     }
 
@@ -188,11 +189,7 @@ fn card_text(name: &str) -> String {
 fn own_text(data: &OwnData, config: &OwnConfig) -> (String, String) {
     let path = config.path.canonicalize().unwrap_or_else(|_| config.path.clone());
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
-    let mut description = format!("{} examples of {}.", data.examples().len(), path.display());
-    for note in data.notes() {
-        description += &format!(" {note}.");
-    }
-    (name, description)
+    (name, format!("{} examples of {}.", data.examples().len(), path.display()))
 }
 
 fn synthetic_truth(config: &SyntheticConfig) -> Result<InformationTruth> {

@@ -1,52 +1,17 @@
 //! A model on a whole split: accuracy, cross-entropy, confusion and total correlation.
+//!
+//! An example that lacks a modality is predicted from the others, the absent one averaged out as
+//! `tcmax predict --without` does it; what belongs to a single modality is measured on the examples that
+//! have it, and what belongs to all together on those that have all.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, Tensor};
 use tcmax_data::Loader;
 use tcmax_estimators::{BatchBound, Labels, Product, Tuples, log_mean_exp_chunked};
-use tcmax_losses::{Method, cross_entropy};
-use tcmax_ops::Seed;
+use tcmax_losses::{Method, Presence, Stand, cross_entropy};
+use tcmax_ops::{Seed, to_scalar_f64, wide};
 
 use crate::results::Evaluation;
 use crate::{Model, Result};
-
-/// Evaluates `model`, predicting as `method` does, on every example of `loader` (which must neither
-/// shuffle nor drop).
-///
-/// `modalities` is the number of modalities of the data set; those the model does not use get no
-/// accuracy. The total correlation is bounded over the whole split at once, not batch by batch: over
-/// all N^M tuples for additive heads, so that its cap is M log N + log C, and over as many as
-/// [`MOST_TUPLES`] for others.
-///
-/// # Errors
-/// When the data cannot be read or do not fit the model.
-pub fn evaluate(
-    model: &Model,
-    method: &dyn Method,
-    loader: &Loader,
-    modalities: usize,
-) -> Result<Evaluation> {
-    let outputs = Outputs::of(model, method, loader)?;
-    let Outputs { logits, own, labels, .. } = &outputs;
-    let truth = labels.tensor()?.to_vec1::<u32>()?;
-    let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-    let mut modality_accuracy = vec![None; modalities];
-    for (own, &m) in own.iter().zip(model.used_modalities()) {
-        let predicted = own.argmax(D::Minus1)?.to_vec1::<u32>()?;
-        modality_accuracy[m] = Some(accuracy(&predicted, &truth));
-    }
-    let mut confusion = vec![vec![0; model.classes()]; model.classes()];
-    for (&y, &guess) in truth.iter().zip(&predicted) {
-        confusion[y as usize][guess as usize] += 1;
-    }
-    Ok(Evaluation {
-        examples: labels.len(),
-        accuracy: accuracy(&predicted, &truth),
-        modality_accuracy,
-        cross_entropy: cross_entropy(logits, labels)?.to_scalar::<f64>()?,
-        total_correlation: Some(outputs.total_correlation(model)?),
-        confusion,
-    })
-}
 
 /// Tuples of a split that a head that is not additive is evaluated on.
 pub const MOST_TUPLES: usize = 1 << 17;
@@ -54,66 +19,208 @@ pub const MOST_TUPLES: usize = 1 << 17;
 /// Tuples in memory at a time.
 const CHUNK: usize = 2048;
 
-/// What a model makes of a whole split; logits in f64, so that sums over it lose nothing.
-struct Outputs {
-    features: Vec<Tensor>,
-    logits: Tensor,
-    own: Vec<Tensor>,
-    labels: Labels,
+/// A model and how it predicts.
+#[derive(Clone, Copy)]
+pub struct Classifier<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// The method it was trained by, which says how it predicts.
+    pub method: &'a dyn Method,
+    /// What averages absent modalities out; without it they count as features of zero.
+    pub stand: Option<&'a Stand>,
 }
 
-impl Outputs {
-    fn of(model: &Model, method: &dyn Method, loader: &Loader) -> Result<Self> {
-        let (features, labels) = features(model, loader)?;
-        let logits = method.predict(model.head(), &features)?.detach().to_dtype(DType::F64)?;
-        let own = model.head().modality_logits(&features)?;
-        let own = own.iter().map(|own| own.detach().to_dtype(DType::F64));
-        Ok(Self { own: own.collect::<candle_core::Result<_>>()?, features, logits, labels })
-    }
-
-    fn total_correlation(&self, model: &Model) -> Result<f64> {
-        let head = model.head();
-        if let Some(terms) = head.additive_terms(&self.features)? {
-            let exact = terms.iter().map(|term| term.detach().to_dtype(DType::F64));
-            let terms = exact.collect::<candle_core::Result<Vec<_>>>()?;
-            return Ok(BatchBound::new(&terms, &self.labels)?.total_correlation()?);
+impl Classifier<'_> {
+    /// Logits (N, C) from features z_m (N, D_m) of which some are absent.
+    ///
+    /// # Errors
+    /// When the features do not fit the model.
+    pub fn logits(&self, features: &[Tensor], present: &Presence) -> Result<Tensor> {
+        let head = self.model.head();
+        Ok(match self.stand {
+            Some(stand) => stand.predict(self.method, head, features, present)?,
+            None => self.method.predict(head, features)?,
         }
-        let (examples, modalities) = (self.labels.len(), self.features.len());
-        let all = examples.checked_pow(modalities as u32).is_some_and(|all| all <= MOST_TUPLES);
-        let product =
-            if all { Product::All } else { Product::Permutations((MOST_TUPLES / examples).max(1)) };
-        let seed = Seed::new(0).stream("evaluation");
-        let tuples = Tuples::new(product, examples, modalities, seed)?;
-        let scores = head.scores(&self.features)?.to_dtype(DType::F64)?;
-        let joint = self.labels.pick(&scores)?.mean_all()?.to_scalar::<f64>()?;
-        let product = log_mean_exp_chunked(head, &self.features, &tuples, CHUNK)?;
-        Ok(joint - product - (model.classes() as f64).ln() + self.labels.entropy())
+        .detach())
     }
 }
 
-/// Features (N, D_m) in evaluation mode, and labels, of every example of `loader`.
+/// A whole split as a model encodes it, in evaluation mode.
+#[derive(Clone, Debug)]
+pub struct EncodedSplit {
+    /// Features (N, D_m) of the modalities that the model uses; zeros where one is absent.
+    pub features: Vec<Tensor>,
+    /// Labels of the N examples.
+    pub labels: Labels,
+    /// Which of these modalities each example has.
+    pub present: Presence,
+}
+
+impl EncodedSplit {
+    /// Every example of `loader`, which must neither shuffle nor drop.
+    ///
+    /// # Errors
+    /// When the data cannot be read or do not fit the model.
+    pub fn of(model: &Model, loader: &Loader) -> Result<Self> {
+        let modalities = model.used_modalities().len();
+        let mut batches: Vec<Vec<Tensor>> = vec![Vec::new(); modalities];
+        let mut labels: Vec<u32> = Vec::new();
+        let mut present = Presence::complete(modalities, 0);
+        // Nothing is drawn from this seed: evaluation neither shuffles nor augments.
+        for batch in loader.epoch(Seed::new(0).stream("evaluation")) {
+            let batch = batch?;
+            for (all, own) in batches.iter_mut().zip(model.features(&batch, false)?) {
+                all.push(own.detach());
+            }
+            labels.extend(batch.labels.to_vec1::<u32>()?);
+            present.extend(&model.presence(&batch)?)?;
+        }
+        let features = batches.iter().map(|batches| Tensor::cat(batches, 0));
+        let features = features.collect::<candle_core::Result<Vec<_>>>()?;
+        let labels = Labels::new(&labels, model.classes(), model.device())?;
+        Ok(Self { features, labels, present })
+    }
+
+    /// The class of every example.
+    pub(crate) fn truth(&self) -> Result<Vec<u32>> {
+        Ok(self.labels.tensor()?.to_vec1::<u32>()?)
+    }
+
+    /// Some of the examples.
+    pub(crate) fn rows(&self, rows: &[u32]) -> Result<Self> {
+        if rows.len() == self.labels.len() {
+            return Ok(self.clone());
+        }
+        let chosen = |z: &Tensor| z.index_select(&Tensor::new(rows, z.device())?, 0);
+        let features = self.features.iter().map(chosen).collect::<candle_core::Result<_>>()?;
+        let truth = self.truth()?;
+        let labels: Vec<u32> = rows.iter().map(|&row| truth[row as usize]).collect();
+        let labels = Labels::new(&labels, self.labels.classes(), self.labels.tensor()?.device())?;
+        let flags = (0..self.present.modalities()).map(|m| {
+            let flags = self.present.of(m);
+            rows.iter().map(|&row| flags[row as usize]).collect()
+        });
+        Ok(Self { features, labels, present: Presence::new(flags.collect())? })
+    }
+
+    /// Those of the examples that have every modality; `None` when there are fewer than `least`.
+    pub(crate) fn complete(&self, least: usize) -> Result<Option<Self>> {
+        let rows = self.present.complete_rows();
+        (rows.len() >= least.max(1)).then(|| self.rows(&rows)).transpose()
+    }
+}
+
+/// Evaluates a classifier on a split.
+///
+/// `modalities` is the number of modalities of the data set; those the model does not use get no
+/// accuracy. The total correlation is bounded over the whole split at once, not batch by batch: over
+/// all N^M tuples for additive heads, so that its cap is M log N + log C, and over as many as
+/// [`MOST_TUPLES`] for others.
 ///
 /// # Errors
-/// When the data cannot be read or do not fit the model.
-pub fn features(model: &Model, loader: &Loader) -> Result<(Vec<Tensor>, Labels)> {
-    let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); model.used_modalities().len()];
-    let mut labels: Vec<u32> = Vec::new();
-    // Nothing is drawn from this seed: evaluation neither shuffles nor augments.
-    for batch in loader.epoch(Seed::new(0).stream("evaluation")) {
-        let batch = batch?;
-        for (all, own) in parts.iter_mut().zip(model.features(&batch, false)?) {
-            all.push(own.detach());
-        }
-        labels.extend(batch.labels.to_vec1::<u32>()?);
+/// When the split does not fit the model.
+pub fn evaluate(
+    classifier: &Classifier<'_>,
+    split: &EncodedSplit,
+    modalities: usize,
+) -> Result<Evaluation> {
+    let model = classifier.model;
+    // In f64, so that sums over a split lose nothing.
+    let logits = wide(&classifier.logits(&split.features, &split.present)?)?;
+    let truth = split.truth()?;
+    let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+    let mut confusion = vec![vec![0; model.classes()]; model.classes()];
+    for (&y, &guess) in truth.iter().zip(&predicted) {
+        confusion[y as usize][guess as usize] += 1;
     }
-    let features = parts.iter().map(|parts| Tensor::cat(parts, 0));
-    let features = features.collect::<candle_core::Result<Vec<_>>>()?;
-    let labels = Labels::new(&labels, model.classes(), model.device())?;
-    Ok((features, labels))
+    let total_correlation = match split.complete(2)? {
+        Some(complete) => Some(total_correlation(model, &complete)?),
+        None => None,
+    };
+    Ok(Evaluation {
+        examples: split.labels.len(),
+        accuracy: accuracy(&predicted, &truth),
+        balanced_accuracy: balanced_accuracy(&confusion),
+        majority_rate: majority_rate(&confusion),
+        modality_accuracy: modality_accuracy(model, split, modalities)?,
+        cross_entropy: to_scalar_f64(&cross_entropy(&logits, &split.labels)?)?,
+        total_correlation,
+        confusion,
+    })
 }
 
-/// The part of guesses that are right.
+/// Accuracy of each modality's own logits on the examples that have it.
+pub(crate) fn modality_accuracy(
+    model: &Model,
+    split: &EncodedSplit,
+    modalities: usize,
+) -> Result<Vec<Option<f64>>> {
+    let truth = split.truth()?;
+    let mut found = vec![None; modalities];
+    let own = model.head().modality_logits(&split.features)?;
+    for ((position, own), &m) in own.iter().enumerate().zip(model.used_modalities()) {
+        let predicted = wide(&own.detach())?.argmax(D::Minus1)?.to_vec1::<u32>()?;
+        let has = split.present.of(position);
+        let kept = |values: &[u32]| -> Vec<u32> {
+            values.iter().zip(has).filter(|(_, has)| **has).map(|(value, _)| *value).collect()
+        };
+        let truth = kept(&truth);
+        found[m] = (!truth.is_empty()).then(|| accuracy(&kept(&predicted), &truth));
+    }
+    Ok(found)
+}
+
+fn total_correlation(model: &Model, split: &EncodedSplit) -> Result<f64> {
+    let (head, labels) = (model.head(), &split.labels);
+    if let Some(terms) = head.additive_terms(&split.features)? {
+        let exact = terms.iter().map(|term| wide(&term.detach()));
+        let terms = exact.collect::<candle_core::Result<Vec<_>>>()?;
+        return Ok(BatchBound::new(&terms, labels)?.total_correlation()?);
+    }
+    let (examples, modalities) = (labels.len(), split.features.len());
+    let all = examples.checked_pow(modalities as u32).is_some_and(|all| all <= MOST_TUPLES);
+    let product =
+        if all { Product::All } else { Product::Permutations((MOST_TUPLES / examples).max(1)) };
+    let seed = Seed::new(0).stream("evaluation");
+    let tuples = Tuples::new(product, examples, modalities, seed)?;
+    let scores = wide(&head.scores(&split.features)?)?;
+    let joint = to_scalar_f64(&labels.pick(&scores)?.mean_all()?)?;
+    let product = log_mean_exp_chunked(head, &split.features, &tuples, CHUNK)?;
+    Ok(joint - product - (model.classes() as f64).ln() + labels.entropy())
+}
+
+/// The fraction of guesses that are right.
 pub(crate) fn accuracy(predicted: &[u32], truth: &[u32]) -> f64 {
     let right = predicted.iter().zip(truth).filter(|(guess, y)| guess == y).count();
     right as f64 / truth.len() as f64
+}
+
+/// The mean recall of the classes that occur.
+fn balanced_accuracy(confusion: &[Vec<u32>]) -> f64 {
+    let recall = |(class, row): (usize, &Vec<u32>)| {
+        let total = row.iter().sum::<u32>();
+        (total > 0).then(|| f64::from(row[class]) / f64::from(total))
+    };
+    let recalls: Vec<f64> = confusion.iter().enumerate().filter_map(recall).collect();
+    recalls.iter().sum::<f64>() / recalls.len().max(1) as f64
+}
+
+/// The fraction of examples in the most frequent class.
+fn majority_rate(confusion: &[Vec<u32>]) -> f64 {
+    let counts: Vec<u32> = confusion.iter().map(|row| row.iter().sum()).collect();
+    let most = counts.iter().copied().max().unwrap_or(0);
+    f64::from(most) / f64::from(counts.iter().sum::<u32>().max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unbalanced_split_is_seen_through() {
+        // 97 of one class, 3 of the other, and always the first answered.
+        let confusion = [vec![97, 0, 0], vec![3, 0, 0], vec![0, 0, 0]];
+        assert!((majority_rate(&confusion) - 0.97).abs() < 1e-12);
+        assert!((balanced_accuracy(&confusion) - 0.5).abs() < 1e-12);
+    }
 }

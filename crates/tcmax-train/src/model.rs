@@ -1,13 +1,18 @@
 //! One encoder a modality and a fusion head over them.
+//!
+//! An encoder sees only the examples that have its modality, so that what stands where there is none
+//! enters no batch statistics; the features of the others are zeros, without gradient. A batch in which
+//! a single example has a modality is normalised by the running statistics, as in evaluation.
 
 use candle_core::{DType, Device, Tensor};
-use tcmax_data::{Batch, Modality, ModalityKind};
+use tcmax_data::{Batch, Dataset, Modality, ModalityKind};
 use tcmax_encoders::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig, Stem};
 use tcmax_fusion::FusionHead;
-use tcmax_losses::{Method, Owners, Setup};
+use tcmax_losses::{Method, Owners, Presence, Setup};
 use tcmax_ops::{ParamBuilder, Params, Seed};
 
 use crate::config::{CheckedConfig, EncoderConfig, TrainConfig};
+use crate::standardise::Standardise;
 use crate::{Error, Result};
 
 /// Images up to this many pixels a side keep their resolution in the stem.
@@ -16,6 +21,8 @@ const SMALL_IMAGE: usize = 64;
 /// A multimodal classifier.
 pub struct Model {
     encoders: Vec<Box<dyn Encoder>>,
+    /// What standardises each modality's inputs, where they are feature vectors.
+    inputs: Vec<Option<Standardise>>,
     head: Box<dyn FusionHead>,
     params: Params,
     owners: Owners,
@@ -27,7 +34,9 @@ pub struct Model {
 impl Model {
     /// A model for the modalities of a data set, with parameters drawn from `seed`.
     ///
-    /// Parameters of modality `audio` are called `audio_net.*`, those of the head `fusion_module.*`.
+    /// Parameters of modality `audio` are called `audio_net.*`, those of the head `fusion_module.*`;
+    /// what standardises feature vectors are the buffers `audio_net.input.mean` and
+    /// `audio_net.input.scale`, to be set by [`Model::standardise`] or from a checkpoint.
     ///
     /// # Errors
     /// When the settings name a modality the data set does not have, or one that no encoder takes.
@@ -42,10 +51,15 @@ impl Model {
         let builder = ParamBuilder::new(seed.stream("init"), DType::F32, device);
         config.method().check(config.head(), used.len())?;
         let mut encoders: Vec<Box<dyn Encoder>> = Vec::with_capacity(used.len());
+        let mut inputs = Vec::with_capacity(used.len());
         let mut names = Vec::with_capacity(used.len());
         for modality in used.iter().map(|&m| &modalities[m]) {
             let name = format!("{}_net", modality.name);
             encoders.push(new_encoder(config.config(), modality, &builder.pp(&name))?);
+            let vectors = modality.kind == ModalityKind::Features;
+            let standardise = (vectors && config.config().standardise)
+                .then(|| Standardise::new(&builder.pp(&name).pp("input"), modality.len()));
+            inputs.push(standardise.transpose()?);
             names.push(name);
         }
         let widths: Vec<usize> = encoders.iter().map(|e| e.feature_width()).collect();
@@ -54,27 +68,90 @@ impl Model {
         let params = builder.params();
         let owners = Owners::by_prefix(&params, &names);
         let device = device.clone();
-        Ok(Self { encoders, head, params, owners, device, used, classes })
+        Ok(Self { encoders, inputs, head, params, owners, device, used, classes })
+    }
+
+    /// Takes from the training split what standardises feature vectors.
+    ///
+    /// # Errors
+    /// When the data cannot be read, or a value is not finite.
+    pub fn standardise(&self, train: &dyn Dataset) -> Result<()> {
+        for (standardise, &m) in self.inputs.iter().zip(&self.used) {
+            if let Some(standardise) = standardise {
+                standardise.fit(train, m)?;
+            }
+        }
+        Ok(())
     }
 
     /// Features (B, D_m) of the used modalities, from a batch with *all* modalities. Examples that lack a
-    /// modality have features of zero there, and no gradient reaches its encoder from them.
+    /// modality have features of zero there, and take no part in its encoder.
     ///
     /// # Errors
     /// When the inputs do not have the shapes the model was made for.
     pub fn features(&self, batch: &Batch, train: bool) -> Result<Vec<Tensor>> {
+        let present = self.presence(batch)?;
         let mut features = Vec::with_capacity(self.used.len());
-        for (encoder, &m) in self.encoders.iter().zip(&self.used) {
+        for (position, &m) in self.used.iter().enumerate() {
             let input = batch.inputs.get(m).ok_or_else(|| {
                 Error::setting("inputs", format!("modality {m} is missing from the batch"))
             })?;
-            let encoded = encoder.encode(input, train)?;
-            features.push(match &batch.present {
-                Some(present) => encoded.broadcast_mul(&present.narrow(1, m, 1)?)?,
-                None => encoded,
-            });
+            features.push(self.encode_present(position, input, present.of(position), train)?);
         }
         Ok(features)
+    }
+
+    /// Which of the used modalities each example of a batch has.
+    ///
+    /// # Errors
+    /// When the batch does not have the modalities the model was made for.
+    pub fn presence(&self, batch: &Batch) -> Result<Presence> {
+        let Some(present) = &batch.present else {
+            return Ok(Presence::complete(self.used.len(), batch.indices.len()));
+        };
+        let rows = present.to_vec2::<f32>()?;
+        let flags = |&m: &usize| rows.iter().map(move |row| row.get(m).is_some_and(|&p| p != 0.0));
+        Ok(Presence::new(self.used.iter().map(|m| flags(m).collect()).collect())?)
+    }
+
+    /// Features (B, D) of one modality, zeros where it is absent.
+    fn encode_present(
+        &self,
+        position: usize,
+        input: &Tensor,
+        present: &[bool],
+        train: bool,
+    ) -> Result<Tensor> {
+        let encoder = &self.encoders[position];
+        let encode = |input: &Tensor, train: bool| -> Result<Tensor> {
+            Ok(match &self.inputs[position] {
+                Some(standardise) => encoder.encode(&standardise.apply(input)?, train)?,
+                None => encoder.encode(input, train)?,
+            })
+        };
+        if present.iter().all(|&flag| flag) {
+            return encode(input, train);
+        }
+        let absent = |rows: usize| {
+            Tensor::zeros((rows, encoder.feature_width()), input.dtype(), input.device())
+        };
+        let rows: Vec<u32> =
+            (0..).zip(present).filter(|(_, flag)| **flag).map(|(row, _)| row).collect();
+        if rows.is_empty() {
+            return Ok(absent(present.len())?);
+        }
+        let some = input.index_select(&Tensor::new(&rows[..], input.device())?, 0)?;
+        // The statistics of a single example are no statistics.
+        let encoded = encode(&some, train && rows.len() > 1)?;
+        // Encoded rows go back to where they came from; the row behind them is zeros.
+        let mut next = 0..rows.len() as u32;
+        let zeros = rows.len() as u32;
+        let order: Vec<u32> = present
+            .iter()
+            .map(|&flag| if flag { next.next().unwrap_or(zeros) } else { zeros })
+            .collect();
+        let all = Tensor::cat(&[encoded, absent(1)?], 0)?;
+        Ok(all.index_select(&Tensor::new(&order[..], input.device())?, 0)?)
     }
 
     /// The classifier on the features.

@@ -15,6 +15,11 @@ pub struct RunLabel {
 pub trait Observer: Sync {
     /// A run starts (or goes on after `done` finished epochs).
     fn started(&self, run: &RunLabel, epochs: usize, batches: usize, done: usize);
+    /// Something about a run that its user should know, such as how an odd number of examples is cut into
+    /// batches; it is no error, and the same for every run of the same settings.
+    fn note(&self, run: &RunLabel, text: &str) {
+        let _ = (run, text);
+    }
     /// A training batch is done.
     fn batch(&self, run: &RunLabel);
     /// An epoch is done and its checkpoint, if any, is on disk.

@@ -10,35 +10,37 @@
 //! default (C = 1).
 
 use candle_core::{D, DType, Tensor};
-use tcmax_data::Loader;
 use tcmax_estimators::Labels;
 use tcmax_losses::cross_entropy;
 use tcmax_ops::{AdamW, AdamWConfig, Init, ParamBuilder, Seed};
 
-use crate::evaluate::{accuracy, features};
+use crate::evaluate::{EncodedSplit, accuracy};
 use crate::{Model, Result};
 
 const STEPS: usize = 300;
 const RATE: f64 = 0.05;
 
-/// Test accuracy of a probe of each modality, `None` for those the model does not use.
+/// Test accuracy of a probe of each modality, fitted and tested on the examples that have it; `None` for
+/// those that the model does not use, or that no example of either split has.
 ///
 /// # Errors
-/// When the data cannot be read or do not fit the model.
+/// When the splits do not fit the model.
 pub fn probe(
     model: &Model,
-    train: &Loader,
-    test: &Loader,
+    train: &EncodedSplit,
+    test: &EncodedSplit,
     modalities: usize,
 ) -> Result<Vec<Option<f64>>> {
-    let (seen, seen_labels) = features(model, train)?;
-    let (unseen, unseen_labels) = features(model, test)?;
-    let truth = unseen_labels.tensor()?.to_vec1::<u32>()?;
     let mut found = vec![None; modalities];
-    for ((seen, unseen), &m) in seen.iter().zip(&unseen).zip(model.used_modalities()) {
-        let logits = fitted(seen, &seen_labels, unseen)?;
+    for (position, &m) in model.used_modalities().iter().enumerate() {
+        let rows = [train, test].map(|split| split.present.rows_with(position));
+        if rows.iter().any(Vec::is_empty) {
+            continue;
+        }
+        let (seen, unseen) = (train.rows(&rows[0])?, test.rows(&rows[1])?);
+        let logits = fitted(&seen.features[position], &seen.labels, &unseen.features[position])?;
         let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-        found[m] = Some(accuracy(&predicted, &truth));
+        found[m] = Some(accuracy(&predicted, &unseen.truth()?));
     }
     Ok(found)
 }

@@ -3,7 +3,7 @@
 mod clips;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,13 +20,15 @@ pub use clips::PrepareBar;
 pub struct TrainingProgress {
     bars: Option<MultiProgress>,
     runs: Mutex<HashMap<RunLabel, ProgressBar>>,
+    /// Notes that have been printed: every run has the same.
+    noted: Mutex<HashSet<String>>,
 }
 
 impl TrainingProgress {
     /// Bars when standard error is a terminal, a line an epoch elsewhere.
     pub fn new() -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Self { bars, runs: Mutex::default() }
+        Self { bars, runs: Mutex::default(), noted: Mutex::default() }
     }
 
     fn line(text: &str) {
@@ -62,6 +64,18 @@ impl Observer for TrainingProgress {
         bar.set_position((done * batches) as u64);
         bar.reset_eta();
         self.runs().insert(run.clone(), bar);
+    }
+
+    fn note(&self, _: &RunLabel, text: &str) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.insert(text.to_owned()) {
+            let line = format!("note: {text}");
+            match &self.bars {
+                // As in `finished`.
+                Some(bars) => drop(bars.println(line)),
+                None => Self::line(&line),
+            }
+        }
     }
 
     fn batch(&self, run: &RunLabel) {
@@ -106,8 +120,8 @@ impl Observer for TrainingProgress {
 
 /// Loss, accuracies and the bound of an epoch, in few words.
 fn figures(record: &EpochRecord) -> String {
-    let bound = record.train_total_correlation;
-    let bound = bound.map_or(String::new(), |nats| format!(", TC >= {nats:.2} nats"));
+    let bound = record.validation.total_correlation;
+    let bound = bound.map_or(String::new(), |nats| format!(", val TC >= {nats:.2} nats"));
     format!(
         "loss {:.3}, train {:.1} %, val {:.1} %{bound}",
         record.train_loss,

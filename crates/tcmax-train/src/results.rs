@@ -14,12 +14,20 @@ pub struct Evaluation {
     pub examples: usize,
     /// Accuracy of the fused prediction.
     pub accuracy: f64,
-    /// Accuracy of each modality's own logits; `None` where the model does not use the modality.
+    /// Mean over the classes of the fraction of their examples that are predicted right: what accuracy
+    /// would be if all classes were equally frequent.
+    #[serde(default)]
+    pub balanced_accuracy: f64,
+    /// Accuracy of always answering the most frequent class of the split.
+    #[serde(default)]
+    pub majority_rate: f64,
+    /// Accuracy of each modality's own logits on the examples that have it; `None` where the model does
+    /// not use the modality, or no example has it.
     pub modality_accuracy: Vec<Option<f64>>,
     /// Mean cross-entropy of the fused prediction.
     pub cross_entropy: f64,
     /// Donsker-Varadhan bound on the total correlation of all features and the label, over all
-    /// tuples of the split; `None` for a model of one modality that has no product to compare with.
+    /// tuples of the examples that have every modality; `None` when there are fewer than two.
     pub total_correlation: Option<f64>,
     /// `confusion[true class][predicted class]`, counts.
     pub confusion: Vec<Vec<u32>>,
@@ -36,7 +44,8 @@ pub struct EpochRecord {
     pub train_loss: f64,
     /// Accuracy on the training batches, as they were seen.
     pub train_accuracy: f64,
-    /// Mean bound on the total correlation over the training batches, nats.
+    /// Mean bound on the total correlation over the training batches, nats, where the method computes
+    /// it; no other step is made longer for it.
     pub train_total_correlation: Option<f64>,
     /// Means over the batches of figures of the method's own, such as `coefficient 0`.
     #[serde(default)]
@@ -57,8 +66,8 @@ pub struct RunResult {
     pub best_epoch: usize,
     /// The one evaluation on the test split, with the kept weights.
     pub test: Evaluation,
-    /// Test accuracy of a linear probe on each modality's frozen features; `None` where the model
-    /// does not use the modality.
+    /// Test accuracy of a linear probe on each modality's frozen features, fitted and tested on the
+    /// examples that have it; `None` where the model does not use the modality, or no example has it.
     #[serde(default)]
     pub probe_accuracy: Vec<Option<f64>>,
     /// What the model does on the test split with a modality absent, and whether it tells matched from
@@ -67,6 +76,9 @@ pub struct RunResult {
     pub absence: Option<Absence>,
     /// Every epoch.
     pub history: Vec<EpochRecord>,
+    /// What to be wary of, in plain sentences, such as a test split unlike the validation split.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Wall-clock seconds of the whole run.
     pub seconds: f64,
 }
@@ -74,14 +86,15 @@ pub struct RunResult {
 /// A model of several modalities without one of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Absence {
-    /// Accuracy with each modality absent, its place taken by what the head makes of it on average
-    /// over the training split; `None` where the model does not use the modality.
+    /// Accuracy with each modality absent from every example and averaged out over the training split;
+    /// `None` where the model does not use the modality.
     pub accuracy_without: Vec<Option<f64>>,
     /// Accuracy with features of zero in its place.
     pub accuracy_with_zeros: Vec<Option<f64>>,
-    /// Area under the curve of the pair score: matched examples against examples whose modalities are
-    /// shuffled.
-    pub matching_auc: f64,
+    /// Area under the curve of the pair score: examples that have every modality against examples whose
+    /// modalities are drawn from different ones at random; `None` when there are too few.
+    #[serde(default)]
+    pub matching_auc: Option<f64>,
 }
 
 /// All runs of one method.
@@ -99,10 +112,13 @@ pub struct MethodResult {
 }
 
 /// What one training step costs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepCost {
     /// Seconds of the median step.
     pub seconds: f64,
+    /// The same of each run alone, in the order of the seeds.
+    #[serde(default)]
+    pub runs: Vec<f64>,
     /// Bytes in use at the peak of a step beyond those in use between steps.
     pub peak_bytes: u64,
 }
@@ -120,6 +136,9 @@ pub struct DatasetSummary {
     pub classes: Vec<String>,
     /// Examples in train, validation and test.
     pub sizes: [usize; 3],
+    /// What a reader should know of the data, such as clips left out or speakers in several splits.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The information in a data set whose distribution is known, nats.

@@ -2,8 +2,7 @@
 
 use tcmax_data::Loader;
 use tcmax_estimators::Labels;
-use tcmax_fusion::FusionHead;
-use tcmax_losses::{Clock, Part, Survey};
+use tcmax_losses::{Clock, Part, Survey, Visit};
 use tcmax_ops::Seed;
 
 use crate::{Error, Model};
@@ -23,15 +22,7 @@ impl Survey for View<'_> {
         self.clock
     }
 
-    fn head(&self) -> &dyn FusionHead {
-        self.model.head()
-    }
-
-    fn each(
-        &mut self,
-        part: Part,
-        visit: &mut dyn FnMut(&[candle_core::Tensor], &Labels) -> tcmax_losses::Result<bool>,
-    ) -> tcmax_losses::Result<()> {
+    fn each(&mut self, part: Part, visit: &mut Visit<'_>) -> tcmax_losses::Result<()> {
         let loader = match part {
             Part::Train => self.train,
             Part::Validation => self.validation,
@@ -41,7 +32,7 @@ impl Survey for View<'_> {
             let features = self.model.features(&batch, false).map_err(passed_on)?;
             let features: Vec<_> = features.iter().map(candle_core::Tensor::detach).collect();
             let labels = Labels::from_tensor(&batch.labels, self.model.classes())?;
-            if !visit(&features, &labels)? {
+            if !visit(self.model.head(), &features, &labels)? {
                 break;
             }
         }

@@ -1,4 +1,4 @@
-//! Tables for the terminal.
+//! Tables for the terminal and for the report.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table};
 use crate::results::{
     Absence, Evaluation, InformationTruth, MethodResult, RunResult, StepCost, SuiteResult,
 };
-use crate::stats::Interval;
+use crate::stats::{Interval, PairedDifference, holm};
 
 /// What a column of the comparison shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,131 +19,404 @@ pub enum ColumnKind {
     Bound,
     /// What is left with a modality absent, %, or how well examples that do not match are told.
     Absence,
+    /// The difference to the baseline over the same seeds.
+    Difference,
     /// Time or memory.
     Cost,
 }
 
-/// One figure of every method.
+impl ColumnKind {
+    /// Whether more is better, and a best one can be named.
+    fn is_ranked(self) -> bool {
+        !matches!(self, Self::Difference | Self::Cost)
+    }
+}
+
+/// A quantity of one method.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cell {
+    /// Mean over the runs, with its interval.
+    pub interval: Interval,
+    /// The least and the largest over the runs, for quantities that have no interval.
+    pub range: Option<[f64; 2]>,
+    /// Of a difference, the p value of the paired t-test, corrected for all methods.
+    pub p: Option<f64>,
+}
+
+impl From<Interval> for Cell {
+    fn from(interval: Interval) -> Self {
+        Self { interval, range: None, p: None }
+    }
+}
+
+/// One quantity of every method.
 #[derive(Clone, Debug)]
 pub struct Column {
     /// Its heading, with the unit.
     pub heading: String,
     /// What it shows.
     pub kind: ColumnKind,
-    /// One value a method, `None` where there is none.
-    pub values: Vec<Option<Interval>>,
+    /// One cell a method, `None` where there is none.
+    pub cells: Vec<Option<Cell>>,
     /// Digits after the point.
     pub digits: usize,
+    /// The seeds of each method and their values, in the unit of the heading.
+    by_seed: Vec<Vec<(u64, f64)>>,
 }
 
-/// A figure of every method over its runs, scaled; `None` where a run lacks it.
-fn over_runs(
-    result: &SuiteResult,
-    figure: &dyn Fn(&RunResult) -> Option<f64>,
-    scale: f64,
-) -> Vec<Option<Interval>> {
-    let one = |method: &MethodResult| {
-        let values: Option<Vec<f64>> = method.runs.iter().map(figure).collect();
-        Interval::of(&values?).map(|interval| interval.scaled(scale))
+impl Column {
+    /// Of a quantity of each run, scaled; a method has no cell where one of its runs lacks it.
+    fn over_runs(
+        result: &SuiteResult,
+        (heading, kind, digits): (String, ColumnKind, usize),
+        scale: f64,
+        quantity: &dyn Fn(&RunResult) -> Option<f64>,
+    ) -> Self {
+        let of_runs = |method: &MethodResult| -> Vec<(u64, f64)> {
+            let value = |run: &RunResult| Some((run.seed, scale * quantity(run)?));
+            let values: Option<Vec<_>> = method.runs.iter().map(value).collect();
+            values.unwrap_or_default()
+        };
+        let by_seed: Vec<Vec<(u64, f64)>> = result.methods.iter().map(of_runs).collect();
+        let cell = |values: &Vec<(u64, f64)>| {
+            let values: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
+            Interval::of(&values).map(Cell::from)
+        };
+        Self { heading, kind, cells: by_seed.iter().map(cell).collect(), digits, by_seed }
+    }
+
+    /// Of cells that are no means over runs.
+    fn plain(heading: &str, digits: usize, cells: Vec<Option<Cell>>) -> Self {
+        let by_seed = vec![Vec::new(); cells.len()];
+        Self { heading: heading.to_owned(), kind: ColumnKind::Cost, cells, digits, by_seed }
+    }
+
+    /// The value of a cell, then what is said of its uncertainty.
+    pub fn text(&self, row: usize) -> Vec<String> {
+        let digits = self.digits;
+        let Some(cell) = self.cells.get(row).copied().flatten() else {
+            return vec![dash()];
+        };
+        let mean = match self.kind {
+            ColumnKind::Difference => format!("{:+.digits$}", cell.interval.mean),
+            _ => format!("{:.digits$}", cell.interval.mean),
+        };
+        let mut text = vec![mean];
+        text.extend(cell.interval.half_width.map(|half| format!("± {half:.digits$}")));
+        text.extend(cell.range.map(|[low, high]| format!("({low:.digits$} to {high:.digits$})")));
+        text.extend(cell.p.map(|p| match p {
+            p if p < 0.001 => "(p < 0.001)".to_owned(),
+            p => format!("(p {p:.3})"),
+        }));
+        text
+    }
+
+    /// The difference of one method to another over the seeds that both have.
+    pub fn difference(&self, row: usize, other: usize) -> Option<PairedDifference> {
+        let (of_row, of_other) = (self.by_seed.get(row)?, self.by_seed.get(other)?);
+        let pair = |(seed, value): &(u64, f64)| {
+            let partner = of_other.iter().find(|(other, _)| other == seed)?;
+            Some((*value, partner.1))
+        };
+        PairedDifference::of(&of_row.iter().filter_map(pair).collect::<Vec<_>>())
+    }
+
+    /// The method of the highest mean, and the others that cannot be told from it: those whose
+    /// difference over the same seeds has a corrected p value of 0.05 or more, or none.
+    pub fn ranking(&self) -> Option<(usize, Vec<usize>)> {
+        self.ranking_of(&|_| true)
+    }
+
+    /// As [`Column::ranking`], of some of the methods.
+    pub fn ranking_of(&self, counts: &dyn Fn(usize) -> bool) -> Option<(usize, Vec<usize>)> {
+        let means: Vec<(usize, f64)> = self
+            .cells
+            .iter()
+            .enumerate()
+            .filter_map(|(row, cell)| Some((row, (*cell)?.interval.mean)))
+            .filter(|(row, _)| counts(*row))
+            .collect();
+        // Of equals the first.
+        let best = means.iter().rev().max_by(|a, b| a.1.total_cmp(&b.1))?.0;
+        let others: Vec<usize> =
+            means.iter().map(|(row, _)| *row).filter(|&row| row != best).collect();
+        let p: Vec<Option<f64>> = others.iter().map(|&row| self.difference(best, row)?.p).collect();
+        let is_apart = |p: &Option<f64>| p.is_some_and(|p| p < 0.05);
+        let tied = others.iter().zip(holm(&p)).filter(|(_, p)| !is_apart(p));
+        Some((best, tied.map(|(row, _)| *row).collect()))
+    }
+
+    /// The method that is better than every other beyond chance; `None` where several cannot be told
+    /// apart, or there is nothing to compare with.
+    pub fn winner(&self) -> Option<usize> {
+        let others = self.cells.iter().flatten().count() > 1;
+        let (best, tied) = self.ranking().filter(|_| others && self.kind.is_ranked())?;
+        tied.is_empty().then_some(best)
+    }
+}
+
+/// A table of the comparison.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// Its title.
+    pub title: String,
+    /// What its columns are, in plain sentences.
+    pub note: String,
+    /// The columns.
+    pub columns: Vec<Column>,
+}
+
+/// The position of the method that others are compared with: joint training, or the first.
+pub fn baseline(result: &SuiteResult) -> Option<usize> {
+    let joint = result.methods.iter().position(|method| method.name == "joint");
+    joint.or((!result.methods.is_empty()).then_some(0))
+}
+
+/// All tables of a comparison that have something to show, in order.
+pub fn sections(result: &SuiteResult) -> Vec<Section> {
+    let section = |title: &str, note: &str, columns: Vec<Column>| {
+        let has_any = |column: &Column| column.cells.iter().any(Option::is_some);
+        let columns: Vec<Column> = columns.into_iter().filter(has_any).collect();
+        let (title, note) = (title.to_owned(), note.to_owned());
+        (!columns.is_empty()).then_some(Section { title, note, columns })
     };
-    result.methods.iter().map(one).collect()
+    let against = baseline(result).map_or("", |row| result.methods[row].name.as_str());
+    let all = [
+        section("Results", RESULTS_NOTE, columns(result)),
+        section(
+            &format!("Differences to {against}"),
+            "Means of the differences over the same seeds, in points of percent or nats, with 95% t \
+             intervals; p values of paired t-tests, corrected for the number of methods in a column \
+             (Holm).",
+            differences(result),
+        ),
+        section(
+            "Probes",
+            "A probe is a logistic regression on a modality's frozen features: what can be read out of \
+             them, whatever the head makes of it.",
+            probes(result),
+        ),
+        section(
+            "Without a modality",
+            "The same models with a modality absent from every test example, averaged out over the \
+             training split. AUC: how well the fused logits tell matched modalities from randomly shuffled \
+             ones.",
+            absences(result),
+        ),
+        section(
+            "Zeros for a modality",
+            "The same with features of zero in place of the modality.",
+            zeros(result),
+        ),
+        section(
+            "Cost",
+            "A training step: its median time over all runs, in brackets those of the fastest and the \
+             slowest run; time relative to the run of joint training from the same seed; and its largest \
+             memory beyond joint training's.",
+            costs(result),
+        ),
+    ];
+    all.into_iter().flatten().collect()
 }
 
-/// The figures of a comparison, for every method and averaged over the seeds.
+const RESULTS_NOTE: &str = "Means over the seeds with 95% t intervals, on the test split, from the weights \
+                            of the epoch with the best validation accuracy (of equals, the lowest \
+                            cross-entropy). A modality's column is the accuracy of its own logits on the \
+                            examples that have it. The bound is on the total correlation of all features \
+                            and the label, over the tuples of the test split.";
+
+/// Whether the classes of the test split are so unequal that accuracy needs a second look.
+pub fn is_unbalanced(result: &SuiteResult) -> bool {
+    let classes = result.dataset.classes.len().max(1) as f64;
+    let mut runs = result.methods.iter().flat_map(|method| &method.runs);
+    runs.any(|run| run.test.majority_rate > 1.5 / classes)
+}
+
+/// Accuracies and the bound, for every method and averaged over the seeds.
 pub fn columns(result: &SuiteResult) -> Vec<Column> {
-    let over_runs =
-        |figure: &dyn Fn(&RunResult) -> Option<f64>, scale: f64| over_runs(result, figure, scale);
-    let mut columns = Vec::new();
-    let mut add = |heading: String, kind, values: Vec<Option<Interval>>, digits| {
-        if values.iter().any(Option::is_some) {
-            columns.push(Column { heading, kind, values, digits });
-        }
+    let accuracy = |heading: String, quantity: &dyn Fn(&RunResult) -> Option<f64>| {
+        Column::over_runs(result, (heading, ColumnKind::Accuracy, 1), 100.0, quantity)
     };
-    let fused = over_runs(&|run| Some(run.test.accuracy), 100.0);
-    add("fused %".to_owned(), ColumnKind::Accuracy, fused, 1);
+    let mut columns = vec![accuracy("fused %".to_owned(), &|run| Some(run.test.accuracy))];
     for (m, name) in result.dataset.modalities.iter().enumerate() {
-        let own = over_runs(&|run| run.test.modality_accuracy.get(m).copied().flatten(), 100.0);
-        add(format!("{name} %"), ColumnKind::Accuracy, own, 1);
+        columns.push(accuracy(format!("{name} %"), &|run| {
+            run.test.modality_accuracy.get(m).copied().flatten()
+        }));
     }
-    for (m, name) in result.dataset.modalities.iter().enumerate() {
-        let probe = over_runs(&|run| run.probe_accuracy.get(m).copied().flatten(), 100.0);
-        add(format!("probe {name} %"), ColumnKind::Probe, probe, 1);
+    if is_unbalanced(result) {
+        let balanced = |run: &RunResult| Some(run.test.balanced_accuracy);
+        let what = ("balanced %".to_owned(), ColumnKind::Absence, 1);
+        columns.push(Column::over_runs(result, what, 100.0, &balanced));
     }
-    let bound = over_runs(&|run| run.test.total_correlation, 1.0);
-    add("TC bound, nats".to_owned(), ColumnKind::Bound, bound, 2);
-    let cost = |figure: &dyn Fn(StepCost) -> Option<f64>| {
-        let one = |method: &MethodResult| Interval::of(&[method.cost.and_then(figure)?]);
-        result.methods.iter().map(one).collect::<Vec<_>>()
+    let what = ("TC bound, nats".to_owned(), ColumnKind::Bound, 2);
+    columns.push(Column::over_runs(result, what, 1.0, &|run| run.test.total_correlation));
+    columns.retain(|column| column.cells.iter().any(Option::is_some));
+    let mut seconds =
+        Column::over_runs(result, ("s / run".to_owned(), ColumnKind::Cost, 0), 1.0, &|run| {
+            Some(run.seconds)
+        });
+    for cell in seconds.cells.iter_mut().flatten() {
+        cell.interval.half_width = None;
+    }
+    columns.push(seconds);
+    columns
+}
+
+/// What methods differ by from the baseline, over the same seeds.
+fn differences(result: &SuiteResult) -> Vec<Column> {
+    let Some(against) = baseline(result) else { return Vec::new() };
+    let difference = |column: Column| {
+        let found: Vec<Option<PairedDifference>> = (0..column.cells.len())
+            .map(|row| if row == against { None } else { column.difference(row, against) })
+            .collect();
+        let p: Vec<Option<f64>> = found.iter().map(|found| (*found)?.p).collect();
+        let cells = found.iter().zip(holm(&p));
+        let cells = cells.map(|(found, p)| Some(Cell { p, ..Cell::from((*found)?.interval) }));
+        let cells = cells.collect();
+        let heading = column.heading.replace('%', "points");
+        Column { heading, kind: ColumnKind::Difference, cells, ..column }
     };
+    let ranked = columns(result).into_iter().filter(|column| column.kind.is_ranked());
+    ranked.map(difference).collect()
+}
+
+fn probes(result: &SuiteResult) -> Vec<Column> {
+    let probe = |(m, name): (usize, &String)| {
+        let what = (format!("probe {name} %"), ColumnKind::Probe, 1);
+        Column::over_runs(result, what, 100.0, &|run| run.probe_accuracy.get(m).copied().flatten())
+    };
+    result.dataset.modalities.iter().enumerate().map(probe).collect()
+}
+
+/// Models without one of their modalities; none where no model has two.
+fn absences(result: &SuiteResult) -> Vec<Column> {
+    let mut columns = per_modality(result, "without", &|absence| &absence.accuracy_without);
+    let auc = ("AUC, matched".to_owned(), ColumnKind::Absence, 3);
+    columns.push(Column::over_runs(result, auc, 1.0, &|run| run.absence.as_ref()?.matching_auc));
+    columns
+}
+
+/// Models with zeros for one of their modalities.
+fn zeros(result: &SuiteResult) -> Vec<Column> {
+    per_modality(result, "zeros for", &|absence| &absence.accuracy_with_zeros)
+}
+
+fn per_modality(
+    result: &SuiteResult,
+    what: &str,
+    quantity: &dyn Fn(&Absence) -> &Vec<Option<f64>>,
+) -> Vec<Column> {
+    let column = |(m, name): (usize, &String)| {
+        let heading = (format!("{what} {name} %"), ColumnKind::Absence, 1);
+        Column::over_runs(result, heading, 100.0, &|run| {
+            quantity(run.absence.as_ref()?).get(m).copied().flatten()
+        })
+    };
+    result.dataset.modalities.iter().enumerate().map(column).collect()
+}
+
+/// Time and memory of a step, where they were measured.
+fn costs(result: &SuiteResult) -> Vec<Column> {
     let joint = result.methods.iter().find(|method| method.name == "joint");
-    let joint = joint.and_then(|method| method.cost);
-    add("ms / step".to_owned(), ColumnKind::Cost, cost(&|own| Some(1e3 * own.seconds)), 1);
-    let ratio = cost(&|own| Some(own.seconds / joint?.seconds));
-    add("time / joint".to_owned(), ColumnKind::Cost, ratio, 2);
-    let extra = cost(&|own| Some((own.peak_bytes as f64 - joint?.peak_bytes as f64) / 1024.0));
-    add("KiB over joint".to_owned(), ColumnKind::Cost, extra, 0);
-    let seconds = |run: &RunResult| Some(run.seconds);
-    let seconds: Vec<Option<Interval>> = over_runs(&seconds, 1.0)
-        .into_iter()
-        .map(|interval| interval.map(|i| Interval { half_width: None, ..i }))
-        .collect();
-    add("s / run".to_owned(), ColumnKind::Cost, seconds, 0);
-    columns
-}
-
-/// The figures of models without one of their modalities, averaged over the seeds; none where no
-/// model has two.
-pub fn absence_columns(result: &SuiteResult) -> Vec<Column> {
-    let column = |heading: String, digits, scale, figure: &dyn Fn(&Absence) -> Option<f64>| {
-        let values = over_runs(result, &|run| figure(run.absence.as_ref()?), scale);
-        Column { heading, kind: ColumnKind::Absence, values, digits }
+    let joint = joint.and_then(|method| method.cost.as_ref());
+    let of_methods = |cell: &dyn Fn(&StepCost) -> Option<Cell>| -> Vec<Option<Cell>> {
+        result.methods.iter().map(|method| cell(method.cost.as_ref()?)).collect()
     };
-    let mut columns = Vec::new();
-    for (m, name) in result.dataset.modalities.iter().enumerate() {
-        let without = |absence: &Absence| absence.accuracy_without.get(m).copied().flatten();
-        columns.push(column(format!("without {name} %"), 1, 100.0, &without));
-        let zeros = |absence: &Absence| absence.accuracy_with_zeros.get(m).copied().flatten();
-        columns.push(column(format!("zeros for {name} %"), 1, 100.0, &zeros));
-    }
-    let auc = |absence: &Absence| Some(absence.matching_auc);
-    columns.push(column("AUC, matched".to_owned(), 3, 1.0, &auc));
-    columns.retain(|column| column.values.iter().any(Option::is_some));
-    columns
+    let plain = |value: f64| Some(Cell::from(Interval { mean: value, half_width: None }));
+    let time = of_methods(&|own| {
+        let range = range_of(own.runs.iter().map(|seconds| 1e3 * seconds));
+        Some(Cell { range, ..plain(1e3 * own.seconds)? })
+    });
+    let ratio = of_methods(&|own| {
+        let joint = joint?;
+        let range = range_of(own.runs.iter().zip(&joint.runs).map(|(own, joint)| own / joint));
+        Some(Cell { range, ..plain(own.seconds / joint.seconds)? })
+    });
+    let extra =
+        of_methods(&|own| plain((own.peak_bytes as f64 - joint?.peak_bytes as f64) / 1024.0));
+    vec![
+        Column::plain("ms / step", 1, time),
+        Column::plain("step / joint", 2, ratio),
+        Column::plain("KiB over joint", 0, extra),
+    ]
 }
 
-/// Methods against accuracies and the bound, and without a modality; the truth below where it is
-/// known.
+/// The least and the largest of several values.
+fn range_of(values: impl Iterator<Item = f64> + Clone) -> Option<[f64; 2]> {
+    let several = values.clone().count() > 1;
+    several.then(|| {
+        [values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max)]
+    })
+}
+
+/// What to be wary of, by method and seed.
+pub fn warnings(result: &SuiteResult) -> Vec<String> {
+    let of_method = |method: &MethodResult| -> Vec<String> {
+        let of_run = |run: &RunResult| -> Vec<String> {
+            let name = format!("{}, seed {}", method.name, run.seed);
+            run.warnings.iter().map(|text| format!("{name}: {text}")).collect()
+        };
+        method.runs.iter().flat_map(of_run).collect()
+    };
+    result.methods.iter().flat_map(of_method).collect()
+}
+
+/// Warnings in a terminal at most.
+const MOST_WARNINGS: usize = 10;
+
+/// Methods against accuracies and the bound, their differences, and without a modality; the truth below
+/// where it is known, and warnings.
 pub fn comparison(result: &SuiteResult) -> String {
-    let absence = absence_columns(result);
-    let mut tables = vec![methods_table(result, &columns(result))];
-    tables.extend((!absence.is_empty()).then(|| methods_table(result, &absence)));
+    let mut parts: Vec<String> =
+        sections(result).iter().map(|section| methods_table(result, section)).collect();
     let truth = result.truth.iter();
-    tables.extend(truth.map(|truth| truth_table(truth, &result.dataset.modalities)));
-    tables.join("\n\n")
+    parts.extend(truth.map(|truth| truth_table(truth, &result.dataset.modalities)));
+    parts.extend(majority(result));
+    let warnings = warnings(result);
+    let mut lines: Vec<String> =
+        warnings.iter().take(MOST_WARNINGS).map(|text| format!("warning: {text}")).collect();
+    if warnings.len() > MOST_WARNINGS {
+        let rest = warnings.len() - MOST_WARNINGS;
+        lines.push(format!("and {rest} more warnings, in the results"));
+    }
+    parts.extend((!lines.is_empty()).then(|| lines.join("\n")));
+    parts.join("\n\n")
 }
 
-/// A row a method that has any of the figures.
-fn methods_table(result: &SuiteResult, columns: &[Column]) -> String {
+/// What always answering the most frequent class gives, where that is much.
+pub fn majority(result: &SuiteResult) -> Option<String> {
+    let runs = result.methods.iter().flat_map(|method| &method.runs);
+    let rates: Vec<f64> = runs.map(|run| 100.0 * run.test.majority_rate).collect();
+    let rate = Interval::of(&rates).filter(|_| is_unbalanced(result))?.mean;
+    Some(format!(
+        "Always answering the most frequent class is right on {rate:.1} % of the test split."
+    ))
+}
+
+/// A row a method that has any of the quantities.
+fn methods_table(result: &SuiteResult, section: &Section) -> String {
+    let columns = &section.columns;
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
-    let mut header = vec!["method".to_owned(), "seeds".to_owned()];
+    let is_difference = columns.iter().all(|column| column.kind == ColumnKind::Difference);
+    let first = if is_difference { section.title.as_str() } else { "method" };
+    let mut header = vec![first.to_owned(), "seeds".to_owned()];
     header.extend(columns.iter().map(|column| column.heading.clone()));
     table.set_header(header);
     for row in rows_of(result, columns) {
         let method = &result.methods[row];
         let mut cells = vec![method.name.clone(), method.runs.len().to_string()];
-        cells.extend(columns.iter().map(|column| {
-            column.values[row].map_or_else(dash, |value| format!("{value:.0$}", column.digits))
-        }));
+        let text = |column: &Column| column.text(row).join(" ");
+        cells.extend(columns.iter().map(text));
         table.add_row(cells);
     }
     right_align(&mut table);
     table.to_string()
 }
 
-/// The positions of the methods that have any of the figures.
+/// The positions of the methods that have any of the quantities.
 pub fn rows_of(result: &SuiteResult, columns: &[Column]) -> Vec<usize> {
-    let has_any = |row: &usize| columns.iter().any(|column| column.values[*row].is_some());
+    let has_any = |row: &usize| columns.iter().any(|column| column.cells[*row].is_some());
     (0..result.methods.len()).filter(has_any).collect()
 }
 
@@ -196,6 +469,9 @@ pub fn evaluation(
     let percent = |value: f64| format!("{:.2} %", 100.0 * value);
     table.add_row(["examples".to_owned(), evaluation.examples.to_string()]);
     table.add_row(["accuracy, fused".to_owned(), percent(evaluation.accuracy)]);
+    table.add_row(["balanced accuracy".to_owned(), percent(evaluation.balanced_accuracy)]);
+    let majority = percent(evaluation.majority_rate);
+    table.add_row(["always the most frequent class".to_owned(), majority]);
     for (name, value) in modalities.iter().zip(&evaluation.modality_accuracy) {
         table.add_row([format!("accuracy, {name}"), value.map_or_else(dash, percent)]);
     }
@@ -207,7 +483,7 @@ pub fn evaluation(
             let row = format!("accuracy with zeros for {name}");
             table.add_row([row, value.map_or_else(dash, percent)]);
         }
-        let auc = format!("{:.3}", absence.matching_auc);
+        let auc = absence.matching_auc.map_or_else(dash, |auc| format!("{auc:.3}"));
         table.add_row(["AUC of matched against shuffled".to_owned(), auc]);
     }
     table.add_row(["cross-entropy".to_owned(), format!("{:.3} nats", evaluation.cross_entropy)]);

@@ -2,24 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::backprop::GradStore;
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, Device};
 use tcmax_data::{Batch, Dataset, Loader, LoaderOptions, Splits};
-use tcmax_estimators::{BatchBound, Labels};
-use tcmax_losses::{Clock, Method, MethodKind, Stand, Step, StepOutput};
+use tcmax_estimators::Labels;
+use tcmax_losses::{Clock, Method, Stand, Step, StepOutput};
 use tcmax_ops::{Seed, Sgd, SgdConfig, State, clip_grad_norm};
 
 use crate::absence::{absence, stand_ins};
 use crate::checkpoint::{
     ModelCard, Progress, RunFiles, STAND, load, save, under_prefix, with_prefix,
 };
+use crate::evaluate::modality_accuracy;
 use crate::observer::{Observer, RunLabel};
 use crate::probe::probe;
 use crate::results::{EpochRecord, Evaluation, RunResult};
 use crate::survey::View;
-use crate::{CheckedConfig, Error, Model, Result, evaluate};
+use crate::warnings::Finished;
+use crate::{CheckedConfig, Classifier, EncodedSplit, Error, Model, Result, evaluate};
 
 /// Where and how a run runs; nothing here changes its results.
 #[derive(Clone, Copy)]
@@ -71,6 +74,9 @@ fn train_here(
     }
     let RunOptions { observer, label, .. } = options;
     observer.started(label, config.config().epochs, run.train.num_batches(), run.history.len());
+    if let Some(note) = run.joined_batch() {
+        observer.note(label, &note);
+    }
     for epoch in run.history.len()..config.config().epochs {
         let record = run.epoch(epoch, &|| observer.batch(label))?;
         if let Some(files) = &files {
@@ -147,6 +153,7 @@ impl<'a> Run<'a> {
         let data = splits.train.as_ref();
         let classes = data.classes().len();
         let model = Model::new(config, data.modalities(), classes, Seed::new(seed), device)?;
+        model.standardise(data)?;
         let method = model.method(config, data.len())?;
         let settings = config.config();
         let optimiser = Sgd::new(
@@ -165,7 +172,8 @@ impl<'a> Run<'a> {
                 ..sequential(settings.batch_size, settings.workers)
             },
             device,
-        )?;
+        )?
+        .joining_single();
         let validation = evaluation_loader(config, splits.validation.clone(), device)?;
         let best = Best { epoch: 0, standing: Standing::NONE, state: State::new() };
         let history = Vec::new();
@@ -182,6 +190,18 @@ impl<'a> Run<'a> {
             history,
             best,
             stand: None,
+        })
+    }
+
+    /// What to say when a single example is left over.
+    fn joined_batch(&self) -> Option<String> {
+        let (examples, size) = (self.splits.train.len(), self.config.config().batch_size);
+        self.train.ends_with_single().then(|| {
+            format!(
+                "{examples} training examples in batches of {size} leave one over, too few for batch \
+                 statistics: the last batch has {}",
+                size + 1
+            )
         })
     }
 
@@ -206,7 +226,7 @@ impl<'a> Run<'a> {
             on_batch();
         }
         let modalities = self.splits.train.modalities().len();
-        let validation = evaluate(&self.model, self.method.as_ref(), &self.validation, modalities)?;
+        let validation = self.validate(modalities)?;
         let standing = Standing::of(&validation);
         if standing.better_than(self.best.standing) {
             let state = self.model.params().snapshot()?;
@@ -224,6 +244,46 @@ impl<'a> Run<'a> {
         };
         self.history.push(record.clone());
         Ok(record)
+    }
+
+    /// Evaluates the validation split. Where it lacks modalities these are averaged out over the
+    /// training split, as in the test.
+    fn validate(&self, modalities: usize) -> Result<Evaluation> {
+        let split = EncodedSplit::of(&self.model, &self.validation)?;
+        let stand = match split.present.is_complete() {
+            true => None,
+            false => {
+                let train = self.loader_of(&self.splits.train)?;
+                let train = EncodedSplit::of(&self.model, &train)?;
+                Some(stand_ins(&self.model, &train, Seed::new(self.seed))?)
+            }
+        };
+        evaluate(&self.classifier(stand.as_ref()), &split, modalities)
+    }
+
+    /// What to be wary of in the result.
+    fn warnings(&self, train: &EncodedSplit, test: &Evaluation) -> Result<Vec<String>> {
+        let Some(kept) = self.history.get(self.best.epoch.wrapping_sub(1)) else {
+            return Ok(Vec::new());
+        };
+        let data = &self.splits.train;
+        let names: Vec<String> = data.modalities().iter().map(|m| m.name.clone()).collect();
+        let finished = Finished {
+            validation: &kept.validation,
+            test,
+            train_modality_accuracy: &modality_accuracy(&self.model, train, names.len())?,
+            modalities: &names,
+            classes: data.classes(),
+        };
+        Ok(finished.warnings())
+    }
+
+    fn loader_of(&self, split: &Arc<dyn Dataset>) -> Result<Loader> {
+        evaluation_loader(self.config, split.clone(), self.device)
+    }
+
+    fn classifier<'b>(&'b self, stand: Option<&'b Stand>) -> Classifier<'b> {
+        Classifier { model: &self.model, method: self.method.as_ref(), stand }
     }
 
     /// Lets the method look at the data before an epoch.
@@ -261,11 +321,6 @@ impl<'a> Run<'a> {
             }
             optimiser.step(gradients)
         };
-        // Before the step: afterwards the head is another.
-        let bound = match self.config.method() {
-            MethodKind::Tcmax => None,
-            _ => additive_bound(&self.model, &features, &labels)?,
-        };
         let output = self.method.step(&mut Step {
             head: self.model.head(),
             features: &features,
@@ -276,7 +331,7 @@ impl<'a> Run<'a> {
             seed,
             update: &mut update,
         })?;
-        sums.add(&output, &labels, output.total_correlation.or(bound))
+        sums.add(&output, &labels)
     }
 
     fn save(&self, files: &RunFiles) -> Result<()> {
@@ -339,30 +394,23 @@ impl<'a> Run<'a> {
     /// Tests the kept weights.
     fn finish(&mut self, start: Instant) -> Result<RunResult> {
         self.model.params().load(&self.best.state)?;
-        let test = evaluation_loader(self.config, self.splits.test.clone(), self.device)?;
-        let train = evaluation_loader(self.config, self.splits.train.clone(), self.device)?;
+        let test = EncodedSplit::of(&self.model, &self.loader_of(&self.splits.test)?)?;
+        let train = EncodedSplit::of(&self.model, &self.loader_of(&self.splits.train)?)?;
         let modalities = self.splits.test.modalities().len();
-        let stand = stand_ins(&self.model, &train, Seed::new(self.seed))?;
-        let absence = absence(&self.model, &stand, &test, modalities)?;
-        self.stand = Some(stand);
+        self.stand = Some(stand_ins(&self.model, &train, Seed::new(self.seed))?);
+        let classifier = self.classifier(self.stand.as_ref());
+        let tested = evaluate(&classifier, &test, modalities)?;
         Ok(RunResult {
-            absence,
+            absence: absence(&classifier, &test, modalities)?,
             seed: self.seed,
             best_epoch: self.best.epoch,
-            test: evaluate(&self.model, self.method.as_ref(), &test, modalities)?,
             probe_accuracy: probe(&self.model, &train, &test, modalities)?,
+            warnings: self.warnings(&train, &tested)?,
+            test: tested,
             history: self.history.clone(),
             seconds: start.elapsed().as_secs_f64(),
         })
     }
-}
-
-/// The bound on the total correlation of a batch under an additive head, nats.
-fn additive_bound(model: &Model, features: &[Tensor], labels: &Labels) -> Result<Option<f64>> {
-    let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
-    let terms = model.head().additive_terms(&features)?;
-    let bound = terms.map(|terms| BatchBound::new(&terms, labels)?.total_correlation());
-    Ok(bound.transpose()?)
 }
 
 /// Sums over the batches of an epoch, weighted by their examples.
@@ -377,13 +425,13 @@ struct EpochSums {
 }
 
 impl EpochSums {
-    fn add(&mut self, output: &StepOutput, labels: &Labels, bound: Option<f64>) -> Result<()> {
+    fn add(&mut self, output: &StepOutput, labels: &Labels) -> Result<()> {
         let examples = labels.len();
         let predicted = output.logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
         let truth = labels.tensor()?.to_vec1::<u32>()?;
         self.right += predicted.iter().zip(&truth).filter(|(guess, y)| guess == y).count();
         self.loss += output.loss * examples as f64;
-        if let Some(bound) = bound {
+        if let Some(bound) = output.total_correlation {
             self.bound += bound * examples as f64;
             self.bounded = true;
         }
@@ -406,7 +454,7 @@ impl EpochSums {
 /// When the loader refuses its options.
 pub fn evaluation_loader(
     config: &CheckedConfig,
-    data: std::sync::Arc<dyn Dataset>,
+    data: Arc<dyn Dataset>,
     device: &Device,
 ) -> Result<Loader> {
     // Without gradients to keep, larger batches only save overhead.
@@ -428,14 +476,14 @@ fn check_splits(splits: &Splits, config: &CheckedConfig) -> Result<()> {
         }
     }
     let (examples, batch) = (splits.train.len(), config.config().batch_size);
-    if examples < 2 || (config.config().drop_last && examples < batch) {
-        let problem = format!("{batch} is more than the {examples} training examples");
-        return Err(Error::setting("--batch-size", problem));
+    if examples < 2 {
+        let problem = "there is a single training example, and batch statistics need two";
+        return Err(Error::setting("dataset", problem));
     }
-    if !config.config().drop_last && examples % batch == 1 {
+    if config.config().drop_last && examples < batch {
         let problem = format!(
-            "{examples} training examples leave a last batch of one, too few for batch statistics; \
-             choose another size or --drop-last"
+            "{batch} is more than the {examples} training examples, so that --drop-last would leave no \
+             batch"
         );
         return Err(Error::setting("--batch-size", problem));
     }

@@ -1,7 +1,10 @@
 //! Every trainable parameter of the whole model gets a finite, non-zero gradient under every method
 //! and head.
 
+mod vectors;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
@@ -11,6 +14,8 @@ use tcmax_fusion::HeadKind;
 use tcmax_losses::{Clock, MethodKind, Step};
 use tcmax_ops::Seed;
 use tcmax_train::{EncoderConfig, Model, TrainConfig};
+
+use vectors::vectors;
 
 /// The largest entry of every gradient that one step hands to the optimiser, by parameter.
 fn gradients(
@@ -29,11 +34,11 @@ fn gradients(
     let classes = data.classes().len();
     let model =
         Model::new(&config, data.modalities(), classes, Seed::new(3), &Device::Cpu).unwrap();
+    model.standardise(data).unwrap();
     let mut own = model.method(&config, data.len()).unwrap();
     let features = model.features(batch, true).unwrap();
     let mut found: BTreeMap<String, Option<f32>> =
         model.params().trainable().map(|(name, _)| (name.to_owned(), None)).collect();
-    assert!(found.len() > 60);
     own.step(&mut Step {
         head: model.head(),
         features: &features,
@@ -76,16 +81,47 @@ fn is_unused(method: MethodKind, head: HeadKind, name: &str) -> bool {
     }
 }
 
+/// All examples in one batch.
+fn one_batch(data: Arc<dyn Dataset>) -> Batch {
+    let options = LoaderOptions {
+        batch_size: data.len(),
+        shuffle: false,
+        drop_last: false,
+        workers: 0,
+        prefetch: 1,
+    };
+    let loader = Loader::new(data, options, &Device::Cpu).unwrap();
+    loader.epoch(Seed::new(0)).next().unwrap().unwrap()
+}
+
+#[test]
+fn every_parameter_is_trained_on_standardised_vectors_of_which_some_are_missing() {
+    let mut data = vectors(24, 3, 1e-4, 7.0);
+    data.missing = Box::new(|row, m| row % 3 == m);
+    let data: Arc<dyn Dataset> = Arc::new(data);
+    let batch = one_batch(data.clone());
+    assert!(batch.present.is_some());
+    for method in MethodKind::ALL {
+        let found = gradients(method, method.usual_head(), data.as_ref(), &batch);
+        // A norm and two layers for each modality, and the head.
+        assert!(found.len() >= 14, "{found:?}");
+        for (name, size) in found {
+            let at = format!("{method}, {name}");
+            match size {
+                None => assert!(is_unused(method, method.usual_head(), &name), "{at}: cut"),
+                Some(size) => assert!(size.is_finite() && size > 0.0, "{at}: {size}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn every_parameter_is_trained_by_every_method_and_head() {
     let clips =
         SyntheticConfig { train_size: 24, val_size: 1, test_size: 1, ..SyntheticConfig::default() };
     let splits = synthetic::splits(&clips, 3).unwrap();
     let data = splits.train.clone();
-    let options =
-        LoaderOptions { batch_size: 24, shuffle: false, drop_last: false, workers: 0, prefetch: 1 };
-    let loader = Loader::new(data.clone(), options, &Device::Cpu).unwrap();
-    let batch = loader.epoch(Seed::new(0)).next().unwrap().unwrap();
+    let batch = one_batch(data.clone());
     let mut pairs: Vec<(MethodKind, HeadKind)> =
         MethodKind::ALL.iter().map(|&method| (method, method.usual_head())).collect();
     for head in HeadKind::ALL {
@@ -96,7 +132,9 @@ fn every_parameter_is_trained_by_every_method_and_head() {
         }
     }
     for (method, head) in pairs {
-        for (name, size) in gradients(method, head, data.as_ref(), &batch) {
+        let found = gradients(method, head, data.as_ref(), &batch);
+        assert!(found.len() > 60);
+        for (name, size) in found {
             let at = format!("{method}, {head}, {name}");
             match size {
                 None => assert!(is_unused(method, head, &name), "{at}: cut"),

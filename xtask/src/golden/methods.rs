@@ -289,7 +289,7 @@ pub fn mla_projection(case: &Case) -> anyhow::Result<()> {
     ];
     let batches: f64 = case.number("len_dataloader")?;
     for (prefix, form) in forms {
-        let mut projector = Projector::new(case.number("D")?, form, &Device::Cpu)?;
+        let mut projector = Projector::new(case.number("D")?, form)?;
         // Denominators of single entries come close to zero.
         let delicate = case.is_single() && form == Projection::Elementwise;
         let tolerance = if delicate { Tolerance::new(1e-3) } else { case.usual() };
@@ -298,7 +298,7 @@ pub fn mla_projection(case: &Case) -> anyhow::Result<()> {
             let mut gradient = case.tensor(&input("grad"))?;
             if case.scalar(&input("exp_count"))? != 0.0 {
                 let place = case.scalar(&input("batch_index"))? / batches;
-                projector.take_in(&case.tensor(&input("feature"))?, place)?;
+                projector.update(&case.tensor(&input("feature"))?, place)?;
                 gradient = projector.project(&gradient)?;
             }
             case.check_within(&format!("{prefix}step{step}.P"), projector.matrix(), tolerance)?;

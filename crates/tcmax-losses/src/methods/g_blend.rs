@@ -133,20 +133,15 @@ impl Method for GBlend {
 fn branch_losses(survey: &mut dyn Survey, part: Part, branches: usize) -> Result<Vec<f64>> {
     let mut sums = vec![0.0; branches];
     let mut examples = 0;
-    let mut batches = Vec::new();
-    survey.each(part, &mut |features, labels| {
-        batches.push((features.to_vec(), labels.clone()));
-        Ok(true)
-    })?;
-    let head = survey.head();
-    for (features, labels) in &batches {
+    survey.each(part, &mut |head, features, labels| {
         let mut logits = head.modality_logits(features)?;
         logits.push(head.logits(features)?);
         for (sum, logits) in sums.iter_mut().zip(&logits) {
             *sum -= log_likelihoods(logits, labels)?.iter().sum::<f64>();
         }
         examples += labels.len();
-    }
+        Ok(true)
+    })?;
     Ok(sums.into_iter().map(|sum| sum / examples.max(1) as f64).collect())
 }
 

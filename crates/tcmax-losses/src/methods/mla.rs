@@ -20,12 +20,12 @@
 //! Source: Zhang, Yoon, Bansal, Yao, "Multimodal Representation Learning by Alternating Unimodal
 //! Adaptation" (CVPR 2024), equations 4 to 6 and 8.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use tcmax_fusion::FusionHead;
-use tcmax_ops::{State, log_sum_exp, sum_of};
+use tcmax_ops::{State, host_f64, log_sum_exp, placed_like, sum_of};
 
-use crate::{Error, Method, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Error, Method, MethodKind, Result, Setup, Step, StepOutput, cross_entropy};
 
 /// Options of MLA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,12 +58,12 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// The identity for features of width `width`, in f64.
+    /// The identity for features of width `width`, in f64 on the CPU.
     ///
     /// # Errors
-    /// Only if the device fails.
-    pub fn new(width: usize, projection: Projection, device: &candle_core::Device) -> Result<Self> {
-        Ok(Self { matrix: Tensor::eye(width, DType::F64, device)?, projection })
+    /// Only if the matrix cannot be made.
+    pub fn new(width: usize, projection: Projection) -> Result<Self> {
+        Ok(Self { matrix: Tensor::eye(width, DType::F64, &Device::Cpu)?, projection })
     }
 
     /// P (D, D).
@@ -71,16 +71,16 @@ impl Projector {
         &self.matrix
     }
 
-    /// Takes in the mean of features (B, D), at `place` = batch / batches of the epoch.
+    /// Grows flat along the mean of features (B, D); `progress` is batch / batches of the epoch.
     ///
     /// # Errors
     /// When the width does not fit.
-    pub fn take_in(&mut self, features: &Tensor, place: f64) -> Result<()> {
+    pub fn update(&mut self, features: &Tensor, progress: f64) -> Result<()> {
         if self.projection == Projection::None {
             return Ok(());
         }
-        let alpha = 0.1f64.powf(place + 1.0);
-        let mean = features.detach().to_dtype(DType::F64)?.mean_keepdim(0)?;
+        let alpha = 0.1f64.powf(progress + 1.0);
+        let mean = host_f64(features)?.mean_keepdim(0)?;
         let k = self.matrix.matmul(&mean.t()?)?;
         let outer = k.matmul(&k.t()?)?;
         let change = match self.projection {
@@ -103,10 +103,11 @@ impl Projector {
     /// # Errors
     /// When the width does not fit.
     pub fn project(&self, gradient: &Tensor) -> Result<Tensor> {
-        let transposed = self.matrix.to_dtype(gradient.dtype())?.t()?;
-        Ok(gradient.matmul(&transposed)?)
+        Ok(gradient.matmul(&placed_like(&self.matrix, gradient)?.t()?)?)
     }
 }
+
+const NAME: &str = MethodKind::Mla.name();
 
 /// See the [module](self).
 #[derive(Clone, Debug)]
@@ -120,11 +121,15 @@ impl Mla {
     /// MLA for the features of `setup`.
     ///
     /// # Errors
-    /// Only if the device fails.
+    /// When there are not several modalities, all of one width.
     pub fn new(options: MlaOptions, setup: &Setup) -> Result<Self> {
-        let width = setup.widths.first().copied().unwrap_or(0);
-        let projector = Projector::new(width, options.projection, &setup.device)?;
-        Ok(Self { projector, begun: false })
+        let [width, _, ..] = setup.widths[..] else {
+            return Err(Error::NeedsSeveralModalities { method: NAME, got: setup.widths.len() });
+        };
+        if setup.widths.iter().any(|&other| other != width) {
+            return Err(Error::UnequalWidths { method: NAME, widths: setup.widths.clone() });
+        }
+        Ok(Self { projector: Projector::new(width, options.projection)?, begun: false })
     }
 
     fn step_of(&mut self, step: &mut Step<'_>, m: usize) -> Result<f64> {
@@ -135,14 +140,15 @@ impl Mla {
         let value = crate::finite(&loss)?;
         let mut gradients = tcmax_ops::backward(&loss)?;
         if self.begun && self.projector.projection != Projection::None {
-            let place = step.clock.batch as f64 / step.clock.batches.max(1) as f64;
-            self.projector.take_in(&step.features[m], place)?;
+            let progress = step.clock.batch as f64 / step.clock.batches.max(1) as f64;
+            self.projector.update(&step.features[m], progress)?;
             let weights = step.head.class_vectors()?.unwrap_or_default();
-            if let Some((weight, gradient)) =
-                weights.get(m).and_then(|weight| Some((weight, gradients.remove(weight)?)))
-            {
-                gradients.insert(weight, self.projector.project(&gradient)?);
-            }
+            // The head has to hand out its very parameter: a copy has no gradient, and the projection
+            // would never take place.
+            let unprojected = || Error::NoHeadGradient { method: NAME, modality: m };
+            let weight = weights.get(m).ok_or_else(unprojected)?;
+            let gradient = gradients.remove(weight).ok_or_else(unprojected)?;
+            gradients.insert(weight, self.projector.project(&gradient)?);
         }
         self.begun = true;
         (step.update)(&mut gradients)?;
@@ -164,7 +170,7 @@ impl Method for Mla {
     }
 
     fn state(&self) -> Result<State> {
-        let begun = Tensor::new(f64::from(u8::from(self.begun)), self.projector.matrix.device())?;
+        let begun = Tensor::new(f64::from(u8::from(self.begun)), &Device::Cpu)?;
         let matrix = self.projector.matrix.clone();
         Ok(State::from([("projector".to_owned(), matrix), ("begun".to_owned(), begun)]))
     }
@@ -175,7 +181,7 @@ impl Method for Mla {
             let (got, wanted) = (matrix.elem_count(), held.elem_count());
             return Err(Error::WrongState { name: "projector".to_owned(), got, wanted });
         }
-        self.projector.matrix = matrix.clone();
+        self.projector.matrix = host_f64(matrix)?;
         self.begun = crate::state::vector(state, "begun", 1)?[0] != 0.0;
         Ok(())
     }

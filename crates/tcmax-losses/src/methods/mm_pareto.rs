@@ -16,8 +16,9 @@
 //! as Multi-Objective Optimization" (NeurIPS 2018).
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
+use tcmax_ops::{to_scalar_f64, wide};
 
 use crate::gradients::{inner, weighted};
 use crate::{Error, Method, Result, Step, StepOutput, cross_entropy};
@@ -138,7 +139,7 @@ pub fn balanced(
 }
 
 fn norm(gradient: &Tensor) -> Result<f64> {
-    Ok(gradient.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt())
+    Ok(to_scalar_f64(&wide(gradient)?.sqr()?.sum_all()?)?.sqrt())
 }
 
 /// The shortest convex combination of two vectors, from their squared lengths and their product

@@ -18,13 +18,13 @@
 //! Modulation" (CVPR 2022), equations 9, 10 and 14.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
-use tcmax_ops::Seed;
+use tcmax_ops::{Seed, placed_like, to_vec_f64};
 
 use crate::scores::{label_probability_sums, pair};
-use crate::{Error, Method, Result, Step, StepOutput, cross_entropy};
+use crate::{Error, Method, MethodKind, Result, Setup, Step, StepOutput, cross_entropy};
 
 /// Options of OGM and OGM-GE.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,15 +50,21 @@ pub struct Ogm {
 }
 
 impl Ogm {
-    /// OGM, or OGM-GE when `enhanced`.
+    /// OGM, or OGM-GE when `enhanced`, for the modalities of `setup`.
     ///
     /// # Errors
-    /// When alpha is negative or not finite.
-    pub fn new(options: OgmOptions, enhanced: bool) -> Result<Self> {
+    /// When alpha is negative or not finite, or there are not two modalities.
+    pub fn new(options: OgmOptions, enhanced: bool, setup: &Setup) -> Result<Self> {
         if !(options.alpha.is_finite() && options.alpha >= 0.0) {
             return Err(Error::option("ogm.alpha", "must be a number of at least 0"));
         }
-        Ok(Self { options, enhanced })
+        let ogm = Self { options, enhanced };
+        pair(ogm.name(), &setup.widths)?;
+        Ok(ogm)
+    }
+
+    fn name(self) -> &'static str {
+        if self.enhanced { MethodKind::OgmGe.name() } else { MethodKind::Ogm.name() }
     }
 }
 
@@ -69,14 +75,14 @@ impl Method for Ogm {
         let value = crate::finite(&loss)?;
         let mut gradients = tcmax_ops::backward(&loss)?;
         let own = step.head.modality_logits(step.features)?;
-        let scores = pair(&label_probability_sums(&own, step.labels)?);
+        let scores = pair(self.name(), &label_probability_sums(&own, step.labels)?)?;
         let last = self.options.last_epoch.unwrap_or(step.clock.epochs / 2);
         let mut factors = [1.0; 2];
         if step.clock.epoch <= last {
             factors = coefficients(scores, self.options.alpha);
-            for (m, vars) in step.owners.encoders.iter().enumerate() {
+            for (m, (vars, factor)) in step.owners.encoders.iter().zip(factors).enumerate() {
                 let noise = self.enhanced.then(|| step.seed.stream("noise").index(m as u64));
-                modulate(&mut gradients, vars, factors[m], noise)?;
+                modulate(&mut gradients, vars, factor, noise)?;
             }
         }
         (step.update)(&mut gradients)?;
@@ -135,7 +141,7 @@ pub fn modulated(gradient: &Tensor, factor: f64, noise: Option<&Tensor>) -> Resu
 /// # Errors
 /// Only if the device fails.
 pub fn standard_deviation(values: &Tensor) -> Result<f64> {
-    let values = values.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let values = to_vec_f64(values)?;
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
@@ -145,5 +151,5 @@ pub fn standard_deviation(values: &Tensor) -> Result<f64> {
 fn standard_normal(like: &Tensor, seed: Seed) -> Result<Tensor> {
     let mut rng = seed.rng();
     let draws: Vec<f32> = (0..like.elem_count()).map(|_| StandardNormal.sample(&mut rng)).collect();
-    Ok(Tensor::from_vec(draws, like.shape(), like.device())?.to_dtype(like.dtype())?)
+    Ok(placed_like(&Tensor::from_vec(draws, like.shape(), &Device::Cpu)?, like)?)
 }

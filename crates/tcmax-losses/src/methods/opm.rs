@@ -17,10 +17,10 @@
 use candle_core::{Device, Tensor};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::State;
+use tcmax_ops::{State, placed_like};
 
 use crate::scores::{label_probability_sums, pair};
-use crate::{Error, Method, Result, Step, StepOutput, cross_entropy};
+use crate::{Error, Method, MethodKind, Result, Setup, Step, StepOutput, cross_entropy};
 
 /// Options of OPM.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ impl Default for OpmOptions {
     }
 }
 
+const NAME: &str = MethodKind::Opm.name();
+
 /// See the [module](self).
 #[derive(Clone, Copy, Debug)]
 pub struct Opm {
@@ -48,11 +50,12 @@ pub struct Opm {
 }
 
 impl Opm {
-    /// The method.
+    /// OPM for the modalities of `setup`.
     ///
     /// # Errors
-    /// When an option is out of range.
-    pub fn new(options: OpmOptions) -> Result<Self> {
+    /// When an option is out of range, or there are not two modalities.
+    pub fn new(options: OpmOptions, setup: &Setup) -> Result<Self> {
+        pair(NAME, &setup.widths)?;
         if !(0.0..=1.0).contains(&options.rate) {
             return Err(Error::option("opm.rate", "must be a probability, 0 to 1"));
         }
@@ -75,7 +78,7 @@ impl Method for Opm {
         }
         let logits = step.head.logits(&features)?;
         let own = step.head.modality_logits(step.features)?;
-        let scores = pair(&label_probability_sums(&own, step.labels)?);
+        let scores = pair(NAME, &label_probability_sums(&own, step.labels)?)?;
         self.rates = next_rates(scores, self.options.rate, self.options.strength);
         let loss = step.descend(&cross_entropy(&logits, step.labels)?)?;
         Ok(StepOutput::new(loss, &logits).with_figures("drop rate", &rates))
@@ -87,7 +90,7 @@ impl Method for Opm {
     }
 
     fn load_state(&mut self, state: &State) -> Result<()> {
-        self.rates = pair(&crate::state::vector(state, "rates", 2)?);
+        self.rates = pair(NAME, &crate::state::vector(state, "rates", 2)?)?;
         Ok(())
     }
 }
@@ -109,6 +112,6 @@ pub fn next_rates([first, second]: [f64; 2], rate: f64, strength: f64) -> [f64; 
 /// When there is not one draw a row.
 pub fn dropped(features: &Tensor, draws: &[f64], rate: f64) -> Result<Tensor> {
     let keep: Vec<f64> = draws.iter().map(|&draw| f64::from(u8::from(draw >= rate))).collect();
-    let keep = Tensor::from_vec(keep, (draws.len(), 1), features.device())?;
-    Ok(features.broadcast_mul(&keep.to_dtype(features.dtype())?)?)
+    let keep = Tensor::from_vec(keep, (draws.len(), 1), &Device::Cpu)?;
+    Ok(features.broadcast_mul(&placed_like(&keep, features)?)?)
 }

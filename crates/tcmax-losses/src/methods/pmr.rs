@@ -21,14 +21,14 @@
 //! Source: Fan, Xu, Wang, Wang, Guo, "PMR: Prototypical Modal Rebalance for Multimodal Learning"
 //! (CVPR 2023), equations 8 to 13.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use tcmax_estimators::Labels;
-use tcmax_ops::{State, log_sum_exp};
+use tcmax_ops::{State, host_f64, log_sum_exp, placed_like, to_scalar_f64};
 
 use crate::method::{Part, Survey};
 use crate::scores::{label_probability_sums, pair};
-use crate::{Error, Method, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Error, Method, MethodKind, Result, Setup, Step, StepOutput, cross_entropy};
 
 /// Options of PMR.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,20 +55,23 @@ const LARGEST_LOSS: f64 = 10.0;
 /// Added to squared distances: a distance of zero has no gradient otherwise.
 const TINY: f64 = 1e-24;
 
+const NAME: &str = MethodKind::Pmr.name();
+
 /// See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Pmr {
     options: PmrOptions,
     /// (C, D_m) of each modality, from the first epoch on.
     prototypes: Option<[Tensor; 2]>,
-    setup: Setup,
+    classes: usize,
+    widths: [usize; 2],
 }
 
 impl Pmr {
     /// PMR for the modalities of `setup`.
     ///
     /// # Errors
-    /// When an option is out of range.
+    /// When an option is out of range, or there are not two modalities.
     pub fn new(options: PmrOptions, setup: &Setup) -> Result<Self> {
         let at_least_zero = |value: f64| value.is_finite() && value >= 0.0;
         for (field, value) in [("pmr.alpha", options.alpha), ("pmr.mu", options.mu)] {
@@ -82,7 +85,8 @@ impl Pmr {
         if !(options.fraction > 0.0 && options.fraction <= 1.0) {
             return Err(Error::option("pmr.fraction", "must be above 0 and at most 1"));
         }
-        Ok(Self { options, prototypes: None, setup: setup.clone() })
+        let widths = pair(NAME, &setup.widths)?;
+        Ok(Self { options, prototypes: None, classes: setup.classes, widths })
     }
 }
 
@@ -90,9 +94,9 @@ impl Method for Pmr {
     fn begin_epoch(&mut self, survey: &mut dyn Survey) -> Result<()> {
         let clock = survey.clock();
         let wanted = (self.options.fraction * clock.batches as f64).ceil() as usize;
-        let mut means = ClassMeans::new(self.setup.classes);
+        let mut means = ClassMeans::new(self.classes);
         let mut seen = 0;
-        survey.each(Part::Train, &mut |features, labels| {
+        survey.each(Part::Train, &mut |_, features, labels| {
             means.add(features, labels)?;
             seen += 1;
             Ok(seen < wanted || !means.is_complete())
@@ -131,7 +135,7 @@ impl Method for Pmr {
         let of = |m: usize| -> Result<Tensor> {
             let name = format!("prototypes.{m}");
             let tensor = crate::state::tensor(state, &name)?;
-            let wanted = [self.setup.classes, self.setup.widths[m]];
+            let wanted = [self.classes, self.widths[m]];
             if tensor.dims() != wanted {
                 let (got, wanted) = (tensor.elem_count(), wanted.iter().product());
                 return Err(Error::WrongState { name, got, wanted });
@@ -155,7 +159,7 @@ pub fn mixed(old: &[Tensor; 2], new: &[Tensor; 2], momentum: f64) -> Result<[Ten
 /// Sums of the features of each class.
 #[derive(Clone, Debug)]
 pub struct ClassMeans {
-    /// sums\[m\] is (C, D_m), f64, from the first batch on.
+    /// sums\[m\] is (C, D_m), f64 on the CPU, from the first batch on.
     sums: Vec<Tensor>,
     counts: Vec<u32>,
 }
@@ -179,8 +183,8 @@ impl ClassMeans {
         truth.iter().for_each(|&y| self.counts[y as usize] += 1);
         let shape = (truth.len(), labels.classes());
         for (m, z) in features.iter().enumerate() {
-            let one_hot = Tensor::from_slice(&one_hot, shape, z.device())?;
-            let sums = one_hot.t()?.matmul(&z.detach().to_dtype(DType::F64)?)?;
+            let one_hot = Tensor::from_slice(&one_hot, shape, &Device::Cpu)?;
+            let sums = one_hot.t()?.matmul(&host_f64(z)?)?;
             match self.sums.get_mut(m) {
                 Some(total) => *total = (&*total + sums)?,
                 None => self.sums.push(sums),
@@ -207,9 +211,9 @@ impl ClassMeans {
             let sums = self
                 .sums
                 .get(m)
-                .ok_or(Error::NeedsTwoModalities { method: "pmr", got: self.sums.len() })?;
+                .ok_or(Error::NeedsTwoModalities { method: NAME, got: self.sums.len() })?;
             let rows = self.counts.iter().enumerate().map(|(class, &count)| match (count, old) {
-                (0, Some(old)) => old[m].get(class)?.to_dtype(DType::F64),
+                (0, Some(old)) => host_f64(&old[m].get(class)?),
                 (count, _) => sums.get(class)? / f64::from(count),
             });
             let rows = rows.collect::<candle_core::Result<Vec<_>>>()?;
@@ -244,11 +248,11 @@ impl Rebalance {
     /// When shapes do not fit.
     pub fn new(features: &[Tensor], prototypes: &[Tensor; 2], labels: &Labels) -> Result<Self> {
         let [first, second] = features else {
-            return Err(Error::NeedsTwoModalities { method: "pmr", got: features.len() });
+            return Err(Error::NeedsTwoModalities { method: NAME, got: features.len() });
         };
         let similarities =
             [similarity(first, &prototypes[0])?, similarity(second, &prototypes[1])?];
-        let [s_1, s_2] = pair(&label_probability_sums(&similarities, labels)?);
+        let [s_1, s_2] = pair(NAME, &label_probability_sums(&similarities, labels)?)?;
         let ratio = s_1 / s_2;
         let weights = if ratio > 1.0 {
             [0.0, (ratio - 1.0).min(1.0)]
@@ -274,7 +278,7 @@ impl Rebalance {
     pub fn loss(&self, ce: &Tensor, labels: &Labels, alpha: f64, mu: f64) -> Result<Tensor> {
         let mut loss = ce.clone();
         for (own, beta) in self.prototype_losses(labels)?.iter().zip(self.weights) {
-            let near = own.to_dtype(DType::F64)?.to_scalar::<f64>()? <= LARGEST_LOSS;
+            let near = to_scalar_f64(own)? <= LARGEST_LOSS;
             if beta > 0.0 && near {
                 loss = (loss + (own * (alpha * beta))?)?;
             }
@@ -290,7 +294,7 @@ impl Rebalance {
 
 /// -||z_i - c_k||: (B, C).
 fn similarity(features: &Tensor, prototypes: &Tensor) -> Result<Tensor> {
-    let prototypes = prototypes.to_dtype(features.dtype())?;
+    let prototypes = placed_like(prototypes, features)?;
     let differences = features.unsqueeze(1)?.broadcast_sub(&prototypes.unsqueeze(0)?)?;
     Ok((differences.sqr()?.sum(D::Minus1)? + TINY)?.sqrt()?.neg()?)
 }

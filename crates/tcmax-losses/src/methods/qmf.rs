@@ -22,7 +22,7 @@
 use candle_core::{Device, Tensor};
 use tcmax_estimators::Labels;
 use tcmax_fusion::FusionHead;
-use tcmax_ops::{State, log_sum_exp, sum_of};
+use tcmax_ops::{State, log_sum_exp, placed_like, sum_of};
 
 use crate::methods::unimodal::unimodal;
 use crate::scores::log_likelihoods;
@@ -152,9 +152,8 @@ fn ranking(confidence: &Tensor, history: &[f64]) -> Result<Tensor> {
         signs.push(if difference == 0.0 { 0.0 } else { difference.signum() });
         margins.push(difference.abs());
     }
-    let tensor = |values: Vec<f64>| {
-        Tensor::from_vec(values, count, confidence.device())?.to_dtype(confidence.dtype())
-    };
+    let tensor =
+        |values: Vec<f64>| placed_like(&Tensor::from_vec(values, count, &Device::Cpu)?, confidence);
     let ranked = ((confidence - neighbour)? * tensor(signs)?)? - tensor(margins)?;
     Ok(tcmax_ops::relu(&ranked?)?.mean_all()?)
 }

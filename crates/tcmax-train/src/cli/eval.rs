@@ -6,7 +6,10 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use tcmax_data::{Dataset, Splits};
 use tcmax_train::checkpoint::{SavedModel, open_model};
-use tcmax_train::{DownloadBar, Error, OpenDataset, absence, evaluate, evaluation_loader, table};
+use tcmax_train::{
+    Classifier, DownloadBar, EncodedSplit, Error, OpenDataset, absence, evaluate,
+    evaluation_loader, table,
+};
 
 use super::print;
 use super::train::{device, set_threads};
@@ -75,11 +78,14 @@ impl Eval {
         let loader = evaluation_loader(&saved.config, self.part.of(&splits), &device)?;
         let method = saved.model.method(&saved.config, 0)?;
         let count = saved.card.modalities.len();
-        let evaluation = evaluate(&saved.model, method.as_ref(), &loader, count)?;
-        let absence = match &saved.stand {
-            Some(stand) => absence(&saved.model, stand, &loader, count)?,
-            None => None,
+        let split = EncodedSplit::of(&saved.model, &loader)?;
+        let classifier = Classifier {
+            model: &saved.model,
+            method: method.as_ref(),
+            stand: saved.stand.as_ref(),
         };
+        let evaluation = evaluate(&classifier, &split, count)?;
+        let absence = absence(&classifier, &split, count)?;
         if self.json {
             let mut json = serde_json::to_value(&evaluation)?;
             json["absence"] = serde_json::to_value(&absence)?;

@@ -7,10 +7,10 @@ use candle_core::{D, Tensor};
 use candle_nn::ops::softmax;
 use clap::Args;
 use tcmax_data::Batch;
-use tcmax_losses::{Method, matching_score};
+use tcmax_losses::{Method, Presence, matching_score};
 use tcmax_ops::Seed;
 use tcmax_train::checkpoint::{SavedModel, open_model, write_whole};
-use tcmax_train::{Error, evaluation_loader};
+use tcmax_train::{Classifier, Error, evaluation_loader};
 
 use super::eval::{Part, splits_of};
 use super::train::{device, set_threads};
@@ -125,12 +125,14 @@ impl<'a> Predictor<'a> {
         let model = &self.saved.model;
         let features = model.features(batch, false)?;
         let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
-        let scores = self.scores(&features)?;
+        let given = model.presence(batch)?;
+        let scores = self.scores(&features, &given)?;
         let guesses = |scores: &Tensor| scores.argmax(D::Minus1)?.to_vec1::<u32>();
         let probabilities = softmax(&scores, D::Minus1)?.to_vec2::<f32>()?;
         let own = model.head().modality_logits(&features)?;
-        let own = own.iter().zip(&self.absent).filter(|(_, absent)| !**absent);
-        let own = own.map(|(own, _)| guesses(own)).collect::<candle_core::Result<Vec<_>>>()?;
+        let own = own.iter().enumerate().filter(|(m, _)| !self.absent[*m]);
+        let own = own.map(|(m, own)| Ok((m, guesses(own)?)));
+        let own = own.collect::<candle_core::Result<Vec<_>>>()?;
         let matching = match self.absent.contains(&true) {
             true => None,
             false => Some(matching_score(&model.head().scores(&features)?)?.to_vec1::<f32>()?),
@@ -141,21 +143,31 @@ impl<'a> Predictor<'a> {
         let row = |i: usize| {
             let mut row = vec![batch.indices[i].to_string(), class(labels[i]), class(predicted[i])];
             row.extend(probabilities[i].iter().map(|p| format!("{p:.6}")));
-            row.extend(own.iter().map(|guesses| class(guesses[i])));
-            row.extend(matching.iter().map(|scores| format!("{:.4}", scores[i])));
+            // An example has no prediction of a modality that it lacks, and then nothing to match.
+            let has = |m: usize| given.of(m)[i];
+            let own = own.iter().map(|(m, guesses)| match has(*m) {
+                true => class(guesses[i]),
+                false => String::new(),
+            });
+            row.extend(own);
+            let whole = (0..self.names.len()).all(has);
+            row.extend(matching.iter().map(|scores| match whole {
+                true => format!("{:.4}", scores[i]),
+                false => String::new(),
+            }));
             row
         };
         Ok((0..labels.len()).map(row).collect())
     }
 
-    fn scores(&self, features: &[Tensor]) -> anyhow::Result<Tensor> {
-        let head = self.saved.model.head();
-        let Some(stand) = self.saved.stand.as_ref().filter(|_| self.absent.contains(&true)) else {
-            return Ok(self.method.predict(head, features)?.detach());
+    fn scores(&self, features: &[Tensor], given: &Presence) -> anyhow::Result<Tensor> {
+        let absent = (0..self.names.len()).filter(|&m| self.absent[m]);
+        let present = absent.fold(given.clone(), |present, m| present.without(m));
+        let classifier = Classifier {
+            model: &self.saved.model,
+            method: self.method.as_ref(),
+            stand: self.saved.stand.as_ref(),
         };
-        let there = features.iter().zip(&self.absent);
-        let there: Vec<Option<Tensor>> =
-            there.map(|(z, &absent)| (!absent).then(|| z.clone())).collect();
-        Ok(stand.scores(head, &there)?.detach())
+        Ok(classifier.logits(features, &present)?)
     }
 }

@@ -52,6 +52,9 @@ pub struct Train {
     /// Units of each layer of the perceptron for feature vectors [default: 128,128]
     #[arg(long, value_delimiter = ',', value_name = "UNITS,...")]
     mlp_widths: Option<Vec<usize>>,
+    /// Leave feature vectors as they are, instead of standardising them by the training split
+    #[arg(long)]
+    no_standardise: bool,
     /// Epochs [default: 40]
     #[arg(long)]
     epochs: Option<usize>,
@@ -271,6 +274,7 @@ impl Train {
             set_option(&mut config, option)?;
         }
         config.drop_last |= self.drop_last;
+        config.standardise &= !self.no_standardise;
         config.lr_step = self.lr_step.or(config.lr_step);
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.encoder = self.encoder_settings(config.encoder)?;

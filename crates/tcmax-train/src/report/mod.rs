@@ -7,7 +7,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::results::{EpochRecord, MethodResult, SuiteResult};
 use crate::stats::Interval;
-use crate::table::{Column, ColumnKind, absence_columns, columns, rows_of, truth_rows};
+use crate::table::{
+    Column, ColumnKind, Section, columns, majority, rows_of, sections, truth_rows, warnings,
+};
 
 use charts::{Bar, Level, Series, colour};
 
@@ -27,11 +29,12 @@ pub fn html(result: &SuiteResult) -> String {
                 @for sentence in reading::sentences(result) { p.lead { (sentence) } }
                 p.note { (result.dataset.name) ": " (result.dataset.description) " "
                     (sizes(result)) }
-                (results_table(result))
-                (absence_table(result))
+                (remarks("Notes on the data", &result.dataset.notes))
+                (remarks("Warnings", &warnings(result)))
+                @for section in sections(result) { (methods_table(result, &section)) }
                 (truth(result))
                 h2 { "Accuracy on the test split" }
-                (PreEscaped(accuracy_bars(result)))
+                div.scroll.wide { (PreEscaped(accuracy_bars(result))) }
                 p.note { "Bars: means over the seeds; whiskers: 95% t intervals. A modality's bar is "
                     "the accuracy of its own logits in the model, without the other modalities." }
                 (curves(result))
@@ -49,38 +52,28 @@ fn sizes(result: &SuiteResult) -> String {
     format!("{classes} classes; {train} training, {validation} validation, {test} test examples.")
 }
 
-fn results_table(result: &SuiteResult) -> Markup {
+/// Remarks of this many lines are folded.
+const MANY_REMARKS: usize = 6;
+
+/// A list of sentences; nothing when there is none.
+fn remarks(title: &str, sentences: &[String]) -> Markup {
+    let list = html! { ul { @for sentence in sentences { li { (sentence) } } } };
     html! {
-        h2 { "Results" }
-        (methods_table(result, &columns(result)))
-        p.note { "Means over the seeds with 95% t intervals, on the test split, from the weights of "
-            "the epoch with the best validation accuracy (of equals, the lowest cross-entropy). The "
-            "bound is on the total correlation of all features and the label, over the tuples of "
-            "the test split. A probe is a logistic regression on frozen features." }
+        @if sentences.len() > MANY_REMARKS {
+            details.remarks { summary { (title) " (" (sentences.len()) ")" } (list) }
+        } @else if !sentences.is_empty() {
+            div.remarks { strong { (title) } (list) }
+        }
     }
 }
 
-fn absence_table(result: &SuiteResult) -> Markup {
-    let columns = absence_columns(result);
-    if columns.is_empty() {
-        return html! {};
-    }
+/// A row a method that has any of the quantities; where one method is better than all others beyond
+/// chance, its cell is marked.
+fn methods_table(result: &SuiteResult, section: &Section) -> Markup {
+    let columns = &section.columns;
+    let winners: Vec<Option<usize>> = columns.iter().map(Column::winner).collect();
     html! {
-        h2 { "Without a modality" }
-        (methods_table(result, &columns))
-        p.note { "The same models with a modality absent from every test example, its place taken by "
-            "what training stored of it, or by zeros. AUC: how well the fused logits tell matched "
-            "modalities from shuffled ones." }
-    }
-}
-
-/// A row a method that has any of the figures, the best of each column marked.
-fn methods_table(result: &SuiteResult, columns: &[Column]) -> Markup {
-    let is_best = |column: &Column, value: Interval| {
-        let others = column.values.iter().flatten().map(|i| i.mean);
-        column.kind != ColumnKind::Cost && value.mean >= others.fold(f64::NEG_INFINITY, f64::max)
-    };
-    html! {
+        h2 { (section.title) }
         div.scroll { table {
             thead { tr {
                 th { "method" } th { "seeds" }
@@ -89,16 +82,25 @@ fn methods_table(result: &SuiteResult, columns: &[Column]) -> Markup {
             tbody { @for row in rows_of(result, columns) { @let method = &result.methods[row]; tr {
                 td title=(method.description) { (method.name) }
                 td { (method.runs.len()) }
-                @for column in columns {
-                    @match column.values[row] {
-                        Some(value) => td.best[is_best(column, value)] {
-                            (format!("{value:.0$}", column.digits))
-                        },
-                        None => td { "–" },
+                @for (column, winner) in columns.iter().zip(&winners) {
+                    @let text = column.text(row);
+                    td.best[*winner == Some(row)] {
+                        @for (n, part) in text.iter().enumerate() {
+                            @if n == 0 { (part) } @else { " " span.pm { (part) } }
+                        }
                     }
                 }
             } } }
         } }
+        p.note { (section.note)
+            @if winners.iter().any(Option::is_some) {
+                " Marked: better than every other method of the column beyond chance (paired t-tests over \
+                 the seeds, corrected for their number, p < 0.05)."
+            }
+            @if section.title == "Results" {
+                @if let Some(sentence) = majority(result) { " " (sentence) }
+            }
+        }
     }
 }
 
@@ -126,8 +128,8 @@ fn accuracy_bars(result: &SuiteResult) -> String {
         .map(|(row, method)| {
             let bar = |(n, column): (usize, &&Column)| Bar {
                 colour: colour(n + 3),
-                value: column.values[row].map(|i| i.mean),
-                half_width: column.values[row].and_then(|i| i.half_width),
+                value: column.cells[row].map(|cell| cell.interval.mean),
+                half_width: column.cells[row].and_then(|cell| cell.interval.half_width),
             };
             (method.name.clone(), accuracies.iter().enumerate().map(bar).collect())
         })
