@@ -11,7 +11,9 @@ use crate::{Result, Tuples};
 /// class c (TCMax, section 3). A critic of the variables alone, as in MINE and TCNE, has C = 1.
 ///
 /// Implementors write the first four methods; the others follow from them, and are replaced only
-/// where there is a faster way to the same values.
+/// where there is a faster way to the same values. A critic that looks at each variable alone first
+/// replaces [`Critic::row_parts`] and [`Critic::part_scores`], both together; what these two give,
+/// [`Critic::tuple_scores`] puts together, so neither may call it.
 pub trait Critic {
     /// The number of variables M.
     fn num_variables(&self) -> usize;
@@ -35,13 +37,14 @@ pub trait Critic {
     /// As [`Critic::scores`].
     fn additive_terms(&self, variables: &[Tensor]) -> Result<Option<Vec<Tensor>>>;
 
-    /// Scores of tuples whose members come from different rows, (K, C). Critics that look at each
-    /// variable alone first do so once a row instead of once a tuple.
+    /// Scores of tuples whose members come from different rows, (K, C): [`Critic::part_scores`] of
+    /// [`Critic::row_parts`], so that what looks at one variable alone runs once per row instead of
+    /// once per tuple.
     ///
     /// # Errors
     /// As [`Critic::scores`], and when the tuples do not fit the variables.
     fn tuple_scores(&self, variables: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
-        self.scores(&tuples.gather(variables)?)
+        self.part_scores(&self.row_parts(variables)?, tuples)
     }
 
     /// What the critic makes of each variable alone, one tensor of N rows a variable: the part of
@@ -53,12 +56,13 @@ pub trait Critic {
         Ok(variables.to_vec())
     }
 
-    /// The rest of [`Critic::tuple_scores`], from [`Critic::row_parts`].
+    /// The rest of [`Critic::tuple_scores`], from [`Critic::row_parts`]; by default the scores of the
+    /// gathered variables, which is right where the parts are the variables.
     ///
     /// # Errors
     /// As [`Critic::tuple_scores`].
     fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
-        self.tuple_scores(parts, tuples)
+        self.scores(&tuples.gather(parts)?)
     }
 
     /// log sum exp T over all N^M tuples and all outcomes, a scalar, where the critic's form lets the

@@ -19,6 +19,16 @@ pub enum Error {
         /// The number of classes.
         classes: usize,
     },
+    /// A label is not the number of a class.
+    #[error("row {row}: the label {value} is no class; with {classes} classes labels are whole numbers from 0 to {}", classes.saturating_sub(1))]
+    NotALabel {
+        /// The first offending row, from 0.
+        row: usize,
+        /// What was found there.
+        value: String,
+        /// The number of classes.
+        classes: usize,
+    },
     /// There is nothing to estimate from.
     #[error("{what} is empty; at least one {unit} is needed")]
     Empty {

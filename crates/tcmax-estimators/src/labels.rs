@@ -44,12 +44,33 @@ impl Labels {
         Ok(Self { column, counts })
     }
 
-    /// Checks a tensor of shape (N,); integer types are converted to u32.
+    /// Checks a tensor of shape (N,) of any type of numbers.
     ///
     /// # Errors
-    /// As [`Labels::new`], and when the tensor is not of rank 1.
+    /// As [`Labels::new`], and when the tensor is not of rank 1 or holds a number that is no class: one
+    /// with a fraction, below 0, or not finite.
     pub fn from_tensor(labels: &Tensor, classes: usize) -> Result<Self> {
-        let values = labels.to_dtype(DType::U32)?.to_vec1::<u32>()?;
+        let values = match labels.dtype() {
+            DType::U8 | DType::U32 => labels.to_dtype(DType::U32)?.to_vec1::<u32>()?,
+            DType::I64 => {
+                let label = |(row, label): (usize, i64)| {
+                    let value = label.to_string();
+                    u32::try_from(label).map_err(|_| Error::NotALabel { row, value, classes })
+                };
+                let values = labels.to_vec1::<i64>()?;
+                values.into_iter().enumerate().map(label).collect::<Result<_>>()?
+            }
+            _ => {
+                let label = |(row, label): (usize, f64)| {
+                    let whole =
+                        label.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&label);
+                    let value = label.to_string();
+                    whole.then_some(label as u32).ok_or(Error::NotALabel { row, value, classes })
+                };
+                let values = labels.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+                values.into_iter().enumerate().map(label).collect::<Result<_>>()?
+            }
+        };
         Self::new(&values, classes, labels.device())
     }
 
@@ -110,6 +131,29 @@ mod tests {
         assert!((balanced.entropy() - 4f64.ln()).abs() < 1e-15);
         let constant = Labels::new(&[1, 1], 4, &Device::Cpu).unwrap();
         assert_eq!(constant.entropy(), 0.0);
+    }
+
+    #[test]
+    fn numbers_that_are_no_class_are_refused_with_their_row() {
+        let refusal = |labels: Tensor| Labels::from_tensor(&labels, 3).unwrap_err().to_string();
+        let floats = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
+        let numbers = floats(&[0.0, 2.0]);
+        assert_eq!(Labels::from_tensor(&numbers, 3).unwrap().len(), 2);
+        for (bad, value) in
+            [(1.5, "1.5"), (f32::NAN, "NaN"), (-1.0, "-1"), (f32::INFINITY, "inf"), (1e20, "1000")]
+        {
+            let message = refusal(floats(&[0.0, bad]));
+            assert!(
+                message.starts_with("row 1: the label ") && message.contains(value),
+                "{message}"
+            );
+        }
+        let whole = |values: &[i64]| Tensor::new(values, &Device::Cpu).unwrap();
+        assert!(refusal(whole(&[0, 1, -1])).starts_with("row 2: the label -1"));
+        // 2^32 + 1 would be class 1 if only its low bits counted.
+        assert!(refusal(whole(&[4_294_967_297])).starts_with("row 0: the label 4294967297"));
+        assert!(refusal(whole(&[0, 3])).starts_with("row 1: label 3 is out of range"));
+        assert!(Labels::from_tensor(&Tensor::new(&[[0u32]], &Device::Cpu).unwrap(), 3).is_err());
     }
 
     #[test]

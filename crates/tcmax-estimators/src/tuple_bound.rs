@@ -18,7 +18,8 @@ use candle_core::{DType, Tensor, Var};
 use tcmax_ops::log_sum_exp;
 
 use crate::product::RunningLogSum;
-use crate::{Critic, Error, Labels, Result, Tuples};
+use crate::tuples::Spans;
+use crate::{Critic, Labels, Result};
 
 /// The bound on one set of examples under any critic.
 ///
@@ -72,13 +73,9 @@ impl TupleBound {
         labels: &Labels,
         chunk: usize,
     ) -> Result<Self> {
-        if chunk == 0 {
-            let problem = "must be at least 1 tuple".to_owned();
-            return Err(Error::Setting { field: "chunk", problem });
-        }
+        let spans = Spans::new(labels.len(), critic.num_variables(), chunk)?;
         let joint = labels.pick(&critic.scores(variables)?)?.mean_all()?;
         let parts = critic.row_parts(variables)?;
-        let spans = Spans::new(labels.len(), critic.num_variables(), chunk)?;
         let sums = Sums::over(critic, &parts, labels, spans)?;
         let log_sum =
             attach(sums.all, &joint, gradients(critic, &parts, parameters, &sums, spans)?)?;
@@ -113,35 +110,6 @@ impl TupleBound {
     }
 }
 
-/// All N^M tuples in chunks.
-#[derive(Clone, Copy)]
-struct Spans {
-    examples: usize,
-    variables: usize,
-    all: usize,
-    chunk: usize,
-}
-
-impl Spans {
-    fn new(examples: usize, variables: usize, chunk: usize) -> Result<Self> {
-        let all = u32::try_from(variables).ok().and_then(|n| examples.checked_pow(n));
-        let all = all.ok_or_else(|| Error::Setting {
-            field: "product",
-            problem: format!(
-                "{examples} examples of {variables} variables make too many tuples; use random ones"
-            ),
-        })?;
-        Ok(Self { examples, variables, all, chunk })
-    }
-
-    fn iter(self) -> impl Iterator<Item = Result<Tuples>> {
-        (0..self.all).step_by(self.chunk).map(move |start| {
-            let count = self.chunk.min(self.all - start);
-            Tuples::span(self.examples, self.variables, start, count)
-        })
-    }
-}
-
 /// Logs of sums of exponentials of scores.
 struct Sums {
     /// Over all tuples and outcomes.
@@ -155,7 +123,7 @@ impl Sums {
         let parts: Vec<Tensor> = parts.iter().map(Tensor::detach).collect();
         let truth = labels.tensor()?.to_vec1::<u32>()?;
         let mut all = RunningLogSum::default();
-        let mut own = vec![vec![RunningLogSum::default(); labels.len()]; spans.variables];
+        let mut own = vec![vec![RunningLogSum::default(); labels.len()]; spans.variables()];
         for tuples in spans.iter() {
             let tuples = tuples?;
             let scores = critic.part_scores(&parts, &tuples)?.detach().to_dtype(DType::F64)?;

@@ -16,9 +16,11 @@ pub enum Product {
     /// All N^n tuples, the joint examples among them: no randomness, and a cap of (n - 1) log N on
     /// Donsker-Varadhan's bound.
     All,
-    /// This many tuples of rows drawn independently, each tuple without a row twice.
+    /// This many tuples of rows drawn independently of each other: each of the N^n tuples is as likely as
+    /// any other, those with a row twice and the joint examples among them. The mean of any function
+    /// over them is that over all N^n tuples on average.
     Random(usize),
-    /// This many random rearrangements of the N examples, each variable by its own: N tuples each, in
+    /// This many random permutations of the N examples for each variable: N tuples each, in
     /// which every row of every variable occurs once. No tuple has a row twice, so that all members
     /// are independent; their means are those of all such tuples with little extra variance.
     Permutations(usize),
@@ -48,8 +50,8 @@ impl Tuples {
     /// The tuples a [`Product`] asks for, from `examples` rows of `variables` variables.
     ///
     /// # Errors
-    /// When there is no variable or no example, too few examples for tuples without repeats, or more
-    /// than 2^28 tuples.
+    /// When there is no variable or no example, fewer examples than variables (for permutations), or
+    /// more than 2^28 tuples.
     pub fn new(product: Product, examples: usize, variables: usize, seed: Seed) -> Result<Self> {
         match product {
             Product::All => Self::all(examples, variables),
@@ -94,24 +96,15 @@ impl Tuples {
         Ok(Self { rows, variables, examples })
     }
 
-    /// `count` random tuples, none with a row twice.
+    /// `count` tuples of rows drawn independently, with replacement: a sample of [`Tuples::all`].
     ///
     /// # Errors
     /// As [`Tuples::new`].
     pub fn random(count: usize, examples: usize, variables: usize, seed: Seed) -> Result<Self> {
         check_size(count, examples, variables)?;
-        check_distinct(examples, variables)?;
         let mut rng = seed.rng();
-        let mut rows: Vec<u32> = Vec::with_capacity(count * variables);
-        for _ in 0..count {
-            let start = rows.len();
-            while rows.len() < start + variables {
-                let row = rng.random_range(0..examples as u32);
-                if !rows[start..].contains(&row) {
-                    rows.push(row);
-                }
-            }
-        }
+        let row = |_| rng.random_range(0..examples as u32);
+        let rows = (0..count * variables).map(row).collect();
         Ok(Self { rows, variables, examples })
     }
 
@@ -276,6 +269,51 @@ impl Tuples {
     }
 }
 
+/// All N^n tuples by spans of at most `chunk`, in the order of [`Tuples::all`]: no more than one span is
+/// ever listed.
+#[derive(Clone, Copy)]
+pub(crate) struct Spans {
+    examples: usize,
+    variables: usize,
+    all: usize,
+    chunk: usize,
+}
+
+impl Spans {
+    pub(crate) fn new(examples: usize, variables: usize, chunk: usize) -> Result<Self> {
+        if chunk == 0 {
+            let problem = "must be at least 1 tuple".to_owned();
+            return Err(Error::Setting { field: "chunk", problem });
+        }
+        check_size(0, examples, variables)?;
+        let all = u32::try_from(variables).ok().and_then(|n| examples.checked_pow(n));
+        let all = all.ok_or_else(|| Error::Setting {
+            field: "product",
+            problem: format!(
+                "{examples} examples of {variables} variables make too many tuples; use random ones"
+            ),
+        })?;
+        Ok(Self { examples, variables, all, chunk })
+    }
+
+    /// The number of tuples, N^n.
+    pub(crate) fn len(self) -> usize {
+        self.all
+    }
+
+    /// The number of variables n.
+    pub(crate) fn variables(self) -> usize {
+        self.variables
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Result<Tuples>> {
+        (0..self.all).step_by(self.chunk).map(move |start| {
+            let count = self.chunk.min(self.all - start);
+            Tuples::span(self.examples, self.variables, start, count)
+        })
+    }
+}
+
 fn check_size(count: usize, examples: usize, variables: usize) -> Result<usize> {
     if variables == 0 {
         return Err(Error::Empty { what: "the list of variables", unit: "variable" });
@@ -331,15 +369,18 @@ mod tests {
     }
 
     #[test]
-    fn random_tuples_are_seeded_and_have_no_row_twice() {
-        let tuples = Tuples::random(100, 4, 3, Seed::new(1)).unwrap();
-        assert!(tuples.iter().all(|t| t[0] != t[1] && t[1] != t[2] && t[0] != t[2]));
-        assert_eq!(tuples, Tuples::random(100, 4, 3, Seed::new(1)).unwrap());
+    fn random_tuples_are_seeded_and_all_tuples_are_equally_likely() {
+        // Three variables and two examples, as the last batch of an epoch may have.
+        let tuples = Tuples::random(8000, 2, 3, Seed::new(1)).unwrap();
+        let mut counts = [0; 8];
+        tuples.iter().for_each(|t| counts[(4 * t[0] + 2 * t[1] + t[2]) as usize] += 1);
+        assert!(counts.iter().all(|&count| (880..1120).contains(&count)), "{counts:?}");
+        assert_eq!(tuples, Tuples::random(8000, 2, 3, Seed::new(1)).unwrap());
     }
 
     #[test]
     fn impossible_products_are_errors() {
-        let few = Tuples::random(5, 2, 3, Seed::new(0));
+        let few = Tuples::permutations(5, 2, 3, Seed::new(0));
         assert!(matches!(few, Err(Error::TooFewSamples { .. })));
         assert!(matches!(Tuples::all(10_000, 5), Err(Error::Setting { .. })));
         assert!(matches!(Tuples::all(0, 2), Err(Error::Empty { .. })));

@@ -91,6 +91,64 @@ fn a_reference_to_a_critic_takes_the_same_shortcuts() {
     assert_eq!((latent.num_outcomes(), latent.num_variables()), (1, 3));
 }
 
+/// A critic that writes no more than it must.
+struct Plain;
+
+impl Critic for Plain {
+    fn num_variables(&self) -> usize {
+        2
+    }
+
+    fn num_outcomes(&self) -> usize {
+        1
+    }
+
+    fn scores(&self, variables: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        Ok((&variables[0] * &variables[1])?)
+    }
+
+    fn additive_terms(&self, _: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        Ok(None)
+    }
+}
+
+/// One that puts parts together by the tuple scores of another, as a wrapper might.
+struct Wrapper(Plain);
+
+impl Critic for Wrapper {
+    fn num_variables(&self) -> usize {
+        2
+    }
+
+    fn num_outcomes(&self) -> usize {
+        1
+    }
+
+    fn scores(&self, variables: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        self.0.scores(variables)
+    }
+
+    fn additive_terms(&self, _: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        Ok(None)
+    }
+
+    fn tuple_scores(&self, x: &[Tensor], tuples: &Tuples) -> tcmax_estimators::Result<Tensor> {
+        self.part_scores(&self.row_parts(x)?, tuples)
+    }
+}
+
+#[test]
+fn defaults_of_critics_end() {
+    let x = variables(4, &[1, 1]);
+    let tuples = Tuples::all(4, 2).unwrap();
+    let wanted = values(&Plain.scores(&tuples.gather(&x).unwrap()).unwrap());
+    assert_close("plain", &values(&Plain.tuple_scores(&x, &tuples).unwrap()), &wanted);
+    assert_close("plain", &values(&Plain.part_scores(&x, &tuples).unwrap()), &wanted);
+    let wrapper = Wrapper(Plain);
+    assert_close("wrapper", &values(&wrapper.tuple_scores(&x, &tuples).unwrap()), &wanted);
+    assert_close("wrapper", &values(&wrapper.part_scores(&x, &tuples).unwrap()), &wanted);
+}
+
 #[test]
 fn misshapen_input_is_named() {
     for (name, critic) in critics(Activation::Relu) {

@@ -71,7 +71,11 @@ impl Critic for AdditiveCritic {
         self.terms(variables).map(Some)
     }
 
-    fn tuple_scores(&self, variables: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
-        Ok(sum_of(&tuples.gather(&self.terms(variables)?)?)?)
+    fn row_parts(&self, variables: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.terms(variables)
+    }
+
+    fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
+        Ok(sum_of(&tuples.gather(parts)?)?)
     }
 }

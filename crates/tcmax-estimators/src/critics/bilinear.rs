@@ -71,10 +71,13 @@ impl Critic for BilinearCritic {
         Ok(None)
     }
 
-    fn tuple_scores(&self, variables: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
+    fn row_parts(&self, variables: &[Tensor]) -> Result<Vec<Tensor>> {
         check_variables(variables, &self.widths)?;
-        let projected = [variables[0].matmul(&self.weight)?, variables[1].clone()];
-        let rows = tuples.gather(&projected)?;
+        Ok(vec![variables[0].matmul(&self.weight)?, variables[1].clone()])
+    }
+
+    fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
+        let rows = tuples.gather(parts)?;
         Ok((&rows[0] * &rows[1])?.sum_keepdim(1)?)
     }
 }

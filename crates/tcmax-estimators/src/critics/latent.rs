@@ -36,8 +36,12 @@ impl<C: Critic> Critic for LatentCritic<C> {
         Ok(None)
     }
 
-    fn tuple_scores(&self, variables: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
-        Self::sum_out(&self.0.tuple_scores(variables, tuples)?)
+    fn row_parts(&self, variables: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.0.row_parts(variables)
+    }
+
+    fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
+        Self::sum_out(&self.0.part_scores(parts, tuples)?)
     }
 
     fn factorised_log_sum(&self, variables: &[Tensor]) -> Result<Option<Tensor>> {

@@ -86,7 +86,11 @@ impl Critic for SeparableCritic {
         Ok(None)
     }
 
-    fn tuple_scores(&self, variables: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
-        combine(&tuples.gather(&self.embed(variables)?)?)
+    fn row_parts(&self, variables: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.embed(variables)
+    }
+
+    fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> Result<Tensor> {
+        combine(&tuples.gather(parts)?)
     }
 }

@@ -28,7 +28,8 @@ use crate::{Error, Method, Result, Step, StepOutput};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TcmaxOptions {
-    /// Random tuples a batch instead of all of them; absent: all, exactly.
+    /// Random tuples per batch, drawn independently, instead of all of them; absent: all, exactly. Few
+    /// tuples make the bound too high (see [`sampled`]).
     pub samples: Option<usize>,
     /// Tuples in memory at a time, for heads that are not additive.
     pub chunk: usize,
@@ -166,6 +167,11 @@ pub fn tcmax(head: &dyn Critic, features: &[Tensor], labels: &Labels) -> Result<
 }
 
 /// The bound with the product of marginals replaced by K tuples: a scalar, nats.
+///
+/// Of [`Tuples::random`], rows drawn independently, the mean of exp f is that over all B^M tuples on
+/// average, whatever K. Its logarithm is too small on average (Jensen), so the bound is too high, by about
+/// V / 2K with V the variance of exp f over all tuples, relative to its squared mean, and the gradient is
+/// biased by as much. Both vanish as K grows.
 ///
 /// ```text
 /// 1/B sum_i f(z^i)[y_i] - log 1/(K C) sum_{k, c} exp f(z^{tuple k})[c]
