@@ -1,4 +1,4 @@
-//! Errors of estimators: what was given, what was wanted, and the mend.
+//! Errors of estimators: what was given, what was wanted, and the fix.
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -87,7 +87,7 @@ pub enum Error {
     },
     /// A value is not finite.
     #[error(
-        "variable '{variable}', row {row}, column {column}: the value is {value}; mend or remove the row"
+        "variable '{variable}', row {row}, column {column}: the value is {value}; fix or remove the row"
     )]
     NotFinite {
         /// The variable's name.
@@ -135,15 +135,19 @@ pub enum Error {
         /// The number of variables given.
         got: usize,
     },
-    /// A method for continuous variables met equal values.
+    /// Classes are so rare that what they share cannot be told from chance.
     #[error(
-        "row {row} equals {count} other rows; nearest neighbours need continuous variables without repeats"
+        "{classes} different combinations of classes in {rows} rows are too many: chance alone makes \
+         them look as if they shared {percent:.0} % of all they could; merge classes, or leave the \
+         variable out"
     )]
-    Repeats {
-        /// The row, from 0.
-        row: usize,
-        /// How many others are equal to it, at least.
-        count: usize,
+    RareClasses {
+        /// The number of rows.
+        rows: usize,
+        /// How many different combinations of classes they hold.
+        classes: usize,
+        /// What chance alone shows of the most that could be shown, in percent.
+        percent: f64,
     },
     /// A matrix is not a covariance.
     #[error("not a covariance matrix: {reason}")]

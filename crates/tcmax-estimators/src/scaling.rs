@@ -27,7 +27,7 @@ pub(crate) enum Column {
     Number,
     /// The norm of the row's numbers, mapped to a normal distribution.
     Norm,
-    /// Whether a categorical variable has one of its values.
+    /// Whether a categorical variable has one of its values, or one of its rare ones.
     Indicator,
 }
 
@@ -35,20 +35,23 @@ pub(crate) enum Column {
 pub(crate) enum Map {
     /// A map a column, and that of the norm if it is wanted.
     Numbers { columns: Vec<Monotone>, norm: Option<Monotone> },
-    /// So many classes.
-    Indicators(usize),
+    /// An indicator column for each class, or one for several rare ones: the column of each class, and how
+    /// many columns there are.
+    Indicators { column_of: Vec<usize>, columns: usize },
 }
 
 impl Map {
-    /// The map of `variable` as its rows `training` tell, with the norm of several columns if `norms`.
+    /// The map of `variable` made from its rows `training`, with the norm of several columns if `norms`,
+    /// and at most `most_classes` indicator columns.
     pub(crate) fn fit(
         scaling: Scaling,
         norms: bool,
+        most_classes: usize,
         variable: &Variable,
         training: &[usize],
     ) -> Self {
         if let (VariableKind::Categorical, Some(classes)) = (variable.kind(), variable.classes()) {
-            return Self::Indicators(classes);
+            return Self::indicators(classes, most_classes, variable, training);
         }
         let width = variable.width();
         let column = |c: usize| {
@@ -70,6 +73,38 @@ impl Map {
         Self::Numbers { columns, norm }
     }
 
+    /// The most frequent classes of the training rows get a column each; of more than `most` all others
+    /// share the last. Merging classes can only lose information, so bounds remain bounds.
+    fn indicators(classes: usize, most: usize, variable: &Variable, training: &[usize]) -> Self {
+        if classes <= most {
+            return Self::Indicators { column_of: (0..classes).collect(), columns: classes };
+        }
+        let mut counts = vec![0usize; classes];
+        // Where a class first occurs decides between equally frequent ones, not its number.
+        let mut first = vec![usize::MAX; classes];
+        for (position, &row) in training.iter().enumerate() {
+            let class = variable.values()[row] as usize;
+            counts[class] += 1;
+            first[class] = first[class].min(position);
+        }
+        let mut order: Vec<usize> = (0..classes).collect();
+        order.sort_by_key(|&class| (std::cmp::Reverse(counts[class]), first[class]));
+        let mut column_of = vec![most - 1; classes];
+        order[..most - 1].iter().enumerate().for_each(|(column, &class)| column_of[class] = column);
+        Self::Indicators { column_of, columns: most }
+    }
+
+    /// The part of the rows whose class shares its column with others; 0 for numbers.
+    pub(crate) fn merged_share(&self, variable: &Variable) -> f64 {
+        match self {
+            Self::Indicators { column_of, columns } if column_of.len() > *columns => {
+                let merged = |&&class: &&f64| column_of[class as usize] == columns - 1;
+                variable.values().iter().filter(merged).count() as f64 / variable.len() as f64
+            }
+            _ => 0.0,
+        }
+    }
+
     /// The columns after the map.
     pub(crate) fn columns(&self) -> Vec<Column> {
         match self {
@@ -78,7 +113,7 @@ impl Map {
                 kinds.extend(norm.as_ref().map(|_| Column::Norm));
                 kinds
             }
-            Self::Indicators(classes) => vec![Column::Indicator; *classes],
+            Self::Indicators { columns, .. } => vec![Column::Indicator; *columns],
         }
     }
 
@@ -96,9 +131,10 @@ impl Map {
                     }
                 }
             }
-            Self::Indicators(classes) => {
+            Self::Indicators { column_of, columns } => {
                 for &class in variable.values() {
-                    values.extend((0..*classes).map(|c| f32::from(u8::from(c == class as usize))));
+                    let own = column_of[class as usize];
+                    values.extend((0..*columns).map(|c| f32::from(u8::from(c == own))));
                 }
             }
         }
@@ -173,6 +209,22 @@ impl Monotone {
     }
 }
 
+/// Values at mean 0 and variance 1; a constant becomes zeros.
+pub(crate) fn standardised(mut values: Vec<f64>) -> Vec<f64> {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
+    let scale = variance.sqrt().max(f64::MIN_POSITIVE);
+    values.iter_mut().for_each(|x| *x = (*x - mean) / scale);
+    values
+}
+
+/// Ranks as quantiles of the normal distribution; equal values have equal ones.
+pub(crate) fn normal_scores(values: Vec<f64>) -> Vec<f64> {
+    let map = Monotone::ranks(values.clone());
+    values.into_iter().map(|x| map.at(x)).collect()
+}
+
 /// The x below which a standard normal variable lies with probability p.
 fn normal_quantile(p: f64) -> f64 {
     -std::f64::consts::SQRT_2 * erfc_inv(2.0 * p)
@@ -191,6 +243,22 @@ mod tests {
         let mapped: Vec<f64> = far.iter().map(|&x| map.at(x)).collect();
         assert!(mapped.windows(2).all(|pair| pair[0] < pair[1]), "{mapped:?}");
         assert!(mapped.iter().all(|z| z.abs() < 100.0), "{mapped:?}");
+    }
+
+    #[test]
+    fn rare_classes_share_a_column() {
+        // Class c occurs 6 - c times.
+        let values: Vec<f64> = (0..6).flat_map(|c| vec![f64::from(c); 6 - c as usize]).collect();
+        let variable = Variable::categorical("c", &values).unwrap();
+        let rows: Vec<usize> = (0..values.len()).collect();
+        let all = Map::fit(Scaling::ZScore, false, 6, &variable, &rows);
+        assert_eq!((all.columns().len(), all.merged_share(&variable)), (6, 0.0));
+        let some = Map::fit(Scaling::ZScore, false, 3, &variable, &rows);
+        let mapped = some.apply(&variable);
+        assert_eq!(mapped[..3], [1.0, 0.0, 0.0]);
+        assert_eq!(mapped[6 * 3..7 * 3], [0.0, 1.0, 0.0]);
+        assert_eq!(mapped[mapped.len() - 3..], [0.0, 0.0, 1.0]);
+        assert!((some.merged_share(&variable) - 10.0 / 21.0).abs() < 1e-15);
     }
 
     #[test]

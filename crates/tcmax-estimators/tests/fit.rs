@@ -5,7 +5,7 @@ use tcmax_estimators::fit::{
     CheckedConfig, CriticKind, Estimate, Estimator, Fit, FitConfig, Path, Start, Warning,
     conditional_mutual_information, decompose, estimate, fit, interaction,
 };
-use tcmax_estimators::{Error, Gaussian, KsgConfig, Sample, Variable, ksg};
+use tcmax_estimators::{Comparison, Error, Gaussian, KsgConfig, Sample, Variable, ksg};
 use tcmax_ops::Seed;
 
 /// Rows of n standard normal variables with one correlation for all pairs.
@@ -194,6 +194,16 @@ fn parts_along_a_line_and_a_tree_add_up() {
         let whole = decompose(&data, path, &config, Seed::new(1)).unwrap();
         assert_eq!(whole.parts.len(), 3);
         assert!((whole.value - truth).abs() < 0.15, "{path:?}: {} is not {truth}", whole.value);
+        assert_eq!(whole.value, whole.held_out);
+    }
+    // Of independent variables parts scatter about 0 and add up, negative ones too.
+    let alone = sample(equicorrelated(4, 0.0, 400));
+    let config = checked(FitConfig { steps: 20, ..quick() });
+    for seed in 0..3 {
+        let whole = decompose(&alone, Path::Line, &config, Seed::new(seed)).unwrap();
+        let sum: f64 = whole.parts.iter().map(|part| part.fit.held_out).sum();
+        assert_eq!(whole.held_out, sum);
+        assert_eq!(whole.value, sum.max(0.0));
     }
 }
 
@@ -228,9 +238,178 @@ fn nearest_neighbours_agree_with_the_closed_form() {
         let value = ksg(&sample(equicorrelated(n, rho, 2000)), KsgConfig::default()).unwrap();
         assert!((value - truth(n, rho)).abs() < 0.06, "{n} {rho}: {value}");
     }
+}
+
+/// `rows` counts of events with this mean.
+fn poisson(mean: f64, rows: usize, seed: u64) -> Vec<f64> {
+    let mut rng = Seed::new(seed).rng();
+    let law = rand_distr::Poisson::new(mean).unwrap();
+    (0..rows).map(|_| law.sample(&mut rng)).collect()
+}
+
+fn class(name: &str, values: &[f64]) -> Variable {
+    Variable::categorical(name, values).unwrap()
+}
+
+fn number(name: &str, values: Vec<f64>) -> Variable {
+    Variable::continuous(name, values, 1).unwrap()
+}
+
+fn neighbours(variables: Vec<Variable>) -> f64 {
+    ksg(&Sample::new(variables).unwrap(), KsgConfig::default()).unwrap()
+}
+
+#[test]
+fn nearest_neighbours_invent_nothing_where_numbers_repeat() {
+    // Independent: counts, rounded numbers, words.
+    let columns = equicorrelated(2, 0.0, 1000);
+    let round = |x: &[f64], digits: f64| x.iter().map(|x| (x * digits).round()).collect();
+    let (a, b) = (poisson(100.0, 1000, 1), poisson(100.0, 1000, 2));
+    for (what, value) in [
+        ("counts", neighbours(vec![number("a", a.clone()), number("b", b.clone())])),
+        ("counts and numbers", neighbours(vec![number("a", a), number("b", columns[0].clone())])),
+        (
+            "rounded numbers",
+            neighbours(vec![
+                number("a", round(&columns[0], 10.0)),
+                number("b", round(&columns[1], 10.0)),
+            ]),
+        ),
+        (
+            "words",
+            neighbours(vec![
+                class("a", &poisson(20.0, 1000, 3)),
+                class("b", &poisson(20.0, 1000, 4)),
+            ]),
+        ),
+        (
+            "words and numbers",
+            neighbours(vec![class("a", &poisson(20.0, 1000, 3)), number("b", columns[0].clone())]),
+        ),
+        (
+            "all together",
+            neighbours(vec![
+                class("a", &poisson(3.0, 1000, 3)),
+                class("b", &poisson(3.0, 1000, 4)),
+                number("c", columns[0].clone()),
+                number("d", poisson(3.0, 1000, 5)),
+            ]),
+        ),
+    ] {
+        assert!(value.abs() < 0.06, "{what}: {value}");
+    }
+    // Rounded to tenths, correlated numbers keep all but a little.
+    let columns = equicorrelated(2, 0.8, 1000);
+    let rounded = columns.iter().map(|column| round(column, 10.0));
+    let value = ksg(&sample(rounded.collect()), KsgConfig::default()).unwrap();
+    assert!((value - truth(2, 0.8)).abs() < 0.07, "{value} is not {}", truth(2, 0.8));
+    // Few equal numbers are classes.
     let steps: Vec<f64> = (0..100).map(|i| f64::from(i % 4)).collect();
-    let repeated = sample(vec![steps.clone(), steps]);
-    assert!(matches!(ksg(&repeated, KsgConfig::default()), Err(Error::Repeats { .. })));
+    let value = ksg(&sample(vec![steps.clone(), steps]), KsgConfig::default()).unwrap();
+    assert!((value - 4f64.ln()).abs() < 0.02, "{value}");
+}
+
+#[test]
+fn nearest_neighbours_know_classes_by_equality_alone() {
+    // Gao et al. (2017): x uniform in 0..5, y uniform in [x, x + 2]: log 5 - 4/5 log 2.
+    let mut rng = Seed::new(7).rng();
+    let mut draw = || rand::Rng::random::<f64>(&mut rng);
+    let x: Vec<f64> = (0..1000).map(|_| (5.0 * draw()).floor()).collect();
+    let y: Vec<f64> = x.iter().map(|x| x + 2.0 * draw()).collect();
+    let truth = 5f64.ln() - 0.8 * 2f64.ln();
+    let value = neighbours(vec![class("x", &x), number("y", y.clone())]);
+    assert!((value - truth).abs() < 0.05, "{value} is not {truth}");
+    let renumbered: Vec<f64> =
+        x.iter().map(|x| [70.0, -3.0, 1.0, 900.0, 2.5][*x as usize]).collect();
+    assert_eq!(value, neighbours(vec![class("x", &renumbered), number("y", y.clone())]));
+    // In a group too, where a class is an indicator column: a number without any relation adds nothing.
+    let noise = equicorrelated(1, 0.0, 1000).remove(0);
+    let group =
+        Sample::new(vec![class("x", &x), number("e", noise), number("y", y.clone())]).unwrap();
+    let group = group.grouped(&[&[0, 1], &[2]]).unwrap();
+    let value = ksg(&group, KsgConfig::default()).unwrap();
+    assert!((value - truth).abs() < 0.15, "{value} is not {truth}");
+
+    let alone: Vec<f64> = (0..1000).map(f64::from).collect();
+    let error =
+        |variables| ksg(&Sample::new(variables).unwrap(), KsgConfig::default()).unwrap_err();
+    let of_words = error(vec![class("id", &alone), class("x", &x)]);
+    assert!(matches!(of_words, Error::RareClasses { rows: 1000, .. }), "{of_words}");
+    let of_numbers = error(vec![class("id", &alone), number("y", y)]);
+    assert!(matches!(of_numbers, Error::TooFewSamples { got: 0, .. }), "{of_numbers}");
+}
+
+#[test]
+fn what_lies_above_an_interval_is_seen_by_cheap_estimates() {
+    // Noise of a hundredth of the range: more than fits show of so few rows.
+    let mut rng = Seed::new(8).rng();
+    let mut draw = || rand::Rng::random::<f64>(&mut rng);
+    let x: Vec<f64> = (0..1000).map(|_| draw()).collect();
+    let y = x.iter().map(|x| x + 0.01 * (draw() - 0.5)).collect();
+    let truth = 100f64.ln() + 0.005;
+    let found = Comparison::of(&sample(vec![x, y]), Seed::new(0));
+    assert_eq!(found.iter().map(|c| c.estimator).collect::<Vec<_>>(), ["ksg", "gaussian copula"]);
+    assert!((found[0].value - truth).abs() < 0.3, "{found:?} for {truth}");
+    assert!(found.iter().any(|c| c.is_above([3.0, 3.5])), "{found:?}");
+    assert!(!found.iter().any(|c| c.is_above([truth - 0.1, truth + 0.1])), "{found:?}");
+
+    // Nothing is above 0 where there is nothing, whatever the tails.
+    for seed in 0..10 {
+        let mut rng = Seed::new(seed).stream("cauchy").rng();
+        let cauchy = rand_distr::Cauchy::new(0.0, 1.0).unwrap();
+        let mut column = || (0..500).map(|_| cauchy.sample(&mut rng)).collect::<Vec<f64>>();
+        let found = Comparison::of(&sample(vec![column(), column()]), Seed::new(0));
+        assert!(!found.iter().any(|c| c.is_above([0.0, 0.0])), "{seed}: {found:?}");
+    }
+}
+
+#[test]
+fn short_runs_say_that_they_have_not_converged() {
+    let data = sample(equicorrelated(2, 0.8, 1000));
+    for steps in [1, 20, 100] {
+        let fit = run(&data, FitConfig { steps, ..quick() });
+        assert!(fit.warnings.contains(&Warning::NotConverged), "{steps}: {:?}", fit.warnings);
+    }
+    // Without the Gaussian start 120 steps are still not enough, with it they are.
+    let plain = FitConfig { steps: 120, gaussian_start: false, ..quick() };
+    assert!(run(&data, plain).warnings.contains(&Warning::NotConverged));
+    assert_eq!(run(&data, FitConfig { steps: 120, ..quick() }).warnings, []);
+}
+
+#[test]
+fn caps_are_what_scores_can_show() {
+    let data = sample(equicorrelated(4, 0.5, 500));
+    let fit = run(&data, FitConfig { steps: 5, ..quick() });
+    // 75 validation examples make 54 permutations of 4050 tuples, which is less than 3 log 150.
+    assert!((fit.cap - 4050f64.ln()).abs() < 1e-12, "{}", fit.cap);
+    let pair = sample(equicorrelated(2, 0.5, 500));
+    assert!((run(&pair, FitConfig { steps: 5, ..quick() }).cap - 150f64.ln()).abs() < 1e-12);
+}
+
+#[test]
+fn thousands_of_classes_cost_no_more_than_a_hundred() {
+    // A free text of 3000 words, and one number that the 20 most frequent tell something of.
+    let mut rng = Seed::new(9).rng();
+    let mut draw = || rand::Rng::random::<f64>(&mut rng);
+    let mut words = Vec::new();
+    let mut x = Vec::new();
+    for row in 0..6000 {
+        let frequent = draw() < 0.5;
+        let word = if frequent { (20.0 * draw()).floor() } else { 20.0 + f64::from(row / 2) };
+        words.push(word);
+        x.push(if frequent { word % 2.0 + 0.5 * draw() } else { 1.5 * draw() });
+    }
+    let data = Sample::new(vec![class("text", &words), number("x", x)]).unwrap();
+    let start = std::time::Instant::now();
+    let config = FitConfig { steps: 200, most_classes: 32, ..quick() };
+    let fit = run(&data, config);
+    assert!(fit.value > 0.15, "{fit:?}");
+    let merged = |w: &Warning| {
+        matches!(w, Warning::MergedClasses { classes, share, .. }
+        if *classes > 2000 && (0.4..0.6).contains(share))
+    };
+    assert!(fit.warnings.iter().any(merged), "{:?}", fit.warnings);
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -36,6 +36,10 @@ pub struct FitConfig {
     /// Show critics the norm of every variable of several columns of numbers, as one more column. It
     /// tells nothing new, but where variables share their scale (heavy tails), networks find it late.
     pub norms: bool,
+    /// Most indicator columns of a categorical variable: where there are more classes, the most frequent
+    /// of the training part have a column each and all others share one, which leaves a lower bound what
+    /// it is and bounds time and memory.
+    pub most_classes: usize,
     /// Examples of the validation and of the test part, as fractions; the rest trains.
     pub held_out: [f64; 2],
     /// Joint examples in a batch.
@@ -50,7 +54,9 @@ pub struct FitConfig {
     pub patience: usize,
     /// Largest learning rate of Adam; it falls to a tenth along a cosine.
     pub learning_rate: f64,
-    /// Weight of the newest batch in MINE's moving average; none divides by the batch's own mean.
+    /// Weight of the newest batch in MINE's moving average of the product term, which the gradient is
+    /// divided by; 1 divides by the batch's own mean. None: [`FitConfig::MINE_RATE`] for
+    /// [`Estimator::Mine`], as published, and 1 for [`Estimator::Tcne`].
     pub moving_average: Option<f64>,
     /// Product tuples the held-out value is taken over, at least.
     pub evaluation_tuples: usize,
@@ -68,6 +74,7 @@ impl Default for FitConfig {
             gaussian_start: true,
             scaling: Scaling::RankGaussian,
             norms: true,
+            most_classes: 128,
             held_out: [0.15, 0.3],
             batch_size: 512,
             rearrangements: 4,
@@ -80,6 +87,11 @@ impl Default for FitConfig {
             bootstrap: 200,
         }
     }
+}
+
+impl FitConfig {
+    /// Weight of the newest batch in the moving average of [`Estimator::Mine`].
+    pub const MINE_RATE: f64 = 0.01;
 }
 
 /// Settings that can run.
@@ -109,6 +121,10 @@ impl FitConfig {
         ];
         if let Some((field, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return refuse(field, "must be at least 1".to_owned());
+        }
+        if self.most_classes < 2 {
+            let problem = format!("at least 2 are needed; got {}", self.most_classes);
+            return refuse("most classes", problem);
         }
         if self.hidden.contains(&0) {
             return refuse("hidden", "every layer needs at least 1 unit".to_owned());

@@ -13,7 +13,7 @@
 use serde::Serialize;
 use tcmax_ops::Seed;
 
-use super::{CheckedConfig, Fit, fit};
+use super::{CheckedConfig, Fit, fit_observed};
 use crate::{Result, Sample};
 
 /// How variables are joined.
@@ -69,8 +69,10 @@ pub struct Part {
 /// A total correlation by parts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Decomposition {
-    /// The sum of the parts' values, nats.
+    /// The sum of the parts' held-out bounds, or 0 where that is negative, nats.
     pub value: f64,
+    /// The sum of the parts' held-out bounds itself, nats.
+    pub held_out: f64,
     /// Standard error of the sum, nats; parts share examples, so their errors are added, not their
     /// squares.
     pub standard_error: f64,
@@ -81,20 +83,34 @@ pub struct Decomposition {
 /// Estimates the total correlation of all variables by parts.
 ///
 /// # Errors
-/// As [`fit`].
+/// As [`fit`](super::fit).
 pub fn decompose(
     sample: &Sample,
     path: Path,
     config: &CheckedConfig,
     seed: Seed,
 ) -> Result<Decomposition> {
+    decompose_observed(sample, path, config, seed, &|_| {})
+}
+
+/// As [`decompose`], and calls `observe` as [`fit_observed`] does, for one part after another.
+///
+/// # Errors
+/// As [`fit`](super::fit).
+pub fn decompose_observed(
+    sample: &Sample,
+    path: Path,
+    config: &CheckedConfig,
+    seed: Seed,
+    observe: &(dyn Fn(usize) + Sync),
+) -> Result<Decomposition> {
     let mut parts = Vec::new();
     for (left, right) in path.cuts(sample.variables().len()) {
         // One split of the examples for all parts.
-        let fit = fit(&sample.grouped(&[&left, &right])?, config, seed)?;
+        let fit = fit_observed(&sample.grouped(&[&left, &right])?, config, seed, observe)?;
         parts.push(Part { left, right, fit });
     }
-    let value = parts.iter().map(|part| part.fit.value).sum();
+    let held_out: f64 = parts.iter().map(|part| part.fit.held_out).sum();
     let standard_error = parts.iter().map(|part| part.fit.standard_error).sum();
-    Ok(Decomposition { value, standard_error, parts })
+    Ok(Decomposition { value: held_out.max(0.0), held_out, standard_error, parts })
 }

@@ -12,7 +12,8 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Estimator {
-    /// Donsker-Varadhan for two variables (Belghazi et al. 2018).
+    /// Donsker-Varadhan for two variables with the moving average of MINE (Belghazi et al. 2018) in its
+    /// gradient: the bound of [`Estimator::Tcne`], trained as published.
     Mine,
     /// Donsker-Varadhan for any number of variables: total correlation.
     Tcne,
@@ -52,7 +53,7 @@ impl Estimator {
     /// One line on what it is.
     pub fn description(self) -> &'static str {
         match self {
-            Self::Mine => "Donsker-Varadhan bound on the mutual information of two variables",
+            Self::Mine => "tcne's bound on two variables, trained with the moving average of MINE",
             Self::Tcne => "Donsker-Varadhan bound on the total correlation of all variables",
             Self::Nwj => "bound of Nguyen, Wainwright and Jordan; unbiased, large variance",
             Self::InfoNce => "InfoNCE; small variance, cannot exceed the log of the block size",

@@ -48,7 +48,8 @@ pub(super) struct HeldOut<'a> {
     exponentials: Vec<f64>,
     /// The largest product score.
     top: f64,
-    /// For InfoNCE, log-mean-exps of each example's row and column within its block.
+    /// For InfoNCE, what each example contributes to the contrasts: log-mean-exps of its row and column
+    /// within its block, and what it adds to those of others.
     contrasts: Vec<f64>,
     /// Where scores were cut off.
     limits: Option<Limits>,
@@ -165,11 +166,14 @@ impl<'a> HeldOut<'a> {
     }
 }
 
-/// The cap of the value on `n` held-out examples, nats.
-pub(super) fn cap(estimator: Estimator, examples: usize, variables: usize) -> f64 {
+/// The cap of the value on `examples` held-out examples, nats, with limits from `limiting` product tuples.
+pub(super) fn cap(estimator: Estimator, examples: usize, variables: usize, limiting: usize) -> f64 {
     match estimator {
         Estimator::InfoNce => (block_size(examples) as f64).ln(),
-        _ => (variables as f64 - 1.0) * (examples as f64).ln(),
+        _ => {
+            let of_examples = (variables as f64 - 1.0) * (examples as f64).ln();
+            of_examples.min((limiting as f64).ln())
+        }
     }
 }
 
@@ -179,7 +183,10 @@ fn block_size(examples: usize) -> usize {
 }
 
 /// For each example the mean over its row and its column of log-mean-exp of the pair scores within its
-/// block; the examples left over at the end join the last block that is full.
+/// block; the examples left over at the end join the last block that is full. And the share of each
+/// example in the log-mean-exps of all others, less the mean share, which is what they change by, to
+/// first order, where the example weighs more: with it, reweighted examples have reweighted contrasts.
+/// These parts add up to 0, so the value is what it is without them.
 fn contrasts(critic: &dyn Critic, variables: &[Tensor], n: usize) -> Result<Vec<f64>> {
     let size = block_size(n);
     let pairs = Tuples::all(size, 2)?;
@@ -198,9 +205,16 @@ fn contrasts(critic: &dyn Critic, variables: &[Tensor], n: usize) -> Result<Vec<
             scores.extend(to_vec(&critic.tuple_scores(&block, &piece)?)?);
         }
         for i in start - first..size {
-            let row = log_mean_exp(scores[i * size..][..size].iter().copied());
-            let column = log_mean_exp((0..size).map(|j| scores[j * size + i]));
-            contrasts[first + i] = 0.5 * (row + column);
+            let own = |line: &dyn Fn(usize) -> f64, contrasts: &mut [f64]| {
+                let log_mean = log_mean_exp((0..size).map(line));
+                for j in 0..size {
+                    let share = (line(j) - log_mean).exp() - 1.0;
+                    contrasts[first + j] += 0.5 * share / size as f64;
+                }
+                contrasts[first + i] += 0.5 * log_mean;
+            };
+            own(&|j| scores[i * size + j], &mut contrasts);
+            own(&|j| scores[j * size + i], &mut contrasts);
         }
         start = first + size;
     }
@@ -215,4 +229,60 @@ fn log_mean_exp(scores: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
 
 fn to_vec(scores: &Tensor) -> Result<Vec<f64>> {
     Ok(scores.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::critics::BilinearCritic;
+
+    /// Pairs with noise of 0.3, scored by half their product.
+    fn scored(n: usize, seed: u64) -> (BilinearCritic, Vec<Tensor>) {
+        let normal = tcmax_ops::Init::Normal { mean: 0.0, std: 1.0 };
+        let draw = |name: &str| {
+            let seed = Seed::new(seed).stream(name);
+            normal.tensor(&(n, 1).into(), seed, DType::F64, &Device::Cpu).unwrap()
+        };
+        let x = draw("x");
+        let y = (&x + (draw("noise") * 0.3).unwrap()).unwrap();
+        let weight = Tensor::new(&[[0.5f64]], &Device::Cpu).unwrap();
+        (BilinearCritic::from_tensor(weight).unwrap(), vec![x, y])
+    }
+
+    /// Contrasts of one block as InfoNCE defines them.
+    fn contrasts_alone(critic: &dyn Critic, x: &[Tensor], n: usize) -> Vec<f64> {
+        let scores = to_vec(&critic.tuple_scores(x, &Tuples::all(n, 2).unwrap()).unwrap()).unwrap();
+        let of = |i: usize| {
+            let row = log_mean_exp((0..n).map(|j| scores[i * n + j]));
+            let column = log_mean_exp((0..n).map(|j| scores[j * n + i]));
+            0.5 * (row + column)
+        };
+        (0..n).map(of).collect()
+    }
+
+    #[test]
+    fn the_interval_of_info_nce_counts_examples_as_contrasts_too() {
+        let (n, draws) = (100, 200);
+        let tuples = Tuples::permutations(1, n, 2, Seed::new(0)).unwrap();
+        let (mut values, mut errors, mut kept) = (vec![], vec![], vec![]);
+        for draw in 0..draws {
+            let (critic, x) = scored(n, draw);
+            let held_out = HeldOut::new(&critic, &x, &tuples, Estimator::InfoNce, None).unwrap();
+            values.push(held_out.value());
+            errors.push(held_out.bootstrap(50, Seed::new(5)));
+            let plain = HeldOut { contrasts: contrasts_alone(&critic, &x, n), ..held_out };
+            assert!((plain.value() - values[draw as usize]).abs() < 1e-9);
+            kept.push(plain.bootstrap(50, Seed::new(5)));
+        }
+        let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+        let centre = mean(&values);
+        let squares: Vec<f64> = values.iter().map(|value| (value - centre).powi(2)).collect();
+        let truth = mean(&squares).sqrt();
+        let error = mean(&errors);
+        assert!((error / truth - 1.0).abs() < 0.2, "{error} is not {truth}");
+        // This test would see contrasts that stay the same.
+        assert!(mean(&kept) / truth > 1.3, "{} and {truth}", mean(&kept));
+    }
 }

@@ -39,7 +39,7 @@ pub fn conditional_mutual_information(
     let with = fit(&sample.grouped(&[a, &[b, c].concat()])?, config, seed)?;
     let without = fit(&sample.grouped(&[a, c])?, config, seed)?;
     let standard_error = with.standard_error.hypot(without.standard_error);
-    Ok(Conditional { value: with.value - without.value, standard_error, with, without })
+    Ok(Conditional { value: with.held_out - without.held_out, standard_error, with, without })
 }
 
 /// What two features and a label share, in nats: the parts of a Venn diagram.
@@ -53,9 +53,10 @@ pub struct Interaction {
     pub features: Fit,
     /// I(y; (a, b)).
     pub label_both: Fit,
-    /// I(a; b | y) = I(y; (a, b)) + I(a; b) - I(y; a) - I(y; b).
+    /// I(a; b | y) = I(y; (a, b)) + I(a; b) - I(y; a) - I(y; b); may be negative, as all differences of
+    /// held-out bounds.
     pub features_given_label: f64,
-    /// TC(a, b, y) = I(a; b) + I(y; (a, b)).
+    /// TC(a, b, y) = I(a; b) + I(y; (a, b)), or 0 where that is negative.
     pub total_correlation: f64,
     /// I(a; b) - I(a; b | y): positive where the features repeat each other about the label, negative
     /// where only both together tell it.
@@ -83,10 +84,10 @@ pub fn interaction(
     let features = between(&[a], &[b])?;
     let label_both = between(&[a, b], &[y])?;
     let features_given_label =
-        label_both.value + features.value - label_first.value - label_second.value;
+        label_both.held_out + features.held_out - label_first.held_out - label_second.held_out;
     Ok(Interaction {
-        total_correlation: features.value + label_both.value,
-        redundancy: features.value - features_given_label,
+        total_correlation: (features.held_out + label_both.held_out).max(0.0),
+        redundancy: features.held_out - features_given_label,
         features_given_label,
         label_first,
         label_second,

@@ -12,7 +12,9 @@
 //!    constant, whichever shows most on the validation part. From there the network learns the rest.
 //! 3. The weights are averaged over steps, and the averages are what is validated and kept.
 //! 4. The held-out value comes with a bootstrap interval over the test examples: joint examples and the
-//!    tuples they make are weighted together, so dependence between tuples is counted.
+//!    tuples they make are weighted together, so dependence between tuples is counted; in InfoNCE an
+//!    example's weight counts in the contrasts of all others too, to first order. The interval is that
+//!    of the *bound*. The truth lies above it wherever the critic falls short, and how far is not known.
 //! 5. Scores are cut off where the validation part gives them no support, 12 nats below the log-mean-exp of
 //!    its K product tuples and log K above it or where
 //!    one joint example in 200 lies higher: a true log ratio is hardly ever there, and one mistake of
@@ -20,7 +22,8 @@
 //! 6. What casts doubt on a number is said with it ([`Warning`]).
 //!
 //! Information is never negative and the constant critic shows 0, so 0 is reported where the held-out
-//! bound is below it; [`Fit::held_out`] keeps the value itself.
+//! bound is below it. That is done once, to what is reported: means over seeds and sums of parts are made
+//! of [`Fit::held_out`], which may be negative, since a mean of values cut off at 0 would be too high.
 
 mod average;
 mod config;
@@ -34,11 +37,11 @@ mod start;
 mod train;
 
 pub use config::{CheckedConfig, CriticKind, FitConfig};
-pub use decomposition::{Decomposition, Part, Path, decompose};
+pub use decomposition::{Decomposition, Part, Path, decompose, decompose_observed};
 pub use estimator::Estimator;
 pub use interaction::{Conditional, Interaction, conditional_mutual_information, interaction};
 pub use outcome::{CurvePoint, Estimate, Fit, Start, Warning};
-pub use train::fit;
+pub use train::{fit, fit_observed};
 
 use tcmax_ops::Seed;
 

@@ -49,6 +49,20 @@ pub enum Warning {
         /// About how many.
         examples: f64,
     },
+    /// The value is high for so few examples, where bounds fall short of the truth.
+    HighInformation {
+        /// The cap, nats.
+        cap: f64,
+    },
+    /// A variable has more classes than the critic tells apart.
+    MergedClasses {
+        /// The variable's name.
+        variable: String,
+        /// Its number of classes.
+        classes: usize,
+        /// The part of the rows whose classes count as one.
+        share: f64,
+    },
     /// The estimator may lie above the truth.
     NotALowerBound,
     /// Training still made progress when it ended.
@@ -60,8 +74,17 @@ impl Warning {
     pub fn message(&self) -> String {
         match self {
             Self::AtCap { cap } => format!(
-                "at its cap: with so many held-out examples no value above {cap:.2} nats can be \
-                 shown, so the truth may be higher; more examples raise the cap"
+                "at its cap: with so many held-out examples hardly a value above {cap:.2} nats can be \
+                 shown, so the truth may be higher without limit; more examples raise the cap"
+            ),
+            Self::HighInformation { cap } => format!(
+                "the value is high for so many held-out examples (the cap is {cap:.2} nats): bounds fall \
+                 short here, by a nat or more, and the truth may lie well above the interval"
+            ),
+            Self::MergedClasses { variable, classes, share } => format!(
+                "'{variable}' has {classes} classes; the most frequent are told apart, and those of \
+                 {:.0} % of the rows count as one: what they share is not seen",
+                100.0 * share
             ),
             Self::Overfit { training, held_out } => format!(
                 "the critic overfits: {training:.3} nats on its training part, {held_out:.3} on held-out \
@@ -92,7 +115,11 @@ pub struct Fit {
     pub held_out: f64,
     /// Bootstrap standard deviation of [`Fit::held_out`] over the test examples, nats.
     pub standard_error: f64,
-    /// The most that the test part can show, nats.
+    /// About the most that the test part can show, nats. For InfoNCE exact: the logarithm of the
+    /// block size, which no scores exceed. For all others a rule of thumb, the smaller of two numbers:
+    /// (n - 1) log N of N test examples of n variables, since no lower bound that holds with confidence
+    /// for every distribution can exceed about log N (McAllester and Stratos 2020); and log K of the K
+    /// product tuples of the validation part, where scores are cut off (see the [module](super)).
     pub cap: f64,
     /// Where training set out from.
     pub start: Start,
@@ -117,7 +144,7 @@ impl Fit {
 /// Fits of several seeds together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The mean of the fits' values, nats.
+    /// The mean of the fits' held-out bounds, or 0 where that is negative, nats.
     pub value: f64,
     /// 95% interval, nats: the mean held-out bound +- 1.96 standard errors of *one* fit. Seeds share
     /// their examples, so averaging earns less than their number; how much less is not known. With
@@ -142,13 +169,13 @@ impl Estimate {
         }
         let count = fits.len() as f64;
         let mean = |of: &dyn Fn(&Fit) -> f64| fits.iter().map(of).sum::<f64>() / count;
-        let value = mean(&|fit| fit.value);
+        let held_out = mean(&|fit| fit.held_out);
         let variance = mean(&|fit| fit.standard_error.powi(2));
-        let interval = interval(mean(&|fit| fit.held_out), variance.sqrt());
-        let squares: f64 = fits.iter().map(|fit| (fit.value - value).powi(2)).sum();
+        let interval = interval(held_out, variance.sqrt());
+        let squares: f64 = fits.iter().map(|fit| (fit.held_out - held_out).powi(2)).sum();
         let spread = (fits.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
         let cap = fits.iter().map(|fit| fit.cap).fold(f64::INFINITY, f64::min);
-        Ok(Self { value, interval, spread, cap, fits })
+        Ok(Self { value: held_out.max(0.0), interval, spread, cap, fits })
     }
 
     /// Every warning of any fit, each kind once, with how many fits gave it.
@@ -165,9 +192,14 @@ impl Estimate {
     }
 }
 
-fn interval(centre: f64, standard_error: f64) -> [f64; 2] {
+/// 95%, each end at least 0.
+pub(super) fn interval(centre: f64, standard_error: f64) -> [f64; 2] {
     [-1.96, 1.96].map(|z| (centre + z * standard_error).max(0.0))
 }
+
+/// The part of the cap beyond which bounds are known to fall short: of 10,000 examples of two variables, of
+/// which 3,000 are held out, above 3.2 nats.
+const HIGH: f64 = 0.4;
 
 /// Warnings on a held-out value, given what else is known of the fit.
 pub(super) fn warnings(
@@ -184,6 +216,8 @@ pub(super) fn warnings(
     }
     if held_out > 0.9 * cap {
         warnings.push(Warning::AtCap { cap });
+    } else if held_out > HIGH * cap {
+        warnings.push(Warning::HighInformation { cap });
     }
     let gap = training - held_out;
     if gap > (0.1 * training).max(0.05) + 3.0 * standard_error {
@@ -199,6 +233,35 @@ pub(super) fn warnings(
 mod tests {
     use super::*;
 
+    /// A fit of that held-out value and a standard error of 0.02.
+    fn fit_of(held_out: f64) -> Fit {
+        Fit {
+            value: held_out.max(0.0),
+            held_out,
+            standard_error: 0.02,
+            cap: 8.0,
+            start: Start::Constant,
+            best_step: 0,
+            curve: Vec::new(),
+            examples: [1, 1, 1],
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn estimates_are_cut_off_at_zero_once_and_lie_within_their_intervals() {
+        // Seeds that scatter about 0: a mean of values cut off one by one would be 0.04.
+        let scattered = [-0.08, 0.08].map(fit_of).to_vec();
+        let estimate = Estimate::new(scattered).unwrap();
+        assert!(estimate.value.abs() < 1e-15, "{}", estimate.value);
+        for held_out in [[-0.5, 0.4, 0.1], [-0.5, -0.4, 0.3], [1.0, 2.0, -0.1]] {
+            let estimate = Estimate::new(held_out.map(fit_of).to_vec()).unwrap();
+            let [low, high] = estimate.interval;
+            assert!(low <= estimate.value && estimate.value <= high, "{estimate:?}");
+            assert!((estimate.value - (held_out.iter().sum::<f64>() / 3.0).max(0.0)).abs() < 1e-12);
+        }
+    }
+
     #[test]
     fn each_doubt_has_its_warning_and_sound_fits_have_none() {
         let of = |estimator, held_out, training, effective| {
@@ -206,6 +269,8 @@ mod tests {
         };
         assert_eq!(of(Estimator::Tcne, 1.0, 1.1, 500.0), []);
         assert_eq!(of(Estimator::Tcne, 7.5, 7.5, 500.0), [Warning::AtCap { cap: 8.0 }]);
+        let high = Warning::HighInformation { cap: 8.0 };
+        assert_eq!(of(Estimator::Tcne, 3.5, 3.5, 500.0), [high]);
         let overfit = Warning::Overfit { training: 1.3, held_out: 1.0 };
         assert_eq!(of(Estimator::Mine, 1.0, 1.3, 500.0), [overfit]);
         let few = Warning::FewEffectiveExamples { examples: 5.0 };

@@ -17,6 +17,9 @@ pub(super) struct Prepared {
     pub(super) validation: Vec<usize>,
     pub(super) test: Vec<usize>,
     variables: Vec<Scaled>,
+    /// Names of categorical variables with more classes than columns, their numbers of classes, and the
+    /// parts of the rows whose classes share a column.
+    pub(super) merged: Vec<(String, usize, f64)>,
 }
 
 /// One variable after its map.
@@ -43,15 +46,18 @@ impl Prepared {
         }
         let test = rows.split_off(n - test);
         let validation = rows.split_off(rows.len() - validation);
-        let scaled = sample.variables().iter().map(|variable| {
-            let map = Map::fit(config.scaling, config.norms, variable, &rows);
-            Scaled {
-                values: map.apply(variable),
-                width: map.columns().len(),
-                columns: map.columns(),
+        let (mut variables, mut merged) = (Vec::new(), Vec::new());
+        for variable in sample.variables() {
+            let map = Map::fit(config.scaling, config.norms, config.most_classes, variable, &rows);
+            let share = map.merged_share(variable);
+            if share > 0.0 {
+                let classes = variable.classes().unwrap_or(0);
+                merged.push((variable.name().to_owned(), classes, share));
             }
-        });
-        Ok(Self { variables: scaled.collect(), training: rows, validation, test })
+            let (values, columns) = (map.apply(variable), map.columns());
+            variables.push(Scaled { values, width: columns.len(), columns });
+        }
+        Ok(Self { variables, merged, training: rows, validation, test })
     }
 
     /// The width of each variable.

@@ -49,6 +49,20 @@ const AVERAGE_DECAY: f64 = 0.99;
 /// When there are too few examples, the estimator or the critic is for another number of variables, or
 /// training leaves the finite numbers.
 pub fn fit(sample: &Sample, config: &CheckedConfig, seed: Seed) -> Result<Fit> {
+    fit_observed(sample, config, seed, &|_| {})
+}
+
+/// As [`fit`], and calls `observe` with the number of steps made after each of them, up to
+/// [`FitConfig::steps`], which comes last even where training stops early.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_observed(
+    sample: &Sample,
+    config: &CheckedConfig,
+    seed: Seed,
+    observe: &(dyn Fn(usize) + Sync),
+) -> Result<Fit> {
     let config = config.config();
     let variables = sample.variables().len();
     if variables != 2 {
@@ -64,7 +78,8 @@ pub fn fit(sample: &Sample, config: &CheckedConfig, seed: Seed) -> Result<Fit> {
         let data = Prepared::new(sample, config, seed)?;
         let mut trainer = Trainer::new(&data, config, seed)?;
         let start = trainer.start()?;
-        trainer.train()?;
+        trainer.train(observe)?;
+        observe(config.steps);
         trainer.report(start)
     };
     // A step's matrices are small: threads would spend their time waiting for each other, most of all
@@ -167,11 +182,12 @@ impl<'a> Trainer<'a> {
         Ok(start)
     }
 
-    fn train(&mut self) -> Result<()> {
+    fn train(&mut self, observe: &(dyn Fn(usize) + Sync)) -> Result<()> {
         let config = self.config;
         let batch = batch_size(config).min(self.data.training.len());
         let mut optimisers = optimisers(&self.params, config.learning_rate)?;
-        let mut moving = config.moving_average.map(MovingAverage::new).transpose()?;
+        let mine = (config.estimator == Estimator::Mine).then_some(FitConfig::MINE_RATE);
+        let mut moving = config.moving_average.or(mine).map(MovingAverage::new).transpose()?;
         let mut order = self.data.training.clone();
         let (mut used, mut epoch) = (order.len(), 0);
         let (mut objective_sum, mut since) = (0.0, 0);
@@ -193,6 +209,7 @@ impl<'a> Trainer<'a> {
                 optimiser.step(&gradients)?;
             }
             self.take_into_average(step)?;
+            observe(step);
             objective_sum += value;
             since += 1;
             if step % config.validate_every == 0 || step == config.steps {
@@ -238,14 +255,18 @@ impl<'a> Trainer<'a> {
         // As many training examples as test examples, so that both have the same cap.
         let training = &data.training[..data.training.len().min(data.test.len())];
         let (training, ..) = value_of(training, "training", config.evaluation_tuples / 5)?;
-        let cap = cap(config.estimator, data.test.len(), variables);
+        let cap = cap(config.estimator, data.test.len(), variables, self.validation.1.len());
         let mut warnings =
             warnings(config.estimator, held_out, standard_error, training, cap, effective);
-        let gained =
-            self.curve.iter().rev().nth(3).map(|then| self.best_validation() - then.validation);
-        if !self.stopped_early && gained.is_some_and(|gained| gained > 0.05) {
+        if !self.stopped_early && self.was_still_rising() {
             warnings.push(Warning::NotConverged);
         }
+        let merged = data.merged.iter().cloned();
+        warnings.extend(merged.map(|(variable, classes, share)| Warning::MergedClasses {
+            variable,
+            classes,
+            share,
+        }));
         Ok(Fit {
             value: held_out.max(0.0),
             held_out,
@@ -290,6 +311,14 @@ impl<'a> Trainer<'a> {
     fn on_validation(&self) -> Result<HeldOut<'_>> {
         let (variables, tuples) = &self.validation;
         HeldOut::new(self.critic.as_ref(), variables, tuples, self.config.estimator, None)
+    }
+
+    /// Whether the validation bound rose over the last three validations, or there was no time to see: in
+    /// fewer than [`WARM_UP`] steps the learning rate does not even reach its largest.
+    fn was_still_rising(&self) -> bool {
+        let then = self.curve.iter().rev().nth(3).or(self.curve.first());
+        let gained = then.map(|then| self.best_validation() - then.validation);
+        self.config.steps <= WARM_UP || gained.is_some_and(|gained| gained > 0.05)
     }
 
     fn best_validation(&self) -> f64 {
@@ -349,11 +378,13 @@ fn optimisers(params: &Params, rate: f64) -> Result<Vec<(AdamW, f64)>> {
     Ok(vec![adam(params.only(|name| !is_form(name)), 1.0)?, adam(params.only(is_form), 0.2)?])
 }
 
-/// A hundred rising steps, for Adam's averages to settle; then the cosine from the largest rate to a
-/// tenth of it.
+/// Steps in which the learning rate rises, for Adam's averages to settle.
+const WARM_UP: usize = 100;
+
+/// [`WARM_UP`] rising steps; then the cosine from the largest rate to a tenth of it.
 fn set_rates(optimisers: &mut [(AdamW, f64)], config: &FitConfig, step: usize) {
     let done = step as f64 / config.steps as f64;
-    let warm = (step as f64 / 100.0).min(1.0);
+    let warm = (step as f64 / WARM_UP as f64).min(1.0);
     let rate = warm * config.learning_rate * (0.55 + 0.45 * (std::f64::consts::PI * done).cos());
     optimisers.iter_mut().for_each(|(optimiser, scale)| optimiser.set_learning_rate(rate * *scale));
 }
