@@ -180,7 +180,16 @@ fn the_text_names_estimate_interval_and_cap() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for part in ["I(a; b) = 0.", "interval", "cap", "spread", "rows       1000"] {
+    for part in [
+        "I(a; b) is at least 0.",
+        "interval",
+        "of this lower bound on held-out data; the truth may lie above",
+        "others     ksg 0.",
+        "gaussian copula 0.",
+        "cap",
+        "spread",
+        "rows       1000",
+    ] {
         assert!(text.contains(part), "'{part}' is not in: {text}");
     }
 }
@@ -208,11 +217,19 @@ fn bad_data_and_bad_settings_are_named() {
     };
     let good = table(100, &|row| format!("{}.5", row * 53 % 97));
     let hole = table(100, &|row| if row == 7 { "nan".into() } else { format!("{row}.5") });
-    refuses("x.csv", &hole, &[], 1, &["variable 'b'", "row 7", "NaN"]);
+    refuses("x.csv", &hole, &[], 1, &["x.csv", "variable 'b'", "row 7", "column 0", "NaN"]);
     let empty = table(100, &|row| if row == 3 { String::new() } else { format!("{row}.5") });
-    refuses("x.csv", &empty, &[], 1, &["variable 'b'", "row 3"]);
+    refuses("x.csv", &empty, &[], 1, &["x.csv", "variable 'b'", "row 3", "missing"]);
     refuses("x.csv", &table(100, &|_| "2.5".into()), &[], 1, &["'b'", "every value is 2.5"]);
-    refuses("x.csv", &table(20, &|row| format!("{row}.5")), &[], 1, &["20 examples are too few"]);
+    let few = table(20, &|row| format!("{}.5", row * 53 % 97));
+    refuses("x.csv", &few, &[], 1, &["I(a; b): ", "20 examples are too few"]);
+    refuses("x.csv", &good, &["--seeds", "0"], 2, &["--seeds"]);
+    let neighbours = ["--estimator", "ksg", "--neighbours", "0"];
+    refuses("x.csv", &good, &neighbours, 2, &["--neighbours: must be at least 1"]);
+    let words = table(100, &|row| format!("word{row}"));
+    refuses("x.csv", &words, &[], 2, &["'b' has 100 different words in 100 rows", "--classes b"]);
+    refuses("x.csv", &words, &["--all-pairs"], 2, &["'b' has 100 different words"]);
+
     refuses("x.csv", b"a,b\n1,2\n3\n", &[], 1, &["x.csv"]);
     refuses("x.csv", &good, &["--variables", "a"], 2, &["at least 2 variables"]);
     refuses("x.csv", &good, &["--variables", "a,d"], 2, &["no variable 'd'", "a, b"]);
@@ -272,4 +289,166 @@ fn a_result_that_cannot_be_written_fails_and_a_reader_that_went_away_does_not() 
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn work_of_days_is_refused_unless_insisted_on() {
+    let folder = folder();
+    let csv = csv(folder.path());
+    for (option, parts) in [
+        ("--steps", ["3 fits, about ", " days at most", "--long"]),
+        ("--seeds", ["--seeds", "1 to 1000", ""]),
+    ] {
+        let arguments = ["--variables", "a,b", option, "18446744073709551615"];
+        let output = tcmax().arg("estimate").arg(&csv).args(arguments).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    }
+}
+
+/// 400 rows: x, twice and negated, its square, one with a hundredth of noise, a constant, classes that say
+/// whether x > 0, and the same classes numbered otherwise.
+fn related(folder: &Path) -> PathBuf {
+    let (x, noise, ..) = columns();
+    let mut text = "x,twice,minus,square,noisy,constant,class,other\n".to_owned();
+    for (x, noise) in x.iter().zip(&noise).take(400) {
+        let class = usize::from(*x > 0.0);
+        text += &format!(
+            "{x},{},{},{},{},1.5,{},{}\n",
+            2.0 * x,
+            -x,
+            x * x,
+            x + 0.01 * noise,
+            ["low", "high"][class],
+            [1, 0][class]
+        );
+    }
+    let path = folder.join("related.csv");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn variables_that_determine_each_other_need_no_fit() {
+    let folder = folder();
+    let path = related(folder.path());
+    let path = path.to_str().unwrap();
+    for (pair, relation) in [
+        ("x,twice", "'twice' increases with 'x' without exception in 400 rows"),
+        ("x,minus", "'minus' decreases with 'x'"),
+        ("x,square", "'square' follows a function of 'x'"),
+    ] {
+        for estimator in ["tcne", "ksg", "gaussian"] {
+            let outcome = json(&[path, "--variables", pair, "--estimator", estimator]);
+            assert!(outcome["value"].is_null() && outcome["infinite"] == true, "{outcome}");
+            assert!(outcome["relation"].as_str().unwrap().contains(relation), "{outcome}");
+        }
+    }
+    let classes = json(&[path, "--variables", "class,other", "--estimator", "ksg"]);
+    let value = classes["value"].as_f64().unwrap();
+    assert!((value - 2f64.ln()).abs() < 0.02 && classes["infinite"] == false, "{classes}");
+    assert!(classes["relation"].as_str().unwrap().contains("entropy"), "{classes}");
+
+    // 5 nats are more than 120 held-out rows show: said by every means there is.
+    let noisy = json(&[path, "--variables", "x,noisy"]);
+    assert_eq!(noisy["is_lower_bound"], true);
+    assert!(noisy["meaning"].as_str().unwrap().contains("at least"), "{noisy}");
+    assert!(noisy["warnings"].to_string().contains("the truth may"), "{noisy}");
+    assert_eq!(noisy["comparisons"][0]["estimator"], "ksg");
+}
+
+#[test]
+fn pairs_that_cannot_be_estimated_do_not_end_the_others() {
+    let folder = folder();
+    let path = related(folder.path());
+    let names = "x,square,constant,noisy,class";
+    let run = |more: &[&str]| {
+        tcmax()
+            .arg("estimate")
+            .arg(&path)
+            .args(["--variables", names, "--all-pairs", "--estimator", "gaussian"])
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let output = run(&["--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pairs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |quantity: &str| {
+        let pairs = pairs.as_array().unwrap();
+        let found = pairs.iter().find(|pair| pair["quantity"] == quantity);
+        found.unwrap_or_else(|| panic!("no {quantity} in {pairs:?}")).clone()
+    };
+    assert_eq!(pairs.as_array().unwrap().len(), 10);
+    assert!(of("I(x; noisy)")["value"].as_f64().unwrap() > 2.0);
+    assert_eq!(of("I(x; square)")["infinite"], true);
+    let refused = |quantity| of(quantity)["refused"].as_str().unwrap().to_owned();
+    assert!(refused("I(x; constant)").contains("every value is 1.5"));
+    assert!(refused("I(x; class)").contains("'class' is categorical"));
+
+    let output = run(&[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for part in ["refused    I(x; class): not a covariance", "∞", "relation   I(x; square): "] {
+        assert!(text.contains(part), "'{part}' is not in: {text}");
+    }
+    // Where nothing is left, that is an error.
+    let output = tcmax()
+        .arg("estimate")
+        .arg(&path)
+        .args(["--variables", "x,constant", "--all-pairs"])
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("every value is 1.5"), "{message}");
+}
+
+#[test]
+fn many_columns_are_listed_by_what_they_share() {
+    let folder = folder();
+    let (a, b, ..) = columns();
+    let header: Vec<String> = (0..30).map(|c| format!("v{c}")).collect();
+    let mut text = header.join(",") + "\n";
+    for row in 0..200 {
+        // The first two go together.
+        let cell = |c: usize| if c == 0 { b[row] } else { a[(row + 31 * (c - 1)) % 1000] };
+        text += &((0..30).map(|c| cell(c).to_string()).collect::<Vec<_>>().join(",") + "\n");
+    }
+    let path = folder.path().join("wide.csv");
+    std::fs::write(&path, text).unwrap();
+    let output = tcmax()
+        .arg("estimate")
+        .arg(&path)
+        .args(["--all-pairs", "--estimator", "gaussian"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let first = text.lines().nth(1).unwrap();
+    assert!(first.ends_with("I(v0; v1)"), "{text}");
+    assert!(text.contains("... and 335 more; --json has all"), "{text}");
+    assert_eq!(text.lines().count(), 102);
+}
+
+#[test]
+fn mine_is_trained_as_published_and_bounds_what_tcne_bounds() {
+    let folder = folder();
+    let csv = csv(folder.path());
+    let csv = csv.to_str().unwrap();
+    let of = |arguments: &[&str]| {
+        let plain = [csv, "--variables", "a,b", "--no-gaussian-start", "--steps", "150"];
+        let output = tcmax()
+            .arg("estimate")
+            .args([&plain, arguments].concat())
+            .args(["--seeds", "1", "--json"])
+            .output()
+            .unwrap();
+        let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        outcome["value"].as_f64().unwrap()
+    };
+    let (mine, tcne) = (of(&["--estimator", "mine"]), of(&[]));
+    assert!((mine - tcne).abs() < 0.03 && mine != tcne, "{mine} and {tcne}");
+    assert_eq!(of(&["--estimator", "mine", "--moving-average", "1"]), tcne);
 }

@@ -144,7 +144,7 @@ fn estimate(
     let numbers = sample.variables().iter().all(|v| v.classes().is_none());
     let default = FitConfig::default();
     let config = match estimator {
-        "ksg" | "gaussian" if !numbers => return Ok(None),
+        "gaussian" if !numbers => return Ok(None),
         "ksg" => return Ok(Some((ksg(sample, KsgConfig::default())?, None))),
         "gaussian" => return Ok(Some((Gaussian::information_of(sample)?, None))),
         "line" | "tree" if pairs => return Ok(None),

@@ -21,6 +21,7 @@ pub(super) fn svg(outcomes: &[Outcome], unit: Unit) -> Option<String> {
     let points = || fits().flat_map(|fit| &fit.curve).filter(|p| p.validation.is_finite());
     let last = points().map(|point| point.step).max()?.max(1) as f64;
     let highest = points().map(|p| p.validation).chain(outcomes.iter().map(|o| o.value));
+    let highest = highest.filter(|value| value.is_finite());
     let highest = unit.of(highest.fold(0.1, f64::max));
     // Bad starts far below zero would press everything else flat.
     let lowest = points().map(|p| p.validation).fold(0.0, f64::min);
@@ -57,7 +58,7 @@ pub(super) fn svg(outcomes: &[Outcome], unit: Unit) -> Option<String> {
             let kept = fit.curve.iter().filter(|p| p.step == fit.best_step).map(place);
             chart.draw_series(kept.map(|at| Circle::new(at, 4, colour.filled()))).ok()?;
         }
-        for outcome in outcomes {
+        for outcome in outcomes.iter().filter(|outcome| outcome.value.is_finite()) {
             let value = unit.of(outcome.value);
             let ends = [(0.0, value), (last, value)];
             let dashes = DashedLineSeries::new(ends, 6, 4, BLACK.stroke_width(1));

@@ -2,6 +2,7 @@
 
 mod curve;
 mod output;
+mod progress;
 mod variables;
 
 use std::path::PathBuf;
@@ -12,9 +13,11 @@ use rayon::prelude::*;
 use tcmax_data::arrays::read_arrays;
 use tcmax_estimators::fit::{
     CheckedConfig, CriticKind, Estimate as Fitted, Estimator, FitConfig, Path as Joining,
-    decompose, fit,
+    decompose_observed, fit_observed,
 };
-use tcmax_estimators::{Gaussian, KsgConfig, Sample, Scaling, ksg};
+use tcmax_estimators::{
+    Comparison, Gaussian, KsgConfig, Relation, Sample, Scaling, Variable, nearest_neighbours,
+};
 use tcmax_ops::Seed;
 use tcmax_train::Error;
 use tcmax_train::checkpoint::write_whole;
@@ -22,7 +25,8 @@ use tcmax_train::checkpoint::write_whole;
 use super::print;
 use super::train::set_threads;
 use output::{Outcome, Unit};
-use variables::Variables;
+use progress::{Cost, Progress, duration, note};
+use variables::{FileArray, Member, Variables};
 
 /// Options of `tcmax estimate`.
 #[derive(Args)]
@@ -30,8 +34,16 @@ use variables::Variables;
     after_help = "Variables: a name is an array of the file, or all columns NAME0, NAME1, ... (NAME_0, \
                   NAME_1, ...) of a table; NAME[2] and NAME[0:3] are some of an array's columns, and A+B is \
                   both side by side. In files of one array, and in tables, 2 and 0:3 are columns. Whole \
-                  numbers of few distinct values, and words, count as classes.\n\nExamples:\n  tcmax \
-                  estimate data.npz --variables a,b,y\n  tcmax estimate table.csv --all-pairs --unit \
+                  numbers of few distinct values, and words, count as classes.\n\nWhat the numbers mean: \
+                  tcne, mine, nwj, infonce, js, line and tree give lower bounds, so the truth is *at least* \
+                  the estimate, and the interval (95 %, from examples that neither trained nor stopped the \
+                  critic) is that of the bound. The truth lies above it wherever the critic falls short, as \
+                  it does where information is high. Beside a fit ksg and the Gaussian copula are computed \
+                  too, and a warning says where one of them lies above the interval. smile, ksg and gaussian \
+                  are no bounds. Where one variable determines another the information is infinite (or the \
+                  entropy of classes), which is said without a fit.\n\nmine is tcne on two variables, trained \
+                  with the moving average of its paper: the same bound, nearly the same numbers.\n\nExamples:\n  \
+                  tcmax estimate data.npz --variables a,b,y\n  tcmax estimate table.csv --all-pairs --unit \
                   bits\n  tcmax estimate xy.npy --variables 0:3,3:6 --estimator mine --plot curve.svg\n  \
                   tcmax estimate x.npy y.npy --estimator ksg"
 )]
@@ -43,7 +55,7 @@ pub struct Estimate {
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     variables: Option<Vec<String>>,
     /// Estimator: tcne, mine, nwj, infonce, smile or js (bounds by a fitted critic); line or tree (total
-    /// correlation by parts); ksg (nearest neighbours); gaussian (closed form)
+    /// correlation by parts); ksg (nearest neighbours; counts of classes); gaussian (closed form)
     #[arg(long, default_value = "tcne")]
     estimator: String,
     /// How many fits, each with a split and start of its own
@@ -52,7 +64,8 @@ pub struct Estimate {
     /// Unit of what is printed
     #[arg(long, value_enum, default_value_t = Unit::Nats)]
     unit: Unit,
-    /// Estimate every pair of variables, and print the matrix
+    /// Estimate every pair of variables, and print the matrix; of more than 20 variables, the 100 pairs that
+    /// share most. Pairs that cannot be estimated are named, and the others go on
     #[arg(long)]
     all_pairs: bool,
     /// Treat these variables as classes
@@ -85,7 +98,8 @@ pub struct Estimate {
     /// Largest learning rate [default: 0.005]
     #[arg(long)]
     lr: Option<f64>,
-    /// MINE's moving average of the product term: the weight of the newest batch
+    /// MINE's moving average of the product term: the weight of the newest batch; 1 is the plain gradient
+    /// [default: 0.01 for mine, 1 for tcne]
     #[arg(long, value_name = "RATE")]
     moving_average: Option<f64>,
     /// Where smile clips
@@ -97,6 +111,9 @@ pub struct Estimate {
     /// Threads; they never change results [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
+    /// Go ahead even if it is to take more than a day
+    #[arg(long)]
+    long: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -128,6 +145,12 @@ enum Method {
     Gaussian,
 }
 
+/// Above so many seconds on all threads, what is planned is said first.
+const WORTH_SAYING: f64 = 20.0;
+
+/// Above so many, it has to be insisted on: a day.
+const TOO_LONG: f64 = 86_400.0;
+
 impl Estimate {
     /// Reads the variables, estimates, and prints.
     pub fn run(self) -> anyhow::Result<()> {
@@ -135,42 +158,135 @@ impl Estimate {
         let method = self.method()?;
         let config = self.config(method)?;
         let mut arrays = Vec::new();
-        for file in &self.files {
-            arrays.extend(read_arrays(file).map_err(Error::from)?);
+        for path in &self.files {
+            let of_file = read_arrays(path).map_err(Error::from)?;
+            arrays.extend(of_file.into_iter().map(|array| FileArray { path: path.clone(), array }));
         }
         let variables = Variables {
             wanted: self.variables.as_deref(),
             classes: &self.classes,
             numbers: &self.numbers,
         };
-        let sample = variables.sample(&arrays)?;
+        let members = variables.members(&arrays)?;
+        drop(arrays);
+        let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
         let outcomes = if self.all_pairs {
-            let count = sample.variables().len();
-            let pairs = (0..count).flat_map(|i| (i + 1..count).map(move |j| [i, j]));
-            let pairs: Vec<[usize; 2]> = pairs.collect();
-            let of_pair = |pair: &[usize; 2]| {
-                let sample = sample.grouped(&[&pair[..1], &pair[1..]]).map_err(Error::from)?;
-                self.outcome(&sample, method, &config)
-            };
-            pairs.iter().map(of_pair).collect::<anyhow::Result<Vec<_>>>()?
+            self.pairs(members, method, &config)?
         } else {
-            vec![self.outcome(&sample, method, &config)?]
+            let variables = members.into_iter().map(|member| member.variable);
+            let variables = variables.collect::<anyhow::Result<Vec<_>>>()?;
+            let sample = Sample::new(variables).map_err(Error::from)?;
+            let got = sample.variables().len();
+            if let Method::Fit(fitted) = method
+                && fitted.needs_two_variables()
+                && got != 2
+            {
+                let estimator = fitted.name();
+                let error = tcmax_estimators::Error::NeedsTwoVariables { estimator, got };
+                return Err(Error::from(error).into());
+            }
+            let cost = self.cost(&sample, method, &config);
+            self.announce(cost, "")?;
+            let progress = Progress::new(cost.steps);
+            let outcome = self.outcome(&sample, method, &config, &progress);
+            progress.finish();
+            vec![outcome?]
         };
         if let Some(path) = &self.plot {
             let Some(svg) = curve::svg(&outcomes, self.unit) else {
-                let problem = "this estimator trains nothing; there is no curve to draw";
+                let problem = "there is no curve to draw: nothing was trained";
                 return Err(Error::setting("--plot", problem).into());
             };
             write_whole(path, svg.as_bytes())?;
-            eprintln!("wrote {}", path.display());
+            note(&format!("wrote {}", path.display()));
         }
         print(&if self.json {
             output::json(&outcomes, self.unit, self.all_pairs)?
         } else if self.all_pairs {
-            output::matrix(&sample, &outcomes, self.unit)
+            output::matrix(&names, &outcomes, self.unit)
         } else {
             outcomes.iter().map(|outcome| outcome.text(self.unit)).collect::<String>()
         })
+    }
+
+    /// Every pair's outcome, in the order (0, 1), (0, 2), ..., (1, 2), ...; what cannot be estimated is
+    /// refused with its reason, and an error only if that is everything.
+    fn pairs(
+        &self,
+        members: Vec<Member>,
+        method: Method,
+        config: &CheckedConfig,
+    ) -> anyhow::Result<Vec<Outcome>> {
+        let pairs = members.iter().enumerate();
+        let pairs = pairs.flat_map(|(i, a)| members[i + 1..].iter().map(move |b| [a, b]));
+        let pairs: Vec<[&Member; 2]> = pairs.collect();
+        let sample_of = |[a, b]: &[&Member; 2]| -> anyhow::Result<Sample> {
+            match (&a.variable, &b.variable) {
+                (Ok(a), Ok(b)) => Ok(Sample::new(vec![a.clone(), b.clone()]).map_err(Error::from)?),
+                (Err(refusal), _) | (_, Err(refusal)) => Err(anyhow::anyhow!("{refusal:#}")),
+            }
+        };
+        let cost = |[a, b]: &[&Member; 2]| {
+            let pair = [a.variable.as_ref().ok()?, b.variable.as_ref().ok()?];
+            Some(Cost::of(&pair, method, config.config(), self.seeds))
+        };
+        let cost = pairs.iter().filter_map(cost).fold(Cost::default(), Cost::and);
+        self.announce(cost, &format!("{} pairs: ", pairs.len()))?;
+        let progress = Progress::new(cost.steps);
+        let of_pair = |pair: &[&Member; 2]| {
+            let outcome = sample_of(pair)
+                .and_then(|sample| self.outcome(&sample, method, config, &progress))
+                .unwrap_or_else(|refusal| {
+                    let names = pair.map(|member| member.name.as_str());
+                    Outcome::refused(&names, &self.estimator, format!("{refusal:#}"))
+                });
+            match self.json || self.plot.is_some() {
+                true => outcome,
+                // The curves of many pairs fill the memory.
+                false => outcome.without_fits(),
+            }
+        };
+        let outcomes: Vec<Outcome> = pairs.par_iter().map(of_pair).collect();
+        progress.finish();
+        if outcomes.iter().all(|outcome| outcome.refusal().is_some()) {
+            // The variables' own reasons first: they have exit codes.
+            for member in members {
+                member.variable?;
+            }
+            let reason = outcomes.first().and_then(Outcome::refusal);
+            let reason = reason.unwrap_or("at least 2 variables are needed").to_owned();
+            return Err(match outcomes.is_empty() {
+                true => Error::setting("--variables", reason).into(),
+                false => anyhow::anyhow!(reason),
+            });
+        }
+        Ok(outcomes)
+    }
+
+    fn cost(&self, sample: &Sample, method: Method, config: &CheckedConfig) -> Cost {
+        let variables: Vec<&Variable> = sample.variables().iter().collect();
+        Cost::of(&variables, method, config.config(), self.seeds)
+    }
+
+    /// Says what long work is going to cost, and refuses what takes more than a day.
+    fn announce(&self, cost: Cost, what: &str) -> anyhow::Result<()> {
+        let threads = rayon::current_num_threads();
+        let seconds = cost.seconds / (cost.fits.max(1) as f64).min(threads as f64);
+        let plan = match cost.fits {
+            0 => format!("{what}about {}", duration(seconds)),
+            fits => format!("{what}{fits} fits, about {} at most", duration(seconds)),
+        };
+        if seconds > TOO_LONG && !self.long {
+            let problem = format!(
+                "{plan}, on {threads} threads; name fewer variables, use --estimator gaussian or ksg, \
+                 fewer --seeds or --steps, or insist with --long"
+            );
+            return Err(Error::setting("estimate", problem).into());
+        }
+        if seconds > WORTH_SAYING {
+            note(&format!("{plan}, on {threads} threads"));
+        }
+        Ok(())
     }
 
     fn method(&self) -> anyhow::Result<Method> {
@@ -190,8 +306,11 @@ impl Estimate {
     }
 
     fn config(&self, method: Method) -> anyhow::Result<CheckedConfig> {
-        if self.seeds == 0 {
-            return Err(Error::setting("--seeds", "must be at least 1").into());
+        if !(1..=1000).contains(&self.seeds) {
+            return Err(Error::setting("--seeds", "must be 1 to 1000").into());
+        }
+        if self.neighbours == 0 {
+            return Err(Error::setting("--neighbours", "must be at least 1").into());
         }
         let default = FitConfig::default();
         let config = FitConfig {
@@ -224,30 +343,56 @@ impl Estimate {
         sample: &Sample,
         method: Method,
         config: &CheckedConfig,
+        progress: &Progress,
     ) -> anyhow::Result<Outcome> {
         let start = Instant::now();
-        let seeds: Vec<Seed> = (0..self.seeds).map(Seed::new).collect();
         let mut outcome = Outcome::new(sample, &self.estimator);
-        match method {
-            Method::Ksg => {
-                let config = KsgConfig { neighbours: self.neighbours };
-                outcome.value = ksg(sample, config).map_err(Error::from)?;
-            }
-            Method::Gaussian => {
-                outcome.value = Gaussian::information_of(sample).map_err(Error::from)?;
-            }
-            Method::Fit(_) => {
-                // In parallel, but collected in the order of the seeds.
-                let fits = seeds.par_iter().map(|&seed| fit(sample, config, seed));
-                let fits = fits.collect::<Result<Vec<_>, _>>().map_err(Error::from)?;
-                outcome.set_estimate(Fitted::new(fits).map_err(Error::from)?);
-            }
-            Method::Parts(path) => {
-                let all = seeds.par_iter().map(|&seed| decompose(sample, path, config, seed));
-                outcome.set_parts(all.collect::<Result<Vec<_>, _>>().map_err(Error::from)?);
-            }
+        outcome.set_relation(Relation::find(sample));
+        if outcome.value.is_infinite() {
+            progress.add(self.cost(sample, method, config).steps);
+        } else {
+            self.estimate(sample, method, config, progress, &mut outcome)
+                .map_err(|error| anyhow::Error::from(error).context(outcome.quantity()))?;
         }
         outcome.seconds = start.elapsed().as_secs_f64();
         Ok(outcome)
+    }
+
+    fn estimate(
+        &self,
+        sample: &Sample,
+        method: Method,
+        config: &CheckedConfig,
+        progress: &Progress,
+        outcome: &mut Outcome,
+    ) -> Result<(), Error> {
+        let seeds: Vec<Seed> = (0..self.seeds).map(Seed::new).collect();
+        match method {
+            Method::Ksg => {
+                let config = KsgConfig { neighbours: self.neighbours, ..KsgConfig::default() };
+                outcome.set_neighbours(nearest_neighbours(sample, config)?);
+                progress.add(1);
+            }
+            Method::Gaussian => {
+                outcome.value = Gaussian::information_of(sample)?;
+                progress.add(1);
+            }
+            Method::Fit(estimator) => {
+                // In parallel, but collected in the order of the seeds.
+                let fit = |&seed: &Seed| fit_observed(sample, config, seed, &progress.of_fit());
+                let fits = seeds.par_iter().map(fit).collect::<Result<Vec<_>, _>>()?;
+                outcome.set_estimate(Fitted::new(fits)?, estimator.is_lower_bound());
+                outcome.compare(Comparison::of(sample, Seed::new(0)));
+            }
+            Method::Parts(path) => {
+                let parts = |&seed: &Seed| {
+                    decompose_observed(sample, path, config, seed, &progress.of_fit())
+                };
+                let all = seeds.par_iter().map(parts).collect::<Result<Vec<_>, _>>()?;
+                outcome.set_parts(all);
+                outcome.compare(Comparison::of(sample, Seed::new(0)));
+            }
+        }
+        Ok(())
     }
 }

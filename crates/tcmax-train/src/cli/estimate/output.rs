@@ -7,7 +7,9 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::Serialize;
 use tcmax_estimators::fit::{Decomposition, Estimate, Fit, Warning};
-use tcmax_estimators::{Sample, Variable, VariableKind};
+use tcmax_estimators::{
+    Comparison, NearestNeighbours, Relation, RelationKind, Sample, Variable, VariableKind,
+};
 
 /// Units of information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,6 +42,13 @@ impl Unit {
 #[derive(Clone, Serialize)]
 struct Seen {
     name: String,
+    /// None of a variable that could not be understood.
+    #[serde(flatten)]
+    shape: Option<Shape>,
+}
+
+#[derive(Clone, Serialize)]
+struct Shape {
     columns: usize,
     kind: VariableKind,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,8 +61,14 @@ pub(super) struct Outcome {
     variables: Vec<Seen>,
     rows: usize,
     estimator: String,
+    /// Infinite where one variable determines another, NaN where the estimate was refused.
     pub(super) value: f64,
+    /// Whether the truth is at least the value, and the interval is that of the bound.
+    is_lower_bound: bool,
     interval: Option<[f64; 2]>,
+    relation: Option<Relation>,
+    comparisons: Vec<Comparison>,
+    refusal: Option<String>,
     cap: Option<f64>,
     spread: Option<f64>,
     seed_values: Vec<f64>,
@@ -67,16 +82,30 @@ impl Outcome {
     pub(super) fn new(sample: &Sample, estimator: &str) -> Self {
         let seen = |v: &Variable| Seen {
             name: v.name().to_owned(),
-            columns: v.width(),
-            kind: v.kind(),
-            classes: v.classes(),
+            shape: Some(Shape { columns: v.width(), kind: v.kind(), classes: v.classes() }),
         };
+        let variables = sample.variables().iter().map(seen).collect();
+        Self { rows: sample.len(), ..Self::of(variables, estimator) }
+    }
+
+    /// An outcome of variables that could not be estimated, and why.
+    pub(super) fn refused(names: &[&str], estimator: &str, reason: String) -> Self {
+        let seen = |name: &&str| Seen { name: (*name).to_owned(), shape: None };
+        let variables = names.iter().map(seen).collect();
+        Self { refusal: Some(reason), ..Self::of(variables, estimator) }
+    }
+
+    fn of(variables: Vec<Seen>, estimator: &str) -> Self {
         Self {
-            variables: sample.variables().iter().map(seen).collect(),
-            rows: sample.len(),
+            variables,
+            rows: 0,
             estimator: estimator.to_owned(),
             value: f64::NAN,
+            is_lower_bound: false,
             interval: None,
+            relation: None,
+            comparisons: Vec::new(),
+            refusal: None,
             cap: None,
             spread: None,
             seed_values: Vec::new(),
@@ -86,8 +115,36 @@ impl Outcome {
         }
     }
 
+    /// Why there is no estimate.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+
+    /// The outcome without its fits and their curves.
+    pub(super) fn without_fits(self) -> Self {
+        Self { fits: Vec::new(), ..self }
+    }
+
+    /// Takes what one variable says of another; the value is infinite if that is.
+    pub(super) fn set_relation(&mut self, relation: Option<Relation>) {
+        if relation.as_ref().is_some_and(Relation::is_infinite) {
+            self.value = f64::INFINITY;
+        }
+        self.relation = relation;
+    }
+
+    /// Takes an estimate by nearest neighbours.
+    pub(super) fn set_neighbours(&mut self, estimate: NearestNeighbours) {
+        self.value = estimate.value;
+        if estimate.left_out > 0 {
+            let count = estimate.left_out;
+            self.warnings
+                .push(format!("{count} rows were left out: they are alone in their class"));
+        }
+    }
+
     /// Takes the fits of all seeds.
-    pub(super) fn set_estimate(&mut self, estimate: Estimate) {
+    pub(super) fn set_estimate(&mut self, estimate: Estimate, is_lower_bound: bool) {
         let seeds = estimate.fits.len();
         let warnings = estimate.warnings().into_iter().map(|(warning, count)| match count {
             _ if seeds == 1 => warning.message(),
@@ -95,10 +152,11 @@ impl Outcome {
         });
         self.warnings = warnings.collect();
         self.value = estimate.value;
+        self.is_lower_bound = is_lower_bound;
         self.interval = Some(estimate.interval);
         self.cap = Some(estimate.cap);
         self.spread = estimate.spread;
-        self.seed_values = estimate.fits.iter().map(|fit| fit.value).collect();
+        self.seed_values = estimate.fits.iter().map(|fit| fit.held_out).collect();
         self.fits = estimate.fits;
     }
 
@@ -106,12 +164,14 @@ impl Outcome {
     /// second, ...
     pub(super) fn set_parts(&mut self, all: Vec<Decomposition>) {
         let count = all.len() as f64;
-        self.seed_values = all.iter().map(|parts| parts.value).collect();
-        self.value = self.seed_values.iter().sum::<f64>() / count;
+        self.seed_values = all.iter().map(|parts| parts.held_out).collect();
+        let mean = self.seed_values.iter().sum::<f64>() / count;
         let variance = all.iter().map(|parts| parts.standard_error.powi(2)).sum::<f64>() / count;
         let half = 1.96 * variance.sqrt();
-        self.interval = Some([(self.value - half).max(0.0), self.value + half]);
-        let squares: f64 = self.seed_values.iter().map(|v| (v - self.value).powi(2)).sum();
+        self.value = mean.max(0.0);
+        self.is_lower_bound = true;
+        self.interval = Some([mean - half, mean + half].map(|end| end.max(0.0)));
+        let squares: f64 = self.seed_values.iter().map(|v| (v - mean).powi(2)).sum();
         self.spread = (all.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
         self.fits = all.into_iter().flat_map(|all| all.parts).map(|part| part.fit).collect();
         let mut messages: Vec<String> =
@@ -121,11 +181,29 @@ impl Outcome {
         self.warnings = messages;
     }
 
+    /// Takes what other estimators say, and warns where one is above the interval of a bound.
+    pub(super) fn compare(&mut self, comparisons: Vec<Comparison>) {
+        if let Some(interval) = self.interval.filter(|_| self.is_lower_bound) {
+            let above = comparisons.iter().filter(|comparison| comparison.is_above(interval));
+            self.warnings.extend(above.map(|comparison| {
+                format!(
+                    "{} shows {:.3} nats, which is above the interval: the critic falls short, and the \
+                     truth is probably nearer to that",
+                    comparison.estimator, comparison.value
+                )
+            }));
+        }
+        self.comparisons = comparisons;
+    }
+
     /// What is estimated: `TC(a, b, y)` or `I(a; b)`.
     pub(super) fn quantity(&self) -> String {
         let names: Vec<&str> = self.variables.iter().map(|seen| seen.name.as_str()).collect();
         match names.as_slice() {
             [a, b] => format!("I({a}; {b})"),
+            [a, b, c, .., last] if names.len() > 30 => {
+                format!("TC({a}, {b}, {c}, ..., {last}: {} variables)", names.len())
+            }
             names => format!("TC({})", names.join(", ")),
         }
     }
@@ -134,10 +212,14 @@ impl Outcome {
     pub(super) fn text(&self, unit: Unit) -> String {
         let mut text = String::new();
         let number = |nats: f64| format!("{:.4}", unit.of(nats));
-        let described = self.variables.iter().map(|seen| match seen.classes {
-            Some(classes) => format!("{} ({classes} classes)", seen.name),
-            None if seen.columns == 1 => seen.name.clone(),
-            None => format!("{} ({} columns)", seen.name, seen.columns),
+        let described = self.variables.iter().map(|seen| match &seen.shape {
+            Some(Shape { classes: Some(classes), .. }) => {
+                format!("{} ({classes} classes)", seen.name)
+            }
+            Some(Shape { columns, .. }) if *columns > 1 => {
+                format!("{} ({columns} columns)", seen.name)
+            }
+            _ => seen.name.clone(),
         });
         let described: Vec<String> = described.collect();
         let mut line = |name: &str, value: String| {
@@ -146,9 +228,27 @@ impl Outcome {
         line("variables", described.join(", "));
         line("rows", self.rows.to_string());
         line("estimator", self.estimator.clone());
-        line("estimate", format!("{} = {} {}", self.quantity(), number(self.value), unit.name()));
+        let is = if self.is_lower_bound { "at least" } else { "about" };
+        let value = match self.value.is_infinite() {
+            true => "infinite".to_owned(),
+            false => format!("{is} {} {}", number(self.value), unit.name()),
+        };
+        line("estimate", format!("{} is {value}", self.quantity()));
+        if let Some(relation) = &self.relation {
+            line("relation", relation_text(relation, unit));
+        }
         if let Some([low, high]) = self.interval {
-            line("interval", format!("{} to {} (95%, held-out data)", number(low), number(high)));
+            let of = match self.is_lower_bound {
+                true => "95% of this lower bound on held-out data; the truth may lie above",
+                false => "95%, held-out data",
+            };
+            line("interval", format!("{} to {} ({of})", number(low), number(high)));
+        }
+        if !self.comparisons.is_empty() {
+            let others = self.comparisons.iter();
+            let others: Vec<String> =
+                others.map(|c| format!("{} {}", c.estimator, number(c.value))).collect();
+            line("others", others.join(", "));
         }
         if let Some(cap) = self.cap {
             line("cap", number(cap));
@@ -164,6 +264,19 @@ impl Outcome {
         text.trim_end().to_owned()
     }
 
+    /// What the value and the interval are, for readers of the JSON.
+    fn meaning(&self) -> &'static str {
+        match () {
+            () if self.refusal.is_some() => "no estimate",
+            () if self.value.is_infinite() => "infinite: one variable determines another",
+            () if self.is_lower_bound => {
+                "lower bound: the truth is at least the value; the interval is that of the bound, and the \
+                 truth may lie above it"
+            }
+            () => "estimate, not a bound",
+        }
+    }
+
     fn json(&self, unit: Unit) -> serde_json::Value {
         let of = |nats: f64| unit.of(nats);
         serde_json::json!({
@@ -172,7 +285,18 @@ impl Outcome {
             "rows": self.rows,
             "estimator": self.estimator,
             "unit": unit.name(),
-            "value": of(self.value),
+            // None where it is infinite or was refused.
+            "value": Some(of(self.value)).filter(|value| value.is_finite()),
+            "infinite": self.value.is_infinite(),
+            "meaning": self.meaning(),
+            "is_lower_bound": self.is_lower_bound,
+            "relation": self.relation.as_ref().map(|relation| relation_text(relation, unit)),
+            "refused": self.refusal,
+            "comparisons": self.comparisons.iter().map(|other| serde_json::json!({
+                "estimator": other.estimator,
+                "value": of(other.value),
+                "standard_error": of(other.standard_error),
+            })).collect::<Vec<_>>(),
             "interval": self.interval.map(|ends| ends.map(of)),
             "cap": self.cap.map(of),
             "seed_values": self.seed_values.iter().map(|&value| of(value)).collect::<Vec<_>>(),
@@ -194,35 +318,111 @@ pub(super) fn json(outcomes: &[Outcome], unit: Unit, all_pairs: bool) -> anyhow:
     })
 }
 
-/// The mutual informations of all pairs, given in the order (0, 1), (0, 2), ..., (1, 2), ...
-pub(super) fn matrix(sample: &Sample, outcomes: &[Outcome], unit: Unit) -> String {
-    let names: Vec<&str> = sample.variables().iter().map(Variable::name).collect();
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header([&[unit.name()], names.as_slice()].concat());
-    let cell = |i: usize, j: usize| {
-        if i == j {
-            return String::new();
+/// The sentence on a relation; entropies in the unit.
+fn relation_text(relation: &Relation, unit: Unit) -> String {
+    match (relation.kind, unit) {
+        (RelationKind::Classes { entropy }, Unit::Bits) => {
+            let (x, y, rows, bits) = (&relation.x, &relation.y, relation.rows, unit.of(entropy));
+            format!(
+                "'{x}' determines '{y}' in all {rows} rows: what they share is the entropy of '{y}', \
+                 {bits:.3} bits"
+            )
         }
-        let (i, j) = (i.min(j), i.max(j));
-        // Pairs of rows before i, then those of row i before j.
-        let place = i * names.len() - i * (i + 1) / 2 + j - i - 1;
-        outcomes.get(place).map_or_else(String::new, |outcome| {
-            let half = outcome.interval.map(|[low, high]| unit.of(high - low) / 2.0);
-            let half = half.map_or_else(String::new, |half| format!(" ± {half:.3}"));
-            format!("{:.3}{half}", unit.of(outcome.value))
-        })
-    };
-    for (i, name) in names.iter().enumerate() {
-        let mut row = vec![(*name).to_owned()];
-        row.extend((0..names.len()).map(|j| cell(i, j)));
-        table.add_row(row);
+        _ => relation.to_string(),
     }
-    let mut text = table.to_string();
+}
+
+/// Most variables that are shown as a matrix.
+const MOST_IN_MATRIX: usize = 20;
+
+/// Pairs that are listed of more.
+const MOST_LISTED: usize = 100;
+
+/// The mutual informations of all pairs, given in the order (0, 1), (0, 2), ..., (1, 2), ...
+pub(super) fn matrix(names: &[String], outcomes: &[Outcome], unit: Unit) -> String {
+    let mut text = match names.len() <= MOST_IN_MATRIX {
+        true => square(names, outcomes, unit),
+        false => list(outcomes, unit),
+    };
+    if outcomes.iter().any(|outcome| outcome.is_lower_bound) {
+        text += "\nLower bounds: what two variables share is at least this, and ± is that of the bound.";
+    }
+    let mut refusals: Vec<&Outcome> =
+        outcomes.iter().filter(|outcome| outcome.refusal.is_some()).collect();
+    let all = refusals.len();
+    refusals.truncate(MOST_LISTED);
+    for outcome in &refusals {
+        let reason = outcome.refusal().unwrap_or_default();
+        let quantity = outcome.quantity();
+        // Reasons that come from an estimator name the pair themselves.
+        let reason = reason.strip_prefix(&format!("{quantity}: ")).unwrap_or(reason);
+        let _ = write!(text, "\nrefused    {quantity}: {reason}");
+    }
+    if all > refusals.len() {
+        let _ = write!(text, "\n... and {} more pairs are refused", all - refusals.len());
+    }
     for outcome in outcomes {
+        if let Some(relation) = &outcome.relation {
+            let _ = write!(
+                text,
+                "\nrelation   {}: {}",
+                outcome.quantity(),
+                relation_text(relation, unit)
+            );
+        }
         for warning in &outcome.warnings {
             let _ = write!(text, "\nwarning    {}: {warning}", outcome.quantity());
         }
     }
     text
+}
+
+/// One value with its interval, short.
+fn cell(outcome: &Outcome, unit: Unit) -> String {
+    if outcome.refusal.is_some() {
+        return "refused".to_owned();
+    }
+    if outcome.value.is_infinite() {
+        return "∞".to_owned();
+    }
+    let half = outcome.interval.map(|[low, high]| unit.of(high - low) / 2.0);
+    let half = half.map_or_else(String::new, |half| format!(" ± {half:.3}"));
+    let at_least = if outcome.is_lower_bound { "≥ " } else { "" };
+    format!("{at_least}{:.3}{half}", unit.of(outcome.value))
+}
+
+fn square(names: &[String], outcomes: &[Outcome], unit: Unit) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(std::iter::once(unit.name()).chain(names.iter().map(String::as_str)));
+    let at = |i: usize, j: usize| {
+        if i == j {
+            return String::new();
+        }
+        let (i, j) = (i.min(j), i.max(j));
+        // Pairs of rows before i, then those of row i before j.
+        let position = i * names.len() - i * (i + 1) / 2 + j - i - 1;
+        outcomes.get(position).map_or_else(String::new, |outcome| cell(outcome, unit))
+    };
+    for (i, name) in names.iter().enumerate() {
+        let mut row = vec![name.clone()];
+        row.extend((0..names.len()).map(|j| at(i, j)));
+        table.add_row(row);
+    }
+    table.to_string()
+}
+
+/// The pairs that share most, a line each.
+fn list(outcomes: &[Outcome], unit: Unit) -> String {
+    let mut order: Vec<&Outcome> =
+        outcomes.iter().filter(|outcome| outcome.refusal.is_none()).collect();
+    order.sort_by(|a, b| b.value.total_cmp(&a.value));
+    let mut text = format!("{:<24} {}\n", unit.name(), "pair");
+    for outcome in order.iter().take(MOST_LISTED) {
+        let _ = writeln!(text, "{:<24} {}", cell(outcome, unit), outcome.quantity());
+    }
+    if order.len() > MOST_LISTED {
+        let _ = writeln!(text, "... and {} more; --json has all", order.len() - MOST_LISTED);
+    }
+    text.trim_end().to_owned()
 }

@@ -1,5 +1,8 @@
 //! From the arrays of files to the variables named on the command line.
 
+use std::ops::Deref;
+use std::path::PathBuf;
+
 use tcmax_data::arrays::{Array, ArrayKind};
 use tcmax_estimators::{Sample, Variable};
 use tcmax_train::Error;
@@ -14,16 +17,36 @@ pub(super) struct Variables<'a> {
     pub(super) numbers: &'a [String],
 }
 
+/// An array and the file it is from.
+pub(super) struct FileArray {
+    pub(super) path: PathBuf,
+    pub(super) array: Array,
+}
+
+impl Deref for FileArray {
+    type Target = Array;
+
+    fn deref(&self) -> &Array {
+        &self.array
+    }
+}
+
+/// A variable by name, or why it cannot be one.
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) variable: anyhow::Result<Variable>,
+}
+
 /// Columns of one array.
 #[derive(Clone)]
 struct Columns<'a> {
-    array: &'a Array,
+    array: &'a FileArray,
     columns: std::ops::Range<usize>,
 }
 
 impl Variables<'_> {
-    /// The sample of the variables asked for.
-    pub(super) fn sample(&self, arrays: &[Array]) -> anyhow::Result<Sample> {
+    /// The variables asked for, in order.
+    pub(super) fn members(&self, arrays: &[FileArray]) -> anyhow::Result<Vec<Member>> {
         let named = match self.wanted {
             Some(names) => {
                 let find = |name: &String| Ok((name.clone(), find(arrays, name)?));
@@ -37,22 +60,25 @@ impl Variables<'_> {
                 return Err(Error::setting("--classes, --numbers", problem).into());
             }
         }
-        let mut members = Vec::new();
-        let mut groups: Vec<Vec<usize>> = Vec::new();
-        for (name, parts) in &named {
-            let first = members.len();
-            for part in parts {
-                let name = match parts.as_slice() {
-                    [_] => name.clone(),
-                    _ => part.array.name.clone(),
-                };
-                members.push(self.variable(name, part)?);
-            }
-            groups.push((first..members.len()).collect());
-        }
-        let sample = Sample::new(members).map_err(Error::from)?;
-        let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
-        Ok(sample.grouped(&groups).map_err(Error::from)?)
+        let member = |(name, parts): (String, Vec<Columns<'_>>)| {
+            let variable = match parts.as_slice() {
+                [only] => self.variable(name.clone(), only),
+                parts => self.group(parts),
+            };
+            // A group has a name made of those of its members.
+            let name = variable.as_ref().map_or(name, |variable| variable.name().to_owned());
+            Member { name, variable }
+        };
+        Ok(named.into_iter().map(member).collect())
+    }
+
+    /// Several arrays' columns side by side.
+    fn group(&self, parts: &[Columns<'_>]) -> anyhow::Result<Variable> {
+        let of_part = |part: &Columns<'_>| self.variable(part.array.name.clone(), part);
+        let members = parts.iter().map(of_part).collect::<anyhow::Result<Vec<_>>>()?;
+        let all: Vec<usize> = (0..members.len()).collect();
+        let group = Sample::new(members).and_then(|sample| sample.group(&all));
+        Ok(group.map_err(Error::from)?)
     }
 
     fn variable(&self, name: String, part: &Columns<'_>) -> anyhow::Result<Variable> {
@@ -69,6 +95,28 @@ impl Variables<'_> {
         if are_classes && width > 1 {
             let problem = format!("'{name}' has {width} columns; classes are one column");
             return Err(Error::setting("--classes", problem).into());
+        }
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let problem = format!(
+                "variable '{name}', row {} (from 0), column {}: the value is {}; fix or remove the row",
+                at / width,
+                part.columns.start + at % width,
+                if values[at].is_nan() {
+                    "NaN, or missing".to_owned()
+                } else {
+                    values[at].to_string()
+                },
+            );
+            return Err(Error::bad_file(&part.array.path, problem).into());
+        }
+        let words = part.array.words.len();
+        if part.array.kind == ArrayKind::Text && !says(self.classes) && 2 * words > values.len() {
+            let problem = format!(
+                "'{name}' has {words} different words in {} rows, which is too many for classes; leave \
+                 it out, or insist on it with --classes {name}",
+                values.len()
+            );
+            return Err(Error::setting("--variables", problem).into());
         }
         let variable = if are_classes {
             Variable::categorical(name, &values)
@@ -93,24 +141,27 @@ fn few_distinct(values: &[f64]) -> bool {
     distinct.len() <= MOST_CLASSES && 10 * distinct.len() <= values.len()
 }
 
+/// All columns of an array.
+fn whole(array: &FileArray) -> Columns<'_> {
+    Columns { array, columns: 0..array.width }
+}
+
 /// Every array, or every column of the only one.
-fn all(arrays: &[Array]) -> Vec<(String, Vec<Columns<'_>>)> {
+fn all(arrays: &[FileArray]) -> Vec<(String, Vec<Columns<'_>>)> {
     if let [array] = arrays {
         let column = |i: usize| (i.to_string(), vec![Columns { array, columns: i..i + 1 }]);
         return (0..array.width).map(column).collect();
     }
-    let whole = |array| vec![Columns { array, columns: 0..array.width }];
-    arrays.iter().map(|array| (array.name.clone(), whole(array))).collect()
+    arrays.iter().map(|array| (array.name.clone(), vec![whole(array)])).collect()
 }
 
 /// The columns a name on the command line means, `A+B` being both.
-fn find<'a>(arrays: &'a [Array], name: &str) -> anyhow::Result<Vec<Columns<'a>>> {
+fn find<'a>(arrays: &'a [FileArray], name: &str) -> anyhow::Result<Vec<Columns<'a>>> {
     let terms = name.split('+').map(|term| find_term(arrays, term.trim()));
     Ok(terms.collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 
-fn find_term<'a>(arrays: &'a [Array], term: &str) -> anyhow::Result<Vec<Columns<'a>>> {
-    let whole = |array: &'a Array| Columns { array, columns: 0..array.width };
+fn find_term<'a>(arrays: &'a [FileArray], term: &str) -> anyhow::Result<Vec<Columns<'a>>> {
     if let Some(array) = arrays.iter().find(|array| array.name == term) {
         return Ok(vec![whole(array)]);
     }
@@ -128,7 +179,7 @@ fn find_term<'a>(arrays: &'a [Array], term: &str) -> anyhow::Result<Vec<Columns<
             return Ok(arrays[inside(range, arrays.len(), term)?].iter().map(whole).collect());
         }
     }
-    let mut numbered: Vec<(usize, &Array)> = arrays
+    let mut numbered: Vec<(usize, &FileArray)> = arrays
         .iter()
         .filter_map(|array| {
             let rest = array.name.strip_prefix(term)?.trim_start_matches(['_', '.', '-', ' ']);

@@ -1,0 +1,209 @@
+//! What an estimate is going to cost, and how far it has got.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tcmax_estimators::Variable;
+use tcmax_estimators::fit::FitConfig;
+
+use super::Method;
+
+/// What one estimate is going to cost: rough numbers, right within a factor of two or three.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    /// Fits of a critic; 0 for estimators that train nothing.
+    pub(super) fits: u64,
+    /// Steps of [`Progress`]: training steps of all fits, or 1.
+    pub(super) steps: u64,
+    /// Seconds on one thread, at most.
+    pub(super) seconds: f64,
+}
+
+/// Multiplications and additions in a second on one thread.
+const SPEED: f64 = 8e9;
+
+impl Cost {
+    /// What `method` on all of some variables costs.
+    pub(super) fn of(
+        variables: &[&Variable],
+        method: Method,
+        config: &FitConfig,
+        seeds: u64,
+    ) -> Self {
+        let rows = variables.first().map_or(0, |variable| variable.len()) as f64;
+        let columns = |v: &&Variable| match v.classes() {
+            Some(classes) => classes.min(config.most_classes) as f64,
+            None => v.width() as f64 + f64::from(u8::from(config.norms && v.width() > 1)),
+        };
+        let widths: Vec<f64> = variables.iter().map(columns).collect();
+        let all: f64 = widths.iter().sum();
+        match method {
+            Method::Gaussian => Self { fits: 0, steps: 1, seconds: rows * all * all / SPEED * 4.0 },
+            Method::Ksg => {
+                let seconds = rows * rows * (all + 4.0 * widths.len() as f64) * 1e-9;
+                Self { fits: 0, steps: 1, seconds }
+            }
+            Method::Fit(_) => Self::of_fits(&[all], rows, config, seeds),
+            Method::Parts(path) => {
+                let both = |(a, b): &(Vec<usize>, Vec<usize>)| {
+                    a.iter().chain(b).map(|&variable| widths[variable]).sum()
+                };
+                let cuts: Vec<f64> = path.cuts(widths.len()).iter().map(both).collect();
+                Self::of_fits(&cuts, rows, config, seeds)
+            }
+        }
+    }
+
+    /// Fits of critics on so many columns each.
+    fn of_fits(columns: &[f64], rows: f64, config: &FitConfig, seeds: u64) -> Self {
+        let steps = config.steps as f64;
+        let batch = (config.batch_size as f64).min(0.55 * rows);
+        let trained = 3.0 * batch * (1.0 + config.rearrangements as f64);
+        // Validations score a fifth of the tuples forward only.
+        let validated = 0.2 * config.evaluation_tuples as f64 / config.validate_every as f64;
+        let of_fit = |&columns: &f64| {
+            let layers: Vec<f64> = config.hidden.iter().map(|&width| width as f64).collect();
+            let inputs = std::iter::once(columns).chain(layers.iter().copied());
+            let network: f64 = inputs.zip(&layers).map(|(a, b)| a * b).sum();
+            // Activations cost as much as some dozens of multiplications each.
+            let evaluation = network + columns * columns + 40.0 * layers.iter().sum::<f64>();
+            steps * ((trained + validated) * evaluation * 2.0 / SPEED + 2e-4)
+        };
+        let fits = seeds * columns.len() as u64;
+        let seconds = seeds as f64 * columns.iter().map(of_fit).sum::<f64>();
+        Self { fits, steps: fits.saturating_mul(config.steps as u64), seconds }
+    }
+
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            fits: self.fits.saturating_add(other.fits),
+            steps: self.steps.saturating_add(other.steps),
+            seconds: self.seconds + other.seconds,
+        }
+    }
+}
+
+/// A duration as people say it.
+pub(super) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} seconds"),
+        s if s < 90.0 * 60.0 => format!("{:.0} minutes", s / 60.0),
+        s if s < 48.0 * 3600.0 => format!("{:.0} hours", s / 3600.0),
+        s => format!("{:.0} days", s / 86_400.0),
+    }
+}
+
+/// A line on standard error; that it cannot be written is no reason to stop.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Before a bar appears, and between lines where there is no terminal.
+const QUIET: Duration = Duration::from_secs(2);
+const BETWEEN_LINES: Duration = Duration::from_secs(30);
+
+/// How far the estimates have got: a bar on a terminal, a line every half minute elsewhere; nothing where
+/// all is done in two seconds.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    total: u64,
+    done: AtomicU64,
+    start: Instant,
+    last: Mutex<Instant>,
+}
+
+impl Progress {
+    /// Of so many steps.
+    pub(super) fn new(total: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+            if let Ok(style) =
+                ProgressStyle::with_template("estimating {wide_bar} {percent:>3}% {eta:>4}")
+            {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar
+        });
+        let start = Instant::now();
+        Self { bar, total: total.max(1), done: AtomicU64::new(0), start, last: Mutex::new(start) }
+    }
+
+    /// So many more steps are done.
+    pub(super) fn add(&self, steps: u64) {
+        let done = self.done.fetch_add(steps, Ordering::Relaxed) + steps;
+        let elapsed = self.start.elapsed();
+        if elapsed < QUIET {
+            return;
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = &self.bar {
+            if bar.is_hidden() {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            bar.set_position(done);
+        } else if last.elapsed() >= BETWEEN_LINES {
+            *last = Instant::now();
+            let part = done as f64 / self.total as f64;
+            let left = elapsed.as_secs_f64() * (1.0 - part).max(0.0) / part.max(1e-9);
+            note(&format!("estimating: {:.0} % done, about {} left", 100.0 * part, duration(left)));
+        }
+    }
+
+    /// What fits report their steps to: turns their counts, which start again with each part of a
+    /// decomposition, into steps done.
+    pub(super) fn of_fit(&self) -> impl Fn(usize) + Sync + '_ {
+        let before = AtomicUsize::new(0);
+        move |step| {
+            let before = before.swap(step, Ordering::Relaxed);
+            self.add(if step < before { step } else { step - before } as u64);
+        }
+    }
+
+    /// All is done.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tcmax_estimators::fit::Path as Joining;
+
+    use super::*;
+
+    #[test]
+    fn costs_grow_with_columns_and_steps_of_parts_add_up() {
+        let variable = |columns: usize| {
+            let values = (0..200 * columns).map(|i| (i * 7 % 101) as f64).collect();
+            Variable::continuous("x", values, columns).unwrap()
+        };
+        let config = FitConfig::default();
+        let of = |variable: &Variable, method| Cost::of(&[variable; 3], method, &config, 3);
+        let (few, many) = (variable(1), variable(300));
+        let tcne = Method::Fit(config.estimator);
+        assert!(of(&many, tcne).seconds > 20.0 * of(&few, tcne).seconds);
+        assert_eq!((of(&few, tcne).fits, of(&few, tcne).steps), (3, 6000));
+        assert_eq!(of(&few, Method::Parts(Joining::Line)).fits, 6);
+        assert!(of(&few, Method::Ksg).seconds < 0.1);
+
+        let progress = Progress::new(40);
+        let observe = progress.of_fit();
+        for _ in 0..2 {
+            (1..=7).for_each(&observe);
+            observe(20);
+        }
+        assert_eq!(progress.done.load(Ordering::Relaxed), 40);
+    }
+
+    #[test]
+    fn durations_are_said_in_the_unit_that_fits() {
+        let said = [5.0, 300.0, 7200.0, 864_000.0].map(duration);
+        assert_eq!(said, ["5 seconds", "5 minutes", "2 hours", "10 days"]);
+    }
+}
