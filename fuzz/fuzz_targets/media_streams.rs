@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     while let Ok(Some(picture)) = read_ppm(&mut reader) {
         assert_eq!(picture.bytes.len(), picture.height * picture.width * 3);
     }
-    if let Ok((samples, channels, rate)) = read_au(&mut &data[..]) {
-        assert!(channels > 0 && rate > 0 && samples.len() <= data.len());
+    if let Ok(sound) = read_au(&mut &data[..]) {
+        assert!(sound.rate > 0 && sound.samples.len() <= data.len());
     }
 });

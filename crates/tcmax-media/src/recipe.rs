@@ -14,6 +14,9 @@ pub const DEFAULT_RECIPE: &str = "default";
 /// Mean and deviation of the photographs most image networks were trained on.
 const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
+/// Numbers or pixels of one modality of a clip; more are refused.
+const LARGEST_CLIP: usize = 1 << 27;
+
 /// How clips are made of a data set's media: the `[prepare]` table of its card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -297,23 +300,29 @@ impl Transform {
                     && (0.01..=600.0).contains(&seconds)
                     && (2..=1 << 16).contains(&n_fft)
                     && hop >= 1
+                    && fits(n_fft / 2 + 1, crate::transform::samples(seconds, rate) / hop + 1)
             }
             Self::FilterBank { rate, bins, frames } => {
                 (1_000..=384_000).contains(&rate)
                     && (1..=1_024).contains(&bins)
                     && (1..=100_000).contains(&frames)
+                    && fits(bins, frames)
             }
             Self::Frames { rate, frames, stored, side } => {
                 (0.001..=240.0).contains(&rate)
                     && (1..=1_000).contains(&frames)
                     && sides(stored, side)
+                    && fits(frames, stored * stored)
             }
             Self::Image { stored, side } => sides(stored, side),
             Self::Text { buckets: width } | Self::Features { width } => {
                 (1..=1 << 24).contains(&width)
             }
             Self::Flow { fields, stored, side, bound } => {
-                (1..=1_000).contains(&fields) && sides(stored, side) && bound > 0.0
+                (1..=1_000).contains(&fields)
+                    && sides(stored, side)
+                    && fits(fields, stored * stored)
+                    && bound > 0.0
             }
         };
         match holds {
@@ -323,6 +332,41 @@ impl Transform {
     }
 }
 
+/// Whether so many numbers of a clip fit in memory many times.
+fn fits(rows: usize, columns: usize) -> bool {
+    rows.checked_mul(columns).is_some_and(|values| values <= LARGEST_CLIP)
+}
+
 fn sides(stored: usize, side: usize) -> bool {
     (4..=8_192).contains(&stored) && (4..=4_096).contains(&side)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clips_beyond_memory_are_refused_although_each_number_is_in_range() {
+        let spectrogram = |seconds, rate, hop| {
+            let start = 0.0;
+            Transform::Spectrogram { rate, start, seconds, n_fft: 512, hop }.check("sound")
+        };
+        spectrogram(3.0, 22_050, 353).unwrap();
+        spectrogram(600.0, 22_050, 353).unwrap();
+        let error = spectrogram(600.0, 384_000, 1).unwrap_err().to_string();
+        assert!(error.starts_with("sound: ") && error.contains("hop: 1"), "{error}");
+        let frames = |frames, stored| {
+            Transform::Frames { rate: 1.0, frames, stored, side: 224 }.check("frames")
+        };
+        frames(1_000, 256).unwrap();
+        assert!(frames(1_000, 8_192).is_err());
+        let bank = |frames| Transform::FilterBank { rate: 16_000, bins: 128, frames }.check("bank");
+        bank(100_000).unwrap();
+        assert!(
+            Transform::Flow { fields: 1_000, stored: 4_096, side: 224, bound: 20.0 }
+                .check("f")
+                .is_err()
+        );
+        assert!(spectrogram(f64::NAN, 22_050, 353).is_err());
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use tcmax_data::shards::ClipTensor;
 use tcmax_data::{FilterBank, Spectrogram, tile};
 
-use crate::decode::{Pixels, Sound, evenly, frames, image, resample, sound};
+use crate::decode::{Pixels, Sound, frames, image, resample, sound};
 use crate::recipe::Transform;
 use crate::text::bag_of_words;
 use crate::{Error, Result};
@@ -23,19 +23,20 @@ pub(crate) fn of_file(transform: &Transform, path: &Path) -> Result<ClipTensor> 
     match *transform {
         Transform::Spectrogram { rate, start, seconds, n_fft, hop } => {
             let cut = [samples(start, rate), samples(seconds, rate)];
-            spectrogram(&at_rate(path, rate)?, cut, &Spectrogram::new(n_fft, hop))
+            let sound = at_rate(path, rate, Some(start + seconds))?;
+            spectrogram(&sound, cut, &Spectrogram::new(n_fft, hop))
         }
         Transform::FilterBank { rate, bins, frames } => {
-            let (bank, samples) = (FilterBank::new(rate, bins), at_rate(path, rate)?);
+            let (bank, samples) = (FilterBank::new(rate, bins), at_rate(path, rate, None)?);
             if bank.frames(samples.len()) == 0 {
                 return Err(Error::media(path, "it is shorter than one frame of 25 ms"));
             }
             Ok(filter_bank(&bank, &samples, [bins, frames]))
         }
         Transform::Frames { rate, frames: count, stored, .. } => {
-            pixels(path, &frames(path, rate, stored)?, count)
+            pixels(path, &frames(path, rate, count, stored)?)
         }
-        Transform::Image { stored, .. } => pixels(path, &[image(path, stored)?], 1),
+        Transform::Image { stored, .. } => pixels(path, &[image(path, stored)?]),
         Transform::Text { .. } => of_text(transform, &read_text(path)?),
         Transform::Features { width } => features(path, width),
         Transform::Flow { fields, stored, bound, .. } => flow(path, fields, stored, bound),
@@ -54,7 +55,7 @@ pub(crate) fn of_text(transform: &Transform, text: &str) -> Result<ClipTensor> {
 
 #[cfg(feature = "opencv")]
 fn flow(path: &Path, fields: usize, stored: usize, bound: f32) -> Result<ClipTensor> {
-    pixels(path, &crate::decode::flow(path, fields, stored, bound)?, fields)
+    pixels(path, &crate::decode::flow(path, fields, stored, bound)?)
 }
 
 #[cfg(not(feature = "opencv"))]
@@ -71,8 +72,13 @@ pub(crate) fn flow_is_missing() -> Error {
     )
 }
 
-fn at_rate(path: &Path, rate: u32) -> Result<Vec<f32>> {
-    let sound: Sound = sound(path)?;
+/// The sound of a file at another rate. What comes a second after `longest` seconds is left out before:
+/// the resampler works on blocks, and no sample depends on one so far behind it.
+fn at_rate(path: &Path, rate: u32, longest: Option<f64>) -> Result<Vec<f32>> {
+    let mut sound: Sound = sound(path)?;
+    if let Some(longest) = longest {
+        sound.samples.truncate(samples(longest + 1.0, sound.rate) + (1 << 20));
+    }
     resample(&sound, rate).map_err(|problem| Error::media(path, problem))
 }
 
@@ -103,19 +109,20 @@ fn filter_bank(bank: &FilterBank, sound: &[f32], [bins, frames]: [usize; 2]) -> 
     ClipTensor::Values(vec![1, bins, frames], out)
 }
 
-/// `count` of the pictures, evenly in time; fewer are repeated.
-fn pixels(path: &Path, pictures: &[Pixels], count: usize) -> Result<ClipTensor> {
-    let first = &pictures[0];
-    let (height, width) = (first.height, first.width);
-    let mut bytes = Vec::with_capacity(count * first.bytes.len());
-    for place in evenly(pictures.len(), count) {
-        let picture = &pictures[place];
-        if (picture.height, picture.width) != (height, width) {
+/// Pictures one after the other, which must be of one size.
+fn pixels(path: &Path, pictures: &[Pixels]) -> Result<ClipTensor> {
+    let Some(first) = pictures.first() else {
+        return Err(Error::media(path, "there is no picture in it"));
+    };
+    let mut bytes = Vec::with_capacity(pictures.len() * first.bytes.len());
+    for picture in pictures {
+        if (picture.height, picture.width) != (first.height, first.width) {
             return Err(Error::media(path, "its pictures change their size"));
         }
         bytes.extend_from_slice(&picture.bytes);
     }
-    Ok(ClipTensor::Pixels([count, height, width, first.channels], bytes))
+    let shape = [pictures.len(), first.height, first.width, first.channels];
+    Ok(ClipTensor::Pixels(shape, bytes))
 }
 
 fn read_text(path: &Path) -> Result<String> {

@@ -10,7 +10,7 @@ use super::ffmpeg::{Probe, frames_of, probe};
 use super::image::Pixels;
 use crate::{Error, Result};
 
-/// Frames a second of a video that does not say how long it is.
+/// Frames a second of a video whose frames have no times.
 const RATE: f64 = 10.0;
 
 /// Displacements between `fields + 1` frames taken evenly in time, in order; frames are shrunk so that
@@ -24,22 +24,21 @@ const RATE: f64 = 10.0;
 /// When the file has no pictures, cannot be decoded, ends early or has one frame.
 pub fn flow(path: &Path, fields: usize, side: usize, bound: f32) -> Result<Vec<Pixels>> {
     let probe = probe(path)?;
-    let frames = frames_of(path, &probe, rate(&probe, fields), side)?;
-    if frames.len() < 2 {
+    if probe.times.len() == 1 {
         return Err(Error::media(path, "there is no motion in one frame"));
     }
+    let frames = frames_of(path, &probe, rate(&probe, fields), fields + 1, side)?;
     let bad = |error: opencv::Error| Error::media(path, format!("no flow: {}", error.message));
     // Clips are prepared several at a time.
     set_num_threads(1).map_err(bad)?;
-    let chosen = super::evenly(frames.len(), fields + 1);
-    let grey = chosen.map(|place| grey(&frames[place])).collect::<opencv::Result<Vec<Mat>>>();
-    let grey = grey.map_err(bad)?;
+    let grey = frames.iter().map(grey).collect::<opencv::Result<Vec<Mat>>>().map_err(bad)?;
     grey.windows(2).map(|pair| field(&pair[0], &pair[1], bound).map_err(bad)).collect()
 }
 
-/// Twice as many frames as are taken, since decoders miss some at the ends.
+/// Twice as many frames as are taken, since decoders miss some at the ends. By the times of the frames,
+/// not by the length that the file declares.
 fn rate(probe: &Probe, fields: usize) -> f64 {
-    let length = probe.seconds.filter(|&seconds| seconds > 0.0);
+    let length = probe.times.last().filter(|&&seconds| seconds > 0.0);
     length.map_or(RATE, |seconds| (2.0 * (fields + 1) as f64 / seconds).clamp(0.001, 240.0))
 }
 

@@ -7,12 +7,22 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use image::ImageDecoder;
+use image::codecs::png::PngDecoder;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::{Error, Result};
 
 /// Larger pictures are refused before their pixels are allocated.
-const LARGEST_SIDE: u32 = 20_000;
+const LARGEST_SIDE: usize = 20_000;
 const MOST_BYTES: u64 = 1 << 30;
+/// Larger files are refused before they are read.
+const LARGEST_FILE: u64 = 1 << 28;
+/// Bytes of pixels that one byte of a file can describe: the compression of PNG makes 1,032 bytes of one,
+/// and pixels of one bit become whole bytes. JPEG has at least one bit for 64 pixels.
+const MOST_PER_BYTE: u64 = 8 * 1_032;
 /// Bytes of memory that a thread keeps for its next picture.
 const LARGEST_KEPT: usize = 1 << 24;
 
@@ -54,30 +64,114 @@ pub fn image(path: &Path, side: usize) -> Result<Pixels> {
 /// As [`image()`].
 pub fn with_image<T>(path: &Path, read: impl FnOnce(&[u8], [usize; 3]) -> T) -> Result<T> {
     tcmax_data::own::media_file::check(path, "")?;
-    let bad = |error: image::ImageError| incomplete(path, &error.to_string());
-    let open = image::ImageReader::open(path).and_then(image::ImageReader::with_guessed_format);
-    let mut reader = open.map_err(|e| incomplete(path, &e.to_string()))?;
-    let mut limits = image::Limits::default();
-    limits.max_image_width = Some(LARGEST_SIDE);
-    limits.max_image_height = Some(LARGEST_SIDE);
-    limits.max_alloc = Some(MOST_BYTES);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(bad)?;
-    let (width, height) = decoder.dimensions();
-    let shape = [height as usize, width as usize, 3];
-    if decoder.color_type() != image::ColorType::Rgb8 || decoder.total_bytes() > MOST_BYTES {
-        let picture = image::DynamicImage::from_decoder(decoder).map_err(bad)?.into_rgb8();
-        return Ok(read(&picture, shape));
+    let system = |source| tcmax_data::Error::Io { path: path.to_owned(), source };
+    let length = std::fs::metadata(path).map_err(system)?.len();
+    if length > LARGEST_FILE {
+        let problem = format!("a picture of {length} bytes is too large");
+        return Err(Error::media(path, problem));
     }
+    let bytes = std::fs::read(path).map_err(system)?;
+    parse_image(&bytes, read).map_err(|reason| incomplete(path, &reason))
+}
+
+/// As [`with_image`], of a file's bytes.
+///
+/// # Errors
+/// As [`image()`]; the reason alone.
+pub fn parse_image<T>(
+    file: &[u8],
+    read: impl FnOnce(&[u8], [usize; 3]) -> T,
+) -> std::result::Result<T, String> {
     // Taken, not borrowed: `read` may read another picture.
-    let mut bytes = DECODED.take();
-    bytes.resize(shape.iter().product(), 0);
-    decoder.read_image(&mut bytes).map_err(bad)?;
-    let value = read(&bytes, shape);
-    bytes.truncate(LARGEST_KEPT);
-    bytes.shrink_to(LARGEST_KEPT);
-    DECODED.set(bytes);
-    Ok(value)
+    let mut pixels = DECODED.take();
+    let shape = match file.starts_with(&[0xff, 0xd8]) {
+        true => jpeg(file, &mut pixels),
+        false => png(file, &mut pixels),
+    };
+    let value = shape.map(|shape| read(&pixels, shape));
+    pixels.truncate(LARGEST_KEPT);
+    pixels.shrink_to(LARGEST_KEPT);
+    DECODED.set(pixels);
+    value
+}
+
+/// Decodes a JPEG file into `pixels`; strictly, or the missing part of a cut one would be grey.
+fn jpeg(file: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<[usize; 3], String> {
+    if !has_end(file) {
+        return Err("its end is missing".to_owned());
+    }
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(LARGEST_SIDE)
+        .set_max_height(LARGEST_SIDE)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options);
+    decoder.decode_headers().map_err(|e| format!("{e:?}"))?;
+    let (width, height) = decoder.dimensions().ok_or("it has no size")?;
+    let shape = [height, width, 3];
+    plausible(file, shape.iter().map(|&n| n as u64).product())?;
+    pixels.resize(shape.iter().product(), 0);
+    decoder.decode_into(pixels).map_err(|e| format!("{e:?}"))?;
+    Ok(shape)
+}
+
+/// Whether the marker of a JPEG file's end follows what it describes.
+fn has_end(file: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        // Pixels, and after them a marker, which fill bytes may precede.
+        let marker = file[at..].windows(2).position(|pair| pair[0] == 0xff && pair[1] != 0xff);
+        let Some(marker) = marker else {
+            return false;
+        };
+        at += marker + 2;
+        match file[at - 1] {
+            0xd9 => return true,
+            // Within pixels, or without content.
+            0x00 | 0x01 | 0xd0..=0xd8 => {}
+            _ => {
+                let Some(&[high, low]) = file[at..].first_chunk() else {
+                    return false;
+                };
+                at += usize::from(u16::from_be_bytes([high, low]));
+                if at >= file.len() {
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+/// Decodes a PNG file into `pixels`.
+fn png(file: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<[usize; 3], String> {
+    let bad = |error: image::ImageError| error.to_string();
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(LARGEST_SIDE as u32);
+    limits.max_image_height = Some(LARGEST_SIDE as u32);
+    limits.max_alloc = Some(MOST_BYTES);
+    let decoder = PngDecoder::with_limits(std::io::Cursor::new(file), limits).map_err(bad)?;
+    let (width, height) = decoder.dimensions();
+    plausible(file, decoder.total_bytes())?;
+    let shape = [height as usize, width as usize, 3];
+    if decoder.color_type() == image::ColorType::Rgb8 {
+        pixels.resize(shape.iter().product(), 0);
+        decoder.read_image(pixels).map_err(bad)?;
+    } else {
+        *pixels = image::DynamicImage::from_decoder(decoder).map_err(bad)?.into_rgb8().into_raw();
+    }
+    Ok(shape)
+}
+
+/// Checks before its pixels are allocated that a file can hold them, and memory, too.
+fn plausible(file: &[u8], bytes: u64) -> std::result::Result<(), String> {
+    if bytes > MOST_BYTES {
+        return Err(format!("its pixels take {bytes} bytes; {MOST_BYTES} are the most"));
+    }
+    let most = file.len() as u64 * MOST_PER_BYTE;
+    match bytes > most {
+        true => Err(format!("{} bytes cannot hold {bytes} bytes of pixels", file.len())),
+        false => Ok(()),
+    }
 }
 
 fn incomplete(path: &Path, reason: &str) -> Error {

@@ -1,20 +1,40 @@
 //! Media files to samples and pixels.
 //!
-//! WAV is read by hound, JPEG and PNG by image; everything else goes through the `ffmpeg` program, one
-//! process a stream, which writes formats that say their own sizes: AU for sound, PPM for pictures. Optical
-//! flow is OpenCV's, behind the feature `opencv`.
+//! WAV is read here; FLAC, MP3, Ogg Vorbis and AAC (in MP4, or alone) by symphonia; JPEG by zune, PNG by
+//! image. Video, and sound of other formats, goes through the `ffmpeg` program, one process a stream, which
+//! writes formats that say their own sizes: AU for sound, PPM for pictures. Optical flow is OpenCV's,
+//! behind the feature `opencv`.
+//!
+//! What a file says of its size is compared with what its bytes can hold before memory is taken, and no
+//! decoder runs for longer than ten minutes. Of sound and video the first 600 s are read.
 
+mod compressed;
 mod ffmpeg;
 #[cfg(feature = "opencv")]
 mod flow;
 mod image;
+mod mono;
+mod mp4;
+mod process;
 mod sound;
+mod streams;
+mod wav;
 
-pub use self::image::{Pixels, image, shrink, with_image};
-pub use ffmpeg::{Probe, ffmpeg_version, frames, probe, read_au, read_ppm};
+pub use self::image::{Pixels, image, parse_image, shrink, with_image};
+pub use ffmpeg::{Probe, ffmpeg_version, frames, probe};
 #[cfg(feature = "opencv")]
 pub use flow::flow;
-pub use sound::{Sound, resample, sound};
+pub use sound::{Sound, parse_sound, resample, sound};
+pub use streams::{read_au, read_ppm};
+
+/// Why a decoder does not read a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is damaged, or not what it says.
+    Broken(String),
+    /// It is of a format that another decoder may know.
+    Foreign(String),
+}
 
 /// The middles of `count` equal parts of `0..len`.
 pub(crate) fn evenly(len: usize, count: usize) -> impl Iterator<Item = usize> {

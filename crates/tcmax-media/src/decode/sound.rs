@@ -1,14 +1,16 @@
 //! Sound files to mono samples at a chosen rate.
 
 use std::cell::RefCell;
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use rubato::audioadapter::Adapter;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler, WindowFunction};
 
-use super::ffmpeg;
+use super::compressed::{self, Container};
+use super::{Refusal, ffmpeg, wav};
 use crate::{Error, Result};
 
 /// Frames of a block of the resampler: long blocks have steep filters.
@@ -23,73 +25,43 @@ pub struct Sound {
     pub rate: u32,
 }
 
-/// Reads the sound of a file, the mean of its channels, at its own rate.
+/// Reads the sound of a file, the mean of its channels, at its own rate: its first 600 s.
 ///
 /// # Errors
-/// When there is none, it cannot be decoded, ends early, or holds NaN.
+/// When there is none, it cannot be decoded, is damaged or ends early, or a sample or the rate is absurd.
 pub fn sound(path: &Path) -> Result<Sound> {
     tcmax_data::own::media_file::check(path, "")?;
+    let system = |source| tcmax_data::Error::Io { path: path.to_owned(), source };
+    let file = BufReader::new(File::open(path).map_err(system)?);
     let is_wav = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("wav"));
-    let (samples, channels, rate) = match is_wav {
-        true => wav(path)?,
-        false => ffmpeg::samples(path)?,
-    };
-    if let Some(place) = samples.iter().position(|sample| !sample.is_finite()) {
-        return Err(Error::media(path, format!("sample {place} is NaN or infinite")));
-    }
-    let mean = |frame: &[f32]| frame.iter().sum::<f32>() / channels as f32;
-    let samples = match channels {
-        1 => samples,
-        _ => samples.chunks_exact(channels).map(mean).collect(),
-    };
-    Ok(Sound { samples, rate })
-}
-
-fn wav(path: &Path) -> Result<(Vec<f32>, usize, u32)> {
-    let bad = |error: hound::Error| match error {
-        // Compressed WAV is for ffmpeg.
-        hound::Error::Unsupported => None,
-        error => {
-            Some(Error::media(path, format!("not a complete WAV file ({error}); fetch it again")))
-        }
-    };
-    match read_wav(path) {
-        Ok((samples, ..)) if samples.is_empty() => {
-            Err(Error::media(path, "there is no sample in it"))
-        }
-        Ok(read) => Ok(read),
-        Err(error) => bad(error).map_or_else(|| ffmpeg::samples(path), Err),
+    match read(file, is_wav) {
+        Ok(sound) => Ok(sound),
+        Err(Refusal::Broken(problem)) => Err(Error::media(path, problem)),
+        Err(Refusal::Foreign(_)) => ffmpeg::sound(path),
     }
 }
 
-fn read_wav(path: &Path) -> hound::Result<(Vec<f32>, usize, u32)> {
-    let mut reader = hound::WavReader::open(path)?;
-    let spec = reader.spec();
-    let samples = match (spec.sample_format, spec.bits_per_sample) {
-        (hound::SampleFormat::Int, 16) => {
-            let length = reader.len() as usize;
-            sixteen_bits(reader.into_inner(), length)?
-        }
-        (hound::SampleFormat::Int, bits) => {
-            let scale = 1.0 / (1u64 << (bits.clamp(1, 32) - 1)) as f32;
-            let scaled = reader.samples::<i32>().map(|s| s.map(|s| s as f32 * scale));
-            scaled.collect::<hound::Result<_>>()?
-        }
-        (hound::SampleFormat::Float, _) => reader.samples::<f32>().collect::<hound::Result<_>>()?,
-    };
-    Ok((samples, usize::from(spec.channels.max(1)), spec.sample_rate))
+/// Reads the sound of a file's bytes, as [`sound`] does where it does not need `ffmpeg`.
+///
+/// # Errors
+/// When it is damaged, or of a format that is left to `ffmpeg`.
+pub fn parse_sound(bytes: &[u8]) -> std::result::Result<Sound, Refusal> {
+    read(Cursor::new(bytes), false)
 }
 
-/// The usual samples all at once: one by one they take as long as their Fourier transforms. `data`
-/// stands where hound has read the header.
-fn sixteen_bits(data: impl Read, length: usize) -> hound::Result<Vec<f32>> {
-    let mut bytes = Vec::new();
-    data.take(2 * length as u64).read_to_end(&mut bytes)?;
-    if bytes.len() != 2 * length {
-        return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+/// Reads a sound by what its first bytes say that it is.
+fn read(
+    mut source: impl Read + Seek + Send + Sync,
+    is_wav: bool,
+) -> std::result::Result<Sound, Refusal> {
+    let mut start = Vec::new();
+    let bad = |error: std::io::Error| Refusal::Broken(error.to_string());
+    source.by_ref().take(12).read_to_end(&mut start).map_err(bad)?;
+    match Container::of(&start) {
+        Some(container) => compressed::read(source, container),
+        None if is_wav || start.ends_with(b"WAVE") => wav::read(&mut source),
+        None => Err(Refusal::Foreign("it does not begin as a known format".to_owned())),
     }
-    let sample = |raw: &[u8]| f32::from(i16::from_le_bytes([raw[0], raw[1]])) / 32_768.0;
-    Ok(bytes.chunks_exact(2).map(sample).collect())
 }
 
 /// The same sound at another rate, band-limited: ceil(n rate / sound.rate) samples.

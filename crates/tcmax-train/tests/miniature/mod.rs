@@ -1,10 +1,15 @@
 //! Miniatures of the published data sets, in their containers, codecs and layouts.
 
+use std::f64::consts::PI;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[path = "../../../tcmax-media/tests/needs/mod.rs"]
+pub mod needs;
+
 /// Colours and pitches, a class each.
 const COLOURS: [&str; 3] = ["red", "green", "blue"];
+const PIXELS: [[u8; 3]; 3] = [[254, 0, 0], [0, 128, 0], [0, 0, 254]];
 const PITCHES: [u32; 3] = [300, 800, 2_000];
 
 /// How a clip is encoded.
@@ -41,13 +46,12 @@ impl Codec {
             Self::Flv => &["-c:v", "flv1", "-c:a", "libmp3lame", "-ar", "44100"],
             Self::Mp4 => &["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac"],
             Self::Avi => &["-c:v", "mpeg4", "-vtag", "XVID", "-c:a", "libmp3lame"],
-            Self::Wav => &["-vn", "-ar", "16000", "-c:a", "pcm_s16le"],
-            Self::Jpeg | Self::Png => &["-an", "-frames:v", "1"],
+            Self::Wav | Self::Jpeg | Self::Png => &[],
         }
     }
 }
 
-/// Runs ffmpeg; the tests of media need it.
+/// Runs ffmpeg, which the tests of videos need.
 pub fn ffmpeg(arguments: &[&str]) {
     let output = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-y"])
@@ -57,8 +61,40 @@ pub fn ffmpeg(arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// One clip of a class, `seconds` long: its colour with moving noise, its pitch.
+/// A tone of 16 bits at 16 kHz.
+fn tone(path: &Path, pitch: u32, seconds: f64) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).unwrap();
+    for n in 0..(16_000.0 * seconds) as u32 {
+        let phase = 2.0 * PI * f64::from(pitch) * f64::from(n) / 16_000.0;
+        writer.write_sample((4_096.0 * phase.sin()) as i16).unwrap();
+    }
+    writer.finalize().unwrap();
+}
+
+/// A picture of one colour with noise.
+fn picture(path: &Path, colour: [u8; 3]) {
+    let mut state = 1u32;
+    let mut noisy = |value: u8| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        value.saturating_add((state >> 27) as u8).saturating_sub(16)
+    };
+    let picture = image::RgbImage::from_fn(96, 72, |_, _| image::Rgb(colour.map(&mut noisy)));
+    picture.save(path).unwrap();
+}
+
+/// One clip of a class, `seconds` long: its colour with moving noise, its pitch. Videos need ffmpeg.
 pub fn encode(path: &Path, codec: Codec, class: usize, seconds: f64) {
+    match codec {
+        Codec::Wav => return tone(path, PITCHES[class % 3], seconds),
+        Codec::Jpeg | Codec::Png => return picture(path, PIXELS[class % 3]),
+        Codec::Flv | Codec::Mp4 | Codec::Avi => {}
+    }
     let video =
         format!("color=c={}:s=96x72:r=10:d={seconds},noise=alls=20:allf=t", COLOURS[class % 3]);
     let audio = format!("sine=f={}:r=44100:d={seconds}", PITCHES[class % 3]);
