@@ -1,4 +1,7 @@
 //! Sound is decoded to the samples that were encoded, and what is damaged is refused.
+//!
+//! `media/sweep.*` were made by `ffmpeg -f lavfi -i "aevalsrc=0.5*sin(2*PI*(300*t+400*t*t)):s=16000:d=0.5"`
+//! with the encoders flac, libmp3lame, libvorbis and aac.
 
 mod needs;
 
@@ -6,7 +9,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tcmax_media::decode::{Refusal, Sound, parse_sound, sound};
+use tcmax_media::decode::{Refusal, Sound, parse_image, parse_sound, sound};
 
 /// Samples of the files `media/sweep.*`: half a second of a rising tone at 16 kHz.
 const LENGTH: usize = 8_000;
@@ -248,5 +251,58 @@ fn sound_for_ffmpeg_says_so_where_there_is_none() {
     std::fs::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:1\n").unwrap();
     for error in [sound(&path).unwrap_err(), tcmax_media::decode::probe(&path).unwrap_err()] {
         assert!(error.to_string().contains("git lfs pull"), "{error}");
+    }
+}
+
+/// Numbers of a linear congruence.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % most.max(1)
+    }
+}
+
+/// `TCMAX_MUTATIONS` says how many of each file.
+#[test]
+fn damaged_files_are_read_or_refused_without_a_panic() {
+    let count = std::env::var("TCMAX_MUTATIONS").ok().and_then(|text| text.parse().ok());
+    let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(media(""))
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            (path.display().to_string(), std::fs::read(path).unwrap())
+        })
+        .collect();
+    files.sort();
+    files.push(("WAV".to_owned(), wav(None, 1, 2, 8_000, 16, &[1; 400])));
+    let mut numbers = Numbers(7);
+    for (name, whole) in files {
+        for n in 0..count.unwrap_or(40) {
+            let mut file = whole.clone();
+            for _ in 0..=numbers.below(6) {
+                // Headers are hit as often as all the rest.
+                let reach = [64, 512, file.len()][numbers.below(3)].min(file.len());
+                let at = numbers.below(reach);
+                let value = [0, 0xff, 0x7f, numbers.below(256) as u8][numbers.below(4)];
+                match numbers.below(6) {
+                    0 => file.truncate(at.max(16)),
+                    1 => file.insert(at, value),
+                    2 => drop(file.remove(at)),
+                    3 => file[at..].iter_mut().take(4).for_each(|byte| *byte = value),
+                    _ => file[at] = value,
+                }
+            }
+            let read = std::panic::catch_unwind(|| {
+                (parse_sound(&file).is_ok(), parse_image(&file, |_, _| ()).is_ok())
+            });
+            if read.is_err() {
+                let kept = std::env::temp_dir().join(format!("tcmax-mutation-{n}"));
+                std::fs::write(&kept, &file).unwrap();
+                panic!("mutation {n} of {name} panics; it is kept in {}", kept.display());
+            }
+        }
     }
 }
