@@ -203,7 +203,7 @@ fn compressed_sound_is_what_ffmpeg_makes_of_it() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let source = "aevalsrc=0.4*sin(2*PI*(200*t+900*t*t))|0.3*sin(2*PI*700*t):s=44100:d=0.7";
+    let source = "aevalsrc=0.4*sin(2*PI*(200*t+900*t*t))|0.3*sin(2*PI*700*t):s=44100:d=2.3";
     for (name, arguments, most) in [
         ("a.flac", &["-sample_fmt", "s32"][..], 0.0),
         ("a.oga", &["-c:a", "flac"], 0.0),
