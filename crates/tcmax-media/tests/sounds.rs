@@ -53,7 +53,7 @@ fn every_kind_of_plain_wav_has_the_same_samples() {
     let wanted = [0.0f32, 0.5, -0.25, -1.0];
     let scaled = |bits: u32| wanted.map(|x| (f64::from(x) * 2f64.powi(bits as i32 - 1)) as i64);
     let bytes = |bits: u32| {
-        let raw = scaled(bits).map(|x| x.to_le_bytes());
+        let raw = scaled(bits).map(i64::to_le_bytes);
         raw.iter().flat_map(|raw| raw[..bits as usize / 8].to_vec()).collect::<Vec<u8>>()
     };
     let unsigned: Vec<u8> = scaled(8).map(|x| (x + 128) as u8).to_vec();

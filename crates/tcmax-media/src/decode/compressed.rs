@@ -10,6 +10,7 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Instant;
 
+use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_AAC;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
@@ -99,7 +100,7 @@ pub(super) fn read(
         None => format.first_track(TrackType::Audio),
     };
     let track = track.ok_or_else(|| foreign("an unknown codec"))?.clone();
-    let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio());
+    let parameters = track.codec_params.as_ref().and_then(CodecParameters::audio);
     let parameters = parameters.ok_or_else(|| foreign("an unknown codec"))?;
     if hides_a_rate(parameters) {
         return Err(foreign("AAC that may hold twice its rate"));

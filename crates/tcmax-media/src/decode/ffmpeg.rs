@@ -4,7 +4,7 @@
 //! decoder that reports an error refuses the file (`-xerror`). Stricter still would be `-err_detect
 //! explode`, but that refuses clips that were cut out of a film without encoding them again, too.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{ChildStdout, Command};
 
@@ -159,10 +159,8 @@ fn checked(path: &Path) -> Result<()> {
     tcmax_data::own::media_file::check(path, "")?;
     let mut start = Vec::new();
     let file = std::fs::File::open(path);
-    let read = file.and_then(|file| {
-        std::io::Read::read_to_end(&mut std::io::Read::take(file, 64), &mut start)
-    });
-    read.map_err(|source| tcmax_data::Error::Io { path: path.to_owned(), source })?;
+    file.and_then(|file| file.take(64).read_to_end(&mut start))
+        .map_err(|source| tcmax_data::Error::Io { path: path.to_owned(), source })?;
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
     match [&b"#EXTM3U"[..], b"ffconcat", b"[playlist]"].iter().any(|list| start.starts_with(list)) {
         true => {

@@ -44,7 +44,7 @@ struct Edit {
 /// # Errors
 /// When the file is cut off or damaged.
 pub(super) fn sound_track(source: &mut (impl Read + Seek)) -> Result<Option<SoundTrack>, Refusal> {
-    let end = source.seek(SeekFrom::End(0)).map_err(broken)?;
+    let end = source.seek(SeekFrom::End(0)).map_err(|e| broken(&e))?;
     let mut boxes = Boxes { source, left: MOST_BOXES };
     let Some((start, end)) = boxes.find(*b"moov", 0, end)? else {
         return Err(incomplete("its table of contents, moov, is missing"));
@@ -187,14 +187,17 @@ impl<R: Read + Seek> Boxes<'_, R> {
     }
 
     fn words<const N: usize>(&mut self, at: u64) -> Result<[[u8; 4]; N], Refusal> {
-        self.source.seek(SeekFrom::Start(at)).map_err(broken)?;
+        self.source.seek(SeekFrom::Start(at)).map_err(|e| broken(&e))?;
         let mut words = [[0; 4]; N];
-        words.iter_mut().try_for_each(|word| self.source.read_exact(word)).map_err(broken)?;
+        words
+            .iter_mut()
+            .try_for_each(|word| self.source.read_exact(word))
+            .map_err(|e| broken(&e))?;
         Ok(words)
     }
 }
 
-fn broken(error: std::io::Error) -> Refusal {
+fn broken(error: &std::io::Error) -> Refusal {
     incomplete(&error.to_string())
 }
 

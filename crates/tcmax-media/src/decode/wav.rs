@@ -79,8 +79,8 @@ struct Format {
 /// # Errors
 /// When it is cut off or damaged, or its samples are compressed.
 pub(super) fn read(source: &mut (impl Read + Seek)) -> Result<Sound, Refusal> {
-    let length = source.seek(SeekFrom::End(0)).map_err(broken)?;
-    source.seek(SeekFrom::Start(0)).map_err(broken)?;
+    let length = source.seek(SeekFrom::End(0)).map_err(|e| broken(&e))?;
+    source.seek(SeekFrom::Start(0)).map_err(|e| broken(&e))?;
     let [kind, size, form] = words(source)?;
     if ![*b"RIFF", *b"RF64", *b"BW64"].contains(&kind) || form != *b"WAVE" {
         return Err(incomplete("it does not begin with RIFF and WAVE"));
@@ -89,7 +89,7 @@ pub(super) fn read(source: &mut (impl Read + Seek)) -> Result<Sound, Refusal> {
     for _ in 0..MOST_CHUNKS {
         let [name, size_of_chunk] = words(source)?;
         let chunk = u64::from(u32::from_le_bytes(size_of_chunk));
-        let start = source.stream_position().map_err(broken)?;
+        let start = source.stream_position().map_err(|e| broken(&e))?;
         match &name {
             b"ds64" => {
                 let [_, _, low, high] = words(source)?;
@@ -115,7 +115,7 @@ pub(super) fn read(source: &mut (impl Read + Seek)) -> Result<Sound, Refusal> {
         if end > length {
             return Err(incomplete("it ends before its samples"));
         }
-        source.seek(SeekFrom::Start(end)).map_err(broken)?;
+        source.seek(SeekFrom::Start(end)).map_err(|e| broken(&e))?;
     }
     Err(incomplete("it has too many chunks"))
 }
@@ -126,7 +126,7 @@ fn read_format(source: &mut impl Read, chunk: u64) -> Result<Format, Refusal> {
     if wanted < 16 {
         return Err(incomplete("its format is too short"));
     }
-    source.read_exact(&mut bytes[..wanted]).map_err(broken)?;
+    source.read_exact(&mut bytes[..wanted]).map_err(|e| broken(&e))?;
     let short = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
     let (mut tag, channels) = (short(0), short(2));
     let rate = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
@@ -179,7 +179,7 @@ fn samples(
     while frames > 0 && !mono.is_full() {
         let count = frames.min(at_once as u64) as usize;
         let block = &mut block[..count * frame];
-        source.read_exact(block).map_err(broken)?;
+        source.read_exact(block).map_err(|e| broken(&e))?;
         format.coding.read(block, &mut decoded);
         mono.push(&decoded)?;
         frames -= count as u64;
@@ -189,11 +189,11 @@ fn samples(
 
 fn words<const N: usize>(source: &mut impl Read) -> Result<[[u8; 4]; N], Refusal> {
     let mut words = [[0; 4]; N];
-    words.iter_mut().try_for_each(|word| source.read_exact(word)).map_err(broken)?;
+    words.iter_mut().try_for_each(|word| source.read_exact(word)).map_err(|e| broken(&e))?;
     Ok(words)
 }
 
-fn broken(error: std::io::Error) -> Refusal {
+fn broken(error: &std::io::Error) -> Refusal {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => incomplete("it ends early"),
         _ => incomplete(&error.to_string()),
