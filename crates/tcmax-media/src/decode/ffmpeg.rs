@@ -61,7 +61,7 @@ pub fn probe(path: &Path) -> Result<Probe> {
                    stream=index,codec_type,nb_frames:stream_disposition=attached_pic:\
                    format=format_name,duration";
     command.args(["-show_entries", entries]).arg(file_url(path));
-    let ended = run(&mut command, LONGEST_DECODING, |output| parse_probe(output));
+    let ended = run(&mut command, LONGEST_DECODING, parse_probe);
     done(path, ended.map_err(not_there("ffprobe"))?)
 }
 
