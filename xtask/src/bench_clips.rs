@@ -46,9 +46,16 @@ impl BenchClips {
         std::fs::write(&manifest, format!("sound,picture,label\n{lines}"))?;
         say(&format!("{} clips generated; memory so far {} MiB", self.count, peak_kib() / 1024));
 
-        let sound =
-            Transform::Spectrogram { rate: 8_000, start: 0.0, seconds: 0.25, n_fft: 128, hop: 64 };
-        let picture = Transform::Image { stored: 40, side: 32 };
+        let sound = Transform::Spectrogram {
+            rate: 8_000,
+            via: None,
+            start: 0.0,
+            draw: 0.0,
+            seconds: 0.25,
+            n_fft: 128,
+            hop: 64,
+        };
+        let picture = Transform::Image { stored: Some(40), side: 32 };
         let recipe = BTreeMap::from([("sound".to_owned(), sound), ("picture".to_owned(), picture)]);
         let start = Instant::now();
         let plan = manifest_plan(&manifest, None, ColumnNames::default(), &recipe, &NoProgress)?;

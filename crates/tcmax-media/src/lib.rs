@@ -13,7 +13,7 @@ pub use prepare::{
     named_plan, prepare, recipe_of,
 };
 pub use recipe::{
-    DEFAULT_RECIPE, GroupRule, Lists, ModalityRecipe, Recipe, Transform, Validation,
-    ValidationRule, Variant,
+    Channel, DEFAULT_RECIPE, GroupRule, Lists, ModalityRecipe, Order, Pick, Recipe, Transform,
+    Validation, ValidationRule, Variant, parse_column_recipes,
 };
 pub use text::bag_of_words;

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use rand::Rng;
 use tcmax_data::shards::ClipTensor;
 use tcmax_data::{FilterBank, Spectrogram, tile};
+use tcmax_ops::Seed;
 
-use crate::decode::{Pixels, Sound, frames, image, resample, sound};
-use crate::recipe::Transform;
+use crate::decode::{Pixels, Sound, first_frames, frames, image, resample, sound};
+use crate::recipe::{Channel, Order, Pick, Transform};
 use crate::text::bag_of_words;
 use crate::{Error, Result};
 
@@ -20,26 +22,32 @@ pub(crate) fn samples(seconds: f64, rate: u32) -> usize {
 
 /// What a recipe makes of a file.
 pub(crate) fn of_file(transform: &Transform, path: &Path) -> Result<ClipTensor> {
+    let side = |stored: Option<usize>| stored.unwrap_or(usize::MAX);
     match *transform {
-        Transform::Spectrogram { rate, start, seconds, n_fft, hop } => {
-            let cut = [samples(start, rate), samples(seconds, rate)];
-            let sound = at_rate(path, rate, Some(start + seconds))?;
-            spectrogram(&sound, cut, &Spectrogram::new(n_fft, hop))
+        Transform::Spectrogram { rate, via, start, draw, seconds, n_fft, hop } => {
+            let signal = at_rate(path, via, rate, start + draw + seconds)?;
+            let start = samples(start, rate) + drawn(path, samples(draw, rate));
+            spectrogram(&signal, [start, samples(seconds, rate)], &Spectrogram::new(n_fft, hop))
         }
-        Transform::FilterBank { rate, bins, frames } => {
-            let (bank, samples) = (FilterBank::new(rate, bins), at_rate(path, rate, None)?);
-            if bank.frames(samples.len()) == 0 {
+        Transform::FilterBank { rate, bins, frames, channel, order } => {
+            let (signal, rate) = without_mean(path, rate, channel)?;
+            let bank = FilterBank::new(rate, bins);
+            if bank.frames(signal.len()) == 0 {
                 return Err(Error::media(path, "it is shorter than one frame of 25 ms"));
             }
-            Ok(filter_bank(&bank, &samples, [bins, frames]))
+            Ok(filter_bank(&bank, &signal, [bins, frames], order))
         }
-        Transform::Frames { rate, frames: count, stored, .. } => {
-            pixels(path, &frames(path, rate, count, stored)?)
+        Transform::Frames { rate, frames: count, pick: Pick::Evenly, stored, .. } => {
+            pixels(path, &frames(path, rate, count, side(stored))?)
         }
-        Transform::Image { stored, .. } => pixels(path, &[image(path, stored)?]),
+        Transform::Frames { rate, frames: count, pick: Pick::First, stored, .. } => {
+            pixels(path, &repeated(first_frames(path, rate, count, side(stored))?, count))
+        }
+        Transform::Image { stored, .. } => pixels(path, &[image(path, side(stored))?]),
         Transform::Text { .. } => of_text(transform, &read_text(path)?),
         Transform::Features { width } => features(path, width),
-        Transform::Flow { fields, stored, bound, .. } => flow(path, fields, stored, bound),
+        Transform::Flow { fields, stored, bound, .. } => flow(path, fields, side(stored), bound),
+        Transform::FlowFields { fields, side } => flow_fields(path, fields, side),
     }
 }
 
@@ -55,7 +63,52 @@ pub(crate) fn of_text(transform: &Transform, text: &str) -> Result<ClipTensor> {
 
 #[cfg(feature = "opencv")]
 fn flow(path: &Path, fields: usize, stored: usize, bound: f32) -> Result<ClipTensor> {
-    pixels(path, &crate::decode::flow(path, fields, stored, bound)?)
+    let found = crate::decode::flow(path, fields, stored)?;
+    let bytes: Vec<Pixels> = found.iter().map(|field| field.in_bytes(bound)).collect();
+    pixels(path, &repeated(bytes, fields))
+}
+
+#[cfg(feature = "opencv")]
+fn flow_fields(path: &Path, fields: usize, side: usize) -> Result<ClipTensor> {
+    let found = crate::decode::flow_each_second(path, fields)?;
+    let mut values = Vec::with_capacity(2 * fields * side * side);
+    for axis in 0..2 {
+        for field in (0..fields).map(|n| &found[n.min(found.len() - 1)]) {
+            let plane =
+                field.displacements[axis..].iter().step_by(2).copied().collect::<Vec<f32>>();
+            values.extend(stretch(&plane, [field.height, field.width], side));
+        }
+    }
+    Ok(ClipTensor::Halves(vec![2 * fields, side, side], values))
+}
+
+#[cfg(not(feature = "opencv"))]
+fn flow_fields(_: &Path, _: usize, _: usize) -> Result<ClipTensor> {
+    Err(flow_is_missing())
+}
+
+/// A plane of height x width numbers at side x side, bilinear between the four neighbours, what lies
+/// outside being as the border: PyTorch's `interpolate` without aligned corners and antialiasing.
+#[cfg(any(feature = "opencv", test))]
+fn stretch(plane: &[f32], [height, width]: [usize; 2], side: usize) -> Vec<f32> {
+    // The neighbours before and behind, and the share of the latter.
+    let neighbours = |n: usize, length: usize| {
+        let scale = length as f32 / side as f32;
+        let place = ((n as f32 + 0.5) * scale - 0.5).max(0.0);
+        let before = (place as usize).min(length - 1);
+        (before, (before + 1).min(length - 1), place - before as f32)
+    };
+    let columns: Vec<(usize, usize, f32)> = (0..side).map(|x| neighbours(x, width)).collect();
+    let mut out = Vec::with_capacity(side * side);
+    for (above, below, down) in (0..side).map(|y| neighbours(y, height)) {
+        let [above, below] = [above, below].map(|row| &plane[row * width..][..width]);
+        for &(left, right, across) in &columns {
+            let [above, below] =
+                [above, below].map(|row| (1.0 - across) * row[left] + across * row[right]);
+            out.push((1.0 - down) * above + down * below);
+        }
+    }
+    out
 }
 
 #[cfg(not(feature = "opencv"))]
@@ -72,14 +125,47 @@ pub(crate) fn flow_is_missing() -> Error {
     )
 }
 
-/// The sound of a file at another rate. What comes a second after `longest` seconds is left out before:
-/// the resampler works on blocks, and no sample depends on one so far behind it.
-fn at_rate(path: &Path, rate: u32, longest: Option<f64>) -> Result<Vec<f32>> {
-    let mut sound: Sound = sound(path)?;
-    if let Some(longest) = longest {
-        sound.samples.truncate(samples(longest + 1.0, sound.rate) + (1 << 20));
+/// The sound of a file at a rate, by way of another. What comes a second after `longest` seconds is left
+/// out before: the resampler works on blocks, and no sample depends on one so far behind it.
+fn at_rate(path: &Path, via: Option<u32>, rate: u32, longest: f64) -> Result<Vec<f32>> {
+    let resample = |sound: &Sound, rate| resample(sound, rate).map_err(|p| Error::media(path, p));
+    let mut sound = sound(path)?;
+    sound.samples.truncate(samples(longest + 1.0, sound.rate) + (1 << 20));
+    if let Some(via) = via {
+        let samples = resample(&sound, via)?.into_iter().map(sixteen_bits).collect();
+        sound = Sound { samples, rate: via, first: None };
     }
-    resample(&sound, rate).map_err(|problem| Error::media(path, problem))
+    resample(&sound, rate)
+}
+
+/// A sample as a WAV file of 16 bits has it.
+fn sixteen_bits(sample: f32) -> f32 {
+    (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) / 32_768.0
+}
+
+/// A number of 0 to `most`, drawn once and for all by a file's name.
+fn drawn(path: &Path, most: usize) -> usize {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Seed::new(0).stream("start").stream(&name).rng().random_range(0..=most)
+}
+
+/// A file's sound without its mean, and its rate.
+fn without_mean(path: &Path, rate: Option<u32>, channel: Channel) -> Result<(Vec<f64>, u32)> {
+    let mean = |samples: &[f32]| {
+        samples.iter().map(|&x| f64::from(x)).sum::<f64>() / samples.len().max(1) as f64
+    };
+    let mut sound = sound(path)?;
+    let mut of_all = None;
+    if channel == Channel::First
+        && let Some(first) = sound.first.take()
+    {
+        of_all = Some(mean(&sound.samples));
+        sound.samples = first;
+    }
+    let rate = rate.unwrap_or(sound.rate);
+    let samples = resample(&sound, rate).map_err(|problem| Error::media(path, problem))?;
+    let mean = of_all.unwrap_or_else(|| mean(&samples));
+    Ok((samples.iter().map(|&x| f64::from(x) - mean).collect(), rate))
 }
 
 /// Repeats, cuts, clips and transforms.
@@ -95,18 +181,37 @@ fn spectrogram(
     Ok(ClipTensor::Values(vec![1, frequencies, times], stft.transform(signal)))
 }
 
-/// Filters by frames, so that frequencies stand where those of spectrograms do.
-fn filter_bank(bank: &FilterBank, sound: &[f32], [bins, frames]: [usize; 2]) -> ClipTensor {
-    let mean = sound.iter().map(|&x| f64::from(x)).sum::<f64>() / sound.len().max(1) as f64;
-    let signal: Vec<f64> = sound.iter().map(|&x| f64::from(x) - mean).collect();
-    let energies = bank.transform(&signal);
+/// Filters by frames, or frames by filters.
+fn filter_bank(
+    bank: &FilterBank,
+    signal: &[f64],
+    [bins, frames]: [usize; 2],
+    order: Order,
+) -> ClipTensor {
+    let energies = bank.transform(signal);
     let mut out = vec![0f32; bins * frames];
     for (t, frame) in energies.chunks_exact(bins).take(frames).enumerate() {
         for (bin, &energy) in frame.iter().enumerate() {
-            out[bin * frames + t] = energy as f32;
+            let place = match order {
+                Order::FrequenciesFirst => bin * frames + t,
+                Order::TimesFirst => t * bins + bin,
+            };
+            out[place] = energy as f32;
         }
     }
-    ClipTensor::Values(vec![1, bins, frames], out)
+    let shape = match order {
+        Order::FrequenciesFirst => vec![1, bins, frames],
+        Order::TimesFirst => vec![1, frames, bins],
+    };
+    ClipTensor::Values(shape, out)
+}
+
+/// So many pictures: the last is repeated where there are fewer.
+fn repeated(mut pictures: Vec<Pixels>, count: usize) -> Vec<Pixels> {
+    if let Some(last) = pictures.last().cloned() {
+        pictures.resize(count, last);
+    }
+    pictures
 }
 
 /// Pictures one after the other, which must be of one size.
@@ -169,12 +274,51 @@ mod tests {
 
     #[test]
     fn the_paper_s_sounds_have_the_paper_s_shapes() {
-        let recipe =
-            Transform::Spectrogram { rate: 22_050, start: 0.0, seconds: 3.0, n_fft: 512, hop: 353 };
-        let modality = tcmax_data::shards::StoredModality {
-            name: "audio".to_owned(),
-            storage: recipe.storage(),
+        let sound = |seconds, n_fft, hop| Transform::Spectrogram {
+            rate: 22_050,
+            via: None,
+            start: 0.0,
+            draw: 0.0,
+            seconds,
+            n_fft,
+            hop,
         };
-        assert_eq!(modality.modality().shape, [1, 257, 188]);
+        for (recipe, shape) in
+            [(sound(3.0, 512, 353), [1, 257, 188]), (sound(5.0, 256, 128), [1, 129, 862])]
+        {
+            let modality = tcmax_data::shards::StoredModality {
+                name: "audio".to_owned(),
+                storage: recipe.storage(),
+            };
+            assert_eq!(modality.modality().shape, shape);
+        }
+    }
+
+    #[test]
+    fn planes_are_stretched_as_pytorch_does() {
+        // F.interpolate([[0, 1, 2], [3, 4, 5]], 2) and 4, bilinear, by hand.
+        let plane = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+        assert_eq!(stretch(&plane, [2, 3], 2), [0.25, 1.75, 3.25, 4.75]);
+        let four = stretch(&plane, [2, 3], 4);
+        assert_eq!(four[..4], [0.0, 0.625, 1.375, 2.0]);
+        assert_eq!(four[4..8], [0.75, 1.375, 2.125, 2.75]);
+        assert_eq!(four[12..], [3.0, 3.625, 4.375, 5.0]);
+    }
+
+    #[test]
+    fn starts_are_drawn_by_the_name_of_the_file_alone() {
+        let draws: Vec<usize> =
+            (0..200).map(|n| drawn(Path::new(&format!("a/{n}.wav")), 110_250)).collect();
+        assert_eq!(draws[7], drawn(Path::new("elsewhere/7.wav"), 110_250));
+        let mean = draws.iter().sum::<usize>() / draws.len();
+        assert!((45_000..65_000).contains(&mean), "{mean}");
+        assert!(draws.iter().all(|&start| start <= 110_250));
+        assert_eq!(drawn(Path::new("a.wav"), 0), 0);
+    }
+
+    #[test]
+    fn what_goes_through_a_wav_file_is_rounded_to_its_steps() {
+        assert_eq!(sixteen_bits(0.6 / 32_768.0), 1.0 / 32_768.0);
+        assert_eq!([sixteen_bits(1.5), sixteen_bits(-1.5)], [32_767.0 / 32_768.0, -1.0]);
     }
 }

@@ -3,6 +3,7 @@
 //! From 16 to 22.05 kHz nothing is left above 8 kHz, and the logarithm there is that of the
 //! resampler's own noise: only what lies below 7 kHz is compared.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
@@ -19,7 +20,9 @@ fn golden() -> Vec<PathBuf> {
     let mut files = Vec::new();
     for folder in folders {
         let Ok(entries) = std::fs::read_dir(&folder) else {
-            eprintln!("SKIPPED: no recorded values in {}", folder.display());
+            // Past the test harness, which shows nothing of tests that pass.
+            let note = format!("SKIPPED: no recorded values in {}\n", folder.display());
+            let _ = std::io::stderr().write_all(note.as_bytes());
             continue;
         };
         let is_case = |path: &PathBuf| {
@@ -53,7 +56,7 @@ fn a_resampled_sound_has_librosas_spectrogram_below_seven_kilohertz() {
             continue;
         }
         let rate = header.metadata().as_ref().unwrap()["wav_rate"].parse().unwrap();
-        let sound = resample(&Sound { samples, rate }, 22_050).unwrap();
+        let sound = resample(&Sound { samples, rate, first: None }, 22_050).unwrap();
         let signal: Vec<f32> = tile(&sound, 66_150).iter().map(|x| x.clamp(-1.0, 1.0)).collect();
         let got = Spectrogram::new(512, 353).transform(&signal);
         let wanted = tensors.tensor("output.spec_f64").unwrap();

@@ -9,7 +9,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tcmax_media::decode::{Refusal, Sound, parse_image, parse_sound, sound};
+use tcmax_media::decode::{Refusal, parse_image, parse_sound, sound};
 
 /// Samples of the files `media/sweep.*`: half a second of a rising tone at 16 kHz.
 const LENGTH: usize = 8_000;
@@ -90,7 +90,7 @@ fn every_kind_of_plain_wav_has_the_same_samples() {
     cases.push(extensible);
     for (n, case) in cases.iter().enumerate() {
         let got = parse_sound(case).unwrap_or_else(|e| panic!("case {n}: {e:?}"));
-        assert_eq!(got, Sound { samples: wanted.to_vec(), rate: 8_000 }, "case {n}");
+        assert_eq!((&got.samples[..], got.rate), (&wanted[..], 8_000), "case {n}");
     }
     let stereo = parse_sound(&wav(None, 3, 2, 8_000, 32, &floats)).unwrap();
     assert_eq!(stereo.samples, [0.25, -0.625]);

@@ -210,6 +210,31 @@ fn what_a_published_list_lost_is_said_wherever_its_clips_are_used() {
 }
 
 #[test]
+fn a_recipe_is_chosen_by_name_and_shown() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let ids = sounds(folder);
+    let shown = succeed(folder, &["datasets", "crema-d"]);
+    assert!(shown.contains("\n\ndefault: as above\n") && shown.contains("\n\npaper: "), "{shown}");
+    assert!(shown.contains("draw = 5.0") && shown.contains("rule = \"last\""), "{shown}");
+    let prepare = ["prepare", "crema-d", "--root", ".", "--modalities", "audio", "--recipe"];
+    succeed(folder, &[&prepare[..], &["paper", "--out", "paper"]].concat());
+    succeed(folder, &[&prepare[..], &["default", "--out", "default"]].concat());
+    for (out, shape) in [("paper", [1, 129, 862]), ("default", [1, 257, 188])] {
+        let printed = succeed(folder, &["inspect", out, "--json"]);
+        let found: Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(found["modalities"][0]["shape"], serde_json::json!(shape));
+        assert_eq!(found["parts"], serde_json::json!([12, 3, 10]));
+    }
+    let rows = std::fs::read_to_string(folder.join("paper/clips.csv")).unwrap();
+    let validation: Vec<&str> =
+        rows.lines().filter(|row| row.contains(",validation,")).map(|row| &row[..15]).collect();
+    assert_eq!(validation, ids[12..15].iter().map(|id| &id[..15]).collect::<Vec<_>>());
+    let message = refused(folder, 2, &[&prepare[..], &["other", "--out", "x"]].concat());
+    assert!(message.contains("choose one of: default, paper"), "{message}");
+}
+
+#[test]
 fn options_of_the_other_kind_are_refused() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();

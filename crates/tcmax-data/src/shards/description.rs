@@ -107,7 +107,7 @@ pub struct StoredModality {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "form")]
 pub enum Storage {
-    /// Numbers as they are used: f32 of one shape.
+    /// Numbers as they are used, of one shape: f32, or f16 to save space.
     Values {
         /// What they are.
         kind: ModalityKind,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fast_image_resize::Resizer;
+use half::f16;
 use safetensors::tensor::{Dtype, TensorInfo};
 use tcmax_ops::Seed;
 
@@ -48,6 +49,8 @@ struct Stored {
     start: u64,
     /// Height and width of pixels; unused for values.
     size: [u32; 2],
+    /// Whether values have 16 bits.
+    half: bool,
 }
 
 impl Prepared {
@@ -180,8 +183,9 @@ fn stored(info: &TensorInfo, start: u64, storage: &Storage) -> Option<Stored> {
     let start = start + info.data_offsets.0 as u64;
     let (count, depth) = match storage {
         Storage::Values { shape, .. } => {
-            let fits = info.dtype == Dtype::F32 && info.shape == *shape;
-            return fits.then_some(Stored { start, size: [0; 2] });
+            let half = info.dtype == Dtype::F16;
+            let fits = (half || info.dtype == Dtype::F32) && info.shape == *shape;
+            return fits.then_some(Stored { start, size: [0; 2], half });
         }
         Storage::Pixels { frames, channels, .. } => (*frames, *channels),
         Storage::Flow { fields, .. } => (*fields, 2),
@@ -189,7 +193,7 @@ fn stored(info: &TensorInfo, start: u64, storage: &Storage) -> Option<Stored> {
     match info.shape[..] {
         [t, height, width, c] if (t, c) == (count, depth) && height * width > 0 => {
             let size = [u32::try_from(height).ok()?, u32::try_from(width).ok()?];
-            (info.dtype == Dtype::U8).then_some(Stored { start, size })
+            (info.dtype == Dtype::U8).then_some(Stored { start, size, half: false })
         }
         _ => None,
     }
@@ -250,6 +254,13 @@ impl Dataset for Prepared {
             let [height, width] = place.size.map(|size| size as usize);
             let storage = &inner.description.modalities[modality].storage;
             let (frames, channels, side, augment) = match storage {
+                Storage::Values { .. } if place.half => {
+                    fill(out.len() * 2)?;
+                    for (value, raw) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+                        *value = f16::from_le_bytes([raw[0], raw[1]]).to_f32();
+                    }
+                    return Ok(());
+                }
                 Storage::Values { .. } => {
                     fill(out.len() * 4)?;
                     for (value, raw) in out.iter_mut().zip(bytes.chunks_exact(4)) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use half::f16;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::whole::write_whole;
@@ -25,6 +26,8 @@ pub struct Clip {
 pub enum ClipTensor {
     /// Numbers of a shape.
     Values(Vec<usize>, Vec<f32>),
+    /// Numbers of a shape, stored with 16 bits.
+    Halves(Vec<usize>, Vec<f32>),
     /// Bytes of shape (frames, height, width, channels).
     Pixels([usize; 4], Vec<u8>),
 }
@@ -61,6 +64,10 @@ pub fn write_shard(path: &Path, clips: Vec<Clip>, note: &str) -> Result<()> {
                 ClipTensor::Values(shape, values) => {
                     let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
                     (name, Dtype::F32, shape, raw)
+                }
+                ClipTensor::Halves(shape, values) => {
+                    let half = |&value: &f32| f16::from_f32(value).to_le_bytes();
+                    (name, Dtype::F16, shape, values.iter().flat_map(half).collect())
                 }
                 ClipTensor::Pixels(shape, raw) => (name, Dtype::U8, shape.to_vec(), raw),
             });

@@ -23,7 +23,7 @@ const MOST_PIXELS: u32 = 1 << 26;
 /// Bytes that ffmpeg may allocate at once.
 const MOST_AT_ONCE: u32 = 1 << 30;
 /// Bytes of the frames of a clip.
-const MOST_KEPT: usize = 1 << 30;
+pub(super) const MOST_KEPT: usize = 1 << 30;
 /// Packets of a file; more are no clip.
 const MOST_PACKETS: usize = 1 << 20;
 /// Seconds by which times in files are rounded.
@@ -45,6 +45,8 @@ pub struct Probe {
     pub there: f64,
     /// When the frames of the first video stream are shown, seconds after the first.
     pub times: Vec<f64>,
+    /// Frames a second of this stream, on average, as declared.
+    pub rate: Option<f64>,
 }
 
 /// Asks `ffprobe` what is in a file.
@@ -58,7 +60,7 @@ pub fn probe(path: &Path) -> Result<Probe> {
     local(&mut command);
     command.args(["-read_intervals", &format!("%+{LONGEST_SECONDS}"), "-of", "compact"]);
     let entries = "packet=codec_type,stream_index,pts_time,dts_time,duration_time,flags:\
-                   stream=index,codec_type,nb_frames:stream_disposition=attached_pic:\
+                   stream=index,codec_type,nb_frames,avg_frame_rate:stream_disposition=attached_pic:\
                    format=format_name,duration";
     command.args(["-show_entries", entries]).arg(file_url(path));
     let ended = run(&mut command, LONGEST_DECODING, parse_probe);
@@ -104,6 +106,7 @@ fn parse_probe(output: &mut impl BufRead) -> std::result::Result<Probe, String> 
                     && text("disposition:attached_pic") != Some("1") =>
             {
                 video = text("index").map(str::to_owned);
+                probe.rate = text("avg_frame_rate").and_then(fraction);
                 probe.frames = number("nb_frames").map(|frames| frames as usize);
             }
             "format" => {
@@ -123,6 +126,13 @@ fn parse_probe(output: &mut impl BufRead) -> std::result::Result<Probe, String> 
     let start = probe.times.first().copied().unwrap_or(0.0);
     probe.times.iter_mut().for_each(|time| *time -= start);
     Ok(probe)
+}
+
+/// A positive number as `30000/1001`.
+fn fraction(text: &str) -> Option<f64> {
+    let (above, below) = text.split_once('/')?;
+    let value = above.parse::<f64>().ok()? / below.parse::<f64>().ok()?;
+    (value.is_finite() && value > 0.0).then_some(value)
 }
 
 impl Probe {
@@ -205,7 +215,7 @@ fn done<T>(path: &Path, ended: Ended<T>) -> Result<T> {
 }
 
 /// Decodes with ffmpeg and hands what it writes to `read`.
-fn decode<T>(
+pub(super) fn decode<T>(
     path: &Path,
     arguments: &[&str],
     read: impl FnOnce(&mut BufReader<ChildStdout>) -> std::result::Result<T, String>,
@@ -235,7 +245,7 @@ pub fn frames(path: &Path, rate: f64, count: usize, side: usize) -> Result<Vec<P
 }
 
 /// As [`frames`] of a file that was asked what it is.
-pub(super) fn frames_of(
+fn frames_of(
     path: &Path,
     probe: &Probe,
     rate: f64,
@@ -316,7 +326,7 @@ pub(super) fn sound(path: &Path) -> Result<Sound> {
 
 /// A file that says it is longer than its packets was cut off. Lengths are rounded and guessed, so a tenth
 /// and a quarter of a second are let pass.
-fn whole(path: &Path, probe: &Probe) -> Result<()> {
+pub(super) fn whole(path: &Path, probe: &Probe) -> Result<()> {
     let longest = f64::from(LONGEST_SECONDS);
     let wanted = probe.seconds.unwrap_or(0.0).min(longest);
     if probe.there < 0.9 * wanted - 0.25 {
@@ -344,7 +354,7 @@ mod tests {
             packet|codec_type=video|stream_index=2|pts_time=1|dts_time=1|duration_time=0.04|flags=K_\n\
             stream|index=0|codec_type=audio|disposition:attached_pic=0\n\
             stream|index=2|codec_type=video|disposition:attached_pic=1\n\
-            stream|index=1|codec_type=video|nb_frames=3|disposition:attached_pic=0\n\
+            stream|index=1|codec_type=video|avg_frame_rate=30000/1001|nb_frames=3|disposition:attached_pic=0\n\
             format|format_name=avi|duration=2.5\n";
         let probe = parse_probe(&mut &output[..]).unwrap();
         let times = vec![0.0, 1.04 - 1.0];
@@ -355,6 +365,7 @@ mod tests {
             frames: Some(3),
             there: 3.0,
             times,
+            rate: Some(30_000.0 / 1_001.0),
         };
         assert_eq!(probe, wanted);
         assert_eq!(parse_probe(&mut &b""[..]).unwrap(), Probe::default());

@@ -15,6 +15,7 @@ mod flow;
 mod image;
 mod mono;
 mod mp4;
+mod numbered;
 mod process;
 mod sound;
 mod streams;
@@ -23,7 +24,8 @@ mod wav;
 pub use self::image::{Pixels, image, parse_image, shrink, with_image};
 pub use ffmpeg::{Probe, ffmpeg_version, frames, probe};
 #[cfg(feature = "opencv")]
-pub use flow::flow;
+pub use flow::{Field, flow, flow_each_second};
+pub use numbered::{first_frames, frames_numbered};
 pub use sound::{Sound, parse_sound, resample, sound};
 pub use streams::{read_au, read_ppm};
 

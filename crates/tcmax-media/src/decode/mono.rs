@@ -9,7 +9,7 @@ const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
 /// Full scale is 1; what lies beyond is no sound, and overflows where it is squared.
 const LARGEST_SAMPLE: f32 = 1e10;
 
-/// The mean of the channels of a sound that is being decoded.
+/// The mean of the channels of a sound that is being decoded, and the first of several.
 pub(super) struct Mono {
     channels: usize,
     rate: u32,
@@ -20,6 +20,7 @@ pub(super) struct Mono {
     /// Frames seen.
     seen: u64,
     samples: Vec<f32>,
+    first: Vec<f32>,
 }
 
 impl Mono {
@@ -41,7 +42,7 @@ impl Mono {
             return Err(Refusal::Broken(problem));
         }
         let keep = u64::from(LONGEST_SECONDS) * u64::from(rate);
-        Ok(Self { channels, rate, skip: 0, keep, seen: 0, samples: Vec::new() })
+        Ok(Self { channels, rate, skip: 0, keep, seen: 0, samples: Vec::new(), first: Vec::new() })
     }
 
     /// Leaves out `skip` frames at the start, and what comes after the next `keep`.
@@ -52,7 +53,11 @@ impl Mono {
 
     /// Makes room for so many frames, which the file is known to hold.
     pub(super) fn reserve(&mut self, frames: u64) {
-        self.samples.reserve(frames.min(self.keep) as usize);
+        let frames = frames.min(self.keep) as usize;
+        self.samples.reserve(frames);
+        if self.channels > 1 {
+            self.first.reserve(frames);
+        }
     }
 
     pub(super) fn channels(&self) -> usize {
@@ -90,10 +95,12 @@ impl Mono {
             if !frame.iter().all(|sample| sample.abs() <= LARGEST_SAMPLE) {
                 return Err(Refusal::Broken(self.absurd(frame)));
             }
-            self.samples.push(match frame {
-                [sample] => *sample,
-                _ => frame.iter().sum::<f32>() / self.channels as f32,
-            });
+            if let [sample] = frame {
+                self.samples.push(*sample);
+            } else {
+                self.samples.push(frame.iter().sum::<f32>() / self.channels as f32);
+                self.first.push(frame[0]);
+            }
         }
         Ok(())
     }
@@ -115,7 +122,8 @@ impl Mono {
         if self.samples.is_empty() {
             return Err(Refusal::Broken("there is no sample in it".to_owned()));
         }
-        Ok(super::Sound { samples: self.samples, rate: self.rate })
+        let first = (self.channels > 1).then_some(self.first);
+        Ok(super::Sound { samples: self.samples, rate: self.rate, first })
     }
 }
 
@@ -129,7 +137,8 @@ mod tests {
         mono.trim(1, Some(2));
         mono.push(&[9.0, 9.0, 0.0, 1.0, 0.5, 0.5, 7.0, 7.0]).unwrap();
         assert!(mono.is_full());
-        assert_eq!(mono.finish().unwrap().samples, [0.5, 0.5]);
+        let sound = mono.finish().unwrap();
+        assert_eq!((&sound.samples[..], sound.first), (&[0.5, 0.5][..], Some(vec![0.0, 0.5])));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Sound {
     pub samples: Vec<f32>,
     /// Samples a second.
     pub rate: u32,
+    /// The first channel alone, where there are several.
+    pub first: Option<Vec<f32>>,
 }
 
 /// Reads the sound of a file, the mean of its channels, at its own rate: its first 600 s.
@@ -128,7 +130,8 @@ mod tests {
                 .collect()
         };
         for (from, to) in [(16_000, 22_050), (44_100, 22_050), (48_000, 16_000), (8_000, 22_050)] {
-            let got = resample(&Sound { samples: tone(from, 1.0), rate: from }, to).unwrap();
+            let got =
+                resample(&Sound { samples: tone(from, 1.0), rate: from, first: None }, to).unwrap();
             assert_eq!(got.len(), to as usize);
             let wanted = tone(to, 1.0);
             // The ends ring: outside there is silence.

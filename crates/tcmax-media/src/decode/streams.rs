@@ -105,7 +105,7 @@ mod tests {
             .concat();
         let samples = [0.5f32, 0.0, 1.0, 1.0].map(f32::to_be_bytes).concat();
         let stream = [header.clone(), samples].concat();
-        let wanted = Sound { samples: vec![0.25, 1.0], rate: 8_000 };
+        let wanted = Sound { samples: vec![0.25, 1.0], rate: 8_000, first: Some(vec![0.5, 1.0]) };
         assert_eq!(read_au(&mut &stream[..]).unwrap(), wanted);
         assert!(read_au(&mut &header[..20]).is_err() && read_au(&mut &header[..]).is_err());
     }

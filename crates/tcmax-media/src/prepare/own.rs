@@ -8,12 +8,13 @@ use rayon::prelude::*;
 use tcmax_data::own::manifest::{
     ColumnNames, Manifest, ManifestRow, MediaColumn, MediaKind, is_file,
 };
+use tcmax_data::shards::Augment;
 use tcmax_data::{Place, Problems};
 
 use super::PrepareProgress;
 use super::plan::{Item, Plan, Source};
 use super::run::make;
-use crate::recipe::Transform;
+use crate::recipe::{Pick, Transform};
 use crate::transform::read_vector;
 use crate::{Error, Result};
 
@@ -124,11 +125,24 @@ pub(crate) fn plan_of(
 
 fn default_transform(manifest: &Manifest, c: usize, column: &MediaColumn) -> Result<Transform> {
     Ok(match column.kind {
-        MediaKind::Audio => {
-            Transform::Spectrogram { rate: 22_050, start: 0.0, seconds: 3.0, n_fft: 512, hop: 353 }
-        }
-        MediaKind::Video => Transform::Frames { rate: 1.0, frames: 3, stored: 256, side: 224 },
-        MediaKind::Image => Transform::Image { stored: 256, side: 224 },
+        MediaKind::Audio => Transform::Spectrogram {
+            rate: 22_050,
+            via: None,
+            start: 0.0,
+            draw: 0.0,
+            seconds: 3.0,
+            n_fft: 512,
+            hop: 353,
+        },
+        MediaKind::Video => Transform::Frames {
+            rate: 1.0,
+            frames: 3,
+            pick: Pick::Evenly,
+            stored: Some(256),
+            side: 224,
+            augment: Augment::Clip,
+        },
+        MediaKind::Image => Transform::Image { stored: Some(256), side: 224 },
         MediaKind::Text => Transform::Text { buckets: 1_024 },
         MediaKind::Features => {
             let first = manifest.rows.iter().find_map(|row| row.cells[c].as_ref());

@@ -13,7 +13,7 @@ use crate::recipe::Transform;
 
 /// To be raised with every change after which the same files and recipe give other bytes: shards made
 /// before and after do not mix then.
-const DECODING: u32 = 2;
+const DECODING: u32 = 3;
 
 /// Everything that a preparation does, in a fixed order.
 #[derive(Clone, Debug)]
@@ -164,7 +164,9 @@ impl Plan {
             _ => true,
         };
         self.modalities.iter().enumerate().any(|(m, (_, transform))| match transform {
-            Transform::Frames { .. } | Transform::Flow { .. } => true,
+            Transform::Frames { .. } | Transform::Flow { .. } | Transform::FlowFields { .. } => {
+                true
+            }
             Transform::Spectrogram { .. } | Transform::FilterBank { .. } => {
                 !self.items.iter().all(|item| is_wav(&item.sources[m]))
             }

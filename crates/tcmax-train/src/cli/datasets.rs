@@ -2,6 +2,7 @@
 
 use clap::Args;
 use tcmax_data::fetch::{DatasetCard, cache_folder, card, catalog};
+use tcmax_media::{DEFAULT_RECIPE, Recipe, Transform, Validation, recipe_of};
 use tcmax_train::{DatasetConfig, Error, OpenDataset, table};
 
 use super::print;
@@ -32,6 +33,7 @@ impl Datasets {
                 };
                 print(&describe(card))?;
                 if card.prepare.is_some() {
+                    print(&recipes(&recipe_of(&name).map_err(Error::from)?))?;
                     print(&format!("\nPrepare it: tcmax prepare {name} --root DIR --out CLIPS"))?;
                     return Ok(());
                 }
@@ -71,4 +73,42 @@ fn describe(card: &DatasetCard) -> String {
         }
     }
     text
+}
+
+/// The recipes of a data set of media, with everything they set.
+fn recipes(recipe: &Recipe) -> String {
+    let mut text = "\nRecipes (--recipe NAME)".to_owned();
+    let own = recipe.modalities.iter().map(|m| (m.name.as_str(), &m.transform));
+    let own: Vec<(&str, &Transform)> = own.collect();
+    text += &settings(DEFAULT_RECIPE, "as above", Some(&recipe.validation), &own);
+    for (name, variant) in &recipe.variants {
+        let transforms: Vec<(&str, &Transform)> =
+            variant.transforms.iter().map(|(name, transform)| (name.as_str(), transform)).collect();
+        text +=
+            &settings(name, variant.description.trim(), variant.validation.as_ref(), &transforms);
+    }
+    text
+}
+
+/// One recipe: a line a setting, as the card has it.
+fn settings(
+    name: &str,
+    description: &str,
+    validation: Option<&Validation>,
+    transforms: &[(&str, &Transform)],
+) -> String {
+    let mut text = format!("\n\n{name}: {description}");
+    for (modality, transform) in transforms {
+        text += &format!("\n  {modality} = {}", inline(transform));
+    }
+    if let Some(validation) = validation {
+        text += &format!("\n  validation = {}", inline(validation));
+    }
+    text
+}
+
+/// A value as an inline table.
+fn inline(value: &impl serde::Serialize) -> String {
+    // What came from TOML has a form in it.
+    toml::Value::try_from(value).map_or_else(|_| String::new(), |value| value.to_string())
 }

@@ -10,7 +10,8 @@ use tcmax_data::own::Layout;
 use tcmax_data::own::manifest::ColumnNames;
 use tcmax_media::prepare::Plan;
 use tcmax_media::{
-    NamedOptions, PrepareOptions, Summary, Transform, manifest_plan, named_plan, prepare, recipe_of,
+    NamedOptions, PrepareOptions, Summary, Transform, manifest_plan, named_plan,
+    parse_column_recipes, prepare, recipe_of,
 };
 use tcmax_train::{Error, PrepareBar};
 
@@ -155,8 +156,8 @@ fn refuse(options: &[(&str, bool)], reason: &str) -> Result<(), Error> {
 
 fn read_recipe(path: &Path) -> anyhow::Result<BTreeMap<String, Transform>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    Ok(toml::from_str(&text)
-        .map_err(|e| Error::setting(format!("--recipe {}", path.display()), e.to_string()))?)
+    let recipe = parse_column_recipes(&text);
+    Ok(recipe.map_err(|e| Error::setting(format!("--recipe {}", path.display()), e.to_string()))?)
 }
 
 fn describe(summary: &Summary, out: &Path) -> String {
