@@ -2,7 +2,7 @@
 //! that takes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -32,18 +32,7 @@ impl BenchClips {
             None => tempfile::tempdir()?,
         };
         let root = folder.path();
-        let rows = |n: usize| format!("{n}.wav,{n}.png,{}\n", n % 10);
-        (0..self.count).into_par_iter().try_for_each(|n| -> anyhow::Result<()> {
-            let mut rng = Seed::new(n as u64).rng();
-            write_wav(&root.join(format!("{n}.wav")), 2_000, 8_000, &mut rng)?;
-            let shade = [n as u8, (n >> 8) as u8, 128];
-            image::RgbImage::from_pixel(48, 48, image::Rgb(shade))
-                .save(root.join(format!("{n}.png")))?;
-            Ok(())
-        })?;
-        let manifest = root.join("manifest.csv");
-        let lines: String = (0..self.count).map(rows).collect();
-        std::fs::write(&manifest, format!("sound,picture,label\n{lines}"))?;
+        let manifest = generate(root, self.count)?;
         say(&format!("{} clips generated; memory so far {} MiB", self.count, peak_kib() / 1024));
 
         let sound = Transform::Spectrogram {
@@ -93,4 +82,21 @@ impl BenchClips {
         ));
         Ok(())
     }
+}
+
+/// Writes `count` sounds of a quarter of a second and pictures of 48 x 48 into `folder`, and the
+/// manifest that names them; returns the manifest's path.
+pub fn generate(folder: &Path, count: usize) -> anyhow::Result<PathBuf> {
+    (0..count).into_par_iter().try_for_each(|n| -> anyhow::Result<()> {
+        let mut rng = Seed::new(n as u64).rng();
+        write_wav(&folder.join(format!("{n}.wav")), 2_000, 8_000, &mut rng)?;
+        let shade = [n as u8, (n >> 8) as u8, 128];
+        image::RgbImage::from_pixel(48, 48, image::Rgb(shade))
+            .save(folder.join(format!("{n}.png")))?;
+        Ok(())
+    })?;
+    let rows: String = (0..count).map(|n| format!("{n}.wav,{n}.png,{}\n", n % 10)).collect();
+    let manifest = folder.join("manifest.csv");
+    std::fs::write(&manifest, format!("sound,picture,label\n{rows}"))?;
+    Ok(manifest)
 }

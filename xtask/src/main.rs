@@ -5,6 +5,7 @@ mod bench_estimators;
 mod bench_load;
 mod bench_peers;
 mod golden;
+mod kill_runs;
 mod meter;
 mod reproduce;
 
@@ -39,6 +40,8 @@ enum Command {
     OwnLoad(bench_load::OwnLoad),
     /// Prepare and load many generated clips; reports rates and the largest memory.
     BenchClips(bench_clips::BenchClips),
+    /// Kill training and preparation at random moments, go on, and compare the bytes.
+    KillRuns(kill_runs::KillRuns),
 }
 
 /// mimalloc keeps the pages of freed tensors, which the next step needs again; around it, bytes are
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::OwnCase(case) => case.run(),
         Command::OwnLoad(case) => case.run(),
         Command::BenchClips(bench) => bench.run(),
+        Command::KillRuns(kills) => kills.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
