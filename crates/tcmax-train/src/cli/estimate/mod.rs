@@ -162,7 +162,7 @@ impl Estimate {
                 return Err(Error::setting("--plot", problem).into());
             };
             write_whole(path, svg.as_bytes())?;
-            eprintln!("wrote {}", path.display());
+            tcmax_train::say(&format!("wrote {}", path.display()));
         }
         print(&if self.json {
             output::json(&outcomes, self.unit, self.all_pairs)?
