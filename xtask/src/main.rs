@@ -7,6 +7,7 @@ mod bench_peers;
 mod golden;
 mod kill_runs;
 mod meter;
+mod pace;
 mod reproduce;
 
 use std::process::ExitCode;
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tcmax_train::say(&format!("error: {}", tcmax_train::describe_error(error.as_ref())));
             let code = error.downcast_ref::<tcmax_train::Error>();
             ExitCode::from(code.map_or(1, tcmax_train::Error::exit_code))
         }

@@ -13,11 +13,12 @@ use tcmax_losses::methods::mla::Projection;
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
 use tcmax_train::{
-    Contender, DatasetConfig, DownloadBar, OpenDataset, Suite, TrainConfig, TrainingProgress,
-    report, table,
+    Contender, DatasetConfig, DownloadBar, Existing, FolderLock, OpenDataset, Stop, Suite,
+    TrainConfig, TrainingProgress, check_seeds, report, say, table,
 };
 
 use crate::meter::Meter;
+use crate::pace::{Pace, rough_minutes};
 
 /// Options of `cargo xtask reproduce`.
 #[derive(Args)]
@@ -41,9 +42,13 @@ pub struct Reproduce {
     /// Runs at a time, each on one thread [default: the number of cores]
     #[arg(long)]
     jobs: Option<usize>,
-    /// Where the report goes [default: target/reproduce/SUITE]
+    /// Where the report and the checkpoints go [default: target/reproduce/SUITE]; what another
+    /// comparison left there is replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Go on with an interrupted comparison of the same settings
+    #[arg(long)]
+    resume: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -82,6 +87,14 @@ impl SuiteName {
         }
     }
 
+    /// Seconds that an epoch of a run takes on one core, measured on a common server; methods differ.
+    fn epoch_seconds(self) -> f64 {
+        match self {
+            Self::Quick => 1.9,
+            Self::AvDigits | Self::Methods => 2.2,
+        }
+    }
+
     fn seeds(self) -> Vec<u64> {
         match self {
             Self::Quick | Self::AvDigits | Self::Methods => vec![0, 1, 2, 3, 4],
@@ -93,13 +106,19 @@ impl SuiteName {
 const QUICK_EPOCHS: usize = 20;
 
 impl Reproduce {
-    /// Trains everything, prints the table and writes the report.
+    /// Says what comes, trains everything, prints the table and writes the report.
     pub fn run(self) -> anyhow::Result<()> {
         let has_digits = self.data_dir.is_some() || fetch::is_cached("av-digits");
         let config = self.suite.config(has_digits);
+        let seeds = self.seeds.clone().unwrap_or_else(|| self.suite.seeds());
+        check_seeds(&seeds)?;
+        let out = self
+            .out
+            .clone()
+            .unwrap_or_else(|| workspace().join("target/reproduce").join(self.suite.name()));
+        let _lock = FolderLock::take(&out)?;
         let data =
             OpenDataset::open(&config.dataset, self.data_dir.as_deref(), &DownloadBar::new())?;
-        let seeds = self.seeds.clone().unwrap_or_else(|| self.suite.seeds());
         let modalities = data
             .splits(*seeds.first().context("--seeds: give at least one")?)?
             .train
@@ -122,22 +141,34 @@ impl Reproduce {
             contenders,
             seeds,
             settings: vec![("configuration".to_owned(), toml::to_string(&config)?)],
+            folder: Some(out.join("runs")),
+            existing: if self.resume { Existing::Resume } else { Existing::Replace },
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let jobs = self.jobs.unwrap_or(cores);
-        let meter = Meter::new(TrainingProgress::new());
-        let mut result = suite.run(jobs, &Device::Cpu, &meter)?;
+        let runs = suite.contenders.len() * suite.seeds.len();
+        let epochs = runs * config.epochs;
+        let minutes = rough_minutes(epochs as f64 * self.suite.epoch_seconds() / jobs as f64);
+        say(&format!(
+            "{}: {runs} runs of {} epochs, {jobs} at a time, about {minutes} here; then a table, and \
+             the report {}. An interrupted comparison goes on with --resume.",
+            suite.title,
+            config.epochs,
+            out.join("report.html").display()
+        ));
+        let meter = Meter::new(Pace::new(TrainingProgress::new(), runs, epochs));
+        let stop = Stop::new();
+        stop.on_signals().context("signals")?;
+        let mut result = suite.run(jobs, &Device::Cpu, &meter, Some(&stop))?;
         if matches!(self.suite, SuiteName::Methods) {
             for method in &mut result.methods {
                 method.cost = meter.cost(&method.name);
             }
         }
-        let out =
-            self.out.unwrap_or_else(|| workspace().join("target/reproduce").join(&suite.name));
-        std::fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
         let json = serde_json::to_string_pretty(&result)?;
         write_whole(&out.join("results.json"), json.as_bytes())?;
-        show(&result, &out)
+        show(&result, &out)?;
+        Ok(result.complete()?)
     }
 }
 

@@ -77,6 +77,26 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// When the input cannot be read; panics on an index out of range, as slices do.
     fn read(&self, index: usize, modality: usize, seed: Seed, out: &mut [f32]) -> Result<()>;
+
+    /// A number that stands for example `index` in whatever data set, split and position it is found:
+    /// the same inputs have the same number, others have another (but for one chance in 2^64). Labels
+    /// are no part of it. By it a checkpoint knows which examples a model was trained on.
+    ///
+    /// The default is a digest of the inputs, which are read for it. A data set that augments at
+    /// random, or whose inputs are computed (other machines round otherwise), has to override it by a
+    /// digest of what they are computed from; a view of other data hands it on.
+    ///
+    /// # Errors
+    /// When the input cannot be read; panics on an index out of range, as slices do.
+    fn identity(&self, index: usize) -> Result<u64> {
+        crate::identity::of_inputs(self, index)
+    }
+
+    /// What else tells whether the inputs are the same, where [`Dataset::identity`] does not cover
+    /// how they are stored and computed; nothing by default.
+    fn storage_digest(&self) -> String {
+        String::new()
+    }
 }
 
 /// The three parts of a data set.

@@ -36,6 +36,8 @@ pub(crate) struct TableDataset {
     pub(crate) classes: Arc<Vec<String>>,
     pub(crate) labels: Vec<u32>,
     pub(crate) columns: Vec<Column>,
+    /// What each example was computed from; absent: the items are the data themselves.
+    pub(crate) identities: Option<Vec<u64>>,
 }
 
 impl Dataset for TableDataset {
@@ -71,6 +73,13 @@ impl Dataset for TableDataset {
             blank(out, &self.modalities[modality].shape, blanks[index]);
         }
         Ok(())
+    }
+
+    fn identity(&self, index: usize) -> Result<u64> {
+        match &self.identities {
+            Some(identities) => Ok(identities[index]),
+            None => crate::identity::of_inputs(self, index),
+        }
     }
 }
 

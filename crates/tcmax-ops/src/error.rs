@@ -53,4 +53,14 @@ pub enum Error {
         /// The shape asked for.
         shape: Shape,
     },
+    /// A parameter or buffer is larger than there is room for.
+    #[error("'{name}' of shape {shape:?} would make the model larger than {limit} numbers")]
+    OverLimit {
+        /// The full dotted name.
+        name: String,
+        /// Its shape.
+        shape: Shape,
+        /// Most numbers of all parameters and buffers together.
+        limit: usize,
+    },
 }

@@ -62,7 +62,8 @@ impl Params {
     /// When the tensor's rank is not the parameter's.
     pub fn saved_form(&self, name: &str, held: &Tensor) -> Result<Tensor> {
         Ok(match self.filters.contains(name) {
-            true => held.permute((3, 2, 0, 1))?.contiguous()?,
+            // A copy even where both layouts have the numbers in one order, as for one channel.
+            true => held.permute((3, 2, 0, 1))?.force_contiguous()?,
             false => held.copy()?,
         })
     }
@@ -73,7 +74,7 @@ impl Params {
     /// When the tensor's rank is not the parameter's.
     pub fn held_form(&self, name: &str, saved: &Tensor) -> Result<Tensor> {
         Ok(match self.filters.contains(name) {
-            true => saved.permute((2, 3, 1, 0))?.contiguous()?,
+            true => saved.permute((2, 3, 1, 0))?.force_contiguous()?,
             false => saved.copy()?,
         })
     }
@@ -156,12 +157,38 @@ pub struct ParamBuilder {
     seed: Seed,
     dtype: DType,
     device: Device,
+    /// Most numbers that all parameters and buffers together may have.
+    limit: usize,
 }
 
 impl ParamBuilder {
     /// A builder of an empty store; parameters are drawn from branches of `seed`.
     pub fn new(seed: Seed, dtype: DType, device: &Device) -> Self {
-        Self { store: Arc::default(), prefix: String::new(), seed, dtype, device: device.clone() }
+        Self {
+            store: Arc::default(),
+            prefix: String::new(),
+            seed,
+            dtype,
+            device: device.clone(),
+            limit: usize::MAX,
+        }
+    }
+
+    /// The builder that refuses, before anything is allocated for it, a parameter or buffer with which
+    /// there would be more than `limit` numbers in the store.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device};
+    /// use tcmax_ops::{Init, ParamBuilder, Seed};
+    ///
+    /// let builder = ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu).at_most(1_000);
+    /// assert!(builder.param("weight", (10, 64), Init::XavierNormal).is_ok());
+    /// let error = builder.param("huge", (1 << 40, 1 << 40), Init::XavierNormal).unwrap_err();
+    /// assert!(error.to_string().contains("'huge'"));
+    /// ```
+    #[must_use]
+    pub fn at_most(self, limit: usize) -> Self {
+        Self { limit, ..self }
     }
 
     /// The builder one level down: names get `name` and a dot in front.
@@ -186,8 +213,9 @@ impl ParamBuilder {
     /// When the name is taken, or the shape does not fit into memory.
     pub fn param(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Tensor> {
         let name = self.full_name(name);
-        let value =
-            init.tensor(&shape.into(), self.seed.stream(&name), self.dtype, &self.device)?;
+        let shape = shape.into();
+        self.check_room(&name, &shape)?;
+        let value = init.tensor(&shape, self.seed.stream(&name), self.dtype, &self.device)?;
         let var = Var::from_tensor(&value)?;
         let mut store = self.lock();
         check_free(&store, &name)?;
@@ -204,6 +232,7 @@ impl ParamBuilder {
         let name = self.full_name(name);
         let [to, from, k_h, k_w] = shape;
         let shape = Shape::from((to, from, k_h, k_w));
+        self.check_room(&name, &shape)?;
         let value = init.tensor(&shape, self.seed.stream(&name), self.dtype, &self.device)?;
         let var = Var::from_tensor(&value.permute((2, 3, 1, 0))?.contiguous()?)?;
         let mut store = self.lock();
@@ -219,12 +248,10 @@ impl ParamBuilder {
     /// When the name is taken, or the shape does not fit into memory.
     pub fn buffer(&self, name: &str, shape: impl Into<Shape>, value: f64) -> Result<Var> {
         let name = self.full_name(name);
-        let value = Init::Const(value).tensor(
-            &shape.into(),
-            self.seed.stream(&name),
-            self.dtype,
-            &self.device,
-        )?;
+        let shape = shape.into();
+        self.check_room(&name, &shape)?;
+        let init = Init::Const(value);
+        let value = init.tensor(&shape, self.seed.stream(&name), self.dtype, &self.device)?;
         let var = Var::from_tensor(&value)?;
         let mut store = self.lock();
         check_free(&store, &name)?;
@@ -235,6 +262,20 @@ impl ParamBuilder {
     /// Everything added so far.
     pub fn params(&self) -> Params {
         self.lock().clone()
+    }
+
+    /// Refuses what would exceed the limit, or what no number can count.
+    fn check_room(&self, name: &str, shape: &Shape) -> Result<()> {
+        let wanted = shape.dims().iter().try_fold(1usize, |count, &dim| count.checked_mul(dim));
+        let there: usize = self.lock().all().map(|(_, var)| var.elem_count()).sum();
+        match wanted.and_then(|wanted| wanted.checked_add(there)) {
+            Some(total) if total <= self.limit => Ok(()),
+            _ => Err(Error::OverLimit {
+                name: name.to_owned(),
+                shape: shape.clone(),
+                limit: self.limit,
+            }),
+        }
     }
 
     fn full_name(&self, name: &str) -> String {
@@ -316,6 +357,19 @@ mod tests {
     }
 
     #[test]
+    fn filters_of_one_channel_are_copied_too() {
+        let builder = builder(1);
+        builder.filters("w", [1, 1, 3, 3], Init::Const(1.0)).unwrap();
+        let params = builder.params();
+        let snapshot = params.snapshot().unwrap();
+        let (_, var) = params.trainable().next().unwrap();
+        var.set(&Tensor::full(9.0, (3, 3, 1, 1), &Device::Cpu).unwrap()).unwrap();
+        assert_eq!(values(&snapshot["w"]), [1.0; 9]);
+        params.load(&snapshot).unwrap();
+        assert_eq!(values(var.as_tensor()), [1.0; 9]);
+    }
+
+    #[test]
     fn loading_names_what_does_not_fit() {
         let builder = builder(1);
         builder.param("w", 3, Init::Const(1.0)).unwrap();
@@ -327,6 +381,23 @@ mod tests {
         let mut state = params.snapshot().unwrap();
         state.insert("extra".to_owned(), state["w"].clone());
         assert!(matches!(params.load(&state), Err(Error::UnknownTensor { .. })));
+    }
+
+    #[test]
+    fn what_exceeds_the_limit_is_refused_before_it_is_allocated() {
+        let builder = builder(1).at_most(1_000);
+        builder.pp("a").param("w", (20, 20), Init::Const(0.0)).unwrap();
+        builder.buffer("mean", 500, 0.0).unwrap();
+        let huge = 1usize << 33;
+        let refused = [
+            builder.param("w", 101, Init::Const(0.0)).err(),
+            builder.pp("b").filters("w", [huge, huge, 3, 3], Init::Const(0.0)).err(),
+            builder.pp("c").buffer("mean", huge, 0.0).err(),
+        ];
+        for error in refused {
+            assert!(matches!(error, Some(Error::OverLimit { .. })), "{error:?}");
+        }
+        builder.param("w", 100, Init::Const(0.0)).unwrap();
     }
 
     #[test]

@@ -45,7 +45,8 @@ pub struct TrainConfig {
     pub lr_gamma: f64,
     /// Largest norm of all gradients together; absent: no clipping.
     pub clip_norm: Option<f64>,
-    /// Loader threads; they never change results.
+    /// Loader threads; they never change results, and are no part of what is saved with them.
+    #[serde(skip_serializing)]
     pub workers: usize,
     /// Options of methods; those of others than `method` are not used.
     pub method_options: MethodOptions,
@@ -109,18 +110,71 @@ pub struct CheckedConfig {
     head: HeadKind,
 }
 
+/// Most epochs: every one of them is in the checkpoint's header, which may have 100 MB.
+const MOST_EPOCHS: usize = 100_000;
+/// Most loader threads.
+const MOST_WORKERS: usize = 256;
+/// Most channels of the first stage of a slim ResNet; the last has eight times as many.
+const WIDEST_STAGE: usize = 2_048;
+/// Most units of a layer.
+const WIDEST_LAYER: usize = 16_384;
+/// Most layers of the perceptron.
+const MOST_LAYERS: usize = 64;
+
 impl TrainConfig {
+    /// Reads settings as they stand in a configuration file; what is not there has its default.
+    ///
+    /// ```
+    /// let config = tcmax_train::TrainConfig::from_toml("epochs = 3\n[dataset]\nname = \"av-digits\"")?;
+    /// assert_eq!(config.epochs, 3);
+    /// let error = tcmax_train::TrainConfig::from_toml("\n[dataset]\nname = \"synthetic\"\nval-size = -1");
+    /// assert!(error.unwrap_err().to_string().contains("line 4"));
+    /// # Ok::<(), toml::de::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What is wrong, with its line.
+    pub fn from_toml(text: &str) -> std::result::Result<Self, toml::de::Error> {
+        // Enums with a tag lose the positions of what is inside, so they are read by hand.
+        let read = || {
+            let mut root = toml::de::DeTable::parse(text)?;
+            let dataset = root.get_mut().remove("dataset");
+            let encoder = root.get_mut().remove("encoder");
+            let mut config = Self::deserialize(toml::de::Deserializer::from(root))?;
+            if let Some(dataset) = dataset {
+                config.dataset = DatasetConfig::from_toml(dataset)?;
+            }
+            if let Some(encoder) = encoder {
+                config.encoder = EncoderConfig::from_toml(encoder)?;
+            }
+            Ok(config)
+        };
+        read().map_err(|mut error: toml::de::Error| {
+            error.set_input(Some(text));
+            error
+        })
+    }
+
+    /// The head asked for, or the one that the method comes with.
+    ///
+    /// # Errors
+    /// When there is no such head or method.
+    pub fn head(&self) -> Result<HeadKind> {
+        Ok(match self.head.as_str() {
+            "" => self.method.parse::<MethodKind>()?.usual_head(),
+            name => name.parse()?,
+        })
+    }
+
     /// Checks every setting that can be checked without the data.
     ///
     /// # Errors
     /// The first setting that is out of range, with its name on the command line.
     pub fn check(self) -> Result<CheckedConfig> {
         let method: MethodKind = self.method.parse()?;
-        let head = match self.head.as_str() {
-            "" => method.usual_head(),
-            name => name.parse()?,
-        };
-        require(self.epochs >= 1, "--epochs", "must be at least 1")?;
+        let head = self.head()?;
+        at_most(self.epochs, 1, MOST_EPOCHS, "--epochs")?;
+        at_most(self.workers, 0, MOST_WORKERS, "--workers")?;
         require(self.batch_size >= 2, "--batch-size", "must be at least 2")?;
         let positive = self.learning_rate.is_finite() && self.learning_rate > 0.0;
         require(positive, "--lr", "must be a positive number")?;
@@ -133,12 +187,77 @@ impl TrainConfig {
         require(gamma, "--lr-gamma", "must be a positive number")?;
         let clip = self.clip_norm.is_none_or(|norm| norm.is_finite() && norm > 0.0);
         require(clip, "--clip-norm", "must be a positive number")?;
-        let width = !matches!(self.encoder, EncoderConfig::ResnetSlim { width: 0 });
-        require(width, "--width", "must be at least 1")?;
-        let layers = !self.mlp_widths.is_empty() && !self.mlp_widths.contains(&0);
-        require(layers, "--mlp-widths", "must be one width or several, each at least 1")?;
-        Ok(CheckedConfig { config: self, method, head })
+        if let EncoderConfig::ResnetSlim { width } = self.encoder {
+            at_most(width, 1, WIDEST_STAGE, "--width")?;
+        }
+        let layers = (1..=MOST_LAYERS).contains(&self.mlp_widths.len());
+        require(layers, "--mlp-widths", &format!("must be 1 to {MOST_LAYERS} widths"))?;
+        for &width in &self.mlp_widths {
+            at_most(width, 1, WIDEST_LAYER, "--mlp-widths")?;
+        }
+        if let Some(hidden) = self.head_options.hidden {
+            at_most(hidden, 1, WIDEST_LAYER, "head.hidden")?;
+        }
+        let dataset = self.dataset.absolute()?;
+        Ok(CheckedConfig { config: Self { dataset, ..self }, method, head })
     }
+}
+
+impl EncoderConfig {
+    /// Reads the table `encoder` of a configuration file.
+    fn from_toml(
+        value: toml::Spanned<toml::de::DeValue<'_>>,
+    ) -> std::result::Result<Self, toml::de::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        enum Network {
+            ResnetSlim,
+            Resnet18,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Slim {
+            width: usize,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        let (network, rest) = tagged(value, "network")?;
+        match network {
+            Network::ResnetSlim => {
+                let Slim { width } = Slim::deserialize(rest)?;
+                Ok(Self::ResnetSlim { width })
+            }
+            Network::Resnet18 => Nothing::deserialize(rest).map(|_| Self::Resnet18),
+        }
+    }
+}
+
+/// Takes the entry `tag` out of a table: what it says, and the rest of the table.
+pub(crate) fn tagged<'a, T: Deserialize<'a>>(
+    mut value: toml::Spanned<toml::de::DeValue<'a>>,
+    tag: &str,
+) -> std::result::Result<(T, toml::de::ValueDeserializer<'a>), toml::de::Error> {
+    /// For the message that a table was expected, with its position.
+    #[derive(Deserialize)]
+    struct Table {}
+    let toml::de::DeValue::Table(table) = value.get_mut() else {
+        let value = toml::de::ValueDeserializer::from(value);
+        let message = match Table::deserialize(value) {
+            Err(error) => error,
+            Ok(_) => serde::de::Error::custom("expected a table"),
+        };
+        return Err(message);
+    };
+    let Some(kind) = table.remove(tag) else {
+        return Err(serde::de::Error::custom(format!("a table needs the entry '{tag}'")));
+    };
+    let kind = T::deserialize(toml::de::ValueDeserializer::from(kind))?;
+    Ok((kind, toml::de::ValueDeserializer::from(value)))
+}
+
+fn at_most(value: usize, least: usize, most: usize, field: &str) -> Result<()> {
+    require((least..=most).contains(&value), field, &format!("must be {least} to {most}"))
 }
 
 fn require(holds: bool, field: &str, problem: &str) -> Result<()> {
@@ -194,5 +313,63 @@ mod tests {
         assert!(problem(|c| c.clip_norm = Some(0.0)).starts_with("--clip-norm"));
         assert!(problem(|c| c.method = "magic".into()).contains("joint, unimodal, tcmax, ogm"));
         assert!(problem(|c| c.head = "magic".into()).contains("concat, sum, shared"));
+    }
+
+    #[test]
+    fn sizes_beyond_every_machine_are_refused_with_the_bound() {
+        let slim = |width| EncoderConfig::ResnetSlim { width };
+        assert_eq!(problem(|c| c.encoder = slim(100_000)), "--width: must be 1 to 2048");
+        assert_eq!(problem(|c| c.encoder = slim(usize::MAX)), "--width: must be 1 to 2048");
+        for width in [1_000_000_000, usize::MAX, 0] {
+            let problem = problem(|c| c.mlp_widths = vec![128, width]);
+            assert_eq!(problem, "--mlp-widths: must be 1 to 16384");
+        }
+        assert!(problem(|c| c.mlp_widths = vec![8; 65]).contains("1 to 64 widths"));
+        assert!(problem(|c| c.epochs = usize::MAX).contains("1 to 100000"));
+        assert!(problem(|c| c.workers = 100_000).contains("0 to 256"));
+        assert!(problem(|c| c.head_options.hidden = Some(usize::MAX)).contains("head.hidden"));
+    }
+
+    #[test]
+    fn a_configuration_file_names_the_line_that_is_wrong() {
+        for (text, line, words) in [
+            ("epochs = -1", 1, "epochs"),
+            ("\n[dataset]\nname = \"synthetic\"\ntrain-size = -1", 4, "train-size = -1"),
+            ("[dataset]\nname = \"synthetic\"\n\ntrain-sise = 1", 4, "train-sise"),
+            ("[dataset]\nname = \"magic\"", 2, "magic"),
+            ("[dataset]\nname = \"files\"\nfolds = 1.5", 3, "folds"),
+            ("[encoder]\nnetwork = \"resnet-slim\"\nwidth = \"wide\"", 3, "width"),
+            ("[encoder]\nnetwork = \"resnet18\"\nwidth = 3", 3, "width"),
+            ("dataset = 3", 1, "dataset"),
+        ] {
+            let error = TrainConfig::from_toml(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("line {line},")), "{text}: {error}");
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for encoder in [EncoderConfig::Resnet18, EncoderConfig::ResnetSlim { width: 3 }] {
+            for name in ["synthetic", "av-digits"] {
+                let dataset = DatasetConfig::by_name(name).unwrap();
+                let config = TrainConfig { encoder, dataset, ..TrainConfig::default() };
+                let text = toml::to_string(&config).unwrap();
+                assert!(!text.contains("workers"), "{text}");
+                assert_eq!(TrainConfig::from_toml(&text).unwrap(), config);
+            }
+        }
+    }
+
+    #[test]
+    fn the_place_of_data_does_not_depend_on_the_folder_one_is_in() {
+        let files = |path: &str| {
+            let dataset = DatasetConfig::Files(tcmax_data::OwnConfig::at(path.as_ref()));
+            TrainConfig { dataset, ..TrainConfig::default() }.check()
+        };
+        let checked = files("x.npz").unwrap();
+        let DatasetConfig::Files(own) = &checked.config().dataset else { panic!("files") };
+        assert_eq!(own.path, std::env::current_dir().unwrap().join("x.npz"));
+        assert!(files("").unwrap_err().to_string().contains("dataset.path"));
     }
 }

@@ -13,6 +13,7 @@ use tcmax_data::{
 use tcmax_estimators::JointTable;
 use tcmax_media::{PrepareOptions, PrepareProgress, manifest_plan, prepare};
 
+use crate::config::tagged;
 use crate::results::{DatasetSummary, InformationTruth};
 use crate::{Error, Result};
 
@@ -58,6 +59,46 @@ impl DatasetConfig {
                 }
                 Err(Error::setting("--dataset", problem))
             }
+        }
+    }
+
+    /// Reads the table `dataset` of a configuration file.
+    pub(crate) fn from_toml(
+        value: toml::Spanned<toml::de::DeValue<'_>>,
+    ) -> std::result::Result<Self, toml::de::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        enum Name {
+            Synthetic,
+            AvDigits,
+            Files,
+        }
+        let (name, rest) = tagged(value, "name")?;
+        Ok(match name {
+            Name::Synthetic => Self::Synthetic(SyntheticConfig::deserialize(rest)?),
+            Name::AvDigits => Self::AvDigits(AvDigitsConfig::deserialize(rest)?),
+            Name::Files => Self::Files(OwnConfig::deserialize(rest)?),
+        })
+    }
+
+    /// The same data, wherever one goes: a relative path starts from the current folder.
+    ///
+    /// # Errors
+    /// When there is no path.
+    pub(crate) fn absolute(&self) -> Result<Self> {
+        let Self::Files(own) = self else { return Ok(self.clone()) };
+        if own.path.as_os_str().is_empty() {
+            let problem = "is missing: give the path of the data, or the name of another data set";
+            return Err(Error::setting("dataset.path", problem));
+        }
+        let path = std::path::absolute(&own.path).map_err(crate::error::at(&own.path))?;
+        Ok(Self::Files(OwnConfig { path, ..own.clone() }))
+    }
+
+    /// Leaves out where the data are.
+    pub(crate) fn forget_path(&mut self) {
+        if let Self::Files(own) = self {
+            own.path = PathBuf::new();
         }
     }
 

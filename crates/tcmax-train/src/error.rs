@@ -41,10 +41,7 @@ pub enum Error {
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
     /// Training left the finite numbers.
-    #[error(
-        "epoch {epoch}, batch {batch}: the loss is {value}; lower --lr or set --clip-norm (the last \
-         finished epoch's checkpoint is kept)"
-    )]
+    #[error("epoch {epoch}, batch {batch}: the loss is {value}; lower --lr or set --clip-norm")]
     NotFinite {
         /// Epoch, from 1.
         epoch: usize,
@@ -52,6 +49,33 @@ pub enum Error {
         batch: usize,
         /// The loss.
         value: f64,
+    },
+    /// A signal asked for the end of training.
+    #[error("interrupted by {}; {}", signal_name(*signal), kept(*epochs, folder.as_deref()))]
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+        /// Epochs that were finished.
+        epochs: usize,
+        /// Where the state after them is.
+        folder: Option<PathBuf>,
+    },
+    /// Some runs of several failed; the others are finished.
+    #[error("{} of {total} runs failed: {}", failed.len(), failed.join("; "))]
+    RunsFailed {
+        /// What happened to each of them.
+        failed: Vec<String>,
+        /// All runs, those that are finished included.
+        total: usize,
+    },
+    /// A folder is in use by another process.
+    #[error(
+        "{}: another process is training in this folder; wait for its end, or choose another --out",
+        path.display()
+    )]
+    Locked {
+        /// The folder.
+        path: PathBuf,
     },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
@@ -82,7 +106,8 @@ impl Error {
         Self::BadFile { path: path.to_owned(), problem: problem.into() }
     }
 
-    /// 2 when the command itself has to be changed, 1 when data, files or training failed.
+    /// 2 when the command itself has to be changed, 1 when data, files or training failed, and 128 plus
+    /// the signal's number when it was interrupted, as shells say it.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setting { .. } | Self::Fusion(_) => 2,
@@ -101,8 +126,57 @@ impl Error {
                 | tcmax_estimators::Error::UnknownEstimator { .. }
                 | tcmax_estimators::Error::NeedsTwoVariables { .. },
             ) => 2,
+            Self::Interrupted { signal, .. } => u8::try_from(128 + signal).unwrap_or(1),
             _ => 1,
         }
+    }
+
+    /// Whether one run failed for a reason of its own, such as a loss that left the finite numbers, so
+    /// that others of the same command may well succeed.
+    pub fn concerns_one_run(&self) -> bool {
+        self.exit_code() == 1
+    }
+}
+
+/// The error and its causes in one line, each of them once: many say what caused them themselves.
+///
+/// ```
+/// use tcmax_train::describe_error;
+///
+/// let full = std::io::Error::other("no space left");
+/// let error = tcmax_train::Error::File { path: "a.csv".into(), source: full };
+/// assert_eq!(describe_error(&error), "a.csv: no space left");
+/// ```
+pub fn describe_error(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let own = error.to_string();
+        if !text.contains(&own) {
+            text += &format!(": {own}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn signal_name(signal: i32) -> String {
+    match signal {
+        1 => "SIGHUP".to_owned(),
+        2 => "SIGINT".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        other => format!("signal {other}"),
+    }
+}
+
+fn kept(epochs: usize, folder: Option<&Path>) -> String {
+    match (folder, epochs) {
+        (Some(_), 0) => "no epoch was finished, so nothing is kept".to_owned(),
+        (Some(folder), _) => format!(
+            "{} is kept up to epoch {epochs}: the same command with --resume goes on",
+            folder.display()
+        ),
+        (None, _) => "nothing is kept, as there is no --out".to_owned(),
     }
 }
 

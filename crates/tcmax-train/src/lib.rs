@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// `eprintln!` panics where standard error cannot be written to: `say` does not.
+#![cfg_attr(not(test), warn(clippy::print_stderr))]
 
 mod absence;
 pub mod balance;
@@ -7,6 +9,8 @@ mod config;
 mod dataset;
 mod error;
 mod evaluate;
+pub mod identity;
+mod lock;
 mod model;
 mod observer;
 mod probe;
@@ -14,26 +18,33 @@ pub mod process;
 mod progress;
 pub mod report;
 pub mod results;
+pub mod resume;
+mod run_files;
 mod schedule;
 mod standardise;
 pub mod stats;
 mod suite;
 mod survey;
 pub mod table;
+mod tested;
 mod trainer;
 mod warnings;
 
 pub use absence::{absence, stand_ins};
 pub use config::{CheckedConfig, EncoderConfig, TrainConfig};
 pub use dataset::{DatasetConfig, OpenDataset, manifest_clips};
-pub use error::{Error, Result};
+pub use error::{Error, Result, describe_error};
 pub use evaluate::{Classifier, EncodedSplit, MOST_TUPLES, evaluate};
+pub use lock::FolderLock;
 pub use model::Model;
 pub use observer::{Observer, RunLabel, Silent};
 pub use probe::probe;
-pub use progress::{DownloadBar, PrepareBar, TrainingProgress};
+pub use process::Stop;
+pub use progress::{DownloadBar, PrepareBar, TrainingProgress, say};
+pub use run_files::{Existing, RunFiles, refuse_comparison};
 pub use schedule::StepDecay;
-pub use suite::{Contender, Suite, versions};
+pub use suite::{Contender, Suite, check_seeds, keep, versions};
+pub use tested::{Tested, TestedData, TestedPart};
 pub use trainer::{RunOptions, evaluation_loader, train};
 
 /// The examples of the workspace's README, compiled and run with those of this crate.

@@ -1,5 +1,7 @@
 //! The `tcmax` command line: arguments in, exit code out.
 
+#![warn(clippy::print_stderr)]
+
 mod cli;
 
 use std::process::ExitCode;
@@ -17,7 +19,7 @@ fn main() -> ExitCode {
     match arguments.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tcmax_train::say(&format!("error: {}", tcmax_train::describe_error(error.as_ref())));
             ExitCode::from(cli::exit_code(&error))
         }
     }

@@ -5,10 +5,11 @@
 //! a single example has a modality is normalised by the running statistics, as in evaluation.
 
 use candle_core::{DType, Device, Tensor};
-use tcmax_data::{Batch, Dataset, Modality, ModalityKind};
+use tcmax_data::{Batch, Dataset, Modality, ModalityKind, memory_bytes};
 use tcmax_encoders::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig, Stem};
 use tcmax_fusion::FusionHead;
 use tcmax_losses::{Method, Owners, Presence, Setup};
+use tcmax_ops::Error::OverLimit;
 use tcmax_ops::{ParamBuilder, Params, Seed};
 
 use crate::config::{CheckedConfig, EncoderConfig, TrainConfig};
@@ -17,6 +18,13 @@ use crate::{Error, Result};
 
 /// Images up to this many pixels a side keep their resolution in the stem.
 const SMALL_IMAGE: usize = 64;
+
+/// What a parameter takes in training, in bytes: value, gradient, momentum, the kept value, and the
+/// copies from which checkpoints are written.
+const BYTES_PER_NUMBER: u64 = 32;
+
+/// Memory assumed where the system does not say.
+const UNKNOWN_MEMORY: u64 = 1 << 40;
 
 /// A multimodal classifier.
 pub struct Model {
@@ -39,7 +47,8 @@ impl Model {
     /// `audio_net.input.scale`, to be set by [`Model::standardise`] or from a checkpoint.
     ///
     /// # Errors
-    /// When the settings name a modality the data set does not have, or one that no encoder takes.
+    /// When the settings name a modality the data set does not have, or one that no encoder takes, or
+    /// ask for a model that this machine cannot train.
     pub fn new(
         config: &CheckedConfig,
         modalities: &[Modality],
@@ -47,8 +56,37 @@ impl Model {
         seed: Seed,
         device: &Device,
     ) -> Result<Self> {
+        let memory = memory_bytes().unwrap_or(UNKNOWN_MEMORY);
+        let numbers = usize::try_from(memory / BYTES_PER_NUMBER).unwrap_or(usize::MAX);
+        let model = Self::at_most(numbers, config, modalities, classes, seed, device);
+        model.map_err(|error| match error {
+            Error::Encoder(tcmax_encoders::Error::Ops(error @ OverLimit { .. }))
+            | Error::Fusion(tcmax_fusion::Error::Ops(error @ OverLimit { .. })) => {
+                let gib = memory as f64 / f64::from(1 << 30);
+                let problem = format!(
+                    "{error}, and training takes {BYTES_PER_NUMBER} bytes for each, more than the \
+                     {gib:.1} GiB of memory"
+                );
+                Error::setting("--width, --mlp-widths, head.hidden", problem)
+            }
+            other => other,
+        })
+    }
+
+    /// As [`Model::new`], of at most so many numbers, which is found out before they are allocated.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn at_most(
+        numbers: usize,
+        config: &CheckedConfig,
+        modalities: &[Modality],
+        classes: usize,
+        seed: Seed,
+        device: &Device,
+    ) -> Result<Self> {
         let used = used_modalities(&config.config().modalities, modalities)?;
-        let builder = ParamBuilder::new(seed.stream("init"), DType::F32, device);
+        let builder = ParamBuilder::new(seed.stream("init"), DType::F32, device).at_most(numbers);
         config.method().check(config.head(), used.len())?;
         let mut encoders: Vec<Box<dyn Encoder>> = Vec::with_capacity(used.len());
         let mut inputs = Vec::with_capacity(used.len());

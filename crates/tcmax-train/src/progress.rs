@@ -4,7 +4,7 @@ mod clips;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,12 @@ use crate::observer::{Observer, RunLabel};
 use crate::results::{EpochRecord, RunResult};
 
 pub use clips::PrepareBar;
+
+/// Says one line on standard error. Where that cannot be written to, a log on a full disk, work goes on
+/// without a word: results do not depend on it.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
 
 /// Shows training runs.
 pub struct TrainingProgress {
@@ -31,8 +37,20 @@ impl TrainingProgress {
         Self { bars, runs: Mutex::default(), noted: Mutex::default() }
     }
 
-    fn line(text: &str) {
-        eprintln!("{text}");
+    /// Shows that a run failed, while others go on.
+    pub fn failed(&self, run: &RunLabel, error: &crate::Error) {
+        if let Some(bar) = self.runs().remove(run) {
+            bar.finish_and_clear();
+        }
+        self.line(&format!("{} seed {}: failed: {error}", run.method, run.seed));
+    }
+
+    /// Says one line, above the bars if there are any.
+    pub fn line(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => drop(bars.println(text)),
+            None => say(text),
+        }
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<RunLabel, ProgressBar>> {
@@ -52,7 +70,7 @@ impl Observer for TrainingProgress {
         let Some(bars) = &self.bars else {
             let from =
                 if done > 0 { format!(", going on after epoch {done}") } else { String::new() };
-            Self::line(&format!("{name}: {epochs} epochs of {batches} batches{from}"));
+            say(&format!("{name}: {epochs} epochs of {batches} batches{from}"));
             return;
         };
         let bar = bars.add(ProgressBar::new((epochs * batches) as u64));
@@ -69,12 +87,7 @@ impl Observer for TrainingProgress {
     fn note(&self, _: &RunLabel, text: &str) {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.insert(text.to_owned()) {
-            let line = format!("note: {text}");
-            match &self.bars {
-                // As in `finished`.
-                Some(bars) => drop(bars.println(line)),
-                None => Self::line(&line),
-            }
+            self.line(&format!("note: {text}"));
         }
     }
 
@@ -87,7 +100,7 @@ impl Observer for TrainingProgress {
     fn epoch(&self, run: &RunLabel, record: &EpochRecord) {
         match self.runs().get(run) {
             Some(bar) => bar.set_message(figures(record)),
-            None => Self::line(&format!(
+            None => say(&format!(
                 "{} seed {} epoch {}: {}, {:.1} s",
                 run.method,
                 run.seed,
@@ -107,14 +120,11 @@ impl Observer for TrainingProgress {
             result.best_epoch,
             result.seconds
         );
-        match (self.runs().remove(run), &self.bars) {
-            (Some(bar), Some(bars)) => {
-                bar.finish_and_clear();
-                // The line above the bars stays; a bar that is gone cannot be printed twice.
-                let _ = bars.println(text);
-            }
-            _ => Self::line(&text),
+        if let Some(bar) = self.runs().remove(run) {
+            bar.finish_and_clear();
         }
+        // The line above the bars stays; a bar that is gone cannot be printed twice.
+        self.line(&text);
     }
 }
 
@@ -152,7 +162,7 @@ impl DownloadProgress for DownloadBar {
     fn started(&self, name: &str, done: u64, total: Option<u64>) {
         if !std::io::stderr().is_terminal() {
             let size = total.map_or(String::new(), |bytes| format!(" ({bytes} bytes)"));
-            eprintln!("downloading {name}{size}");
+            say(&format!("downloading {name}{size}"));
             return;
         }
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);

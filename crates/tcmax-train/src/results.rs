@@ -25,11 +25,13 @@ pub struct Evaluation {
     /// not use the modality, or no example has it.
     pub modality_accuracy: Vec<Option<f64>>,
     /// Mean cross-entropy of the fused prediction.
+    #[serde(with = "any_number")]
     pub cross_entropy: f64,
     /// Donsker-Varadhan bound on the total correlation of all features and the label, over all
     /// tuples of the examples that have every modality; `None` when there are fewer than two.
     pub total_correlation: Option<f64>,
-    /// `confusion[true class][predicted class]`, counts.
+    /// `confusion[true class][predicted class]`, counts; empty for the validation split after an epoch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confusion: Vec<Vec<u32>>,
 }
 
@@ -79,7 +81,7 @@ pub struct RunResult {
     /// What to be wary of, in plain sentences, such as a test split unlike the validation split.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// Wall-clock seconds of the whole run.
+    /// Wall-clock seconds of the whole run, in all the processes that it took.
     pub seconds: f64,
 }
 
@@ -104,11 +106,23 @@ pub struct MethodResult {
     pub name: String,
     /// One line on what the method does.
     pub description: String,
-    /// One entry a seed.
+    /// One entry per seed.
     pub runs: Vec<RunResult>,
+    /// Seeds whose run failed, the others being finished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedRun>,
     /// What a training step costs, where it was measured.
     #[serde(default)]
     pub cost: Option<StepCost>,
+}
+
+/// A run that failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedRun {
+    /// Its seed.
+    pub seed: u64,
+    /// Why.
+    pub problem: String,
 }
 
 /// What one training step costs.
@@ -186,4 +200,67 @@ pub struct SuiteResult {
     pub methods: Vec<MethodResult>,
     /// Wall-clock seconds of the whole comparison.
     pub seconds: f64,
+}
+
+impl SuiteResult {
+    /// Whether every run is finished.
+    ///
+    /// # Errors
+    /// The runs that failed, with the reasons.
+    pub fn complete(&self) -> crate::Result<()> {
+        let of_method = |method: &MethodResult| {
+            let line =
+                |run: &FailedRun| format!("{} seed {}: {}", method.name, run.seed, run.problem);
+            method.failed.iter().map(line).collect::<Vec<_>>()
+        };
+        let failed: Vec<String> = self.methods.iter().flat_map(of_method).collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let finished: usize = self.methods.iter().map(|method| method.runs.len()).sum();
+        let total = finished + failed.len();
+        Err(crate::Error::RunsFailed { failed, total })
+    }
+}
+
+/// JSON has no infinity and no NaN; written as `null`, as is the habit, a checkpoint could not be read
+/// again. They are written as words.
+mod any_number {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Finite(f64),
+        Word(String),
+    }
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        match value.is_finite() {
+            true => serializer.serialize_f64(*value),
+            false => serializer.serialize_str(&value.to_string()),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        match Number::deserialize(deserializer)? {
+            Number::Finite(value) => Ok(value),
+            Number::Word(word) => word.parse().map_err(serde::de::Error::custom),
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Value(#[serde(with = "super")] f64);
+
+        #[test]
+        fn every_number_is_read_as_it_was() {
+            for value in [1.0 / 997.0, 3.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+                let text = serde_json::to_string(&Value(value)).unwrap();
+                let Value(read) = serde_json::from_str(&text).unwrap();
+                assert!(read == value || (read.is_nan() && value.is_nan()), "{text}: {read}");
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Several methods from several seeds on one data set, runs in parallel.
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -8,9 +9,11 @@ use candle_core::Device;
 
 use crate::dataset::OpenDataset;
 use crate::observer::{Observer, RunLabel};
-use crate::results::{MethodResult, RunResult, SuiteResult};
+use crate::process::Stop;
+use crate::results::{FailedRun, MethodResult, RunResult, SuiteResult};
+use crate::run_files::Existing;
 use crate::trainer::{RunOptions, train};
-use crate::{CheckedConfig, Error, Result};
+use crate::{CheckedConfig, Error, Result, describe_error};
 
 /// One method of a comparison.
 #[derive(Clone, Debug)]
@@ -37,22 +40,30 @@ pub struct Suite<'a> {
     pub seeds: Vec<u64>,
     /// Settings to show, as (name, value).
     pub settings: Vec<(String, String)>,
+    /// Where checkpoints go, a folder per run; absent: nothing is written.
+    pub folder: Option<PathBuf>,
+    /// What to do with runs that are in the folder already.
+    pub existing: Existing,
 }
 
 impl Suite<'_> {
     /// Trains every method from every seed, `jobs` runs at a time, each on one thread.
     ///
-    /// Results do not depend on `jobs`: a run computes the same bits for any number of threads.
+    /// Results do not depend on `jobs`: a run computes the same bits for any number of threads. A run
+    /// that fails does not end the others; it is among the [`MethodResult::failed`]
+    /// ([`SuiteResult::complete`] makes an error of them).
     ///
     /// # Errors
-    /// The first run's that fails.
+    /// A setting that is wrong, or an interruption; and the first run's error if all fail.
     pub fn run(
         &self,
         jobs: usize,
         device: &Device,
         observer: &dyn Observer,
+        stop: Option<&Stop>,
     ) -> Result<SuiteResult> {
         let start = Instant::now();
+        check_seeds(&self.seeds)?;
         let splits: Vec<_> =
             self.seeds.iter().map(|&seed| self.dataset.splits(seed)).collect::<Result<_>>()?;
         let first = splits.first().ok_or_else(|| Error::setting("--seeds", "give at least one"))?;
@@ -65,10 +76,20 @@ impl Suite<'_> {
             let contender = &self.contenders[method];
             let seed = self.seeds[position];
             let label = RunLabel { method: contender.name.clone(), seed };
-            let options =
-                RunOptions { device, folder: None, resume: false, observer, label: &label };
+            let folder = self
+                .folder
+                .as_ref()
+                .map(|folder| folder.join(file_name(&contender.name)).join(format!("seed-{seed}")));
+            let options = RunOptions {
+                device,
+                folder: folder.as_deref(),
+                existing: self.existing,
+                stop,
+                observer,
+                label: &label,
+            };
             train(&contender.config, &splits[position], seed, options)
-        })?;
+        });
         let mut methods: Vec<MethodResult> = self
             .contenders
             .iter()
@@ -76,11 +97,21 @@ impl Suite<'_> {
                 name: contender.name.clone(),
                 description: contender.description.clone(),
                 runs: Vec::new(),
+                failed: Vec::new(),
                 cost: None,
             })
             .collect();
-        for ((method, _), run) in tasks.iter().zip(runs) {
-            methods[*method].runs.push(run);
+        let mut first_error = None;
+        for (&(method, position), run) in tasks.iter().zip(runs) {
+            let seed = self.seeds[position];
+            if let Some(error) = keep(&mut methods[method], seed, run)? {
+                first_error.get_or_insert(error);
+            }
+        }
+        if let (Some(error), true) =
+            (first_error, methods.iter().all(|method| method.runs.is_empty()))
+        {
+            return Err(error);
         }
         Ok(SuiteResult {
             suite: self.name.clone(),
@@ -95,12 +126,53 @@ impl Suite<'_> {
     }
 }
 
-/// `run(0), ..., run(tasks - 1)`, `jobs` at a time, in order of the tasks.
+/// Files a run's outcome under its method. An error that concerns this run alone is filed too and
+/// returned as a value.
+///
+/// # Errors
+/// One that concerns all runs.
+pub fn keep(method: &mut MethodResult, seed: u64, run: Result<RunResult>) -> Result<Option<Error>> {
+    match run {
+        Ok(run) => {
+            method.runs.push(run);
+            Ok(None)
+        }
+        Err(error) if error.concerns_one_run() => {
+            method.failed.push(FailedRun { seed, problem: describe_error(&error) });
+            Ok(Some(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses no seed, and one that is given twice.
+///
+/// # Errors
+/// When it is so.
+pub fn check_seeds(seeds: &[u64]) -> Result<()> {
+    if seeds.is_empty() {
+        return Err(Error::setting("--seeds", "give at least one"));
+    }
+    match seeds.iter().enumerate().find(|(n, seed)| seeds[..*n].contains(seed)) {
+        Some((_, seed)) => Err(Error::setting("--seeds", format!("{seed} is given twice"))),
+        None => Ok(()),
+    }
+}
+
+/// A method's name as that of a folder.
+fn file_name(name: &str) -> String {
+    let word = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let name: String = name.chars().map(word).collect();
+    name.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+/// `run(0), ..., run(tasks - 1)`, `jobs` at a time, in order of the tasks. After an error that concerns
+/// all of them nothing new is begun: tasks that come later may be missing.
 fn parallel(
     jobs: usize,
     tasks: usize,
     run: impl Fn(usize) -> Result<RunResult> + Sync,
-) -> Result<Vec<RunResult>> {
+) -> Vec<Result<RunResult>> {
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Result<RunResult>>>> =
         Mutex::new((0..tasks).map(|_| None).collect());
@@ -117,8 +189,7 @@ fn parallel(
                 Ok(pool) => pool.install(|| run(task)),
                 Err(_) => run(task),
             };
-            if result.is_err() {
-                // Nothing new is begun after a failure.
+            if result.as_ref().is_err_and(|error| !error.concerns_one_run()) {
                 next.store(tasks, Ordering::Relaxed);
             }
             let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -132,7 +203,7 @@ fn parallel(
         work();
     });
     let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // Tasks that were never begun come after one that failed, whose error is returned first.
+    // Tasks that were never begun come after one whose error ends everything.
     results.into_iter().flatten().collect()
 }
 
@@ -143,4 +214,24 @@ pub fn versions() -> Vec<(String, String)> {
         ("candle".to_owned(), "0.11.1".to_owned()),
         ("system".to_owned(), format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_given_once() {
+        check_seeds(&[0, 1, 2]).unwrap();
+        let error = check_seeds(&[0, 1, 0]).unwrap_err();
+        assert_eq!(error.to_string(), "--seeds: 0 is given twice");
+        assert_eq!(check_seeds(&[]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn names_of_methods_make_folders() {
+        assert_eq!(file_name("mla, no projection"), "mla-no-projection");
+        assert_eq!(file_name("tcmax (bi-gated)"), "tcmax-bi-gated");
+        assert_eq!(file_name("pmr, momentum 0.2"), "pmr-momentum-0.2");
+    }
 }

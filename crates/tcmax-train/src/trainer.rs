@@ -14,12 +14,16 @@ use tcmax_ops::{Seed, Sgd, SgdConfig, State, clip_grad_norm};
 
 use crate::absence::{absence, stand_ins};
 use crate::checkpoint::{
-    ModelCard, Progress, RunFiles, STAND, load, save, under_prefix, with_prefix,
+    LEARNED, ModelCard, Progress, STAND, learned_tensor, save, under_prefix, with_prefix,
 };
 use crate::evaluate::modality_accuracy;
+use crate::identity::Identified;
 use crate::observer::{Observer, RunLabel};
 use crate::probe::probe;
+use crate::process::Stop;
 use crate::results::{EpochRecord, Evaluation, RunResult};
+use crate::resume;
+use crate::run_files::{Existing, RunFiles};
 use crate::survey::View;
 use crate::warnings::Finished;
 use crate::{CheckedConfig, Classifier, EncodedSplit, Error, Model, Result, evaluate};
@@ -31,8 +35,10 @@ pub struct RunOptions<'a> {
     pub device: &'a Device,
     /// Where checkpoints go; absent: nothing is written.
     pub folder: Option<&'a Path>,
-    /// Go on from the folder's `last.safetensors` if there is one.
-    pub resume: bool,
+    /// What to do with a run that is in the folder already.
+    pub existing: Existing,
+    /// Asked after every batch whether to end early; absent: never.
+    pub stop: Option<&'a Stop>,
     /// Who listens.
     pub observer: &'a dyn Observer,
     /// The name the observer is told.
@@ -44,9 +50,11 @@ pub struct RunOptions<'a> {
 /// The weights kept are a copy of those after the epoch with the best validation accuracy, among
 /// equals the one with the lowest validation cross-entropy; later epochs do not touch them.
 ///
+/// A run that is gone on with may have more epochs than before, see [`resume::continued`].
+///
 /// # Errors
-/// When data cannot be read, settings do not fit the data, the loss leaves the finite numbers, or a
-/// file cannot be written.
+/// When data cannot be read, settings do not fit the data, the loss leaves the finite numbers, a file
+/// cannot be written, another process has the folder, or the run in it is of other settings or data.
 pub fn train(
     config: &CheckedConfig,
     splits: &Splits,
@@ -67,22 +75,53 @@ fn train_here(
     options: RunOptions<'_>,
 ) -> Result<RunResult> {
     let start = Instant::now();
-    let files = options.folder.map(RunFiles::create).transpose()?;
-    let mut run = Run::new(config, splits, seed, options.device)?;
-    if let Some(files) = files.as_ref().filter(|files| options.resume && files.last().exists()) {
-        run.restore(&files.last())?;
+    let RunOptions { observer, label, existing, .. } = options;
+    let files = options.folder.map(|folder| RunFiles::open(folder, existing)).transpose()?;
+    let before = match &files {
+        Some(files) if existing == Existing::Resume => {
+            resume::read(files.folder(), options.device)?
+        }
+        _ => None,
+    };
+    let continued;
+    let config = match (&files, &before) {
+        (Some(files), Some((_, progress))) => {
+            continued = resume::continued(config, (progress, seed), files.folder())?;
+            &continued
+        }
+        _ => config,
+    };
+    let data = Identified::of(splits)?;
+    let mut run = Run::new(config, splits, data, seed, options.device)?;
+    if let (Some(files), Some((tensors, progress))) = (&files, before) {
+        let file = files.last();
+        resume::check_data(&file, &progress, &run.data.data)?;
+        run.restore(&tensors, progress).map_err(|error| resume::in_file(&file, error))?;
+        run.seconds_before = files.load_seconds(&mut run.history);
     }
-    let RunOptions { observer, label, .. } = options;
+    let interrupted = |run: &Run<'_>| match options.stop.and_then(Stop::asked) {
+        Some(signal) => Err(Error::Interrupted {
+            signal,
+            epochs: run.history.len(),
+            folder: options.folder.map(Path::to_owned),
+        }),
+        None => Ok(()),
+    };
     observer.started(label, config.config().epochs, run.train.num_batches(), run.history.len());
     if let Some(note) = run.joined_batch() {
         observer.note(label, &note);
     }
     for epoch in run.history.len()..config.config().epochs {
-        let record = run.epoch(epoch, &|| observer.batch(label))?;
+        let on_batch = |run: &Run<'_>| {
+            observer.batch(label);
+            interrupted(run)
+        };
+        let record = run.epoch(epoch, &on_batch)?;
         if let Some(files) = &files {
-            run.save(files)?;
+            run.save(files, start)?;
         }
         observer.epoch(label, &record);
+        interrupted(&run)?;
     }
     let result = run.finish(start)?;
     if let Some(files) = &files {
@@ -108,6 +147,11 @@ struct Run<'a> {
     validation: Loader,
     history: Vec<EpochRecord>,
     best: Best,
+    /// The epoch whose weights `model.safetensors` holds; 0 before this process has written it.
+    written: usize,
+    /// Seconds that earlier processes spent on the run.
+    seconds_before: f64,
+    data: Identified,
     /// Once the run is finished.
     stand: Option<Stand>,
 }
@@ -146,6 +190,7 @@ impl<'a> Run<'a> {
     fn new(
         config: &'a CheckedConfig,
         splits: &'a Splits,
+        identified: Identified,
         seed: u64,
         device: &'a Device,
     ) -> Result<Self> {
@@ -189,6 +234,9 @@ impl<'a> Run<'a> {
             validation,
             history,
             best,
+            written: 0,
+            seconds_before: 0.0,
+            data: identified,
             stand: None,
         })
     }
@@ -206,7 +254,11 @@ impl<'a> Run<'a> {
     }
 
     /// Trains and validates epoch `epoch` (from 0).
-    fn epoch(&mut self, epoch: usize, on_batch: &dyn Fn()) -> Result<EpochRecord> {
+    fn epoch(
+        &mut self,
+        epoch: usize,
+        on_batch: &dyn Fn(&Self) -> Result<()>,
+    ) -> Result<EpochRecord> {
         let start = Instant::now();
         let settings = self.config.config();
         let rate = self.config.decay().learning_rate(settings.learning_rate, epoch);
@@ -223,10 +275,12 @@ impl<'a> Run<'a> {
                 }
                 other => other,
             })?;
-            on_batch();
+            on_batch(self)?;
         }
         let modalities = self.splits.train.modalities().len();
-        let validation = self.validate(modalities)?;
+        let mut validation = self.validate(modalities)?;
+        // A thousand classes would be a million counts an epoch in every checkpoint.
+        validation.confusion = Vec::new();
         let standing = Standing::of(&validation);
         if standing.better_than(self.best.standing) {
             let state = self.model.params().snapshot()?;
@@ -334,12 +388,20 @@ impl<'a> Run<'a> {
         sums.add(&output, &labels)
     }
 
-    fn save(&self, files: &RunFiles) -> Result<()> {
+    /// Saves everything after an epoch; the kept weights only where they are others than before.
+    fn save(&mut self, files: &RunFiles, start: Instant) -> Result<()> {
+        if self.written != self.best.epoch {
+            save(&files.model(), &self.kept()?, &self.card())?;
+            self.written = self.best.epoch;
+        }
+        // Times would make the bytes differ from run to run.
+        let timeless = |record: &EpochRecord| EpochRecord { seconds: 0.0, ..record.clone() };
         let progress = Progress {
             config: self.config.config().clone(),
             seed: self.seed,
+            data: self.data.data.clone(),
             best_epoch: self.best.epoch,
-            history: self.history.clone(),
+            history: self.history.iter().map(timeless).collect(),
         };
         let live = self.model.params().snapshot()?;
         let optimiser = self.optimiser.state()?;
@@ -348,8 +410,13 @@ impl<'a> Run<'a> {
             .chain(with_prefix("optimiser", &optimiser))
             .chain(with_prefix("method", &method))
             .chain(with_prefix("best", &self.best.state));
-        save(&files.model(), &self.best.state, &self.card())?;
-        save(&files.last(), &all.collect(), &progress)
+        save(&files.last(), &all.collect(), &progress)?;
+        files.save_seconds(&self.history, self.seconds(start))
+    }
+
+    /// Seconds spent on the run by this process and those before.
+    fn seconds(&self, start: Instant) -> f64 {
+        self.seconds_before + start.elapsed().as_secs_f64()
     }
 
     fn card(&self) -> ModelCard {
@@ -360,12 +427,22 @@ impl<'a> Run<'a> {
             epoch: self.best.epoch,
             modalities: data.modalities().to_vec(),
             classes: data.classes().to_vec(),
+            data: self.data.data.clone(),
         }
+    }
+
+    /// The kept weights with what they were learned from.
+    fn kept(&self) -> Result<State> {
+        let mut state = self.best.state.clone();
+        let [train, validation, _] = &self.data.examples;
+        let learned: Vec<u64> = train.iter().chain(validation).copied().collect();
+        state.insert(LEARNED.to_owned(), learned_tensor(&learned)?);
+        Ok(state)
     }
 
     /// Saves the kept weights with what takes the place of absent modalities.
     fn save_finished(&self, files: &RunFiles) -> Result<()> {
-        let mut state = self.best.state.clone();
+        let mut state = self.kept()?;
         if let Some(stand) = &self.stand {
             let of_stand = stand.state(&self.model.used_names(self.splits.train.modalities()));
             state.extend(with_prefix(STAND, &of_stand));
@@ -373,20 +450,30 @@ impl<'a> Run<'a> {
         save(&files.model(), &state, &self.card())
     }
 
-    fn restore(&mut self, path: &Path) -> Result<()> {
-        let (tensors, progress): (State, Progress) = load(path, self.device)?;
-        if progress.config != *self.config.config() || progress.seed != self.seed {
-            let problem = "was made with other settings or another seed; go on with the same, or \
-                           choose another --out";
-            return Err(Error::bad_file(path, problem));
+    /// Goes on where `progress` was.
+    fn restore(&mut self, tensors: &State, progress: Progress) -> Result<()> {
+        // Into the model first, only to find out whether they fit.
+        let kept = under_prefix("best", tensors);
+        self.model.params().load(&kept)?;
+        self.model.params().load(&under_prefix("model", tensors))?;
+        self.optimiser.load_state(&under_prefix("optimiser", tensors))?;
+        self.method.load_state(&under_prefix("method", tensors))?;
+        let mut standing = Standing::NONE;
+        let mut best = 0;
+        for record in &progress.history {
+            let own = Standing::of(&record.validation);
+            if own.better_than(standing) {
+                (standing, best) = (own, record.epoch);
+            }
         }
-        self.model.params().load(&under_prefix("model", &tensors))?;
-        self.optimiser.load_state(&under_prefix("optimiser", &tensors))?;
-        self.method.load_state(&under_prefix("method", &tensors))?;
-        let best = progress.history.get(progress.best_epoch.wrapping_sub(1));
-        let standing = best.map_or(Standing::NONE, |record| Standing::of(&record.validation));
-        let state = under_prefix("best", &tensors);
-        self.best = Best { epoch: progress.best_epoch, standing, state };
+        if best != progress.best_epoch {
+            let problem = format!(
+                "it says that epoch {} is the best, and by its own records epoch {best} is",
+                progress.best_epoch
+            );
+            return Err(Error::setting("--resume", problem));
+        }
+        self.best = Best { epoch: best, standing, state: kept };
         self.history = progress.history;
         Ok(())
     }
@@ -408,7 +495,7 @@ impl<'a> Run<'a> {
             warnings: self.warnings(&train, &tested)?,
             test: tested,
             history: self.history.clone(),
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: self.seconds(start),
         })
     }
 }

@@ -165,16 +165,65 @@ fn an_empty_class() {
 
 #[test]
 fn settings_out_of_range() {
-    refuses(&["train", "--epochs", "0"], 2, &["--epochs", "at least 1"]);
+    refuses(&["train", "--epochs", "0"], 2, &["--epochs", "1 to 100000"]);
     refuses(&["train", "--method", "magic"], 2, &["no method 'magic'", "joint, unimodal, tcmax"]);
     refuses(&["train", "--head", "magic"], 2, &["no fusion head 'magic'", "concat, sum"]);
     refuses(&["train", "--dataset", "magic"], 2, &["no data set 'magic'", "av-digits"]);
     refuses(&["train", "--modalities", "smell"], 2, &["no modality 'smell'", "audio, visual"]);
     refuses(&["train", "--occlusion", "5"], 2, &["--occlusion", "--dataset av-digits"]);
     refuses(&["train", "--threads", "0"], 2, &["--threads", "at least 1"]);
+    refuses(&["train", "--threads", "100000"], 2, &["--threads", "at most 1024"]);
+    refuses(&["eval", "x", "--threads", "100000"], 2, &["--threads", "at most 1024"]);
+    refuses(&["train", "--seeds", "0,0"], 2, &["--seeds", "0 is given twice"]);
+    refuses(&["train", "--option", "head.hidden=64"], 2, &["the head is 'concat'", "no options"]);
+    refuses(&["train", "--option", "ogm.alpha=0.5"], 2, &["the method is 'tcmax'", "--method ogm"]);
     refuses(&["train", "--train-size", "33"], 2, &["--batch-size", "last batch of one"]);
     refuses(&["train", "--no-such-option"], 2, &["--no-such-option"]);
     refuses(&["datasets", "magic"], 2, &["no data set 'magic'"]);
+}
+
+#[test]
+fn sizes_beyond_every_machine() {
+    for huge in ["100000", "1000000000", "18446744073709551615"] {
+        refuses(&["train", "--width", huge], 2, &["--width", "1 to 2048"]);
+        refuses(&["train", "--mlp-widths", huge], 2, &["--mlp-widths", "1 to 16384"]);
+        refuses(&["train", "--epochs", &format!("{huge}0")], 2, &["--epochs"]);
+    }
+    for huge in ["1000000000", "18446744073709551615", "18446744073709551610"] {
+        refuses(&["train", "--train-size", huge], 2, &["--train-size", "of memory, and there are"]);
+        refuses(&["train", "--val-size", huge], 2, &["--val-size", "of memory, and there are"]);
+    }
+}
+
+#[test]
+fn the_same_error_has_the_same_code_in_every_command() {
+    let (folder, settings) = common::folder();
+    let out = folder.path().join("run");
+    common::train(&settings, &["--out", out.to_str().unwrap()]).assert().success();
+    let run = out.join("seed-0");
+    let run = run.to_str().unwrap();
+    let settings = settings.to_str().unwrap();
+    for (dataset, code, words) in [
+        ("magic", 2, "no data set 'magic'"),
+        // av-digits in an empty folder.
+        ("av-digits", 1, "free-spoken-digit-dataset.tar.gz"),
+    ] {
+        let empty = folder.path().join("empty");
+        std::fs::create_dir_all(&empty).unwrap();
+        let data = ["--dataset", dataset, "--data-dir", empty.to_str().unwrap()];
+        refuses(&[&["train", "--config", settings][..], &data].concat(), code, &[words]);
+        refuses(&[&["eval", run][..], &data].concat(), code, &[words]);
+        refuses(&[&["predict", run][..], &data].concat(), code, &[words]);
+    }
+    refuses(&["eval", out.to_str().unwrap()], 1, &["there are runs", "seed-0"]);
+    refuses(&["predict", out.to_str().unwrap()], 1, &["there are runs", "seed-0"]);
+}
+
+#[test]
+fn the_program_says_its_name() {
+    let output = common::tcmax().arg("-V").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("tcmax 0."), "{text}");
 }
 
 #[test]
@@ -191,6 +240,10 @@ fn a_configuration_with_an_unknown_field() {
     std::fs::write(&settings, "epoch = 3\n").unwrap();
     let settings = settings.to_str().unwrap();
     refuses(&["train", "--config", settings], 2, &["settings.toml", "epoch"]);
+    std::fs::write(settings, "[dataset]\nname = \"synthetic\"\ntrain-size = -1\n").unwrap();
+    refuses(&["train", "--config", settings], 2, &["line 3", "train-size = -1"]);
+    std::fs::write(settings, "[dataset]\nname = \"files\"\n").unwrap();
+    refuses(&["train", "--config", settings], 2, &["dataset.path: is missing"]);
     let missing = folder.path().join("none.toml");
     refuses(&["train", "--config", missing.to_str().unwrap()], 1, &["none.toml"]);
 }
@@ -215,7 +268,11 @@ fn resuming_with_other_settings() {
     common::train(&settings, &["--out", out]).assert().success();
     let settings = settings.to_str().unwrap();
     let arguments = ["train", "--config", settings, "--out", out, "--resume", "--lr", "0.01"];
-    refuses(&arguments, 1, &["last.safetensors", "other settings"]);
+    refuses(
+        &arguments,
+        2,
+        &["--resume", out, "other settings", "learning-rate: then 0.05, now 0.01"],
+    );
 }
 
 #[test]

@@ -12,7 +12,8 @@ use tcmax_losses::{MethodKind, Modalities};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{Progress, load, save};
 use tcmax_train::{
-    DatasetConfig, EncoderConfig, Observer, RunLabel, RunOptions, Silent, TrainConfig, train,
+    DatasetConfig, EncoderConfig, Existing, Observer, RunLabel, RunOptions, Silent, TrainConfig,
+    train,
 };
 
 use vectors::vectors_apart;
@@ -57,7 +58,9 @@ fn run(
     let DatasetConfig::Synthetic(dataset) = &config.dataset else { panic!("synthetic") };
     let splits = synthetic::splits(dataset, 1)?;
     let label = RunLabel { method: config.method.clone(), seed: 1 };
-    let options = RunOptions { device: &Device::Cpu, folder, resume, observer, label: &label };
+    let existing = if resume { Existing::Resume } else { Existing::Refuse };
+    let options =
+        RunOptions { device: &Device::Cpu, folder, existing, stop: None, observer, label: &label };
     train(&config.check()?, &splits, 1, options)
 }
 
@@ -95,8 +98,14 @@ fn of_epochs_equal_in_accuracy_the_one_of_lowest_cross_entropy_is_kept() {
     };
     let label = RunLabel { method: config.method.clone(), seed: 1 };
     let device = &Device::Cpu;
-    let options =
-        RunOptions { device, folder: None, resume: false, observer: &Silent, label: &label };
+    let options = RunOptions {
+        device,
+        folder: None,
+        existing: Existing::Refuse,
+        stop: None,
+        observer: &Silent,
+        label: &label,
+    };
     let result = train(&config.check().unwrap(), &splits, 1, options).unwrap();
     let tied: Vec<(usize, f64)> = result
         .history
@@ -252,6 +261,16 @@ fn methods_and_options_are_listed_set_and_refused() {
     }
     let one = common::tcmax().args(["methods", "opm"]).output().unwrap();
     assert!(String::from_utf8(one.stdout).unwrap().contains("strength = 0.5"));
+    for (head, options) in [
+        ("film", "No options."),
+        ("concat", "No options."),
+        ("clip", "[head-options]\ntemperature = 0.07"),
+        ("gated", "[head-options]\nhidden = the width of the widest modality"),
+    ] {
+        let output = common::tcmax().args(["methods", head]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.ends_with(&format!("{options}\n")), "{head}: {text}");
+    }
     let (folder, settings) = common::folder();
     let out = folder.path().join("run");
     let arguments =

@@ -12,8 +12,8 @@ use tcmax_ops::Seed;
 use tcmax_train::checkpoint::open_model;
 use tcmax_train::results::{EpochRecord, RunResult};
 use tcmax_train::{
-    Classifier, EncodedSplit, Model, Observer, RunLabel, RunOptions, Silent, TrainConfig, absence,
-    evaluate, evaluation_loader, train,
+    Classifier, EncodedSplit, Existing, Model, Observer, RunLabel, RunOptions, Silent, TrainConfig,
+    absence, evaluate, evaluation_loader, train,
 };
 
 use vectors::{Vectors, splits, vectors};
@@ -31,7 +31,14 @@ fn config() -> TrainConfig {
 fn run(config: TrainConfig, splits: &Splits, observer: &dyn Observer) -> RunResult {
     let label = RunLabel { method: config.method.clone(), seed: 1 };
     let device = &Device::Cpu;
-    let options = RunOptions { device, folder: None, resume: false, observer, label: &label };
+    let options = RunOptions {
+        device,
+        folder: None,
+        existing: Existing::Refuse,
+        stop: None,
+        observer,
+        label: &label,
+    };
     train(&config.check().unwrap(), splits, 1, options).unwrap()
 }
 
@@ -215,8 +222,14 @@ fn a_single_example_left_over_joins_the_batch_before_it() {
     assert_eq!((*observer.batches.lock().unwrap(), observer.notes.lock().unwrap().len()), (2, 0));
     let label = RunLabel { method: "tcmax".to_owned(), seed: 1 };
     let device = &Device::Cpu;
-    let options =
-        RunOptions { device, folder: None, resume: false, observer: &Silent, label: &label };
+    let options = RunOptions {
+        device,
+        folder: None,
+        existing: Existing::Refuse,
+        stop: None,
+        observer: &Silent,
+        label: &label,
+    };
     let error = train(&config().check().unwrap(), &splits(make, 1), 1, options).unwrap_err();
     assert!(error.to_string().contains("single training example"), "{error}");
 }
@@ -233,7 +246,8 @@ fn a_saved_model_repeats_the_test_of_its_run() {
         let options = RunOptions {
             device,
             folder: Some(&out),
-            resume: false,
+            existing: Existing::Refuse,
+            stop: None,
             observer: &Silent,
             label: &label,
         };

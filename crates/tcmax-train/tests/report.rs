@@ -49,6 +49,7 @@ fn method(name: &str, accuracy: f64, own: &[Option<f64>], losses: &[f64]) -> Met
         name: name.to_owned(),
         description: "d".to_owned(),
         runs: (0..3).map(run).collect(),
+        failed: Vec::new(),
         cost: None,
     }
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
@@ -22,12 +22,13 @@ fn the_same_seed_gives_the_same_checkpoint_bytes() {
         let out_argument = out.to_str().unwrap();
         let arguments = [&["--out", out_argument], arguments].concat();
         common::train(&settings, &arguments).assert().success();
-        bytes(&out.join("seed-0/model.safetensors"))
+        // The state to go on from too: it holds no time.
+        ["model.safetensors", "last.safetensors"].map(|name| bytes(&out.join("seed-0").join(name)))
     };
     let first = run("first", &["--threads", "1", "--workers", "0"]);
     assert_eq!(first, run("again", &["--threads", "1", "--workers", "0"]));
-    let threads = run("threads", &["--threads", "2", "--workers", "0"]);
-    assert_eq!(first, threads, "the number of threads changes the weights");
+    let threads = run("threads", &["--threads", "2", "--workers", "2"]);
+    assert_eq!(first, threads, "the number of threads or workers changes the checkpoints");
 }
 
 #[test]
@@ -47,45 +48,104 @@ fn another_seed_or_method_gives_other_weights() {
     assert_ne!(weights(&tcmax, 0), weights(&joint, 0));
 }
 
-#[test]
-fn a_killed_run_goes_on_to_the_same_bytes() {
+/// A run that was interrupted at several moments, one after the other, against one that was not.
+fn interrupted(signal: Signal) {
     let (folder, settings) = common::folder();
     let whole = folder.path().join("whole");
-    let killed = folder.path().join("killed");
-    let epochs = ["--epochs", "6"];
-    let arguments =
-        |out: &Path| [&epochs[..], &["--out", out.to_str().unwrap()]].concat().join("\n");
-    let split = |text: &str| text.split('\n').map(str::to_owned).collect::<Vec<_>>();
+    let broken = folder.path().join("broken");
+    let of = |out: &Path| ["--epochs", "8", "--out", out.to_str().unwrap()].map(str::to_owned);
     let run = |out: &Path, more: &[&str]| {
-        let text = arguments(out);
-        let all: Vec<String> =
-            split(&text).into_iter().chain(more.iter().map(|m| (*m).to_owned())).collect();
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        common::train(&settings, &all).assert().success();
+        let arguments = of(out);
+        let arguments: Vec<&str> =
+            arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        common::train(&settings, &arguments).assert().success();
     };
     run(&whole, &[]);
-
-    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("tcmax"))
-        .args(["train", "--config"])
-        .arg(&settings)
-        .args(split(&arguments(&killed)))
-        .stderr(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    // Kill it as soon as the first epoch is on disk.
-    let last = killed.join("seed-0/last.safetensors");
-    let start = Instant::now();
-    while !last.exists() && start.elapsed() < Duration::from_secs(120) {
-        std::thread::sleep(Duration::from_millis(2));
+    let last = broken.join("seed-0/last.safetensors");
+    let mut ended = 0;
+    for moment in 0..5 {
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("tcmax"))
+            .args(["train", "--resume", "--workers", "2", "--config"])
+            .arg(&settings)
+            .args(of(&broken))
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // As soon as another epoch is on disk, and a while later: between epochs, in one, while files
+        // are written.
+        let before = std::fs::read(&last).unwrap_or_default();
+        let start = Instant::now();
+        while std::fs::read(&last).unwrap_or_default() == before
+            && child.try_wait().unwrap().is_none()
+            && start.elapsed() < Duration::from_secs(120)
+        {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::thread::sleep(Duration::from_millis(7 * moment));
+        if child.try_wait().unwrap().is_none() {
+            signal.send(&child);
+        }
+        let output = child.wait_with_output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        if signal.ended(&output, &message) {
+            ended += 1;
+        } else {
+            assert!(output.status.success(), "{message}");
+        }
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(!killed.join("seed-0/result.json").exists(), "the run was over before the kill");
+    assert!(ended > 0, "every run was over before the signal");
+    run(&broken, &["--resume"]);
+    for name in ["model.safetensors", "last.safetensors"] {
+        let of = |out: &Path| bytes(&out.join("seed-0").join(name));
+        assert_eq!(of(&whole), of(&broken), "{name}");
+    }
+    let left = std::fs::read_dir(broken.join("seed-0")).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!left.collect::<String>().contains(".part"), "half a file is left");
+}
 
-    run(&killed, &["--resume"]);
-    let model = |out: &Path| bytes(&out.join("seed-0/model.safetensors"));
-    assert_eq!(model(&whole), model(&killed));
+#[derive(Clone, Copy)]
+enum Signal {
+    Kill,
+    #[cfg(unix)]
+    Terminate,
+}
+
+impl Signal {
+    fn send(self, child: &std::process::Child) {
+        let name = match self {
+            Self::Kill => "KILL",
+            #[cfg(unix)]
+            Self::Terminate => "TERM",
+        };
+        common::signal(child.id(), name);
+    }
+
+    /// Whether the process ended by the signal, in the way it should.
+    fn ended(self, output: &Output, message: &str) -> bool {
+        match self {
+            Self::Kill => output.status.code().is_none(),
+            #[cfg(unix)]
+            Self::Terminate => {
+                let ended = output.status.code() == Some(143);
+                assert!(!ended || message.contains("interrupted by SIGTERM"), "{message}");
+                ended
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_killed_at_any_moment_goes_on_to_the_same_bytes() {
+    interrupted(Signal::Kill);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_terminated_at_any_moment_goes_on_to_the_same_bytes() {
+    interrupted(Signal::Terminate);
 }
 
 #[test]

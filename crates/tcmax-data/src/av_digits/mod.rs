@@ -76,6 +76,8 @@ pub struct AvDigits {
     /// Images one after the other, each \[28, 28\].
     pixels: Arc<Vec<f32>>,
     image_labels: Vec<u8>,
+    /// What stands for each recording, and for each image.
+    identities: [Vec<u64>; 2],
     modalities: Arc<Vec<Modality>>,
     classes: Arc<Vec<String>>,
 }
@@ -106,7 +108,12 @@ impl AvDigits {
             modality("audio", ModalityKind::Spectrogram, &[1, frequencies, times]),
             modality("visual", ModalityKind::Image, &[1, idx::SIDE, idx::SIDE]),
         ];
+        // Of what the files say, not of spectrograms, whose last bits are the machine's.
+        let heard = recordings.par_iter().map(|recording| digest_of(&recording.samples));
+        let seen = images.pixels.par_chunks(idx::SIDE * idx::SIDE).map(digest_of);
+        let identities = [heard.collect(), seen.collect()];
         let data = Self {
+            identities,
             recordings,
             spectrograms: Arc::new(spectrograms.concat()),
             pixels: Arc::new(images.pixels),
@@ -126,6 +133,12 @@ impl AvDigits {
         pairing::splits(self, config, seed)
     }
 
+    /// What stands for a pair of a recording and an image.
+    fn identity(&self, (recording, image): (usize, usize)) -> u64 {
+        let [heard, seen] = [self.identities[0][recording], self.identities[1][image]];
+        crate::identity_of(&[b"av-digits", &heard.to_le_bytes(), &seen.to_le_bytes()])
+    }
+
     fn check_classes(&self, folder: &Path) -> Result<()> {
         for digit in 0..DIGITS as u8 {
             let empty = |what| crate::Error::EmptyClass {
@@ -142,6 +155,10 @@ impl AvDigits {
         }
         Ok(())
     }
+}
+
+fn digest_of(values: &[f32]) -> u64 {
+    crate::identity_of(&[&crate::identity::bytes_of(values)])
 }
 
 /// The transform of every recording: 129 frequencies x 51 times a second.

@@ -101,7 +101,7 @@ fn draw(
     }
     let shortest = by_digit.iter().map(Vec::len).min().unwrap_or(0) * DIGITS;
     let train_size = config.train_size.unwrap_or(shortest.saturating_sub(config.val_size));
-    if train_size + config.val_size > shortest || train_size < DIGITS {
+    if train_size.saturating_add(config.val_size) > shortest || train_size < DIGITS {
         let problem = format!(
             "training and validation together can have {shortest} balanced examples here, got {} \
              for validation{}",
@@ -189,6 +189,7 @@ fn dataset(
         classes: data.classes.clone(),
         labels: pairs.iter().map(label).collect(),
         columns: vec![audio, visual],
+        identities: Some(pairs.iter().map(|&pair| data.identity(pair)).collect()),
     })
 }
 

@@ -171,7 +171,9 @@ impl OwnData {
         let (modalities, columns): (Vec<_>, Vec<_>) =
             modalities.into_iter().map(collected::CollectedModality::into_column).unzip();
         let (modalities, classes) = (Arc::new(modalities), Arc::new(classes));
-        let table = TableDataset { modalities, classes, labels: labels.clone(), columns };
+        let labels_of_rows = labels.clone();
+        let table =
+            TableDataset { modalities, classes, labels: labels_of_rows, columns, identities: None };
         let table: Arc<dyn Dataset> = Arc::new(table);
         let (training, testing) = (table.clone(), table);
         Some(Self {

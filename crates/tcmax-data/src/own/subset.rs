@@ -42,4 +42,12 @@ impl Dataset for Subset {
     fn read(&self, index: usize, modality: usize, seed: Seed, out: &mut [f32]) -> Result<()> {
         self.data.read(self.rows[index], modality, seed, out)
     }
+
+    fn identity(&self, index: usize) -> Result<u64> {
+        self.data.identity(self.rows[index])
+    }
+
+    fn storage_digest(&self) -> String {
+        self.data.storage_digest()
+    }
 }

@@ -35,6 +35,13 @@ pub struct ClipRow {
     pub sha256: String,
 }
 
+impl ClipRow {
+    /// What stands for the clip wherever it is stored: its name and the digests of its files.
+    pub(crate) fn identity(&self) -> u64 {
+        crate::identity_of(&[b"clip", self.id.as_bytes(), self.sha256.as_bytes()])
+    }
+}
+
 /// Rows as CSV with a header.
 pub fn write_rows(rows: &[ClipRow]) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());

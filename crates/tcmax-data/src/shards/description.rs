@@ -196,6 +196,14 @@ impl Description {
         self.notes.iter().cloned().chain(counts).collect()
     }
 
+    /// A digest of how clips are stored and of the bytes of all shards.
+    pub(crate) fn storage_digest(&self) -> String {
+        let mut parts = vec![self.recipe.clone(), format!("{:?}", self.modalities)];
+        parts.extend(self.shards.iter().map(|shard| shard.sha256.clone()));
+        let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
+        format!("{:016x}", crate::identity_of(&parts))
+    }
+
     /// Reads `dataset.json` of a folder.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ struct Inner {
     classes: Vec<String>,
     labels: Vec<u32>,
     groups: Vec<String>,
+    /// What stands for each clip.
+    identities: Vec<u64>,
     parts: Option<Vec<Part>>,
     /// Opened for every read: a large data set has more shards than a process may have open files.
     shards: Vec<PathBuf>,
@@ -77,6 +79,7 @@ impl Prepared {
                 .collect(),
             tables: description.modalities.iter().map(|m| tables(&m.storage)).collect(),
             clip_shards: rows.iter().map(|row| row.shard as u32).collect(),
+            identities: rows.iter().map(ClipRow::identity).collect(),
             groups: rows.into_iter().map(|row| row.group).collect(),
             shards: index.shards,
             places: index.places,
@@ -299,5 +302,13 @@ impl Dataset for Prepared {
             }
             Ok(())
         })
+    }
+
+    fn identity(&self, index: usize) -> Result<u64> {
+        Ok(self.inner.identities[index])
+    }
+
+    fn storage_digest(&self) -> String {
+        self.inner.description.storage_digest()
     }
 }

@@ -143,7 +143,22 @@ impl SyntheticConfig {
         if [self.train_size, self.val_size, self.test_size].contains(&0) {
             return bad("--train-size, --val-size", "every split needs at least one example");
         }
-        Ok(())
+        self.check_memory()
+    }
+
+    /// All examples are rendered into memory: refuses what cannot fit.
+    fn check_memory(&self) -> Result<()> {
+        let numbers =
+            |m: &SyntheticModality| Renderer::new(m, self).shape().iter().product::<usize>();
+        let per_example: usize = self.modalities.iter().map(numbers).sum();
+        let sizes = [self.train_size, self.val_size, self.test_size];
+        let examples = sizes.iter().fold(0u64, |sum, &size| sum.saturating_add(size as u64));
+        // While they are put one after the other there are two copies of them.
+        let bytes = examples.saturating_mul(per_example as u64).saturating_mul(8);
+        crate::memory::check(bytes).map_err(|problem| {
+            let problem = format!("{examples} examples of {per_example} numbers {problem}");
+            Error::option("--train-size, --val-size", problem)
+        })
     }
 
     /// p(code_1, ..., code_M, y) with code_m = u_m S + n_m, where u_m = C means nothing to see: sizes
@@ -213,6 +228,14 @@ fn draw(config: &SyntheticConfig, seed: Seed) -> LatentCode {
     LatentCode { label, codes: config.modalities.iter().map(&mut code_of).collect() }
 }
 
+/// What stands for an example: the latent model and the branch of the seed it was drawn from, not its
+/// numbers, whose last bits are the machine's.
+fn identity(config: &SyntheticConfig, seed: Seed, example: usize) -> u64 {
+    let model = SyntheticConfig { train_size: 0, val_size: 0, test_size: 0, ..config.clone() };
+    let branch: u64 = seed.index(example as u64).rng().random();
+    crate::identity_of(&[b"synthetic", format!("{model:?}").as_bytes(), &branch.to_le_bytes()])
+}
+
 /// Renders the three splits of one seed, in parallel, into memory.
 ///
 /// # Errors
@@ -247,6 +270,7 @@ pub fn splits(config: &SyntheticConfig, seed: u64) -> Result<Splits> {
             classes: classes.clone(),
             labels: examples.iter().map(|example| example.label).collect(),
             columns: renderers.iter().enumerate().map(column).collect(),
+            identities: Some((0..count).map(|example| identity(config, seed, example)).collect()),
         }))
     };
     Ok(Splits {

@@ -1,14 +1,12 @@
 //! `tcmax eval`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use tcmax_data::{Dataset, Splits};
 use tcmax_train::checkpoint::{SavedModel, open_model};
 use tcmax_train::{
-    Classifier, DownloadBar, EncodedSplit, Error, OpenDataset, absence, evaluate,
-    evaluation_loader, table,
+    Classifier, DownloadBar, EncodedSplit, Tested, TestedData, TestedPart, absence, evaluate,
+    evaluation_loader, say, table,
 };
 
 use super::print;
@@ -19,12 +17,8 @@ use super::train::{device, set_threads};
 pub struct Eval {
     /// A run's folder, or its model.safetensors
     model: PathBuf,
-    /// Folder with the data set's files; without it they are downloaded into the cache
-    #[arg(long, env = "TCMAX_DATA_DIR", value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Which part of the data
-    #[arg(long, value_enum, default_value_t = Part::Test)]
-    part: Part,
+    #[command(flatten)]
+    data: DataOptions,
     /// Threads; they never change results [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -33,49 +27,74 @@ pub struct Eval {
     json: bool,
 }
 
+/// Which data a model is tested on.
+#[derive(Args)]
+pub(super) struct DataOptions {
+    /// Other data than the run's: the path of files like those it was trained on, with the same
+    /// modalities and labels, or the name of a data set
+    #[arg(long, value_name = "NAME or PATH")]
+    dataset: Option<String>,
+    /// Folder with the data set's files; without it they are downloaded into the cache
+    #[arg(long, env = "TCMAX_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Other data: column or array with the labels [default: as in the run]
+    #[arg(long, value_name = "NAME", requires = "dataset")]
+    label: Option<String>,
+    /// Which part of the data [default: test, and all of other data]
+    #[arg(long, value_enum)]
+    part: Option<Part>,
+    /// Go on although the data have changed since the run, or it was trained on some of them
+    #[arg(long)]
+    force: bool,
+}
+
 /// A part of the data.
 #[derive(Clone, Copy, ValueEnum)]
-pub(super) enum Part {
+enum Part {
     Train,
     Validation,
     Test,
+    All,
 }
 
-impl Part {
-    /// That part of the splits.
-    pub(super) fn of(self, splits: &Splits) -> Arc<dyn Dataset> {
-        match self {
-            Self::Train => splits.train.clone(),
-            Self::Validation => splits.validation.clone(),
-            Self::Test => splits.test.clone(),
+impl DataOptions {
+    /// The examples, with the modalities and classes of the model at `path`.
+    pub(super) fn open(
+        &self,
+        saved: &SavedModel,
+        path: &Path,
+        without: &[String],
+    ) -> anyhow::Result<Tested> {
+        let part = self.part.map(|part| match part {
+            Part::Train => TestedPart::Train,
+            Part::Validation => TestedPart::Validation,
+            Part::Test => TestedPart::Test,
+            Part::All => TestedPart::All,
+        });
+        let data = TestedData {
+            dataset: self.dataset.as_deref(),
+            data_dir: self.data_dir.as_deref(),
+            label: self.label.as_deref(),
+            part,
+            without,
+            force: self.force,
+        };
+        let tested = data.open(saved, path, &DownloadBar::new())?;
+        for note in &tested.notes {
+            say(&format!("note: {note}"));
         }
+        Ok(tested)
     }
-}
-
-/// The splits that a model was trained on.
-pub(super) fn splits_of(
-    saved: &SavedModel,
-    data_dir: Option<&Path>,
-    path: &Path,
-) -> anyhow::Result<Splits> {
-    let card = &saved.card;
-    let data = OpenDataset::open(&card.config.dataset, data_dir, &DownloadBar::new())?;
-    let splits = data.splits(card.seed)?;
-    if splits.test.modalities() != card.modalities || splits.test.classes() != card.classes {
-        let problem = "the data set has other modalities or classes than the model was trained on";
-        return Err(Error::bad_file(path, problem).into());
-    }
-    Ok(splits)
 }
 
 impl Eval {
-    /// Rebuilds the model, draws the splits of its seed, and evaluates.
+    /// Rebuilds the model, opens the data, and evaluates.
     pub fn run(self) -> anyhow::Result<()> {
         set_threads(self.threads)?;
         let device = device()?;
         let saved = open_model(&self.model, &device)?;
-        let splits = splits_of(&saved, self.data_dir.as_deref(), &self.model)?;
-        let loader = evaluation_loader(&saved.config, self.part.of(&splits), &device)?;
+        let tested = self.data.open(&saved, &self.model, &[])?;
+        let loader = evaluation_loader(&saved.config, tested.data, &device)?;
         let method = saved.model.method(&saved.config, 0)?;
         let count = saved.card.modalities.len();
         let split = EncodedSplit::of(&saved.model, &loader)?;

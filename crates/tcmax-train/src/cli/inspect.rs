@@ -7,7 +7,7 @@ use tcmax_data::own::{Inspection, Layout};
 use tcmax_data::shards::{Description, verify};
 use tcmax_data::{OwnConfig, Problems, write_whole};
 use tcmax_media::{PrepareProgress, check};
-use tcmax_train::{Error, PrepareBar, balance};
+use tcmax_train::{Error, PrepareBar, balance, say};
 
 use super::print;
 
@@ -57,7 +57,7 @@ impl Inspect {
             let svg = balance::svg(&title, &found.classes)
                 .map_err(|problem| Error::bad_file(file, problem))?;
             write_whole(file, svg.as_bytes()).map_err(Error::from)?;
-            eprintln!("wrote {}", file.display());
+            say(&format!("wrote {}", file.display()));
         }
         if self.json {
             print(&serde_json::to_string_pretty(&found)?)?;

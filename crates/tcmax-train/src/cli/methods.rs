@@ -27,7 +27,7 @@ impl Methods {
 }
 
 const HINT: &str = "`tcmax methods NAME` lists the options of one; set them with \
-                    `tcmax train --option NAME.OPTION=VALUE`.";
+                    `tcmax train --option METHOD.OPTION=VALUE` or `--option head.OPTION=VALUE`.";
 
 fn table(header: [&str; 5]) -> Table {
     let mut table = Table::new();
@@ -62,11 +62,21 @@ fn heads() -> Table {
 
 fn one(name: &str) -> anyhow::Result<String> {
     if let Ok(head) = name.parse::<HeadKind>() {
-        let options = toml::to_string(&HeadOptions::default())?;
-        return Ok(format!(
-            "{head}: {}\n\nOptions of heads (head.*):\n{options}",
-            head.description()
-        ));
+        let HeadOptions { hidden, temperature } = HeadOptions::default();
+        let hidden =
+            hidden.map_or("the width of the widest modality".to_owned(), |n| n.to_string());
+        let options: String = head_options(head)
+            .iter()
+            .map(|option| match *option {
+                "hidden" => format!("\nhidden = {hidden}"),
+                _ => format!("\n{option} = {temperature}"),
+            })
+            .collect();
+        let options = match options.as_str() {
+            "" => "No options.".to_owned(),
+            options => format!("Options and their defaults:\n[head-options]{options}"),
+        };
+        return Ok(format!("{head}: {}\n\n{options}", head.description()));
     }
     let Ok(method) = name.parse::<MethodKind>() else {
         let problem = format!(
@@ -77,8 +87,7 @@ fn one(name: &str) -> anyhow::Result<String> {
         return Err(Error::setting("NAME", problem).into());
     };
     let table = toml::Table::try_from(MethodOptions::default())?;
-    // OGM-GE has the options of OGM.
-    let group = if method == MethodKind::OgmGe { "ogm" } else { method.name() };
+    let group = option_group(method);
     let options = match table.get(group) {
         Some(options) => {
             format!("Options and their defaults:\n[method-options.{group}]\n{options}")
@@ -95,4 +104,23 @@ fn one(name: &str) -> anyhow::Result<String> {
         method.modalities(),
         method.usual_head()
     ))
+}
+
+/// The name under which a method's options are set: OGM-GE has those of OGM.
+pub(super) fn option_group(method: MethodKind) -> &'static str {
+    if method == MethodKind::OgmGe { "ogm" } else { method.name() }
+}
+
+/// The options that a head has.
+pub(super) fn head_options(head: HeadKind) -> &'static [&'static str] {
+    match head {
+        HeadKind::Clip => &["temperature"],
+        HeadKind::Gated | HeadKind::GatedReversed | HeadKind::BiGated => &["hidden"],
+        HeadKind::Concat
+        | HeadKind::Sum
+        | HeadKind::Shared
+        | HeadKind::Specific
+        | HeadKind::Film
+        | HeadKind::FilmReversed => &[],
+    }
 }

@@ -14,12 +14,14 @@ use clap::{Parser, Subcommand};
 /// Train multimodal classifiers without letting one modality starve the others.
 #[derive(Parser)]
 #[command(
+    name = "tcmax",
     version,
     after_help = "Examples:\n  tcmax train                                  TCMax on generated clips, no files \
                   needed\n  tcmax train --method joint --seeds 0,1,2     joint training, three \
                   seeds\n  tcmax train --dataset av-digits --data-dir DIR --train-size 300 --out \
                   runs/digits\n  tcmax eval runs/digits/seed-0                test a finished run \
-                  again\n  tcmax predict runs/digits/seed-0 --without audio   predictions \
+                  again\n  tcmax eval runs/x/seed-0 --dataset PATH      test it on other \
+                  data\n  tcmax predict runs/digits/seed-0 --without audio   predictions \
                   from the pictures alone\n  tcmax methods                                what there is to train \
                   by\n  tcmax datasets                               what there is to train \
                   on\n  tcmax estimate data.npz --variables a,b,y    total correlation of variables in a \
@@ -27,7 +29,7 @@ use clap::{Parser, Subcommand};
                   media\n  tcmax train --dataset CLIPS                  train on prepared clips, a \
                   feature file, ...\n  tcmax inspect PATH                           what is in one's own \
                   data\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
-                  or a setting is wrong."
+                  or a setting is wrong; 130, 143 or 129 after SIGINT, SIGTERM or SIGHUP."
 )]
 pub struct Arguments {
     #[command(subcommand)]

@@ -12,7 +12,7 @@ use tcmax_ops::Seed;
 use tcmax_train::checkpoint::{SavedModel, open_model, write_whole};
 use tcmax_train::{Classifier, Error, evaluation_loader};
 
-use super::eval::{Part, splits_of};
+use super::eval::DataOptions;
 use super::train::{device, set_threads};
 use super::{print, write_out};
 
@@ -27,12 +27,8 @@ use super::{print, write_out};
 pub struct Predict {
     /// A run's folder, or its model.safetensors
     model: PathBuf,
-    /// Folder with the data set's files; without it they are downloaded into the cache
-    #[arg(long, env = "TCMAX_DATA_DIR", value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Which part of the data
-    #[arg(long, value_enum, default_value_t = Part::Test)]
-    part: Part,
+    #[command(flatten)]
+    data: DataOptions,
     /// Predict as if these modalities were absent
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     without: Vec<String>,
@@ -51,8 +47,8 @@ impl Predict {
         let device = device()?;
         let saved = open_model(&self.model, &device)?;
         let predictor = Predictor::new(&saved, &self.without, &self.model)?;
-        let splits = splits_of(&saved, self.data_dir.as_deref(), &self.model)?;
-        let loader = evaluation_loader(&saved.config, self.part.of(&splits), &device)?;
+        let tested = self.data.open(&saved, &self.model, &self.without)?;
+        let loader = evaluation_loader(&saved.config, tested.data, &device)?;
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(predictor.header())?;
         let (mut examples, mut right) = (0, 0);

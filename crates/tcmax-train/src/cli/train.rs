@@ -7,14 +7,17 @@ use candle_core::Device;
 use clap::Args;
 use tcmax_data::own::partition::SplitRule;
 use tcmax_data::{AvDigitsSplit, OwnConfig};
+use tcmax_losses::MethodKind;
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::{MethodResult, SuiteResult};
 use tcmax_train::{
-    CheckedConfig, DatasetConfig, DownloadBar, EncoderConfig, Error, OpenDataset, PrepareBar,
-    RunLabel, RunOptions, TrainConfig, TrainingProgress, manifest_clips, report, table, train,
+    CheckedConfig, DatasetConfig, DownloadBar, EncoderConfig, Error, Existing, FolderLock,
+    OpenDataset, PrepareBar, RunLabel, RunOptions, Stop, TrainConfig, TrainingProgress,
+    check_seeds, keep, manifest_clips, refuse_comparison, report, resume, say, table, train,
     versions,
 };
 
+use super::methods::{head_options, option_group};
 use super::print;
 
 /// Options of `tcmax train`; what is not given comes from `--config`, or is the main recipe's.
@@ -24,8 +27,8 @@ pub struct Train {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Data set: synthetic, av-digits (see `tcmax datasets`), or the path of a feature file, of a
-    /// folder of feature tables, or of prepared clips (see `tcmax inspect`)
-    #[arg(long)]
+    /// folder of feature tables, of a manifest of media, or of prepared clips (see `tcmax inspect`)
+    #[arg(long, value_name = "NAME or PATH")]
     dataset: Option<String>,
     /// Folder with the data set's files; without it they are downloaded into the cache
     #[arg(long, env = "TCMAX_DATA_DIR", value_name = "DIR")]
@@ -36,8 +39,8 @@ pub struct Train {
     /// Fusion head, such as concat or film (see `tcmax methods`) [default: the method's own]
     #[arg(long)]
     head: Option<String>,
-    /// Set an option of the method or the head, such as ogm.alpha=0.5 or head.hidden=64 (see
-    /// `tcmax methods NAME`)
+    /// Set an option of the method or the head: with --method ogm for instance ogm.alpha=0.5, with
+    /// --head gated head.hidden=64 (`tcmax methods NAME` lists them)
     #[arg(long = "option", value_name = "KEY=VALUE")]
     options: Vec<String>,
     /// Modalities to use, by name [default: all]
@@ -55,7 +58,7 @@ pub struct Train {
     /// Leave feature vectors as they are, instead of standardising them by the training split
     #[arg(long)]
     no_standardise: bool,
-    /// Epochs [default: 40]
+    /// Epochs [default: 40]; with --resume they may be more than before
     #[arg(long)]
     epochs: Option<usize>,
     /// Examples in a batch [default: 32]
@@ -102,12 +105,15 @@ pub struct Train {
     /// Seeds, each a run of its own; a seed fixes split, order, initial weights and noise
     #[arg(long, value_delimiter = ',', default_value = "0", value_name = "SEED,...")]
     seeds: Vec<u64>,
-    /// Write checkpoints, results and a report into this folder
+    /// Write checkpoints, results and a report into this folder; without it the model is not kept
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with an interrupted run in --out
+    /// Go on with the runs in --out: after an interruption, for more --epochs, with more --seeds
     #[arg(long, requires = "out")]
     resume: bool,
+    /// Replace the runs in --out
+    #[arg(long, requires = "out", conflicts_with = "resume")]
+    force: bool,
     /// Threads; they never change results [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -181,6 +187,10 @@ impl Train {
     pub fn run(self) -> anyhow::Result<()> {
         set_threads(self.threads)?;
         let config = self.settings()?.check()?;
+        check_seeds(&self.seeds)?;
+        let _lock = self.out.as_deref().map(FolderLock::take).transpose()?;
+        let device = device()?;
+        let config = self.look_at_runs(config, &device)?;
         if let DatasetConfig::Files(options) = &config.config().dataset {
             // Opening would do it too, but silently.
             manifest_clips(options, &PrepareBar::new())?;
@@ -189,12 +199,13 @@ impl Train {
             &config.config().dataset,
             self.data_dir.as_deref(),
             &DownloadBar::new(),
-        )
-        .map_err(data_setting)?;
+        )?;
         for note in data.notes() {
-            eprintln!("note: {note}");
+            say(&format!("note: {note}"));
         }
-        let device = device()?;
+        if self.out.is_none() {
+            say("note: without --out DIR the model is not kept, only the result is printed");
+        }
         let result = self.train_seeds(&config, &data, &device)?;
         if let Some(out) = &self.out {
             write_report(out, &result)?;
@@ -204,7 +215,40 @@ impl Train {
         } else {
             print(&table::comparison(&result))?;
         }
-        Ok(())
+        if self.out.is_none() {
+            say("note: the model was not kept; --out DIR keeps it for `tcmax eval` and `predict`");
+        }
+        Ok(result.complete()?)
+    }
+
+    fn existing(&self) -> Existing {
+        match (self.resume, self.force) {
+            (true, _) => Existing::Resume,
+            (_, true) => Existing::Replace,
+            _ => Existing::Refuse,
+        }
+    }
+
+    /// Refuses runs in --out, or takes from them what has to stay as it was, before data are read.
+    fn look_at_runs(
+        &self,
+        config: CheckedConfig,
+        device: &Device,
+    ) -> anyhow::Result<CheckedConfig> {
+        let Some(out) = &self.out else { return Ok(config) };
+        let mut runs = self.seeds.iter().map(|&seed| (seed, run_folder(out, seed)));
+        match self.existing() {
+            Existing::Refuse => refuse_comparison(out, runs.map(|(_, run)| run))?,
+            Existing::Replace => {}
+            Existing::Resume => {
+                for (seed, run) in runs.by_ref() {
+                    if let Some((_, progress)) = resume::read(&run, device)? {
+                        return Ok(resume::continued(&config, (&progress, seed), &run)?);
+                    }
+                }
+            }
+        }
+        Ok(config)
     }
 
     fn train_seeds(
@@ -215,38 +259,49 @@ impl Train {
     ) -> anyhow::Result<SuiteResult> {
         let start = std::time::Instant::now();
         let progress = TrainingProgress::new();
-        let mut runs = Vec::with_capacity(self.seeds.len());
+        let stop = Stop::new();
+        stop.on_signals().context("signals")?;
+        let mut method = MethodResult {
+            name: config.method().name().to_owned(),
+            description: config.method().description().to_owned(),
+            runs: Vec::with_capacity(self.seeds.len()),
+            failed: Vec::new(),
+            cost: None,
+        };
         let mut summary = None;
+        let mut first_error = None;
         for &seed in &self.seeds {
-            let splits = data.splits(seed).map_err(data_setting)?;
-            let folder = self.out.as_ref().map(|out| out.join(format!("seed-{seed}")));
-            let label = RunLabel { method: config.method().name().to_owned(), seed };
+            let splits = data.splits(seed)?;
+            summary.get_or_insert_with(|| data.summary(&splits));
+            let folder = self.out.as_ref().map(|out| run_folder(out, seed));
+            let label = RunLabel { method: method.name.clone(), seed };
             let options = RunOptions {
                 device,
                 folder: folder.as_deref(),
-                resume: self.resume,
+                existing: self.existing(),
+                stop: Some(&stop),
                 observer: &progress,
                 label: &label,
             };
-            runs.push(train(config, &splits, seed, options)?);
-            summary.get_or_insert_with(|| data.summary(&splits));
+            if let Some(error) = keep(&mut method, seed, train(config, &splits, seed, options))? {
+                progress.failed(&label, &error);
+                first_error.get_or_insert(error);
+            }
         }
-        let dataset = summary.ok_or_else(|| Error::setting("--seeds", "give at least one"))?;
-        Ok(SuiteResult {
-            suite: "train".to_owned(),
-            title: format!("{} on {}", config.method().name(), dataset.name),
-            truth: data.truth()?,
-            dataset,
-            settings: vec![("configuration".to_owned(), toml::to_string(config.config())?)],
-            versions: versions(),
-            methods: vec![MethodResult {
-                name: config.method().name().to_owned(),
-                description: config.method().description().to_owned(),
-                runs,
-                cost: None,
-            }],
-            seconds: start.elapsed().as_secs_f64(),
-        })
+        match (first_error, summary) {
+            (Some(error), _) if method.runs.is_empty() => Err(error.into()),
+            (_, None) => Err(Error::setting("--seeds", "give at least one").into()),
+            (_, Some(dataset)) => Ok(SuiteResult {
+                suite: "train".to_owned(),
+                title: format!("{} on {}", method.name, dataset.name),
+                truth: data.truth()?,
+                dataset,
+                settings: vec![("configuration".to_owned(), toml::to_string(config.config())?)],
+                versions: versions(),
+                methods: vec![method],
+                seconds: start.elapsed().as_secs_f64(),
+            }),
+        }
     }
 
     /// The settings of the file, or the defaults, with the command line's on top.
@@ -381,8 +436,38 @@ fn set_option(config: &mut TrainConfig, option: &str) -> anyhow::Result<()> {
         return Err(wrong(format!("'{owner}' has no options; see `tcmax methods`")).into());
     };
     group.insert(field.to_owned(), value);
-    *config = table.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
+    let changed: TrainConfig =
+        table.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
+    *config = TrainConfig { workers: config.workers, ..changed };
+    check_option_is_used(config, owner, field).map_err(wrong)?;
     Ok(())
+}
+
+/// An option of another method or head than the run's would be without effect.
+fn check_option_is_used(config: &TrainConfig, owner: &str, field: &str) -> Result<(), String> {
+    let (Ok(method), Ok(head)) = (config.method.parse::<MethodKind>(), config.head()) else {
+        // A wrong name is said better when everything is checked.
+        return Ok(());
+    };
+    if owner == "head" {
+        let names = head_options(head);
+        return match names.contains(&field) {
+            true => Ok(()),
+            false => Err(match names {
+                [] => format!("the head is '{head}', which has no options"),
+                names => format!("the head is '{head}', whose options are {}", names.join(", ")),
+            }),
+        };
+    }
+    match owner == option_group(method) {
+        true => Ok(()),
+        false => Err(format!("the method is '{method}'; add --method {owner}")),
+    }
+}
+
+/// The folder of one seed's run.
+fn run_folder(out: &Path, seed: u64) -> PathBuf {
+    out.join(format!("seed-{seed}"))
 }
 
 /// Whether the settings are of the data set that `--dataset` names.
@@ -399,22 +484,18 @@ fn is_own(dataset: &DatasetConfig) -> bool {
 
 fn read_config(path: &Path) -> anyhow::Result<TrainConfig> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    Ok(toml::from_str(&text)
+    Ok(TrainConfig::from_toml(&text)
         .map_err(|e| Error::setting(format!("--config {}", path.display()), e.to_string()))?)
 }
 
-/// An option of the data set that does not fit is a setting like any other.
-fn data_setting(error: Error) -> Error {
-    match error {
-        Error::Data(tcmax_data::Error::Option { field, problem }) => Error::setting(field, problem),
-        other => other,
-    }
-}
+/// More threads than any machine has cores.
+const MOST_THREADS: usize = 1_024;
 
 /// Sizes the one thread pool that computes.
 pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
-    if threads == Some(0) {
-        return Err(Error::setting("--threads", "must be at least 1").into());
+    if threads.is_some_and(|threads| !(1..=MOST_THREADS).contains(&threads)) {
+        let problem = format!("must be at least 1, and at most {MOST_THREADS}");
+        return Err(Error::setting("--threads", problem).into());
     }
     if let Some(threads) = threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
@@ -436,6 +517,6 @@ pub fn device() -> anyhow::Result<Device> {
 fn write_report(out: &Path, result: &SuiteResult) -> anyhow::Result<()> {
     write_whole(&out.join("results.json"), serde_json::to_string_pretty(result)?.as_bytes())?;
     write_whole(&out.join("report.html"), report::html(result).as_bytes())?;
-    eprintln!("wrote {}", out.join("report.html").display());
+    say(&format!("wrote {}", out.join("report.html").display()));
     Ok(())
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use tcmax_media::PrepareProgress;
 
+use crate::progress::say;
+
 /// Time between two lines where there is no terminal.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
@@ -59,7 +61,7 @@ impl PrepareProgress for PrepareBar {
             bar.reset_eta();
         } else {
             let from = if done > 0 { format!(", {done} are there") } else { String::new() };
-            line(&format!("{} {total} {}{from}", self.work, self.things));
+            say(&format!("{} {total} {}{from}", self.work, self.things));
         }
         let now = Instant::now();
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -74,7 +76,7 @@ impl PrepareProgress for PrepareBar {
             Some(bar) => bar.inc(1),
             None if state.told.elapsed() >= BETWEEN_LINES => {
                 state.told = Instant::now();
-                line(&state.line(self.things));
+                say(&state.line(self.things));
             }
             None => {}
         }
@@ -94,10 +96,4 @@ impl State {
         let left = (self.total.saturating_sub(self.done)) as f64 / rate.max(1e-9);
         format!("{}/{} {things}, {rate:.1} a second, {left:.0} s left", self.done, self.total)
     }
-}
-
-/// A line on standard error; where it cannot be written, as on a full disk, the work still counts.
-fn line(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

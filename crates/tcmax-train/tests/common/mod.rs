@@ -42,3 +42,11 @@ pub fn train(settings: &Path, arguments: &[&str]) -> Command {
     command.arg("train").arg("--config").arg(settings).args(arguments);
     command
 }
+
+/// Sends a signal, such as `TERM`, to a process of ours.
+#[cfg(unix)]
+pub fn signal(process: u32, name: &str) {
+    let command = format!("kill -{name} {process}");
+    // It may be over already.
+    std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+}

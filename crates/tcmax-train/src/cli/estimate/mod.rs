@@ -19,13 +19,13 @@ use tcmax_estimators::{
     Comparison, Gaussian, KsgConfig, Relation, Sample, Scaling, Variable, nearest_neighbours,
 };
 use tcmax_ops::Seed;
-use tcmax_train::Error;
+use tcmax_train::{Error, say};
 use tcmax_train::checkpoint::write_whole;
 
 use super::print;
 use super::train::set_threads;
 use output::{Outcome, Unit};
-use progress::{Cost, Progress, duration, note};
+use progress::{Cost, Progress, duration};
 use variables::{FileArray, Member, Variables};
 
 /// Options of `tcmax estimate`.
@@ -198,7 +198,7 @@ impl Estimate {
                 return Err(Error::setting("--plot", problem).into());
             };
             write_whole(path, svg.as_bytes())?;
-            note(&format!("wrote {}", path.display()));
+            say(&format!("wrote {}", path.display()));
         }
         print(&if self.json {
             output::json(&outcomes, self.unit, self.all_pairs)?
@@ -284,7 +284,7 @@ impl Estimate {
             return Err(Error::setting("estimate", problem).into());
         }
         if seconds > WORTH_SAYING {
-            note(&format!("{plan}, on {threads} threads"));
+            say(&format!("{plan}, on {threads} threads"));
         }
         Ok(())
     }

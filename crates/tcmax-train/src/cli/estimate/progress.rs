@@ -1,6 +1,6 @@
 //! What an estimate is going to cost, and how far it has got.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tcmax_estimators::Variable;
 use tcmax_estimators::fit::FitConfig;
+use tcmax_train::say;
 
 use super::Method;
 
@@ -97,11 +98,6 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// A line on standard error; that it cannot be written is no reason to stop.
-pub(super) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
 /// Before a bar appears, and between lines where there is no terminal.
 const QUIET: Duration = Duration::from_secs(2);
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
@@ -149,7 +145,7 @@ impl Progress {
             *last = Instant::now();
             let part = done as f64 / self.total as f64;
             let left = elapsed.as_secs_f64() * (1.0 - part).max(0.0) / part.max(1e-9);
-            note(&format!("estimating: {:.0} % done, about {} left", 100.0 * part, duration(left)));
+            say(&format!("estimating: {:.0} % done, about {} left", 100.0 * part, duration(left)));
         }
     }
 

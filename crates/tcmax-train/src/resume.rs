@@ -1,0 +1,145 @@
+//! Going on with a run: what has to be as it was, and what may be otherwise.
+//!
+//! The same are the data, the seed and every setting, but for three. `workers` never changes results,
+//! and data may have been moved: what counts is what they are. And there may be more epochs: the
+//! decay of the learning rate then keeps the step it had (three quarters of the first number of epochs
+//! where none was given), as PyTorch's StepLR would, so that a run of 40 epochs gone on with to 60 is
+//! the run of 60 epochs with `--lr-step 30`. Methods that stop balancing after half the epochs
+//! count half of the new number.
+
+use std::path::Path;
+
+use candle_core::Device;
+use tcmax_ops::State;
+
+use crate::checkpoint::{Progress, load};
+use crate::config::{CheckedConfig, TrainConfig};
+use crate::identity::DataIdentity;
+use crate::run_files::last_of;
+use crate::{Error, Result};
+
+/// Where the run in `folder` is, if it has finished an epoch.
+///
+/// # Errors
+/// When its `last.safetensors` is damaged or not of this version.
+pub fn read(folder: &Path, device: &Device) -> Result<Option<(State, Progress)>> {
+    let path = last_of(folder);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (tensors, progress): (State, Progress) = load(&path, device)?;
+    check(&progress).map_err(|problem| Error::bad_file(&path, problem))?;
+    Ok(Some((tensors, progress)))
+}
+
+/// Checks what going on relies on.
+///
+/// # Errors
+/// What the record of the run says that cannot be.
+pub fn check(progress: &Progress) -> std::result::Result<(), String> {
+    let (epochs, done) = (progress.config.epochs, progress.history.len());
+    if done > epochs {
+        return Err(format!("it has {done} epochs of {epochs}"));
+    }
+    let numbered = progress.history.iter().zip(1..).all(|(record, epoch)| record.epoch == epoch);
+    if done == 0 || !numbered {
+        return Err("its epochs are not numbered from 1".to_owned());
+    }
+    if !(1..=done).contains(&progress.best_epoch) {
+        return Err(format!("its best epoch is {} of {done}", progress.best_epoch));
+    }
+    Ok(())
+}
+
+/// The settings to go on with: those asked for, where they are the run's own but for the number of
+/// epochs, with the run's step of the learning rate. `folder` is for messages.
+///
+/// # Errors
+/// The settings that differ, with both values; or that more epochs are done than asked for.
+pub fn continued(
+    config: &CheckedConfig,
+    (progress, seed): (&Progress, u64),
+    folder: &Path,
+) -> Result<CheckedConfig> {
+    let (asked, own) = (config.config(), &progress.config);
+    let mut found = differences(own, asked)?;
+    if seed != progress.seed {
+        found.push(format!("seed: then {}, now {seed}", progress.seed));
+    }
+    let step = own.clone().check()?.decay().step;
+    if let Some(asked) = asked.lr_step.filter(|asked| *asked != step) {
+        found.push(format!("lr-step: then {step}, now {asked}"));
+    }
+    if !found.is_empty() {
+        let problem = format!(
+            "the run in {} was made with other settings ({}); give the same, or choose another --out",
+            folder.display(),
+            found.join("; ")
+        );
+        return Err(Error::setting("--resume", problem));
+    }
+    let done = progress.history.len();
+    if asked.epochs < done {
+        let problem = format!("must be at least {done}: so many are done in {}", folder.display());
+        return Err(Error::setting("--epochs", problem));
+    }
+    let lr_step = if asked.epochs == own.epochs { own.lr_step } else { Some(step) };
+    TrainConfig { lr_step, ..asked.clone() }.check()
+}
+
+/// Settings that differ, with both values. The schedule does not count here, and neither do the place
+/// of the data and the number of workers.
+fn differences(own: &TrainConfig, asked: &TrainConfig) -> Result<Vec<String>> {
+    let table = |config: &TrainConfig| {
+        let mut config = TrainConfig { epochs: 1, lr_step: None, ..config.clone() };
+        config.dataset.forget_path();
+        toml::Table::try_from(config).map_err(|e| Error::setting("--resume", e.to_string()))
+    };
+    let mut found = Vec::new();
+    compare("", &toml::Value::Table(table(own)?), &toml::Value::Table(table(asked)?), &mut found);
+    Ok(found)
+}
+
+fn compare(name: &str, own: &toml::Value, asked: &toml::Value, found: &mut Vec<String>) {
+    if let (toml::Value::Table(own), toml::Value::Table(asked)) = (own, asked) {
+        let mut names: Vec<&String> = own.keys().chain(asked.keys()).collect();
+        names.sort();
+        names.dedup();
+        for field in names {
+            let full = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
+            match (own.get(field), asked.get(field)) {
+                (Some(own), Some(asked)) => compare(&full, own, asked, found),
+                (Some(own), None) => found.push(format!("{full}: then {own}, now none")),
+                (None, Some(asked)) => found.push(format!("{full}: then none, now {asked}")),
+                (None, None) => {}
+            }
+        }
+    } else if own != asked {
+        found.push(format!("{name}: then {own}, now {asked}"));
+    }
+}
+
+/// Refuses other data than the run's, in the file `path`.
+///
+/// # Errors
+/// Where the data differ.
+pub(crate) fn check_data(path: &Path, progress: &Progress, data: &DataIdentity) -> Result<()> {
+    let differences = progress.data.differences(data);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let problem = format!(
+        "the data are not those the run began with ({}): it would be tested on what it was trained on; \
+         restore them, or start another run with another --out",
+        differences.join(", ")
+    );
+    Err(Error::bad_file(path, problem))
+}
+
+/// Names the file that an error is about.
+pub(crate) fn in_file(path: &Path, error: Error) -> Error {
+    match error {
+        named @ (Error::File { .. } | Error::BadFile { .. }) => named,
+        other => Error::bad_file(path, other.to_string()),
+    }
+}

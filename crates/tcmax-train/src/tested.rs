@@ -1,0 +1,315 @@
+//! What a saved model is tested on: the data of its run, or others, and never by accident what it was
+//! trained on.
+//!
+//! A checkpoint says what its data were ([`DataIdentity`](crate::identity::DataIdentity)) and which
+//! examples were learned from. Splits are drawn again from the run's seed, so rows that were added to
+//! a file since then would move examples between them: that is refused. Other data are conformed to the
+//! model's modalities and classes, both by name.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use tcmax_data::fetch::DownloadProgress;
+use tcmax_data::{Dataset, Modality, OwnConfig, Splits};
+use tcmax_ops::Seed;
+
+use crate::checkpoint::SavedModel;
+use crate::dataset::{DatasetConfig, OpenDataset};
+use crate::identity::{Identified, identities};
+use crate::{Error, Result};
+
+/// A part of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestedPart {
+    /// The training split.
+    Train,
+    /// The validation split.
+    Validation,
+    /// The test split.
+    Test,
+    /// Every example.
+    All,
+}
+
+/// Which data to test a model on.
+#[derive(Clone, Debug, Default)]
+pub struct TestedData<'a> {
+    /// Name or path of other data than the run's.
+    pub dataset: Option<&'a str>,
+    /// Folder with the files of a named data set.
+    pub data_dir: Option<&'a Path>,
+    /// The label column of other data; absent: called as in the run's.
+    pub label: Option<&'a str>,
+    /// Which part; absent: the test split of the run's data, all of others.
+    pub part: Option<TestedPart>,
+    /// Modalities that other data may lack.
+    pub without: &'a [String],
+    /// Go on although the data have changed or were learned from.
+    pub force: bool,
+}
+
+/// What a model is to be tested on.
+pub struct Tested {
+    /// The examples, with the model's modalities and classes.
+    pub data: Arc<dyn Dataset>,
+    /// What a reader of the numbers should know.
+    pub notes: Vec<String>,
+}
+
+impl TestedData<'_> {
+    /// Opens the data for a model; `path` is the model's, for messages.
+    ///
+    /// # Errors
+    /// When the data cannot be opened, do not fit the model, are no longer those of the run, or hold
+    /// examples that it was trained or chosen on.
+    pub fn open(
+        &self,
+        saved: &SavedModel,
+        path: &Path,
+        progress: &dyn DownloadProgress,
+    ) -> Result<Tested> {
+        let config = self.config(saved)?;
+        let opened = OpenDataset::open(&config, self.data_dir, progress)?;
+        let is_own = self.dataset.is_none();
+        let splits = opened.splits(saved.card.seed);
+        let identified = match &splits {
+            Ok(splits) if fits(splits, saved) => Some(Identified::of(splits)?),
+            _ => None,
+        };
+        let differences = match (&identified, is_own) {
+            (Some(identified), _) => saved.card.data.differences(&identified.data),
+            (None, _) => vec!["the modalities, classes or splits are others".to_owned()],
+        };
+        let unchanged = differences.is_empty();
+        let part = match self.part {
+            Some(part) => part,
+            None if is_own || unchanged => TestedPart::Test,
+            None => TestedPart::All,
+        };
+        let mut notes = Vec::new();
+        if is_own && !unchanged {
+            let problem =
+                format!("the data have changed since the run: {}", differences.join(", "));
+            if !self.force {
+                let mend = "test it on the data of the run, or on others with --dataset PATH; --force \
+                            goes on";
+                return Err(Error::bad_file(path, format!("{problem}; {mend}")));
+            }
+            notes.push(problem);
+        }
+        let data = match part {
+            TestedPart::All => everything(&opened, splits)?,
+            TestedPart::Train => splits?.train,
+            TestedPart::Validation => splits?.validation,
+            TestedPart::Test => splits?.test,
+        };
+        let learned_on_purpose = unchanged && part != TestedPart::All && self.part.is_some();
+        if !(unchanged && part == TestedPart::Test) && !learned_on_purpose {
+            let seen = identities(data.as_ref())?;
+            let seen = seen.iter().filter(|row| saved.learned.binary_search(row).is_ok()).count();
+            if seen > 0 {
+                let total = data.len();
+                let problem =
+                    format!("the model was trained or chosen on {seen} of {total} examples");
+                if !self.force {
+                    let mend = "their accuracy says nothing about others; --part test takes the \
+                                run's own test split, --force goes on";
+                    return Err(Error::bad_file(path, format!("{problem}; {mend}")));
+                }
+                notes.push(problem);
+            }
+        }
+        let data = Conformed::new(data, saved, self.without)
+            .map_err(|problem| Error::bad_file(path, problem))?;
+        Ok(Tested { data: Arc::new(data), notes })
+    }
+
+    fn config(&self, saved: &SavedModel) -> Result<DatasetConfig> {
+        let own = &saved.card.config.dataset;
+        let config = match self.dataset {
+            None => own.clone(),
+            Some(name) if name == own.name() => own.clone(),
+            Some(name) => match (DatasetConfig::by_name(name)?, own) {
+                (DatasetConfig::Files(other), DatasetConfig::Files(own)) => {
+                    DatasetConfig::Files(OwnConfig { path: other.path, ..own.clone() })
+                }
+                (other, _) => other,
+            },
+        };
+        let config = config.absolute()?;
+        Ok(match (config, self.label) {
+            (DatasetConfig::Files(own), Some(label)) => {
+                DatasetConfig::Files(OwnConfig { label: Some(label.to_owned()), ..own })
+            }
+            (config, _) => config,
+        })
+    }
+}
+
+fn fits(splits: &Splits, saved: &SavedModel) -> bool {
+    let data = &splits.test;
+    data.modalities() == saved.card.modalities && data.classes() == saved.card.classes
+}
+
+/// Every example, as it is tested.
+fn everything(opened: &OpenDataset, splits: Result<Splits>) -> Result<Arc<dyn Dataset>> {
+    match opened {
+        OpenDataset::Files(data, _) => Ok(data.examples().clone()),
+        _ => {
+            let Splits { train, validation, test } = splits?;
+            Ok(Arc::new(Chained(vec![train, validation, test])))
+        }
+    }
+}
+
+/// Data sets of the same modalities and classes, one after the other.
+struct Chained(Vec<Arc<dyn Dataset>>);
+
+impl Chained {
+    fn find(&self, mut index: usize) -> (&dyn Dataset, usize) {
+        for data in &self.0 {
+            if index < data.len() {
+                return (data.as_ref(), index);
+            }
+            index -= data.len();
+        }
+        panic!("there is no such example")
+    }
+}
+
+impl Dataset for Chained {
+    fn modalities(&self) -> &[Modality] {
+        self.0[0].modalities()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.0[0].classes()
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(|data| data.len()).sum()
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        let (data, index) = self.find(index);
+        data.label(index)
+    }
+
+    fn present(&self, index: usize, modality: usize) -> bool {
+        let (data, index) = self.find(index);
+        data.present(index, modality)
+    }
+
+    fn read(
+        &self,
+        index: usize,
+        modality: usize,
+        seed: Seed,
+        out: &mut [f32],
+    ) -> tcmax_data::Result<()> {
+        let (data, index) = self.find(index);
+        data.read(index, modality, seed, out)
+    }
+
+    fn identity(&self, index: usize) -> tcmax_data::Result<u64> {
+        let (data, index) = self.find(index);
+        data.identity(index)
+    }
+}
+
+/// Other data with the modalities and classes of a model.
+struct Conformed {
+    data: Arc<dyn Dataset>,
+    modalities: Vec<Modality>,
+    classes: Vec<String>,
+    /// Where each modality of the model is in the data.
+    sources: Vec<Option<usize>>,
+    /// The model's class of each class of the data.
+    labels: Vec<u32>,
+}
+
+impl Conformed {
+    fn new(
+        data: Arc<dyn Dataset>,
+        saved: &SavedModel,
+        without: &[String],
+    ) -> std::result::Result<Self, String> {
+        let card = &saved.card;
+        let optional: BTreeSet<&String> = without.iter().collect();
+        let mut sources = Vec::with_capacity(card.modalities.len());
+        for (m, modality) in card.modalities.iter().enumerate() {
+            let found = data.modalities().iter().position(|other| other == modality);
+            let used = saved.model.used_modalities().contains(&m);
+            if found.is_none() && used && !optional.contains(&modality.name) {
+                let there: Vec<String> = data.modalities().iter().map(describe).collect();
+                return Err(format!(
+                    "the model needs {}, and the data have {}",
+                    describe(modality),
+                    there.join(", ")
+                ));
+            }
+            sources.push(found);
+        }
+        let mut labels = Vec::with_capacity(data.classes().len());
+        for class in data.classes() {
+            let known = card.classes.iter().position(|own| own == class);
+            let known = known.and_then(|index| u32::try_from(index).ok()).ok_or_else(|| {
+                format!("the data have the class '{class}', which the model does not know")
+            })?;
+            labels.push(known);
+        }
+        let (modalities, classes) = (card.modalities.clone(), card.classes.clone());
+        Ok(Self { data, modalities, classes, sources, labels })
+    }
+}
+
+fn describe(modality: &Modality) -> String {
+    format!("'{}' of shape {:?}", modality.name, modality.shape)
+}
+
+impl Dataset for Conformed {
+    fn modalities(&self) -> &[Modality] {
+        &self.modalities
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        self.labels[self.data.label(index) as usize]
+    }
+
+    fn present(&self, index: usize, modality: usize) -> bool {
+        self.sources[modality].is_some_and(|source| self.data.present(index, source))
+    }
+
+    fn read(
+        &self,
+        index: usize,
+        modality: usize,
+        seed: Seed,
+        out: &mut [f32],
+    ) -> tcmax_data::Result<()> {
+        match self.sources[modality] {
+            Some(source) => self.data.read(index, source, seed, out),
+            None => {
+                out.fill(0.0);
+                Ok(())
+            }
+        }
+    }
+
+    fn identity(&self, index: usize) -> tcmax_data::Result<u64> {
+        self.data.identity(index)
+    }
+
+    fn storage_digest(&self) -> String {
+        self.data.storage_digest()
+    }
+}
