@@ -14,7 +14,8 @@ use tcmax_data::{SyntheticConfig, synthetic};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{Progress, parse, parse_model, seal};
 use tcmax_train::{
-    DatasetConfig, EncoderConfig, Existing, RunLabel, RunOptions, Silent, TrainConfig, resume, train,
+    DatasetConfig, EncoderConfig, Existing, RunLabel, RunOptions, Silent, TrainConfig, resume,
+    train,
 };
 
 /// `model.safetensors` and `last.safetensors` of a run of one epoch.
@@ -58,9 +59,8 @@ fn files() -> &'static [Vec<u8>; 2] {
 fn open(bytes: &[u8]) {
     let _ = parse_model(Path::new("model.safetensors"), bytes, &Device::Cpu);
     let parsed = parse::<Progress>(Path::new("last.safetensors"), bytes, &Device::Cpu);
-    let _: Option<(State, Progress)> = parsed.ok().filter(|(_, progress)| {
-        resume::check(progress).is_ok()
-    });
+    let _: Option<(State, Progress)> =
+        parsed.ok().filter(|(_, progress)| resume::check(progress).is_ok());
 }
 
 fuzz_target!(|data: &[u8]| {
