@@ -1,4 +1,4 @@
-//! Errors of data sets: which file, row or field, what is wrong, and the mend.
+//! Errors of data sets: which file, row or field, what is wrong, and the fix.
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,14 @@ pub enum Error {
         /// The file, with the member for archives (`archive.tar.gz!member.wav`).
         path: PathBuf,
         /// What is wrong, and the mend.
+        problem: String,
+    },
+    /// An array or column is not what it is used for.
+    #[error("variable '{name}': {problem}")]
+    Array {
+        /// Its name.
+        name: String,
+        /// What is wrong, and the fix.
         problem: String,
     },
     /// An option is out of range or does not fit the data.

@@ -2,6 +2,7 @@
 
 pub mod arrays;
 pub mod av_digits;
+mod csv_records;
 mod dataset;
 mod error;
 pub mod fetch;
@@ -17,6 +18,7 @@ pub mod split_list;
 pub mod synthetic;
 mod table;
 mod whole;
+mod words;
 
 pub use av_digits::{AvDigits, AvDigitsConfig, AvDigitsSplit};
 pub use dataset::{Dataset, Modality, ModalityKind, Splits};

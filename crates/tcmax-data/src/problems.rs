@@ -7,6 +7,8 @@ use crate::{Error, Result};
 
 /// So many problems are written out; the rest is counted.
 const SHOWN: usize = 40;
+/// So many are kept: a damaged file of a million lines needs no million messages.
+const MOST_KEPT: usize = 1_000;
 
 /// Where in a file something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,9 +49,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A list of problems in the order of files and rows.
+/// A list of problems in the order of files and rows; beyond a thousand they are only counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    list: Vec<Problem>,
+    more: usize,
+}
 
 impl Problems {
     /// An empty list.
@@ -65,23 +70,34 @@ impl Problems {
         field: impl Into<String>,
         what: impl Into<String>,
     ) {
+        if self.list.len() >= MOST_KEPT {
+            self.more += 1;
+            return;
+        }
         let (file, field, what) = (file.to_owned(), field.into(), what.into());
-        self.0.push(Problem { file, place, field, what });
+        self.list.push(Problem { file, place, field, what });
     }
 
     /// Adds all of another list.
-    pub fn extend(&mut self, other: impl IntoIterator<Item = Problem>) {
-        self.0.extend(other);
+    pub fn extend(&mut self, other: Self) {
+        let room = MOST_KEPT - self.list.len();
+        self.more += other.more + other.list.len().saturating_sub(room);
+        self.list.extend(other.list.into_iter().take(room));
+    }
+
+    /// How many there are, kept or counted.
+    pub fn count(&self) -> usize {
+        self.list.len() + self.more
     }
 
     /// The problems.
     pub fn list(&self) -> &[Problem] {
-        &self.0
+        &self.list
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// An error that tells them all, if there are any.
@@ -89,22 +105,22 @@ impl Problems {
     /// # Errors
     /// When the list is not empty.
     pub fn into_result(mut self) -> Result<()> {
-        self.0.sort();
-        self.0.dedup();
-        if self.0.is_empty() { Ok(()) } else { Err(Error::Problems(self)) }
+        self.list.sort();
+        self.list.dedup();
+        if self.list.is_empty() { Ok(()) } else { Err(Error::Problems(self)) }
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let [one] = &self.0[..] {
+        if let ([one], 0) = (&self.list[..], self.more) {
             return write!(f, "{one}");
         }
-        write!(f, "{} problems in the data:", self.0.len())?;
-        for problem in self.0.iter().take(SHOWN) {
+        write!(f, "{} problems in the data:", self.count())?;
+        for problem in self.list.iter().take(SHOWN) {
             write!(f, "\n  {problem}")?;
         }
-        let more = self.0.len().saturating_sub(SHOWN);
+        let more = self.count().saturating_sub(SHOWN);
         if more > 0 { write!(f, "\n  and {more} more") } else { Ok(()) }
     }
 }
@@ -114,7 +130,7 @@ impl IntoIterator for Problems {
     type IntoIter = std::vec::IntoIter<Problem>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.list.into_iter()
     }
 }
 
@@ -133,5 +149,19 @@ mod tests {
         assert!(text.ends_with("and 20 more"), "{text}");
         assert_eq!(text.lines().count(), 42);
         assert!(Problems::new().into_result().is_ok());
+    }
+
+    #[test]
+    fn more_than_a_thousand_are_only_counted() {
+        let mut problems = Problems::new();
+        let mut others = Problems::new();
+        for line in 0..1_500 {
+            problems.add(Path::new("a.csv"), Place::Line(line), "", "odd");
+            others.add(Path::new("b.csv"), Place::Line(line), "", "odd");
+        }
+        problems.extend(others);
+        assert_eq!((problems.list().len(), problems.count()), (1_000, 3_000));
+        let text = problems.into_result().unwrap_err().to_string();
+        assert!(text.starts_with("3000 problems") && text.ends_with("and 2960 more"), "{text}");
     }
 }

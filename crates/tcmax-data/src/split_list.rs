@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::error::at;
-use crate::own::line_of;
+use crate::csv_records::Records;
 use crate::own::partition::Part;
 use crate::{Error, Place, Problems, Result};
 
@@ -43,8 +42,7 @@ impl SplitList {
     /// # Errors
     /// When the file cannot be read, and every line that is not `id,label`.
     pub fn read(path: &Path, part: Part) -> Result<Self> {
-        crate::own::media_file::check(path, "the split list of the data set")?;
-        let bytes = std::fs::read(path).map_err(at(path))?;
+        let bytes = crate::own::media_file::read(path, "the split list of the data set")?;
         let mut problems = Problems::new();
         let entries = parse(path, &bytes, &mut problems);
         problems.into_result()?;
@@ -58,34 +56,33 @@ impl SplitList {
 /// The entries of a list's bytes; lines that are not `id,label` go to `problems`, under the name of
 /// `path`.
 pub fn parse(path: &Path, bytes: &[u8], problems: &mut Problems) -> Vec<Entry> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_reader(bytes);
+    let mut records = Records::new(bytes, b',');
     let mut entries = Vec::new();
-    for (n, record) in reader.byte_records().enumerate() {
+    let mut first = true;
+    while let Some(record) = records.next() {
+        let first = std::mem::take(&mut first);
         let record = match record {
             Ok(record) => record,
-            Err(error) => {
-                problems.add(path, Place::Line(n as u64 + 1), "", error.to_string());
+            Err((line, error)) => {
+                problems.add(path, Place::Line(line), "", error);
                 break;
             }
         };
-        let line = line_of(bytes, &record);
-        let cells: Vec<&str> = record.iter().filter_map(|c| std::str::from_utf8(c).ok()).collect();
+        let place = Place::Line(record.line);
+        let cells: Vec<&str> =
+            record.cells().take(3).filter_map(|cell| std::str::from_utf8(cell).ok()).collect();
         match cells[..] {
-            [id, _] if n == 0 && HEADERS.contains(&id.to_lowercase().as_str()) => {}
+            [id, _] if first && HEADERS.contains(&id.to_lowercase().as_str()) => {}
             [id, label] if record.len() == 2 && !id.is_empty() && !label.is_empty() => {
-                entries.push(Entry { id: id.to_owned(), label: label.to_owned(), line });
+                let (id, label, line) = (id.to_owned(), label.to_owned(), record.line);
+                entries.push(Entry { id, label, line });
             }
-            _ if cells.len() < record.len() => {
-                problems.add(path, Place::Line(line), "", "not UTF-8 text; save it as UTF-8");
+            _ if cells.len() < record.len().min(3) => {
+                problems.add(path, place, "", "not UTF-8 text; save it as UTF-8");
             }
             _ => {
                 let what = format!("{} cells, wanted an id and a label", record.len());
-                problems.add(path, Place::Line(line), "", what);
+                problems.add(path, place, "", what);
             }
         }
     }

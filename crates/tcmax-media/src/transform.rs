@@ -261,11 +261,11 @@ fn features(path: &Path, width: usize) -> Result<ClipTensor> {
 
 /// All values of an `.npy` file, laid end to end.
 pub(crate) fn read_vector(path: &Path) -> Result<Vec<f32>> {
-    let arrays = tcmax_data::arrays::read_arrays(path)?;
-    let [array] = &arrays[..] else {
-        return Err(Error::media(path, "it must hold one array"));
-    };
-    Ok(array.values.iter().map(|&value| value as f32).collect())
+    let mut arrays = tcmax_data::arrays::read_arrays(path)?;
+    match (arrays.pop(), arrays.is_empty()) {
+        (Some(array), true) => Ok(array.values.into_f32()),
+        _ => Err(Error::media(path, "it must hold one array")),
+    }
 }
 
 #[cfg(test)]

@@ -145,9 +145,11 @@ impl OpenDataset {
                 Self::AvDigits(Box::new(AvDigits::open(&folder)?), options.clone())
             }
             DatasetConfig::Files(options) => {
-                let folder = manifest_clips(options, &tcmax_media::NoProgress)?;
-                let path = folder.unwrap_or_else(|| options.path.clone());
-                let options = OwnConfig { path, ..options.clone() };
+                let options = match manifest_clips(options, &tcmax_media::NoProgress)? {
+                    // The clips were prepared with the labels and groups that the options name.
+                    Some(path) => OwnConfig { path, label: None, group: None, ..options.clone() },
+                    None => options.clone(),
+                };
                 Self::Files(Box::new(OwnData::open(&options)?), options)
             }
         })

@@ -5,19 +5,32 @@
 //! `numpy.lib.format`. The crates for it multiply sizes of the header unchecked, so that a damaged file
 //! can end the process or ask for all memory.
 
+use std::io::Read;
 use std::path::Path;
 
+use super::values::{Number, Values, ends_early, with_room};
 use super::{Array, ArrayKind};
+use crate::words::WordsBuilder;
 use crate::{Error, Result};
 
-/// One array from the bytes of an npy file.
-pub(super) fn parse(path: &Path, name: String, bytes: &[u8]) -> Result<Array> {
+/// A header of numbers or words has some hundred bytes.
+const LONGEST_HEADER: usize = 1 << 16;
+/// NumPy's own limit.
+const MOST_DIMENSIONS: usize = 64;
+
+/// One array from `length` bytes of npy.
+pub(super) fn read(
+    path: &Path,
+    name: String,
+    reader: &mut dyn Read,
+    length: u64,
+) -> Result<Array> {
     let bad = |problem: &str| Error::bad_file(path, format!("'{name}': {problem}"));
-    let (text, data) =
-        header(bytes).ok_or_else(|| bad("not an npy file, or it is cut off in the header"))?;
-    let header = Header::parse(text)
+    let (text, start) =
+        header(reader).ok_or_else(|| bad("not an npy file, or it is cut off in the header"))?;
+    let header = Header::parse(&text)
         .ok_or_else(|| bad(&format!("the npy header cannot be read: {}", text.trim())))?;
-    let (kind, size) = header.element().ok_or_else(|| {
+    let element = header.element().ok_or_else(|| {
         bad(&format!(
             "values of type '{}' are not supported; save floats, integers, bool or fixed-width \
              text (dtype U)",
@@ -25,45 +38,60 @@ pub(super) fn parse(path: &Path, name: String, bytes: &[u8]) -> Result<Array> {
         ))
     })?;
     let count = header.shape.iter().try_fold(1usize, |count, &d| count.checked_mul(d));
-    let wanted = count.and_then(|count| count.checked_mul(size));
+    let wanted = count.and_then(|count| count.checked_mul(element.size()));
+    let there = length.saturating_sub(start);
     // Before anything is allocated.
-    if wanted != Some(data.len()) {
+    let Some(count) = count.filter(|_| wanted.is_some_and(|wanted| wanted as u64 == there)) else {
         return Err(bad(&format!(
-            "shape {:?} of '{}' does not fit the {} bytes of values; the file is cut off or damaged",
-            header.shape,
-            header.descr,
-            data.len()
+            "shape {:?} of '{}' does not fit the {there} bytes of values; the file is cut off or \
+             damaged",
+            header.shape, header.descr,
         )));
+    };
+    let big = header.descr.starts_with('>');
+    match element {
+        Element::Text(size) => {
+            let [rows] = header.shape[..] else {
+                return Err(bad("an array of words must have one dimension"));
+            };
+            let words = text_cells(path, &name, reader, rows, size, big)?;
+            Array::of_words(path, name, words)
+        }
+        Element::Number(number) => {
+            let mut values = number.read(path, &name, reader, count, big)?;
+            if header.fortran && header.shape.len() > 1 {
+                values = last_index_fastest(path, &name, &values, &header.shape)?;
+            }
+            let kind = if number.is_real() { ArrayKind::Real } else { ArrayKind::Integer };
+            Array::new(path, name, kind, &header.shape, values)
+        }
     }
-    if kind == ArrayKind::Text {
-        let cells = text_cells(data, size, header.descr.starts_with('>'))
-            .ok_or_else(|| bad("there is text in it that is not Unicode"))?;
-        return match header.shape.len() {
-            1 => Array::of_words(path, name, &cells),
-            _ => Err(bad("an array of words must have one dimension")),
-        };
-    }
-    let read = header.reader(size);
-    let mut values: Vec<f64> = data.chunks_exact(size).map(read).collect();
-    if header.fortran && header.shape.len() > 1 {
-        values = last_index_fastest(&values, &header.shape);
-    }
-    Array::new(path, name, kind, &header.shape, values)
 }
 
-/// The header's text and what follows it.
-fn header(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let rest = bytes.strip_prefix(b"\x93NUMPY")?;
-    let (version, rest) = rest.split_first_chunk::<2>()?;
-    let (length, rest) = match version[0] {
-        1 => rest.split_first_chunk::<2>().map(|(l, rest)| (u16::from_le_bytes(*l) as usize, rest)),
-        2 | 3 => {
-            rest.split_first_chunk::<4>().map(|(l, rest)| (u32::from_le_bytes(*l) as usize, rest))
+/// The header's text and the number of bytes up to its end.
+fn header(reader: &mut dyn Read) -> Option<(String, u64)> {
+    let mut start = [0; 8];
+    reader.read_exact(&mut start).ok()?;
+    let version = start.strip_prefix(b"\x93NUMPY")?[0];
+    let (length, before) = match version {
+        1 => {
+            let mut length = [0; 2];
+            reader.read_exact(&mut length).ok()?;
+            (usize::from(u16::from_le_bytes(length)), 10)
         }
-        _ => None,
-    }?;
-    let (text, data) = rest.split_at_checked(length)?;
-    Some((std::str::from_utf8(text).ok()?, data))
+        2 | 3 => {
+            let mut length = [0; 4];
+            reader.read_exact(&mut length).ok()?;
+            (u32::from_le_bytes(length) as usize, 12)
+        }
+        _ => return None,
+    };
+    if length > LONGEST_HEADER {
+        return None;
+    }
+    let mut text = vec![0; length];
+    reader.read_exact(&mut text).ok()?;
+    Some((String::from_utf8(text).ok()?, before + length as u64))
 }
 
 struct Header {
@@ -72,70 +100,81 @@ struct Header {
     shape: Vec<usize>,
 }
 
+#[derive(Clone, Copy)]
+enum Element {
+    Number(Number),
+    /// Bytes of a cell of UCS-4 characters.
+    Text(usize),
+}
+
+impl Element {
+    fn size(self) -> usize {
+        match self {
+            Self::Number(number) => number.size(),
+            Self::Text(size) => size,
+        }
+    }
+}
+
 impl Header {
     fn parse(text: &str) -> Option<Self> {
         let descr = value_of(text, "descr")?.trim_start().strip_prefix('\'')?;
         let fortran = value_of(text, "fortran_order")?.trim_start();
         let shape = value_of(text, "shape")?.trim_start().strip_prefix('(')?;
         let shape = shape.split_once(')')?.0.split(',').map(str::trim);
-        Some(Self {
-            descr: descr.split_once('\'')?.0.to_owned(),
-            fortran: fortran.starts_with("True"),
-            shape: shape
-                .filter(|size| !size.is_empty())
-                .map(|size| size.parse().ok())
-                .collect::<Option<_>>()?,
-        })
+        let shape: Vec<usize> = shape
+            .filter(|size| !size.is_empty())
+            .map(|size| size.parse().ok())
+            .collect::<Option<_>>()?;
+        let descr = descr.split_once('\'')?.0.to_owned();
+        let fortran = fortran.starts_with("True");
+        (shape.len() <= MOST_DIMENSIONS).then_some(Self { descr, fortran, shape })
     }
 
-    /// Kind and size of a value.
-    fn element(&self) -> Option<(ArrayKind, usize)> {
+    fn element(&self) -> Option<Element> {
         let (kind, size) =
             self.descr.trim_start_matches(['<', '>', '|', '=']).split_at_checked(1)?;
         let size: usize = size.parse().ok()?;
-        match (kind, size) {
-            ("f", 2 | 4 | 8) => Some((ArrayKind::Real, size)),
+        Some(match (kind, size) {
+            ("f", 2 | 4 | 8) => Element::Number(Number::Float(size)),
             // UCS-4 characters; an array of empty words has width 0 and no bytes.
-            ("U", 1..) => Some((ArrayKind::Text, size.checked_mul(4)?)),
-            ("i" | "u", 1 | 2 | 4 | 8) | ("b", 1) => Some((ArrayKind::Integer, size)),
-            _ => None,
-        }
-    }
-
-    /// Reads one value of the header's type.
-    fn reader(&self, size: usize) -> impl Fn(&[u8]) -> f64 + use<> {
-        let big = self.descr.starts_with('>');
-        let kind = self.descr.trim_start_matches(['<', '>', '|', '=']).as_bytes()[0];
-        move |bytes| {
-            let mut raw = [0u8; 8];
-            raw[..size].copy_from_slice(bytes);
-            if big {
-                raw[..size].reverse();
-            }
-            let bits = u64::from_le_bytes(raw);
-            match (kind, size) {
-                (b'f', 2) => half::f16::from_bits(bits as u16).to_f64(),
-                (b'f', 4) => f64::from(f32::from_bits(bits as u32)),
-                (b'f', _) => f64::from_bits(bits),
-                // Shift the sign to the top and back.
-                (b'i', _) => ((bits << (64 - 8 * size)) as i64 >> (64 - 8 * size)) as f64,
-                _ => bits as f64,
-            }
-        }
+            ("U", 1..) => Element::Text(size.checked_mul(4)?),
+            ("i", 1 | 2 | 4 | 8) => Element::Number(Number::Signed(size)),
+            ("u", 1 | 2 | 4 | 8) => Element::Number(Number::Unsigned(size)),
+            ("b", 1) => Element::Number(Number::Bool),
+            _ => return None,
+        })
     }
 }
 
 /// Words of UCS-4 characters, padded with zeros to `size` bytes.
-fn text_cells(data: &[u8], size: usize, big: bool) -> Option<Vec<String>> {
+fn text_cells(
+    path: &Path,
+    name: &str,
+    reader: &mut dyn Read,
+    rows: usize,
+    size: usize,
+    big: bool,
+) -> Result<WordsBuilder> {
     let character = |bytes: &[u8]| {
         let raw = bytes.try_into().ok()?;
         char::from_u32(if big { u32::from_be_bytes(raw) } else { u32::from_le_bytes(raw) })
     };
-    let word = |cell: &[u8]| {
-        let word: String = cell.chunks_exact(4).map(character).collect::<Option<_>>()?;
-        Some(word.trim_end_matches('\0').to_owned())
-    };
-    data.chunks_exact(size).map(word).collect()
+    // Many cells at a time, however short they are.
+    let mut reader = std::io::BufReader::new(reader);
+    let mut words = WordsBuilder::with_capacity(rows);
+    let mut cell = with_room(path, name, size)?;
+    cell.resize(size, 0u8);
+    for row in 0..rows {
+        reader.read_exact(&mut cell).map_err(|e| ends_early(path, name, &e))?;
+        let word: Option<String> = cell.chunks_exact(4).map(character).collect();
+        let word = word.ok_or_else(|| {
+            let problem = format!("'{name}', row {row}: there is text in it that is not Unicode");
+            Error::bad_file(path, problem)
+        })?;
+        words.push(word.trim_end_matches('\0'));
+    }
+    Ok(words)
 }
 
 /// What follows `'key':` in the header's dictionary.
@@ -145,12 +184,25 @@ fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 }
 
 /// From the first index running fastest to the last.
-fn last_index_fastest(values: &[f64], shape: &[usize]) -> Vec<f64> {
-    let mut ordered = Vec::with_capacity(values.len());
+fn last_index_fastest(
+    path: &Path,
+    name: &str,
+    values: &Values,
+    shape: &[usize],
+) -> Result<Values> {
+    Ok(match values {
+        Values::F32(values) => Values::F32(reordered(path, name, values, shape)?),
+        Values::F64(values) => Values::F64(reordered(path, name, values, shape)?),
+    })
+}
+
+fn reordered<T: Copy>(path: &Path, name: &str, values: &[T], shape: &[usize]) -> Result<Vec<T>> {
+    let mut ordered = with_room(path, name, values.len())?;
     let mut index = vec![0; shape.len()];
     for _ in 0..values.len() {
-        let place = index.iter().zip(shape).rev().fold(0, |place, (i, size)| place * size + i);
-        ordered.push(values[place]);
+        let position =
+            index.iter().zip(shape).rev().fold(0, |position, (i, size)| position * size + i);
+        ordered.push(values[position]);
         for (i, size) in index.iter_mut().zip(shape).rev() {
             *i += 1;
             if *i < *size {
@@ -159,7 +211,7 @@ fn last_index_fastest(values: &[f64], shape: &[usize]) -> Vec<f64> {
             *i = 0;
         }
     }
-    ordered
+    Ok(ordered)
 }
 
 #[cfg(test)]
@@ -174,49 +226,60 @@ mod tests {
         bytes
     }
 
+    fn parse(bytes: &[u8]) -> Result<Array> {
+        crate::arrays::parse_npy(Path::new("x.npy"), "x", bytes)
+    }
+
     fn read(header: &str, data: &[u8]) -> Result<Array> {
-        parse(Path::new("x.npy"), "x".to_owned(), &file(header, data))
+        parse(&file(header, data))
+    }
+
+    fn values(header: &str, data: &[u8]) -> Vec<f64> {
+        read(header, data).unwrap().values.iter().collect()
     }
 
     #[test]
     fn orders_types_and_signs_are_right() {
         let f64s: Vec<u8> = [1.0f64, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
         let c = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }\n";
-        assert_eq!(read(c, &f64s).unwrap().values, [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(values(c, &f64s), [1.0, 2.0, 3.0, 4.0]);
         let fortran = c.replace("False", "True");
-        assert_eq!(read(&fortran, &f64s).unwrap().values, [1.0, 3.0, 2.0, 4.0]);
+        assert_eq!(values(&fortran, &f64s), [1.0, 3.0, 2.0, 4.0]);
         let cube: Vec<u8> = (0..8).collect();
         let fortran = "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 2, 2)}";
         // numpy.arange(8).reshape((2, 2, 2), order="F").reshape(2, 4)
-        assert_eq!(read(fortran, &cube).unwrap().values, [0., 4., 2., 6., 1., 5., 3., 7.]);
+        assert_eq!(values(fortran, &cube), [0., 4., 2., 6., 1., 5., 3., 7.]);
         let halves: Vec<u8> =
             [0x3c00u16, 0xc100, 0x0001].iter().flat_map(|x| x.to_le_bytes()).collect();
-        let array =
-            read("{'descr': '<f2', 'fortran_order': False, 'shape': (3,)}", &halves).unwrap();
-        assert_eq!(array.values, [1.0, -2.5, 2f64.powi(-24)]);
+        let header = "{'descr': '<f2', 'fortran_order': False, 'shape': (3,)}";
+        assert_eq!(values(header, &halves), [1.0, -2.5, 2f64.powi(-24)]);
         let big: Vec<u8> = [-2i16, 300].iter().flat_map(|x| x.to_be_bytes()).collect();
         let array = read("{'descr': '>i2', 'fortran_order': False, 'shape': (2,)}", &big).unwrap();
-        assert_eq!((array.values.as_slice(), array.kind), (&[-2.0, 300.0][..], ArrayKind::Integer));
-        let array =
-            read("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", &[255]).unwrap();
-        assert_eq!(array.values, [255.0]);
+        assert_eq!(
+            (array.values, array.kind),
+            (Values::F32(vec![-2.0, 300.0]), ArrayKind::Integer)
+        );
+        let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}";
+        assert_eq!(values(header, &[255]), [255.0]);
         let text: Vec<u8> = "no\0yesé\0\0".chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
         let words = read("{'descr': '<U3', 'fortran_order': False, 'shape': (3,)}", &text).unwrap();
         assert_eq!(
             (words.kind, words.words),
             (ArrayKind::Text, vec!["no".into(), "yes".into(), "é".into()])
         );
-        assert_eq!(words.values, [0.0, 1.0, 2.0]);
-        let half = [0x00, 0x3e];
-        let array = read("{'descr': '<f2', 'fortran_order': False, 'shape': (1,)}", &half).unwrap();
-        assert_eq!(array.values, [1.5]);
+        assert_eq!(words.values.iter().collect::<Vec<_>>(), [0.0, 1.0, 2.0]);
+        let wide: Vec<u8> = [1i64 << 40, -1].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let header = "{'descr': '<i8', 'fortran_order': False, 'shape': (2,)}";
+        assert_eq!(values(header, &wide), [2f64.powi(40), -1.0]);
+        let header = "{'descr': '|b1', 'fortran_order': False, 'shape': (2,)}";
+        assert_eq!(values(header, &[0, 1]), [0.0, 1.0]);
     }
 
     #[test]
     fn damaged_files_are_errors_and_never_panics() {
         let good = file("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", &[0; 12]);
         for end in 0..good.len() {
-            assert!(parse(Path::new("x.npy"), "x".to_owned(), &good[..end]).is_err(), "{end}");
+            assert!(parse(&good[..end]).is_err(), "{end}");
         }
         for header in [
             "{'descr': '<c16', 'fortran_order': False, 'shape': (1,)}",

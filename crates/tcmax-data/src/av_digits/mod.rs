@@ -21,6 +21,7 @@ use crate::{Modality, ModalityKind, Result, Splits};
 
 pub use idx::idx_items;
 use recordings::Recording;
+pub use recordings::parse_recordings;
 
 /// Samples a second of every recording.
 pub const SAMPLE_RATE: u32 = 8_000;
@@ -185,11 +186,3 @@ fn find(folder: &Path, names: &[&str]) -> Result<PathBuf> {
         ),
     })
 }
-
-/// What a file fetched without Git LFS begins with.
-fn is_lfs_pointer(start: &[u8]) -> bool {
-    start.starts_with(b"version https://git-lfs")
-}
-
-const LFS_POINTER: &str =
-    "this is a Git LFS pointer, not the file; run `git lfs pull` in the repository it comes from";

@@ -108,7 +108,9 @@ fn draw(
             config.val_size,
             config.train_size.map_or(String::new(), |size| format!(" and {size} for training")),
         );
-        return Err(Error::option("--train-size", problem));
+        let fits = config.val_size.saturating_add(DIGITS) <= shortest;
+        let field = if fits { "--train-size" } else { "--val-size" };
+        return Err(Error::option(field, problem));
     }
     let (mut train, mut validation) = (Vec::new(), Vec::new());
     for (digit, recordings) in by_digit.iter().enumerate() {

@@ -1,20 +1,24 @@
 //! The recordings: WAV files in a tar.gz, read without unpacking, or in a folder.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::{LFS_POINTER, SAMPLE_RATE, find, is_lfs_pointer};
+use super::{SAMPLE_RATE, find};
 use crate::error::at;
+use crate::own::media_file::{self, LFS_POINTER, is_lfs_pointer};
 use crate::{Error, Result};
 
 /// The longest recording is 2.3 s, 37 kB; anything near this is not one.
 const LARGEST_RECORDING: u64 = 4 << 20;
 /// Unpacked, the whole archive has 29 MB.
 const LARGEST_ARCHIVE: u64 = 1 << 30;
+/// All recordings together have 10.5 million.
+const MOST_SAMPLES: usize = 40_000_000;
+/// There are 3,000.
+const MOST_RECORDINGS: usize = 6_000;
 
 /// One spoken digit.
 #[derive(Clone, Debug)]
@@ -30,20 +34,45 @@ pub(super) struct Recording {
 pub(super) fn read(folder: &Path) -> Result<Vec<Recording>> {
     let names = ["free-spoken-digit-dataset.tar.gz", "recordings"];
     let source = find(folder, &names)?;
+    let read = if source.is_dir() { read_folder } else { read_archive };
+    collect(&source, |keep| read(&source, keep))
+}
+
+/// How many recordings there are in the bytes of an archive; `path` is for messages.
+///
+/// # Errors
+/// When the bytes are not a whole tar.gz archive, or a recording in it is not what it should be.
+pub fn parse_recordings(path: &Path, bytes: &[u8]) -> Result<usize> {
+    collect(path, |keep| read_tar(path, bytes, keep)).map(|recordings| recordings.len())
+}
+
+fn collect(
+    source: &Path,
+    read: impl FnOnce(&mut Keep<'_>) -> Result<()>,
+) -> Result<Vec<Recording>> {
     let mut by_name = BTreeMap::new();
+    let mut samples = 0;
     let mut keep = |path: PathBuf, name: &str, bytes: &[u8]| -> Result<()> {
         let recording = parse(&path, name, bytes)?;
+        samples += recording.samples.len();
+        if samples > MOST_SAMPLES {
+            let problem = format!("it has more than {MOST_SAMPLES} samples; wanted some ten million");
+            return Err(Error::bad_file(source, problem));
+        }
         let key = (recording.digit, recording.speaker.clone(), recording.index);
+        if by_name.len() == MOST_RECORDINGS {
+            let problem = format!("it has more than {MOST_RECORDINGS} recordings; wanted 3,000");
+            return Err(Error::bad_file(source, problem));
+        }
         match by_name.insert(key, recording) {
             Some(_) => Err(Error::bad_file(&path, "this recording is there twice")),
             None => Ok(()),
         }
     };
-    let read = if source.is_dir() { read_folder } else { read_archive };
-    read(&source, &mut keep)?;
+    read(&mut keep)?;
     if by_name.is_empty() {
         let problem = "there is no recordings/{digit}_{speaker}_{index}.wav in it";
-        return Err(Error::bad_file(&source, problem));
+        return Err(Error::bad_file(source, problem));
     }
     // Sorted by what they are: the order of an archive or a file system means nothing.
     Ok(by_name.into_values().collect())
@@ -58,27 +87,35 @@ fn read_folder(folder: &Path, keep: &mut Keep<'_>) -> Result<()> {
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let bytes = read_bounded(File::open(&path).map_err(at(&path))?, &path)?;
+        let (file, _) = media_file::open(&path, "")?;
+        let bytes = read_bounded(file, &path)?;
         keep(path, &name, &bytes)?;
     }
     Ok(())
 }
 
 fn read_archive(archive: &Path, keep: &mut Keep<'_>) -> Result<()> {
-    let mut start = Vec::new();
-    let file = File::open(archive).map_err(at(archive))?;
-    file.take(64).read_to_end(&mut start).map_err(at(archive))?;
-    if is_lfs_pointer(&start) {
-        return Err(Error::bad_file(archive, LFS_POINTER));
-    }
+    let (file, _) = media_file::open(archive, "the archive of the recordings")?;
+    read_tar(archive, BufReader::new(file), keep)
+}
+
+fn read_tar(archive: &Path, packed: impl Read, keep: &mut Keep<'_>) -> Result<()> {
     let broken = |error: std::io::Error| {
         let problem = format!("it is not a complete tar.gz archive ({error}); fetch it again");
         Error::bad_file(archive, problem)
     };
-    let file = BufReader::new(File::open(archive).map_err(at(archive))?);
-    let mut tar = tar::Archive::new(GzDecoder::new(file).take(LARGEST_ARCHIVE));
-    for entry in tar.entries().map_err(broken)? {
+    let mut tar = tar::Archive::new(GzDecoder::new(packed).take(LARGEST_ARCHIVE));
+    // Raw, because otherwise long names and extensions are read whole, however long they claim to be.
+    for entry in tar.entries().map_err(broken)?.raw(true) {
         let entry = entry.map_err(broken)?;
+        let kind = entry.header().entry_type();
+        if kind.is_gnu_longname() {
+            let problem = "names in it are longer than 100 characters; pack the folder recordings alone";
+            return Err(Error::bad_file(archive, problem));
+        }
+        if !kind.is_file() {
+            continue;
+        }
         let member = entry.path().map_err(broken)?.into_owned();
         let Some(name) = recording_name(&member) else { continue };
         let place = PathBuf::from(format!("{}!{}", archive.display(), member.display()));
@@ -141,6 +178,14 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Vec<f32>> {
         let problem = format!(
             "it has {channels} channels at {rate} Hz; recordings are mono at {SAMPLE_RATE} Hz"
         );
+        return Err(Error::bad_file(path, problem));
+    }
+    let bits = match spec.sample_format {
+        hound::SampleFormat::Float => 32..=32,
+        hound::SampleFormat::Int => 8..=32,
+    };
+    if !bits.contains(&spec.bits_per_sample) {
+        let problem = format!("its samples have {} bits, which are not read", spec.bits_per_sample);
         return Err(Error::bad_file(path, problem));
     }
     let samples: Vec<f32> = match spec.sample_format {

@@ -47,7 +47,7 @@ fn content(path: &Path, name: &str) -> Result<String> {
 fn archive_content(reader: impl Read, path: &Path) -> Result<String> {
     let mut digests = BTreeMap::new();
     let mut archive = tar::Archive::new(reader);
-    for entry in archive.entries().map_err(at(path))? {
+    for entry in archive.entries().map_err(at(path))?.raw(true) {
         let entry = entry.map_err(at(path))?;
         let member = entry.path().map_err(at(path))?.into_owned();
         let folder = member.parent().and_then(Path::file_name);

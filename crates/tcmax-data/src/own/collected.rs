@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::partition::Part;
+use crate::arrays::Values;
 use crate::table::{ABSENT, Column};
+use crate::words::Words;
 use crate::{Modality, ModalityKind, Place, Problems};
 
 /// One modality in memory.
@@ -19,37 +21,38 @@ pub(super) struct CollectedModality {
 /// Everything a file or folder of features says.
 pub(super) struct Collected {
     pub(super) modalities: Vec<CollectedModality>,
-    /// Label cells as they stand there.
-    pub(super) labels: Vec<String>,
-    pub(super) groups: Option<Vec<String>>,
+    /// Label cells as they are in the file.
+    pub(super) labels: Words,
+    pub(super) groups: Option<Words>,
     pub(super) parts: Option<Vec<Part>>,
 }
 
 impl CollectedModality {
-    /// A modality of N inputs of one shape from `values`, N numbers after another; rows with
+    /// A modality of N inputs of one shape from `values`, N inputs one after the other; rows with
     /// `present` false are absent. Numbers that f32 does not hold are problems.
     pub(super) fn new(
         file: &Path,
         name: &str,
         shape: &[usize],
-        values: &[f64],
+        values: Values,
         present: impl Fn(usize) -> bool,
         problems: &mut Problems,
     ) -> Self {
         let shape = if shape.is_empty() { vec![1] } else { shape.to_vec() };
         let modality = Modality { name: name.to_owned(), kind: kind_of(&shape), shape };
-        let items: Vec<f32> = values.iter().map(|&value| value as f32).collect();
-        let mut rows = Vec::new();
+        let items = values.into_f32();
+        let mut rows = Vec::with_capacity(items.len() / modality.len());
         for (row, input) in items.chunks_exact(modality.len()).enumerate() {
             if !present(row) {
                 rows.push(ABSENT);
                 continue;
             }
-            if let Some(place) = input.iter().position(|value| !value.is_finite()) {
-                let what = format!(
-                    "value {place} is {}; mend or remove the row",
-                    not_finite(values[row * modality.len() + place])
-                );
+            if let Some(position) = input.iter().position(|value| !value.is_finite()) {
+                let what = match input[position] {
+                    value if value.is_nan() => "NaN",
+                    _ => "infinite, or too large for 32 bits",
+                };
+                let what = format!("value {position} is {what}; correct or remove the row");
                 problems.add(file, Place::Row(row), name, what);
             }
             rows.push(row);
@@ -60,14 +63,6 @@ impl CollectedModality {
     pub(super) fn into_column(self) -> (Modality, Column) {
         let column = Column { items: Arc::new(self.items), rows: self.rows, blanks: None };
         (self.modality, column)
-    }
-}
-
-fn not_finite(value: f64) -> String {
-    match value {
-        value if value.is_nan() => "NaN".to_owned(),
-        value if value.is_infinite() => "infinite".to_owned(),
-        value => format!("{value:e}, too large for 32 bits"),
     }
 }
 

@@ -2,33 +2,80 @@
 //!
 //! A folder holds `NAME.csv` for each modality, row n of every file being example n; or the same in
 //! `train/`, `test/` and perhaps `val/`. A row whose numbers are all empty says that the modality is
-//! missing there. A first line of words is taken for a header after all.
+//! missing there. A first line of words, or one that counts 0, 1, 2, ... up to a label, is taken for a
+//! header after all. Commas, semicolons or tabs separate the cells, as the first line shows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::collected::{Collected, CollectedModality};
+use super::feature_file::{LABELS, Names};
+use super::labels::wrong_label;
 use super::layout::ending;
-use super::lines::line_of;
+use super::media_file;
 use super::partition::Part;
+use crate::arrays::Values;
+use crate::csv_records::{Record, Records, delimiter};
 use crate::error::at;
+use crate::words::{Words, WordsBuilder};
 use crate::{Place, Problems, Result};
 
+/// So many lines after a header are looked at to tell a feature table from a manifest.
+const LOOKED_AT: usize = 100;
+
 /// Whether a CSV file is a feature table: whether all but the last cell of its first line of data
-/// are numbers or empty, with one number at least.
+/// are numbers or empty, with one number at least. A first line of words is a header when many lines
+/// of numbers follow.
 pub(super) fn is_feature_table(path: &Path) -> Result<bool> {
-    let bytes = read_bytes(path)?;
-    let Some(Ok(record)) = reader(path, &bytes).byte_records().next() else { return Ok(false) };
-    let features = record.len().saturating_sub(1);
-    let numbers = record.iter().take(features).filter(|cell| number(cell).is_some()).count();
-    let empty = record.iter().take(features).filter(|cell| cell.is_empty()).count();
-    Ok(numbers > 0 && numbers + empty == features)
+    let bytes = media_file::read(path, "")?;
+    let mut records = reader(path, &bytes);
+    let Some(Ok(first)) = records.next() else { return Ok(false) };
+    if is_row(&first) {
+        return Ok(true);
+    }
+    let width = first.len();
+    let header = features(&first).all(|cell| !cell.is_empty() && number(cell).is_none());
+    let mut rows = 0;
+    while let Some(Ok(record)) = records.next() {
+        if rows == LOOKED_AT {
+            break;
+        }
+        if record.len() != width || !(is_row(&record) || features(&record).all(<[u8]>::is_empty)) {
+            return Ok(false);
+        }
+        rows += 1;
+    }
+    Ok(header && rows >= 2)
+}
+
+/// Whether all but the last cell are numbers or empty, with one number at least.
+fn is_row(record: &Record<'_>) -> bool {
+    let numbers = features(record).filter(|cell| number(cell).is_some()).count();
+    let empty = features(record).filter(|cell| cell.is_empty()).count();
+    numbers > 0 && numbers + empty == record.len() - 1
+}
+
+fn features<'r>(record: &'r Record<'_>) -> impl Iterator<Item = &'r [u8]> {
+    record.cells().take(record.len().saturating_sub(1))
 }
 
 /// Reads a folder of tables, or one.
-pub(super) fn read(path: &Path, problems: &mut Problems) -> Result<Option<Collected>> {
+pub(super) fn read(
+    path: &Path,
+    names: Names<'_>,
+    problems: &mut Problems,
+) -> Result<Option<Collected>> {
+    for (option, name) in [("--label", names.label), ("--group", names.group)] {
+        if let Some(name) = name {
+            let what = format!(
+                "feature tables have no named columns, and their last one holds the labels; leave \
+                 {option} out, or use a feature file"
+            );
+            problems.add(path, Place::File, name, what);
+        }
+    }
     if path.is_file() {
-        return Ok(collect(&[(None, tables(&[path.to_owned()], problems)?)], problems));
+        return Ok(collect(vec![(None, tables(&[path.to_owned()], problems)?)], problems));
     }
     let mut parts = Vec::new();
     for (part, names) in [
@@ -43,7 +90,7 @@ pub(super) fn read(path: &Path, problems: &mut Problems) -> Result<Option<Collec
     if parts.is_empty() {
         parts.push((None, tables(&files(path)?, problems)?));
     }
-    Ok(collect(&parts, problems))
+    Ok(collect(parts, problems))
 }
 
 /// One table: rows of one width, with their labels.
@@ -51,10 +98,11 @@ struct Table {
     path: PathBuf,
     name: String,
     width: usize,
-    values: Vec<f64>,
+    values: Vec<f32>,
     present: Vec<bool>,
-    labels: Vec<String>,
-    lines: Vec<u64>,
+    labels: Words,
+    /// The line of each row.
+    lines: Vec<u32>,
 }
 
 /// The `.csv` files of a folder by name.
@@ -71,26 +119,11 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn tables(files: &[PathBuf], problems: &mut Problems) -> Result<Vec<Table>> {
-    files.iter().map(|path| table(path, problems)).collect()
+    files.iter().map(|path| Ok(parse(path, &media_file::read(path, "")?, problems))).collect()
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    super::media_file::check(path, "")?;
-    std::fs::read(path).map_err(at(path))
-}
-
-fn reader<'a>(path: &Path, bytes: &'a [u8]) -> csv::Reader<&'a [u8]> {
-    let delimiter = if ending(path).as_deref() == Some("tsv") { b'\t' } else { b',' };
-    csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(delimiter)
-        .trim(csv::Trim::All)
-        .from_reader(bytes)
-}
-
-fn table(path: &Path, problems: &mut Problems) -> Result<Table> {
-    Ok(parse(path, &read_bytes(path)?, problems))
+fn reader<'a>(path: &Path, bytes: &'a [u8]) -> Records<'a> {
+    Records::new(bytes, delimiter(&ending(path).unwrap_or_default(), bytes))
 }
 
 /// Rows and width of the feature table in a CSV file's bytes; everything wrong with it goes to
@@ -101,37 +134,77 @@ pub fn parse_feature_table(path: &Path, bytes: &[u8], problems: &mut Problems) -
 }
 
 fn parse(path: &Path, bytes: &[u8], problems: &mut Problems) -> Table {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut table = Table {
-        path: path.to_owned(),
-        name,
-        width: 0,
-        values: Vec::new(),
-        present: Vec::new(),
-        labels: Vec::new(),
-        lines: Vec::new(),
-    };
-    for (n, record) in reader(path, bytes).byte_records().enumerate() {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                problems.add(path, Place::Line(n as u64 + 1), "", error.to_string());
-                break;
-            }
-        };
-        if n == 0 && record.iter().all(|cell| !cell.is_empty() && number(cell).is_none()) {
-            continue;
-        }
-        table.push(&record, line_of(bytes, &record), problems);
+    let mut rows = 0;
+    let mut numbers = 0;
+    let mut records = reader(path, bytes);
+    while let Some(Ok(record)) = records.next() {
+        rows += 1;
+        numbers += record.len().saturating_sub(1);
     }
-    if table.labels.is_empty() {
+    let mut builder = Builder::new(path, rows, numbers);
+    let mut records = reader(path, bytes);
+    let mut first = true;
+    while let Some(record) = records.next() {
+        match record {
+            Err((line, error)) => problems.add(path, Place::Line(line), "", error),
+            Ok(record) if std::mem::take(&mut first) && is_header(path, &record, problems) => {}
+            Ok(record) => builder.push(&record, problems),
+        }
+    }
+    let table = builder.finish();
+    if table.labels.len() == 0 {
         problems.add(path, Place::File, "", "there are no rows of values in it");
     }
     table
 }
 
-impl Table {
-    fn push(&mut self, record: &csv::ByteRecord, line: u64, problems: &mut Problems) {
+/// Whether the first line names the columns: with words, or as pandas does by default, counting 0, 1,
+/// 2, ... up to a label.
+fn is_header(path: &Path, record: &Record<'_>, problems: &mut Problems) -> bool {
+    if record.cells().all(|cell| !cell.is_empty() && number(cell).is_none()) {
+        return true;
+    }
+    let counts = |count: usize| {
+        record.cells().take(count).enumerate().all(|(c, cell)| cell == c.to_string().as_bytes())
+    };
+    let Some(width) = record.len().checked_sub(1).filter(|&width| counts(width)) else {
+        return false;
+    };
+    let last = record.cell(width).to_ascii_lowercase();
+    if LABELS.iter().any(|label| label.as_bytes() == last) {
+        return true;
+    }
+    if width >= 2 && counts(width + 1) {
+        let what = "the line counts 0, 1, 2, ...: a header that pandas wrote? Remove it (header=False \
+                    when writing), or call the last column 'label'";
+        problems.add(path, Place::Line(record.line), "", what);
+    }
+    false
+}
+
+struct Builder {
+    path: PathBuf,
+    width: usize,
+    values: Vec<f32>,
+    present: Vec<bool>,
+    labels: WordsBuilder,
+    lines: Vec<u32>,
+}
+
+impl Builder {
+    fn new(path: &Path, rows: usize, numbers: usize) -> Self {
+        Self {
+            path: path.to_owned(),
+            width: 0,
+            values: Vec::with_capacity(numbers),
+            present: Vec::with_capacity(rows),
+            labels: WordsBuilder::with_capacity(rows),
+            lines: Vec::with_capacity(rows),
+        }
+    }
+
+    fn push(&mut self, record: &Record<'_>, problems: &mut Problems) {
+        let line = record.line;
         let mut bad = |what: String| problems.add(&self.path, Place::Line(line), "", what);
         let width = record.len().saturating_sub(1);
         if self.width == 0 {
@@ -141,50 +214,68 @@ impl Table {
             bad(format!("{} cells, wanted {} numbers and a label", record.len(), self.width));
             return;
         }
-        let Ok(label) = std::str::from_utf8(&record[width]) else {
+        let Ok(label) = std::str::from_utf8(record.cell(width)) else {
             bad("the label is not UTF-8 text; save the file as UTF-8".to_owned());
             return;
         };
-        if label.is_empty() {
-            bad("the label (last column) is empty".to_owned());
+        if let Some(what) = wrong_label(label) {
+            bad(format!("{what} (labels are the last column)"));
         }
-        let absent = record.iter().take(width).all(<[u8]>::is_empty);
-        for (column, cell) in record.iter().take(width).enumerate() {
+        let absent = features(record).all(<[u8]>::is_empty);
+        for (column, cell) in features(record).enumerate() {
             let value = number(cell);
-            if value.is_none() && !absent {
-                let cell = String::from_utf8_lossy(cell);
-                bad(format!("column {column}: '{cell}' is not a number"));
+            match value {
+                None if !absent => {
+                    let cell = String::from_utf8_lossy(cell);
+                    bad(format!("column {column}: '{cell}' is not a number{}", comma(&cell)));
+                }
+                Some(value) if !(value as f32).is_finite() => {
+                    bad(format!("column {column}: {value} is not a finite number of 32 bits"));
+                }
+                _ => {}
             }
-            self.values.push(value.unwrap_or(0.0));
+            self.values.push(value.unwrap_or(0.0) as f32);
         }
         self.present.push(!absent);
-        self.labels.push(label.to_owned());
-        self.lines.push(line);
+        self.labels.push(label);
+        self.lines.push(u32::try_from(line).unwrap_or(u32::MAX));
+    }
+
+    fn finish(self) -> Table {
+        let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let Self { path, width, values, present, labels, lines } = self;
+        Table { path, name, width, values, present, labels: labels.finish(), lines }
     }
 }
 
+/// A hint at decimal commas.
+fn comma(cell: &str) -> &'static str {
+    let with_point = cell.replacen(',', ".", 1);
+    let decimal = with_point != cell && with_point.parse::<f64>().is_ok();
+    if decimal { "; write decimals with a point" } else { "" }
+}
+
 fn number(cell: &[u8]) -> Option<f64> {
-    // A byte order mark before the first number.
-    let cell = cell.strip_prefix(b"\xef\xbb\xbf").unwrap_or(cell);
     std::str::from_utf8(cell).ok()?.trim().parse().ok()
 }
 
 /// Puts the tables of the parts one below the other and checks that they belong together.
-fn collect(parts: &[(Option<Part>, Vec<Table>)], problems: &mut Problems) -> Option<Collected> {
-    let mut labels = Vec::new();
+fn collect(parts: Vec<(Option<Part>, Vec<Table>)>, problems: &mut Problems) -> Option<Collected> {
+    let count = parts.len();
     let mut given = Vec::new();
-    let mut joined: BTreeMap<String, Vec<&Table>> = BTreeMap::new();
+    let mut joined: BTreeMap<String, Vec<Table>> = BTreeMap::new();
+    let mut firsts: Vec<Words> = Vec::new();
     for (part, tables) in parts {
         let first = tables.first()?;
+        tables.iter().for_each(|table| same_labels(first, table, problems));
+        given.extend(part.iter().flat_map(|&part| vec![part; first.labels.len()]));
+        firsts.push(first.labels.clone());
         for table in tables {
-            same_labels(first, table, problems);
             joined.entry(table.name.clone()).or_default().push(table);
         }
-        labels.extend(first.labels.iter().cloned());
-        given.extend(part.iter().flat_map(|&part| vec![part; first.labels.len()]));
     }
     for (name, tables) in &joined {
-        if tables.len() != parts.len() {
+        if tables.len() != count {
             let what = "is not in every one of train, val and test";
             problems.add(&tables[0].path, Place::File, name, what);
         }
@@ -196,26 +287,30 @@ fn collect(parts: &[(Option<Part>, Vec<Table>)], problems: &mut Problems) -> Opt
     if !problems.is_empty() {
         return None;
     }
-    let modalities = joined.iter().map(|(name, tables)| modality(name, tables, problems)).collect();
+    let labels = match &mut firsts[..] {
+        [labels] => std::mem::take(labels),
+        parts => Words::of(parts.iter().flat_map(|part| (0..part.len()).map(|row| part.word(row)))),
+    };
+    let modalities =
+        joined.into_iter().map(|(name, tables)| modality(&name, tables, problems)).collect();
     let parts = (!given.is_empty()).then_some(given);
     Some(Collected { modalities, labels, groups: None, parts })
 }
 
-fn modality(name: &str, tables: &[&Table], problems: &mut Problems) -> CollectedModality {
-    let values: Vec<f64> = tables.iter().flat_map(|table| table.values.iter().copied()).collect();
-    let present: Vec<bool> = tables.iter().flat_map(|t| t.present.iter().copied()).collect();
+fn modality(name: &str, tables: Vec<Table>, problems: &mut Problems) -> CollectedModality {
+    let (path, shape) = (tables[0].path.clone(), [tables[0].width]);
+    let mut present = Vec::with_capacity(tables.iter().map(|table| table.present.len()).sum());
+    let mut values = Vec::new();
     for table in tables {
-        for (row, values) in table.values.chunks_exact(table.width).enumerate() {
-            if let Some(column) = values.iter().position(|&value| !(value as f32).is_finite()) {
-                let what = format!("column {column}: {} is not a finite number", values[column]);
-                problems.add(&table.path, Place::Line(table.lines[row]), "", what);
-            }
+        present.extend(table.present);
+        if values.is_empty() {
+            values = table.values;
+        } else {
+            values.extend(table.values);
         }
     }
-    // Named by line above.
-    let mut told = Problems::new();
-    let shape = [tables[0].width];
-    CollectedModality::new(&tables[0].path, name, &shape, &values, |row| present[row], &mut told)
+    let present = |row: usize| present[row];
+    CollectedModality::new(&path, name, &shape, Values::F32(values), present, problems)
 }
 
 fn same_labels(first: &Table, table: &Table, problems: &mut Problems) {
@@ -229,9 +324,11 @@ fn same_labels(first: &Table, table: &Table, problems: &mut Problems) {
         problems.add(&table.path, Place::File, "", what);
         return;
     }
-    let pairs = table.labels.iter().zip(&first.labels).zip(&table.lines);
-    for ((label, other), &line) in pairs.filter(|((label, other), _)| label != other) {
-        let what = format!("label '{label}', but {} says '{other}'", first.path.display());
-        problems.add(&table.path, Place::Line(line), "", what);
+    for (row, &line) in table.lines.iter().enumerate() {
+        let (label, other) = (table.labels.word(row), first.labels.word(row));
+        if label != other {
+            let what = format!("label '{label}', but {} says '{other}'", first.path.display());
+            problems.add(&table.path, Place::Line(line.into()), "", what);
+        }
     }
 }

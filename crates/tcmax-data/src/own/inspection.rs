@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::layout::Layout;
 use super::manifest::{ColumnNames, Manifest};
 use super::partition::Part;
-use super::{OwnConfig, OwnData};
+use super::{OwnConfig, OwnData, warnings};
+use crate::words::Words;
 use crate::{Problem, Problems, Result};
 
 /// What was found.
@@ -25,6 +26,8 @@ pub struct Inspection {
     pub groups: Option<usize>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    /// What makes results doubtful: copies of examples, classes of one example, constant inputs.
+    pub warnings: Vec<String>,
     /// What is wrong.
     pub problems: Vec<String>,
 }
@@ -73,10 +76,14 @@ impl Inspection {
     }
 
     /// Adds problems found later.
-    pub fn add(&mut self, problems: impl IntoIterator<Item = Problem>) {
+    pub fn add(&mut self, problems: Problems) {
+        let more = problems.count() - problems.list().len();
         let mut list: Vec<Problem> = problems.into_iter().collect();
         list.sort();
         self.problems.extend(list.iter().map(ToString::to_string));
+        if more > 0 {
+            self.problems.push(format!("and {more} more"));
+        }
     }
 
     fn empty(layout: &Layout) -> Self {
@@ -88,6 +95,7 @@ impl Inspection {
             parts: None,
             groups: None,
             notes: Vec::new(),
+            warnings: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -106,8 +114,10 @@ impl Inspection {
         data.labels.iter().for_each(|&label| counts[label as usize] += 1);
         self.classes = examples.classes().iter().cloned().zip(counts).collect();
         self.parts = data.parts.as_deref().map(count_parts);
-        self.groups = data.groups.as_deref().map(distinct);
+        self.groups = data.groups.as_deref().map(|groups| distinct(groups.iter()));
         self.notes = data.notes.clone();
+        self.warnings = data.warnings.clone();
+        self.warn_of_groups();
     }
 
     fn of_manifest(layout: &Layout, manifest: &Manifest) -> Self {
@@ -120,17 +130,29 @@ impl Inspection {
             missing: manifest.rows.iter().filter(|row| row.cells[c].is_none()).count(),
         };
         found.modalities = manifest.columns.iter().enumerate().map(finding).collect();
-        let cells: Vec<String> = manifest.rows.iter().map(|row| row.label.clone()).collect();
+        let cells = Words::of(manifest.rows.iter().map(|row| row.label.as_str()));
         if let Ok((classes, labels)) = super::class_list(&cells) {
             let mut counts = vec![0; classes.len()];
             labels.iter().for_each(|&label| counts[label as usize] += 1);
+            found.warnings.extend(warnings::single_classes(&classes, &counts));
             found.classes = classes.into_iter().zip(counts).collect();
         }
         let parts: Option<Vec<Part>> = manifest.rows.iter().map(|row| row.part).collect();
         found.parts = parts.as_deref().map(count_parts);
-        let groups: Vec<String> = manifest.rows.iter().map(|row| row.group.clone()).collect();
-        found.groups = Some(distinct(&groups));
+        let keys: Vec<_> = manifest.rows.iter().map(|row| Some(&row.cells)).collect();
+        found.warnings.extend(warnings::copies(&keys, parts.as_deref()));
+        let groups = manifest.rows.iter().map(|row| &row.group);
+        found.groups = manifest.has_groups.then(|| distinct(groups));
+        found.notes.clone_from(&manifest.notes);
+        found.warn_of_groups();
         found
+    }
+
+    fn warn_of_groups(&mut self) {
+        if self.groups.is_some_and(|groups| groups == self.examples && groups > 1) {
+            let warning = "every group has one example: are they the names of the examples?";
+            self.warnings.push(warning.to_owned());
+        }
     }
 }
 
@@ -139,6 +161,6 @@ fn count_parts(parts: &[Part]) -> [usize; 3] {
         .map(|wanted| parts.iter().filter(|&&part| part == wanted).count())
 }
 
-fn distinct(words: &[String]) -> usize {
-    words.iter().collect::<std::collections::BTreeSet<_>>().len()
+fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> usize {
+    items.collect::<std::collections::BTreeSet<_>>().len()
 }

@@ -6,6 +6,7 @@ use crate::error::at;
 use crate::{Error, Result};
 
 use super::csv_features::is_feature_table;
+use super::media_file;
 
 /// The file that marks a folder of prepared clips.
 pub const PREPARED_FILE: &str = "dataset.json";
@@ -32,13 +33,14 @@ impl Layout {
     /// # Errors
     /// When there is nothing, or nothing that is known.
     pub fn of(path: &Path) -> Result<Self> {
+        if path.as_os_str().is_empty() {
+            let problem = "is not given; name a file or folder ([dataset] path in a configuration file)";
+            return Err(Error::option("path", problem));
+        }
         if path.is_dir() {
             return of_folder(path);
         }
-        if !path.exists() {
-            let mend = "check the path, or see `tcmax datasets` for names".to_owned();
-            return Err(Error::Missing { path: path.to_owned(), mend });
-        }
+        media_file::check(path, "check the path, or see `tcmax datasets` for names")?;
         let path = path.to_owned();
         match ending(&path).as_deref() {
             Some("safetensors" | "npz") => Ok(Self::FeatureFile(path)),

@@ -2,19 +2,22 @@
 //! label.
 //!
 //! `label`, `split`, `id` and `group` (or what the user names) are what they say; every other column
-//! is a modality. What it is follows from the endings of its files: `.wav`, `.mp3`, ... sound (a video
+//! is a modality. A second column that is called like labels is refused, one like groups is left out
+//! with a note. What a modality is follows from the endings of its files: `.wav`, `.mp3`, ... sound (a video
 //! file too, when the column's name has "audio" or "sound" in it), `.mp4`, `.avi`, ... frames, `.jpg`,
 //! `.png` an image, `.npy` a feature vector; other words are text. An empty cell is a missing modality.
 //! Files stand below the manifest's folder (or `--root`); paths that lead out of it are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::labels::wrong_label;
 use super::media_file;
-use super::partition::Part;
+use super::partition::{Part, ambiguous_numbers, wrong_part};
 use super::table_text::{TextTable, read_table};
+use crate::words::suggestion;
 use crate::{Place, Problems, Result};
 
 /// What a column of a manifest holds.
@@ -73,6 +76,10 @@ pub struct Manifest {
     pub columns: Vec<MediaColumn>,
     /// Examples, in the order of the file.
     pub rows: Vec<ManifestRow>,
+    /// Whether a column says the groups.
+    pub has_groups: bool,
+    /// What a reader should know, such as a column that is not used.
+    pub notes: Vec<String>,
 }
 
 /// Names of the columns that are no modalities, where the user gave any.
@@ -99,7 +106,7 @@ impl Manifest {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let root = root.or(folder).unwrap_or(Path::new(".")).to_owned();
         let table = read_table(path, problems)?;
-        let manifest = Self::of_table(path, root, &table, names, problems);
+        let manifest = Self::of_table(path, root, table, names, problems);
         manifest.check_files(problems);
         Ok(manifest)
     }
@@ -112,48 +119,47 @@ impl Manifest {
         names: ColumnNames<'_>,
         problems: &mut Problems,
     ) -> Self {
-        let table = super::table_text::parse_csv(path, bytes, b',', problems);
-        Self::of_table(path, PathBuf::from("."), &table, names, problems)
+        let ending = super::layout::ending(path).unwrap_or_default();
+        let delimiter = crate::csv_records::delimiter(&ending, bytes);
+        let table = super::table_text::parse_csv(path, bytes, delimiter, problems);
+        Self::of_table(path, PathBuf::from("."), table, names, problems)
+    }
+
+    /// A manifest from the bytes of a Parquet file, without a look at the files it names; everything
+    /// wrong with it goes to `problems`, under the name of `path`.
+    ///
+    /// # Errors
+    /// When the bytes are not a whole Parquet file, or unpack to far more than their number.
+    pub fn parse_parquet(
+        path: &Path,
+        bytes: Vec<u8>,
+        names: ColumnNames<'_>,
+        problems: &mut Problems,
+    ) -> Result<Self> {
+        let table = super::table_parquet::parse(path, bytes, problems)?;
+        Ok(Self::of_table(path, PathBuf::from("."), table, names, problems))
     }
 
     fn of_table(
         path: &Path,
         root: PathBuf,
-        table: &TextTable,
+        mut table: TextTable,
         names: ColumnNames<'_>,
         problems: &mut Problems,
     ) -> Self {
-        let find = |given: Option<&str>, known: &[&str]| {
-            let wanted = |name: &String| match given {
-                Some(given) => name == given,
-                None => known.contains(&name.to_lowercase().as_str()),
-            };
-            table.names.iter().position(wanted)
-        };
-        let label = find(names.label, &["label", "labels", "class", "target"]);
-        let split = find(None, &["split"]);
-        let group = find(names.group, &["group", "speaker", "subject"]);
-        let id = find(None, &["id", "name", "clip"]);
-        if label.is_none() {
-            let what = format!(
-                "no such column; call it 'label', or name it with --label (there are: {})",
-                table.names.join(", ")
-            );
-            problems.add(path, Place::File, names.label.unwrap_or("label"), what);
-        }
-        let special = [label, split, group, id];
-        let media: Vec<usize> =
-            (0..table.names.len()).filter(|c| !special.contains(&Some(*c))).collect();
+        let roles = Roles::find(path, &table, names, problems);
         let columns: Vec<MediaColumn> =
-            media.iter().map(|&c| column(path, table, c, problems)).collect();
+            roles.media.iter().map(|&c| column(path, &table, c, problems)).collect();
         if columns.is_empty() {
             problems.add(path, Place::File, "", "there is no column of media beside the label");
         }
-        let reader = RowReader { path, table, label, split, group, id, media: &media };
         let rows: Vec<ManifestRow> =
-            (0..table.rows.len()).map(|row| reader.row(row, problems)).collect();
-        let manifest = Self { path: path.to_owned(), root, columns, rows };
+            (0..table.rows.len()).map(|row| roles.row(path, &mut table, row, problems)).collect();
+        let has_groups = roles.group.is_some();
+        let notes = roles.notes;
+        let manifest = Self { path: path.to_owned(), root, columns, rows, has_groups, notes };
         manifest.check_ids(problems);
+        manifest.check_parts(problems);
         manifest
     }
 
@@ -179,10 +185,24 @@ impl Manifest {
         }
     }
 
+    /// A split is for every row or none: with some rows without, the published test rows among the
+    /// others could not be kept apart.
+    fn check_parts(&self, problems: &mut Problems) {
+        if self.rows.iter().all(|row| row.part.is_none()) {
+            return;
+        }
+        for row in self.rows.iter().filter(|row| row.part.is_none()) {
+            problems.add(&self.path, row.place.clone(), "split", wrong_part(""));
+        }
+    }
+
     /// Paths that lead out, files that are missing, empty or pointers.
     fn check_files(&self, problems: &mut Problems) {
-        let found: Vec<Problems> = self.rows.par_iter().map(|row| self.check_row(row)).collect();
-        found.into_iter().for_each(|list| problems.extend(list));
+        // Some rows at a time: messages of all would take more memory than the manifest.
+        for rows in self.rows.chunks(1 << 12) {
+            let found: Vec<Problems> = rows.par_iter().map(|row| self.check_row(row)).collect();
+            found.into_iter().for_each(|list| problems.extend(list));
+        }
     }
 
     fn check_row(&self, row: &ManifestRow) -> Problems {
@@ -257,47 +277,140 @@ fn kind_of(name: &str, cell: &str) -> MediaKind {
     }
 }
 
-struct RowReader<'a> {
-    path: &'a Path,
-    table: &'a TextTable,
+/// Names of label and group columns, the first of them preferred.
+const LABELS: [&str; 6] = ["label", "labels", "class", "classes", "target", "targets"];
+const GROUPS: [&str; 4] = ["group", "groups", "speaker", "subject"];
+
+/// Which column is what.
+struct Roles {
     label: Option<usize>,
     split: Option<usize>,
     group: Option<usize>,
     id: Option<usize>,
-    media: &'a [usize],
+    media: Vec<usize>,
+    notes: Vec<String>,
 }
 
-impl RowReader<'_> {
-    fn row(&self, row: usize, problems: &mut Problems) -> ManifestRow {
-        let cells = &self.table.rows[row];
-        let place = &self.table.places[row];
-        let cell = |column: Option<usize>| column.and_then(|column| cells[column].clone());
-        let label = cell(self.label);
-        if let (None, Some(column)) = (&label, self.label) {
-            problems.add(self.path, place.clone(), &self.table.names[column], "the label is empty");
+impl Roles {
+    fn find(
+        path: &Path,
+        table: &TextTable,
+        names: ColumnNames<'_>,
+        problems: &mut Problems,
+    ) -> Self {
+        let is = |c: usize, known: &str| table.names[c].eq_ignore_ascii_case(known);
+        let known = |known: &[&str]| {
+            known.iter().find_map(|known| (0..table.names.len()).find(|&c| is(c, known)))
+        };
+        let mut given = |option: &str, name: Option<&str>, others: &[&str]| {
+            let Some(name) = name else { return known(others) };
+            let found = table.names.iter().position(|column| column == name);
+            if found.is_none() {
+                let what = format!("{option} names it, but there is no such column")
+                    + &suggestion(name, table.names.iter().map(String::as_str));
+                problems.add(path, Place::File, name, what);
+            }
+            found
+        };
+        let label = given("--label", names.label, &LABELS);
+        let group = given("--group", names.group, &GROUPS);
+        let (split, id) = (known(&["split"]), known(&["id", "ids"]));
+        if label.is_none() && names.label.is_none() {
+            let what = format!(
+                "no such column; call it 'label', or name it with --label (there are: {})",
+                table.names.join(", ")
+            );
+            problems.add(path, Place::File, "label", what);
         }
-        let part = cell(self.split).and_then(|word| {
+        if let Some(split) = split {
+            let cells = table.rows.iter().filter_map(|row| row[split].as_deref());
+            if let Some(what) = ambiguous_numbers(cells) {
+                problems.add(path, Place::File, &table.names[split], what);
+            }
+        }
+        let mut notes = Vec::new();
+        let mut media = Vec::new();
+        for c in (0..table.names.len()).filter(|&c| ![label, split, group, id].contains(&Some(c))) {
+            let name = &table.names[c];
+            if LABELS.iter().any(|known| is(c, known)) {
+                let what = "looks like labels too; remove it, name the labels with --label, or rename \
+                            it if it is a modality";
+                problems.add(path, Place::File, name, what);
+            } else if group.is_some() && GROUPS.iter().any(|known| is(c, known)) {
+                notes.push(format!("column '{name}' looks like groups and is left out"));
+            } else {
+                media.push(c);
+            }
+        }
+        let roles = Self { label, split, group, id, media, notes };
+        roles.check_names_of_examples(path, table, problems);
+        roles
+    }
+
+    /// A column called `name` or `clip` is a modality where it holds files or text; where it looks like
+    /// names of the examples, nobody but its owner knows.
+    fn check_names_of_examples(&self, path: &Path, table: &TextTable, problems: &mut Problems) {
+        if self.id.is_some() {
+            return;
+        }
+        for &c in &self.media {
+            let name = &table.names[c];
+            if !["name", "clip"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
+                continue;
+            }
+            let mut seen = BTreeSet::new();
+            let is_name = |row: &'_ Vec<Option<String>>| {
+                row[c].as_ref().is_some_and(|cell| {
+                    kind_of(name, cell) == MediaKind::Text
+                        && !cell.to_lowercase().ends_with(".txt")
+                        && !cell.contains(char::is_whitespace)
+                })
+            };
+            if table.rows.iter().all(|row| is_name(row) && seen.insert(row[c].as_deref())) {
+                let what = "does it name the examples, or is it text to learn from? Call it 'id' or, \
+                            for example, 'words'";
+                problems.add(path, Place::File, name, what);
+            }
+        }
+    }
+
+    fn row(
+        &self,
+        path: &Path,
+        table: &mut TextTable,
+        row: usize,
+        problems: &mut Problems,
+    ) -> ManifestRow {
+        let place = table.places[row].clone();
+        let label = self.label.map(|column| {
+            let label = table.rows[row][column].take().unwrap_or_default();
+            if let Some(what) = wrong_label(&label) {
+                problems.add(path, place.clone(), &table.names[column], what);
+            }
+            label
+        });
+        let cells = &mut table.rows[row];
+        let part = self.split.and_then(|column| cells[column].take()).and_then(|word| {
             let part = Part::parse(&word);
             if part.is_none() {
-                let what = format!("'{word}' is not train, val or test");
-                problems.add(self.path, place.clone(), "split", what);
+                problems.add(path, place.clone(), "split", wrong_part(&word));
             }
             part
         });
-        let id = cell(self.id).unwrap_or_else(|| format!("{row:06}"));
+        let id = self.id.and_then(|column| cells[column].take());
+        let id = id.unwrap_or_else(|| format!("{row:06}"));
+        let group = self.group.and_then(|column| cells[column].take());
+        if let (None, Some(_)) = (&group, self.group) {
+            let what = "the group is empty; give its group, or a name of its own";
+            problems.add(path, place.clone(), &table.names[self.group.unwrap_or(0)], what);
+        }
         let media: Vec<Option<String>> =
-            self.media.iter().map(|&column| cell(Some(column))).collect();
+            self.media.iter().map(|&column| cells[column].take()).collect();
         if media.iter().all(Option::is_none) {
-            problems.add(self.path, place.clone(), "", "every modality is missing");
+            problems.add(path, place.clone(), "", "every modality is missing");
         }
-        ManifestRow {
-            place: place.clone(),
-            label: label.unwrap_or_default(),
-            part,
-            group: cell(self.group).unwrap_or_else(|| id.clone()),
-            id,
-            cells: media,
-        }
+        let group = group.unwrap_or_else(|| id.clone());
+        ManifestRow { place, id, label: label.unwrap_or_default(), part, group, cells: media }
     }
 }
 

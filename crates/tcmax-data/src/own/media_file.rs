@@ -1,4 +1,5 @@
-//! What can be said of a file before it is decoded.
+//! What can be said of a file before it is decoded, and the one way in which files of the user's are
+//! opened.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,27 +10,99 @@ use crate::{Error, Result};
 
 /// What a file fetched without Git LFS begins with.
 const LFS_START: &[u8] = b"version https://git-lfs";
+pub(crate) const LFS_POINTER: &str =
+    "this is a Git LFS pointer, not the file; run `git lfs pull` in the repository it comes from";
 
-/// Checks that a file is there, has bytes and is not a Git LFS pointer. `what` says what it should
-/// be, for the mend; it may be empty.
+/// Whether a file's first bytes are those of a Git LFS pointer.
+pub(crate) fn is_lfs_pointer(start: &[u8]) -> bool {
+    start.starts_with(LFS_START)
+}
+
+/// Checks that a path is a regular file, has bytes and is not a Git LFS pointer. `what` says what it
+/// should be, for the fix; it may be empty.
 ///
 /// # Errors
-/// When it is not so.
+/// When it is not so. Pipes and devices are refused without being opened: reading them might never
+/// end.
 pub fn check(path: &Path, what: &str) -> Result<()> {
+    open(path, what).map(drop)
+}
+
+/// Opens a regular file after the checks of [`check`]; its length in bytes comes too.
+///
+/// # Errors
+/// As [`check`].
+pub fn open(path: &Path, what: &str) -> Result<(File, u64)> {
     let what = if what.is_empty() { "check the path" } else { what };
-    let missing = || Error::Missing { path: path.to_owned(), mend: what.to_owned() };
-    if !path.is_file() {
-        return Err(missing());
+    let data = match std::fs::metadata(path) {
+        Ok(data) => data,
+        Err(error) => {
+            use std::io::ErrorKind::{NotADirectory, NotFound};
+            return Err(match error.kind() {
+                NotFound | NotADirectory => {
+                    Error::Missing { path: path.to_owned(), mend: what.to_owned() }
+                }
+                _ => at(path)(error),
+            });
+        }
+    };
+    if data.is_dir() {
+        return Err(Error::bad_file(path, format!("it is a folder, not a file; {what}")));
+    }
+    if !data.is_file() {
+        let problem = "it is a pipe or a device, not a regular file; save its content to a file";
+        return Err(Error::bad_file(path, problem));
     }
     let mut start = Vec::new();
-    File::open(path).and_then(|file| file.take(64).read_to_end(&mut start)).map_err(at(path))?;
+    let mut file = File::open(path).map_err(at(path))?;
+    (&mut file).take(64).read_to_end(&mut start).map_err(at(path))?;
     if start.is_empty() {
         return Err(Error::bad_file(path, "the file is empty; fetch it again"));
     }
-    if start.starts_with(LFS_START) {
-        let problem = "this is a Git LFS pointer, not the file; run `git lfs pull` in the \
-                       repository it comes from";
+    if is_lfs_pointer(&start) {
+        return Err(Error::bad_file(path, LFS_POINTER));
+    }
+    std::io::Seek::rewind(&mut file).map_err(at(path))?;
+    Ok((file, data.len()))
+}
+
+/// The bytes of a regular file, after the checks of [`check`].
+///
+/// # Errors
+/// As [`check`], or when there is no memory for so many bytes.
+pub fn read(path: &Path, what: &str) -> Result<Vec<u8>> {
+    let (file, length) = open(path, what)?;
+    let mut bytes = Vec::new();
+    let room = usize::try_from(length).is_ok_and(|length| bytes.try_reserve_exact(length).is_ok());
+    if !room {
+        let problem = format!("its {length} bytes do not fit into memory");
         return Err(Error::bad_file(path, problem));
     }
-    Ok(())
+    file.take(length).read_to_end(&mut bytes).map_err(at(path))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |path: &Path| check(path, "").unwrap_err().to_string();
+        let named = folder.path().join("a.csv");
+        assert!(told(&named).contains("does not exist"));
+        assert!(told(&named.join("b")).contains("does not exist"));
+        std::fs::create_dir(&named).unwrap();
+        assert!(told(&named).contains("a.csv: it is a folder"), "{}", told(&named));
+        #[cfg(unix)]
+        {
+            let link = folder.path().join("x.npy");
+            std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+            assert!(told(&link).contains("a pipe or a device"), "{}", told(&link));
+        }
+        let whole = folder.path().join("whole");
+        std::fs::write(&whole, "12").unwrap();
+        assert_eq!(read(&whole, "").unwrap(), b"12");
+    }
 }

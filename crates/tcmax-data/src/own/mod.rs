@@ -12,9 +12,12 @@ mod layout;
 mod lines;
 pub mod manifest;
 pub mod media_file;
+mod parquet_pages;
 pub mod partition;
 mod subset;
+mod table_parquet;
 mod table_text;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,8 +25,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::Seed;
 
-use crate::shards::Prepared;
+use crate::shards::{MANIFEST_FILE, Prepared, read_rows};
 use crate::table::TableDataset;
+use crate::words::Words;
 use crate::{Dataset, Error, Place, Problems, Result, Splits};
 
 use collected::Collected;
@@ -101,9 +105,10 @@ pub struct OwnData {
     /// The same examples as they are tested.
     testing: Arc<dyn Dataset>,
     labels: Vec<u32>,
-    groups: Option<Vec<String>>,
+    groups: Option<Vec<u32>>,
     parts: Option<Vec<Part>>,
     notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl OwnData {
@@ -128,25 +133,48 @@ impl OwnData {
     ) -> Result<Option<Self>> {
         let path = &config.path;
         let collected = match layout {
-            Layout::Prepared(folder) => return Ok(Some(Self::prepared(folder)?)),
+            Layout::Prepared(folder) => {
+                for (option, given, own) in [
+                    ("--label", &config.label, "label"),
+                    ("--group", &config.group, "group"),
+                ] {
+                    if let Some(name) = given.as_ref().filter(|name| *name != own) {
+                        let what = format!(
+                            "prepared clips keep the {own}s they were prepared with; leave {option} out, \
+                             or prepare them again with {option} {name}"
+                        );
+                        problems.add(path, Place::File, name, what);
+                    }
+                }
+                return Ok(Some(Self::prepared(folder)?));
+            }
             Layout::FeatureFile(file) => feature_file::read(file, config.names(), problems)?,
-            Layout::FeatureTables { path } => csv_features::read(path, problems)?,
+            Layout::FeatureTables { path } => csv_features::read(path, config.names(), problems)?,
             Layout::Manifest(_) => {
                 let problem = "a manifest names media files: `tcmax prepare` makes clips of them";
                 return Err(Error::bad_file(path, problem));
             }
         };
-        Ok(collected.and_then(|collected| Self::in_memory(path, collected, problems)))
+        let opened = collected.and_then(|collected| Self::in_memory(path, collected, problems));
+        let Some(mut data) = opened else { return Ok(None) };
+        data.warnings = warnings::of_examples(data.testing.as_ref(), data.parts.as_deref())?;
+        Ok(Some(data))
     }
 
     fn prepared(folder: &Path) -> Result<Self> {
         let prepared = Prepared::open(folder)?;
+        let mut counts = vec![0; prepared.classes().len()];
+        prepared.labels().iter().for_each(|&label| counts[label as usize] += 1);
+        let mut warnings = Vec::from_iter(warnings::single_classes(prepared.classes(), &counts));
+        warnings.extend(warnings::copies(&digests(folder)?, prepared.parts()));
+        let groups = Words::of(prepared.groups().iter().map(String::as_str)).codes;
         let data = Self {
             path: folder.to_owned(),
             labels: prepared.labels().to_vec(),
-            groups: Some(prepared.groups().to_vec()),
+            groups: Some(groups),
             parts: prepared.parts().map(<[Part]>::to_vec),
             notes: prepared.notes().to_vec(),
+            warnings,
             training: Arc::new(prepared.augmenting()),
             testing: Arc::new(prepared),
         };
@@ -157,9 +185,7 @@ impl OwnData {
         let Collected { modalities, labels, groups, parts } = collected;
         let (classes, labels) = match labels::classes(&labels) {
             Ok(made) => made,
-            Err(cell) => {
-                let what =
-                    format!("label '{cell}' has a fraction; labels are whole numbers or words");
+            Err(what) => {
                 problems.add(path, Place::File, "label", what);
                 return None;
             }
@@ -181,9 +207,10 @@ impl OwnData {
             training,
             testing,
             labels,
-            groups,
+            groups: groups.map(|groups| groups.codes),
             parts,
             notes: Vec::new(),
+            warnings: Vec::new(),
         })
     }
 
@@ -226,6 +253,12 @@ impl OwnData {
         &self.notes
     }
 
+    /// What makes results doubtful: copies of examples in several parts, classes of one example,
+    /// inputs that never change.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     fn check(&self, parts: &Parts) -> Result<()> {
         let mut problems = Problems::new();
         for (part, rows) in [Part::Train, Part::Validation, Part::Test].iter().zip(parts) {
@@ -247,4 +280,11 @@ impl OwnData {
         }
         problems.into_result()
     }
+}
+
+/// The digests of the files that each prepared clip was made of, where there are any.
+fn digests(folder: &Path) -> Result<Vec<Option<String>>> {
+    let rows = read_rows(&folder.join(MANIFEST_FILE))?;
+    let digest = |digest: String| digest.contains(|c: char| c != ';').then_some(digest);
+    Ok(rows.into_iter().map(|row| digest(row.sha256)).collect())
 }

@@ -34,7 +34,8 @@ impl Part {
     }
 
     /// Reads a word or number as people write them: `train`, `val`, `validation`, `dev`, `test`, or
-    /// 0, 1, 2 in this order.
+    /// 0, 1, 2 in this order. Numbers of a whole column must be checked together: 0 and 1 alone may
+    /// mean train and test.
     pub fn parse(word: &str) -> Option<Self> {
         match word.trim().to_lowercase().as_str() {
             "train" | "training" | "0" => Some(Self::Train),
@@ -43,6 +44,31 @@ impl Part {
             _ => None,
         }
     }
+}
+
+/// What is wrong with a split cell that [`Part::parse`] does not know.
+pub(crate) fn wrong_part(cell: &str) -> String {
+    if cell.trim().is_empty() {
+        return "the split is empty; say train, val or test for every row, or remove the column"
+            .to_owned();
+    }
+    format!("'{cell}' is not train, val or test (or 0, 1, 2)")
+}
+
+/// What is wrong with the distinct cells of a split of numbers: 0, 1 and 2 are train, validation and
+/// test, but people also write 0 and 1, or 1 and 2, for train and test.
+pub(crate) fn ambiguous_numbers<'a>(cells: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let mut cells: Vec<&str> = cells.into_iter().map(str::trim).collect();
+    cells.sort_unstable();
+    cells.dedup();
+    let numbers = !cells.is_empty() && cells.iter().all(|cell| ["0", "1", "2"].contains(cell));
+    (numbers && !(cells.contains(&"0") && cells.contains(&"2"))).then(|| {
+        format!(
+            "the numbers {} alone are ambiguous: 0 is train, 1 validation and 2 test; write train, val \
+             and test",
+            cells.join(", ")
+        )
+    })
 }
 
 /// How parts are made.
@@ -62,8 +88,8 @@ pub enum SplitRule {
 pub struct Rows<'a> {
     /// Classes.
     pub labels: &'a [u32],
-    /// Groups, where the data have them.
-    pub groups: Option<&'a [String]>,
+    /// Groups, where the data have them: a number each.
+    pub groups: Option<&'a [u32]>,
     /// The data's own split, where they have one.
     pub parts: Option<&'a [Part]>,
 }
@@ -90,7 +116,10 @@ impl Partition {
     /// # Errors
     /// When an option is out of range, or asks for groups or a split the data do not have.
     pub fn assign(&self, rows: Rows<'_>, seed: Seed) -> Result<Parts> {
-        self.check()?;
+        self.check(rows.labels.len())?;
+        if self.rule == Some(SplitRule::Group) {
+            check_groups(rows)?;
+        }
         let rule = self.rule.unwrap_or(match (rows.parts, self.folds) {
             (Some(_), None) => SplitRule::Given,
             _ => SplitRule::Random,
@@ -112,7 +141,7 @@ impl Partition {
         Ok(parts)
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, rows: usize) -> Result<()> {
         let fraction = |field, value: f64| match (0.0..1.0).contains(&value) {
             true => Ok(()),
             false => Err(Error::option(field, "must be at least 0 and below 1")),
@@ -121,6 +150,9 @@ impl Partition {
         fraction("--val-fraction", self.validation)?;
         match self.folds {
             Some((folds, _)) if folds < 2 => Err(Error::option("--folds", "must be at least 2")),
+            Some((folds, _)) if folds > rows => {
+                Err(Error::option("--folds", format!("there are only {rows} examples")))
+            }
             Some((folds, fold)) if fold >= folds => {
                 Err(Error::option("--fold", format!("must be 0 to {}", folds - 1)))
             }
@@ -250,11 +282,25 @@ fn by_group(rows: Rows<'_>, among: &[usize]) -> Result<Vec<Vec<usize>>> {
     let groups = rows.groups.ok_or_else(|| {
         Error::option("--split", "group needs a column of groups; name it with --group")
     })?;
-    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for &row in among {
-        members.entry(&groups[row]).or_default().push(row);
+        members.entry(groups[row]).or_default().push(row);
     }
     Ok(members.into_values().collect())
+}
+
+/// Groups that hold nothing together are a mistake: names of the examples, or no groups at all.
+fn check_groups(rows: Rows<'_>) -> Result<()> {
+    let Some(groups) = rows.groups else { return Ok(()) };
+    if groups.len() > 1 && groups.iter().collect::<BTreeSet<_>>().len() == groups.len() {
+        let problem = format!(
+            "group keeps groups together, but each of the {} examples is a group of its own; name the \
+             column of groups with --group (when clips are prepared, for prepared clips)",
+            groups.len()
+        );
+        return Err(Error::option("--split", problem));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -263,9 +309,8 @@ mod tests {
 
     const PLAIN: Partition = Partition { rule: None, folds: None, test: 0.2, validation: 0.25 };
 
-    fn data() -> (Vec<u32>, Vec<String>) {
-        let labels = (0..100).map(|row| row % 5).collect();
-        (labels, (0..100).map(|row| format!("speaker {}", row / 7)).collect())
+    fn data() -> (Vec<u32>, Vec<u32>) {
+        ((0..100).map(|row| row % 5).collect(), (0..100).map(|row| row / 7).collect())
     }
 
     fn whole(parts: &Parts) -> Vec<usize> {
@@ -296,13 +341,17 @@ mod tests {
         for folds in [None, Some((3, 0)), Some((3, 2))] {
             let parts = Partition { folds, ..by_group }.assign(rows, Seed::new(3)).unwrap();
             assert_eq!(whole(&parts), (0..100).collect::<Vec<_>>());
-            let groups_of = |part: &Vec<usize>| -> BTreeSet<&String> {
-                part.iter().map(|&row| &groups[row]).collect()
+            let groups_of = |part: &Vec<usize>| -> BTreeSet<u32> {
+                part.iter().map(|&row| groups[row]).collect()
             };
             let [train, validation, test] = parts.each_ref().map(groups_of);
             assert!(train.is_disjoint(&test) && train.is_disjoint(&validation));
             assert!(validation.is_disjoint(&test) && !test.is_empty() && !train.is_empty());
         }
+        let single: Vec<u32> = (0..100).collect();
+        let single = Rows { groups: Some(&single), ..rows };
+        let told = by_group.assign(single, Seed::new(3)).unwrap_err().to_string();
+        assert!(told.contains("each of the 100 examples is a group of its own"), "{told}");
         let bare = Rows { groups: None, ..rows };
         assert!(by_group.assign(bare, Seed::new(3)).is_err());
     }
@@ -338,5 +387,16 @@ mod tests {
         assert!(message(Partition { rule: Some(SplitRule::Given), ..PLAIN }).contains("--split"));
         assert!(message(Partition { test: 1.0, ..PLAIN }).contains("--test-fraction"));
         assert!(message(Partition { folds: Some((3, 3)), ..PLAIN }).contains("--fold"));
+        let many = message(Partition { folds: Some((101, 3)), ..PLAIN });
+        assert_eq!(many, "--folds: there are only 100 examples");
+    }
+
+    #[test]
+    fn numbers_are_parts_only_where_they_are_clear() {
+        let told = |cells: &[&str]| ambiguous_numbers(cells.iter().copied());
+        assert_eq!(told(&["0", "1", "2"]).or(told(&["2", "0"])).or(told(&["train", "1"])), None);
+        for cells in [&["0", "1"][..], &["1", "2"], &["1"]] {
+            assert!(told(cells).unwrap().contains("ambiguous"), "{cells:?}");
+        }
     }
 }

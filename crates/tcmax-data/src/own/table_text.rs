@@ -1,14 +1,11 @@
 //! Tables of words: CSV, TSV and Parquet.
 
-use std::fs::File;
 use std::path::Path;
 
-use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::Field;
-
 use super::layout::ending;
-use crate::error::at;
-use crate::{Error, Place, Problems, Result};
+use super::{media_file, table_parquet};
+use crate::csv_records::{Records, delimiter};
+use crate::{Place, Problems, Result};
 
 /// Rows of optional words under named columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,21 +13,20 @@ pub(super) struct TextTable {
     pub(super) names: Vec<String>,
     /// Rows of as many cells as there are names; empty cells are `None`.
     pub(super) rows: Vec<Vec<Option<String>>>,
-    /// Where each row stands.
+    /// Where each row is.
     pub(super) places: Vec<Place>,
 }
 
 /// Reads a table by its ending.
 pub(super) fn read_table(path: &Path, problems: &mut Problems) -> Result<TextTable> {
-    super::media_file::check(path, "")?;
+    let bytes = media_file::read(path, "")?;
     let ending = ending(path).unwrap_or_default();
     let table = if ending == "parquet" {
-        read_parquet(path)?
+        table_parquet::parse(path, bytes, problems)?
     } else {
-        let bytes = std::fs::read(path).map_err(at(path))?;
-        parse_csv(path, &bytes, if ending == "tsv" { b'\t' } else { b',' }, problems)
+        parse_csv(path, &bytes, delimiter(&ending, &bytes), problems)
     };
-    if table.rows.is_empty() {
+    if table.rows.is_empty() && problems.is_empty() {
         problems.add(path, Place::File, "", "there is no row in it");
     }
     Ok(table)
@@ -43,25 +39,31 @@ pub(super) fn parse_csv(
     delimiter: u8,
     problems: &mut Problems,
 ) -> TextTable {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(delimiter)
-        .trim(csv::Trim::All)
-        .from_reader(bytes);
     let mut table = TextTable::default();
-    for (n, record) in reader.byte_records().enumerate() {
+    let mut size = Size::default();
+    let mut records = Records::new(bytes, delimiter);
+    while let Some(Ok(record)) = records.next() {
+        size.add_row(record.len(), 0);
+    }
+    size.bytes = bytes.len();
+    if size.is_too_large() {
+        problems.add(path, Place::File, "", size.problem());
+        return table;
+    }
+    table.rows.reserve_exact(size.rows.saturating_sub(1));
+    table.places.reserve_exact(size.rows.saturating_sub(1));
+    let mut records = Records::new(bytes, delimiter);
+    while let Some(record) = records.next() {
         let record = match record {
             Ok(record) => record,
-            Err(error) => {
-                problems.add(path, Place::Line(n as u64 + 1), "", error.to_string());
+            Err((line, error)) => {
+                problems.add(path, Place::Line(line), "", error);
                 break;
             }
         };
-        let place = Place::Line(super::line_of(bytes, &record));
+        let place = Place::Line(record.line);
         let cells: std::result::Result<Vec<&str>, _> =
-            record.iter().map(std::str::from_utf8).collect();
+            record.cells().map(std::str::from_utf8).collect();
         let Ok(cells) = cells else {
             problems.add(path, place, "", "not UTF-8 text; save the file as UTF-8");
             continue;
@@ -81,42 +83,49 @@ pub(super) fn parse_csv(
     table
 }
 
-fn check_names(path: &Path, names: &[String], problems: &mut Problems) {
-    for (n, name) in names.iter().enumerate() {
+/// How large a table is, to be checked before its rows are kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Size {
+    pub(super) rows: usize,
+    pub(super) cells: usize,
+    /// Bytes of text.
+    pub(super) bytes: usize,
+}
+
+impl Size {
+    pub(super) fn add_row(&mut self, cells: usize, bytes: usize) {
+        self.rows += 1;
+        self.cells += cells;
+        self.bytes += bytes;
+    }
+
+    /// Whether rows and cells would take far more memory than their text: no table of files or texts
+    /// has cells of a few bytes by the million.
+    pub(super) fn is_too_large(&self) -> bool {
+        const PER_ROW: usize = 240;
+        const PER_CELL: usize = 32;
+        PER_ROW * self.rows + PER_CELL * self.cells > (40 << 20) + 12 * self.bytes
+    }
+
+    pub(super) fn problem(&self) -> String {
+        format!(
+            "{} rows of {} bytes on average are no table of files or texts; for numbers use feature \
+             tables or a feature file",
+            self.rows,
+            self.bytes / self.rows.max(1)
+        )
+    }
+}
+
+pub(super) fn check_names(path: &Path, names: &[String], problems: &mut Problems) {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
         if name.is_empty() || name.contains(['/', '.', ';']) {
             let what = "a column's name must be there, without '/', '.' or ';'";
             problems.add(path, Place::Line(1), name, what);
         }
-        if names[..n].contains(name) {
+        if !seen.insert(name) {
             problems.add(path, Place::Line(1), name, "two columns have this name");
         }
-    }
-}
-
-fn read_parquet(path: &Path) -> Result<TextTable> {
-    let bad = |e: parquet::errors::ParquetError| {
-        Error::bad_file(path, format!("not a readable Parquet file: {e} (use Snappy or none)"))
-    };
-    let file = File::open(path).map_err(at(path))?;
-    let reader = SerializedFileReader::new(file).map_err(bad)?;
-    let mut table = TextTable::default();
-    let columns = reader.metadata().file_metadata().schema_descr().columns().to_vec();
-    table.names = columns.iter().map(|column| column.name().to_owned()).collect();
-    for (n, row) in reader.get_row_iter(None).map_err(bad)?.enumerate() {
-        let row = row.map_err(bad)?;
-        table.rows.push(row.get_column_iter().map(|(_, field)| word(field)).collect());
-        table.places.push(Place::Row(n));
-        if table.rows[n].len() != table.names.len() {
-            return Err(Error::bad_file(path, "it has nested columns; save plain ones"));
-        }
-    }
-    Ok(table)
-}
-
-fn word(field: &Field) -> Option<String> {
-    match field {
-        Field::Null => None,
-        Field::Str(text) => Some(text.clone()).filter(|text| !text.is_empty()),
-        other => Some(other.to_string()),
     }
 }

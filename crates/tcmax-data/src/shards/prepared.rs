@@ -18,6 +18,7 @@ use super::writer::tensor_name;
 use super::{ClipRow, header_and_length};
 use crate::error::at;
 use crate::own::partition::Part;
+use crate::words::Words;
 use crate::{Dataset, Error, Modality, Place, Problems, Result};
 
 /// Prepared clips, read from their shards when they are asked for.
@@ -67,10 +68,11 @@ impl Prepared {
         let mut problems = Problems::new();
         let index = Index::read(folder, &description, &rows, &mut problems)?;
         problems.into_result()?;
-        let cells: Vec<String> = rows.iter().map(|row| row.label.clone()).collect();
+        let cells = Words::of(rows.iter().map(|row| row.label.as_str()));
+        let manifest = folder.join(MANIFEST_FILE);
         let (classes, labels) = crate::own::class_list(&cells)
-            .map_err(|cell| Error::bad_file(folder, format!("label '{cell}' is no class")))?;
-        let parts: Option<Vec<Part>> = rows.iter().map(|row| row.split).collect();
+            .map_err(|problem| Error::bad_file(&manifest, problem))?;
+        let parts = given_parts(&manifest, &rows)?;
         let inner = Inner {
             modalities: description
                 .modalities
@@ -122,6 +124,20 @@ impl Prepared {
     pub fn description(&self) -> &Description {
         &self.inner.description
     }
+}
+
+/// The part of every clip; none when no clip has one. Some without would make the others' worthless.
+fn given_parts(manifest: &Path, rows: &[ClipRow]) -> Result<Option<Vec<Part>>> {
+    if rows.iter().all(|row| row.split.is_none()) {
+        return Ok(None);
+    }
+    let mut problems = Problems::new();
+    for (row, clip) in rows.iter().enumerate().filter(|(_, clip)| clip.split.is_none()) {
+        let what = format!("'{}' has no split, but others have; say train, validation or test", clip.id);
+        problems.add(manifest, Place::Row(row), "split", what);
+    }
+    problems.into_result()?;
+    Ok(rows.iter().map(|row| row.split).collect())
 }
 
 struct Index {

@@ -118,7 +118,7 @@ pub(crate) fn plan_of(
         root: manifest.root.clone(),
         modalities,
         items: manifest.rows.iter().map(|row| item(&manifest.columns, row)).collect(),
-        notes: Vec::new(),
+        notes: manifest.notes.clone(),
         manifest: Some(manifest.path.clone()),
     })
 }

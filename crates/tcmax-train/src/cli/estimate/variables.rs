@@ -85,6 +85,12 @@ impl Variables<'_> {
         let values = part.values();
         let width = part.columns.len();
         let says = |list: &[String]| list.contains(&name);
+        if let Some(doubt) = part.array.doubt.as_ref().filter(|_| !says(self.classes)) {
+            let problem = format!(
+                "{doubt}: correct or empty the cell, or read '{name}' as classes with --classes {name}"
+            );
+            return Err(Error::Data(tcmax_data::Error::Array { name, problem }).into());
+        }
         let are_classes = match part.array.kind {
             _ if says(self.classes) => true,
             _ if says(self.numbers) => false,
@@ -129,8 +135,9 @@ impl Variables<'_> {
 
 impl Columns<'_> {
     fn values(&self) -> Vec<f64> {
-        let rows = self.array.values.chunks_exact(self.array.width);
-        rows.flat_map(|row| row[self.columns.clone()].iter().copied()).collect()
+        let (values, width) = (&self.array.values, self.array.width);
+        let row = |row: usize| self.columns.clone().map(move |c| values.get(row * width + c));
+        (0..self.array.rows()).flat_map(row).collect()
     }
 }
 

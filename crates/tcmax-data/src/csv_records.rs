@@ -1,0 +1,181 @@
+//! Records of comma-, semicolon- or tab-separated text, read one at a time in bounded memory.
+//!
+//! `csv_core` parses; the line of each record is counted here, because the parser's own count lags
+//! where lines end in a carriage return and a line feed. A record has at most [`MOST_CELLS`] cells, so
+//! that a file of separators alone cannot take many times its size.
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+
+/// Cells of the longest record.
+pub(crate) const MOST_CELLS: usize = 1 << 17;
+
+/// Reads records from bytes.
+#[derive(Clone)]
+pub(crate) struct Records<'a> {
+    bytes: &'a [u8],
+    reader: Reader,
+    /// Line on which `bytes` begins, from 1.
+    line: u64,
+    cells: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// One record, its cells without white space around them.
+pub(crate) struct Record<'r> {
+    /// The line on which it begins, from 1.
+    pub(crate) line: u64,
+    cells: &'r [u8],
+    ends: &'r [usize],
+}
+
+impl<'a> Records<'a> {
+    pub(crate) fn new(bytes: &'a [u8], delimiter: u8) -> Self {
+        Self {
+            bytes: without_mark(bytes),
+            reader: ReaderBuilder::new().delimiter(delimiter).build(),
+            line: 1,
+            cells: vec![0; 1 << 10],
+            ends: vec![0; 1 << 6],
+        }
+    }
+
+    /// The next record; empty lines are none.
+    ///
+    /// # Errors
+    /// The line of a record with too many cells, and what is wrong; nothing can be read after it.
+    #[allow(clippy::should_implement_trait)]
+    pub(crate) fn next(&mut self) -> Option<Result<Record<'_>, (u64, String)>> {
+        let blank = self.bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        self.consume(blank);
+        let line = self.line;
+        let (mut filled, mut count) = (0, 0);
+        loop {
+            let (result, taken, written, ended) = self.reader.read_record(
+                self.bytes,
+                &mut self.cells[filled..],
+                &mut self.ends[count..],
+            );
+            self.consume(taken);
+            filled += written;
+            count += ended;
+            match result {
+                // The parser is told that this is the end by a call without input.
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => self.cells.resize(2 * self.cells.len(), 0),
+                ReadRecordResult::OutputEndsFull if count >= MOST_CELLS => {
+                    self.bytes = &[];
+                    let problem = format!("more than {MOST_CELLS} cells in a line");
+                    return Some(Err((line, problem)));
+                }
+                ReadRecordResult::OutputEndsFull => {
+                    self.ends.resize((2 * self.ends.len()).min(MOST_CELLS), 0);
+                }
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return None,
+            }
+        }
+        let (cells, ends) = (&self.cells[..filled], &self.ends[..count]);
+        Some(Ok(Record { line, cells, ends }))
+    }
+
+    fn consume(&mut self, count: usize) {
+        let (taken, rest) = self.bytes.split_at(count);
+        self.line += taken.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.bytes = rest;
+    }
+}
+
+impl Record<'_> {
+    /// Cells.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The cell at `index`.
+    pub(crate) fn cell(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        self.cells[start..self.ends[index]].trim_ascii()
+    }
+
+    /// All cells in order.
+    pub(crate) fn cells(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.len()).map(|index| self.cell(index))
+    }
+}
+
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// What separates the cells: the tab in `.tsv` files; otherwise a comma, or what the first line has
+/// of semicolons and tabs when it has no comma outside quotes.
+pub(crate) fn delimiter(ending: &str, bytes: &[u8]) -> u8 {
+    if ending == "tsv" {
+        return b'\t';
+    }
+    let mut quoted = false;
+    let (mut semicolon, mut tab) = (false, false);
+    let line = without_mark(bytes).iter().skip_while(|byte| b"\r\n".contains(byte));
+    for byte in line.take(1 << 20) {
+        match byte {
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b',' => return b',',
+            b'\n' | b'\r' => break,
+            b';' => semicolon = true,
+            b'\t' => tab = true,
+            _ => {}
+        }
+    }
+    match (semicolon, tab) {
+        (true, _) => b';',
+        (false, true) => b'\t',
+        _ => b',',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Vec<(u64, Vec<String>)> {
+        let mut records = Records::new(text.as_bytes(), delimiter("csv", text.as_bytes()));
+        let mut found = Vec::new();
+        while let Some(record) = records.next() {
+            let record = record.unwrap();
+            let cells = record.cells().map(|cell| String::from_utf8_lossy(cell).into_owned());
+            found.push((record.line, cells.collect()));
+        }
+        found
+    }
+
+    #[test]
+    fn lines_are_counted_whatever_ends_them() {
+        for text in ["a,1\n\nb,2\nc,3\n", "a,1\r\n\r\nb,2\r\nc,3", "\u{feff}a,1\n\n\"b\",2\n c , 3"] {
+            let found = all(text);
+            let lines: Vec<u64> = found.iter().map(|(line, _)| *line).collect();
+            assert_eq!(lines, [1, 3, 4], "{text:?}");
+            assert_eq!(found[2].1, ["c", "3"]);
+        }
+        assert_eq!(all("a,\"x\ny\"\nb,2\n")[1].0, 3);
+        assert!(all("").is_empty() && all("\n\r\n").is_empty());
+        assert_eq!(all(&format!("{},1", "x".repeat(5_000)))[0].1[0].len(), 5_000);
+    }
+
+    #[test]
+    fn semicolons_and_tabs_are_seen() {
+        assert_eq!(all("a;b\n1,5;2\n")[1].1, ["1,5", "2"]);
+        assert_eq!(all("a\tb\n1\t2\n")[1].1, ["1", "2"]);
+        assert_eq!(all("\"a;b\",c\n1,2\n")[0].1, ["a;b", "c"]);
+        assert_eq!(all("a;b,c\n")[0].1, ["a;b", "c"]);
+    }
+
+    #[test]
+    fn endless_records_are_refused() {
+        let text = ",".repeat(MOST_CELLS);
+        let mut records = Records::new(text.as_bytes(), b',');
+        assert!(records.next().unwrap().is_err() && records.next().is_none());
+        let text = ",".repeat(MOST_CELLS - 1);
+        assert_eq!(Records::new(text.as_bytes(), b',').next().unwrap().unwrap().len(), MOST_CELLS);
+    }
+}
