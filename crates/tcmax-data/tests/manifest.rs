@@ -109,3 +109,83 @@ fn what_is_wrong_is_told_together() {
     let cut = folder.path().join("m.parquet");
     assert!(Manifest::read(&cut, None, ColumnNames::default(), &mut problems).is_err());
 }
+
+fn parse(text: &str, names: ColumnNames<'_>) -> (Manifest, Problems) {
+    let mut problems = Problems::new();
+    let manifest = Manifest::parse(Path::new("m.csv"), text.as_bytes(), names, &mut problems);
+    (manifest, problems)
+}
+
+fn told(text: &str, names: ColumnNames<'_>) -> String {
+    parse(text, names).1.into_result().unwrap_err().to_string()
+}
+
+#[test]
+fn a_split_that_some_rows_lack_is_refused() {
+    let plain = ColumnNames::default();
+    let text = "words,label,split\na b,x,train\nc d,y,\ne f,x,test\n";
+    let problem = told(text, plain);
+    assert!(problem.contains("m.csv, line 3, 'split': the split is empty"), "{problem}");
+    let (manifest, problems) = parse("words,label,split\na b,x,\nc d,y,\n", plain);
+    assert!(problems.is_empty() && manifest.rows.iter().all(|row| row.part.is_none()));
+    let problem = told("words,label,split\na b,x,0\nc d,y,1\n", plain);
+    assert!(problem.contains("'split': the numbers 0, 1 alone are ambiguous"), "{problem}");
+    let (manifest, _) = parse("words;label;split\na b;x;0\nc d;y;1\ne f;x;2\n", plain);
+    let parts: Vec<Part> = manifest.rows.iter().map(|row| row.part.unwrap()).collect();
+    assert_eq!(parts, [Part::Train, Part::Validation, Part::Test]);
+}
+
+#[test]
+fn mistyped_names_are_refused_with_the_nearest() {
+    let text = "words,mood,speaker\na b,x,s\nc d,y,t\n";
+    let names = |label, group| ColumnNames { label: Some(label), group: Some(group) };
+    let problem = told(text, names("mood", "speeker"));
+    assert!(problem.contains("'speeker': --group names it"), "{problem}");
+    assert!(problem.contains("did you mean 'speaker'?"), "{problem}");
+    let problem = told(text, names("mod", "speaker"));
+    assert!(problem.contains("'mod': --label names it") && problem.contains("'mood'"), "{problem}");
+    let (manifest, problems) = parse(text, names("mood", "speaker"));
+    assert!(problems.is_empty() && manifest.has_groups);
+    assert_eq!(manifest.columns.len(), 1);
+    let problem = told("words,label,class\na b,x,x\n", ColumnNames::default());
+    assert!(problem.contains("'class': looks like labels too"), "{problem}");
+    let text = "words,label,video_of,speaker\na b,x,u,s\n";
+    let (manifest, _) = parse(text, ColumnNames { label: None, group: Some("video_of") });
+    assert_eq!(manifest.columns.len(), 1);
+    assert_eq!(manifest.notes, ["column 'speaker' looks like groups and is left out"]);
+    let problem = told("words,label,group\na b,x,\nc d,y,g\n", ColumnNames::default());
+    assert!(problem.contains("line 2, 'group': the group is empty"), "{problem}");
+}
+
+#[test]
+fn media_in_columns_called_clip_or_name_are_modalities() {
+    let plain = ColumnNames::default();
+    let (manifest, problems) = parse("clip,label\na.mp4,x\nb.mp4,y\n", plain);
+    assert!(problems.is_empty());
+    assert_eq!((manifest.columns[0].name.as_str(), manifest.columns[0].kind), ("clip", MediaKind::Video));
+    assert_eq!(manifest.rows[1].id, "000001");
+    let (manifest, _) = parse("name,label\nred shoes,x\na green hat,y\n", plain);
+    assert_eq!(manifest.columns[0].kind, MediaKind::Text);
+    let problem = told("name,words,label\na1,b c,x\na2,d e,y\n", plain);
+    assert!(problem.contains("'name': does it name the examples, or is it text"), "{problem}");
+    let (manifest, _) = parse("name,id,label\na1 b,7,x\na2 b,8,y\n", plain);
+    assert_eq!((manifest.rows[0].id.as_str(), manifest.columns.len()), ("7", 1));
+}
+
+#[test]
+fn lists_and_structures_in_parquet_are_refused_by_name() {
+    let message = "message m { required binary label (UTF8); optional group tags (LIST) { repeated \
+                   group list { optional binary element (UTF8); } } optional group pair { required \
+                   int32 a; } repeated int32 many; }";
+    let schema = Arc::new(parse_message_type(message).unwrap());
+    let how = Arc::new(WriterProperties::builder().build());
+    let mut bytes = Vec::new();
+    SerializedFileWriter::new(&mut bytes, schema, how).unwrap().close().unwrap();
+    let mut problems = Problems::new();
+    let path = Path::new("m.parquet");
+    let _ = Manifest::parse_parquet(path, bytes, ColumnNames::default(), &mut problems);
+    let problem = problems.into_result().unwrap_err().to_string();
+    for name in ["tags", "pair", "many"] {
+        assert!(problem.contains(&format!("'{name}': the column holds lists or structures")), "{problem}");
+    }
+}

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use tcmax_data::own::Layout;
+use tcmax_data::own::{Inspection, Layout};
 use tcmax_data::own::partition::SplitRule;
 use tcmax_data::{Dataset, Loader, LoaderOptions, OwnConfig, OwnData, Splits};
 use tcmax_ops::Seed;
@@ -335,4 +335,222 @@ fn empty_files_pointers_and_cut_ones_are_told() {
     std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
     assert!(problem(&OwnConfig::at(&path)).contains("not a readable safetensors file"));
     assert!(problem(&OwnConfig::at(&folder.join("none"))).contains("does not exist"));
+}
+
+/// A feature file of 30 rows with one more array.
+fn with(path: &Path, name: &str, tensor: candle_core::Result<Tensor>) -> String {
+    let mut all = tensors(30);
+    all.insert(name.to_owned(), tensor.unwrap());
+    save(path, &all);
+    problem(&OwnConfig::at(path))
+}
+
+#[test]
+fn splits_groups_and_masks_of_another_shape_are_refused() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    let device = &Device::Cpu;
+    for name in ["split", "group"] {
+        let told = with(&path, name, Tensor::ones((30, 2), candle_core::DType::U8, device));
+        assert!(told.contains(&format!("'{name}': must be one number or word a row, not 2")), "{told}");
+    }
+    let told = with(&path, "face.present", Tensor::ones((30, 2), candle_core::DType::U8, device));
+    assert!(told.contains("'face.present': must be one number a row"), "{told}");
+    let told = with(&path, "face.present", Tensor::full(2u8, 30, device));
+    assert!(told.contains("row 0, 'face.present': 2 is neither 0 nor 1"), "{told}");
+    let told = with(&path, "fac.present", Tensor::ones(30, candle_core::DType::U8, device));
+    assert!(told.contains("no modality 'fac'; did you mean 'face'?"), "{told}");
+    let told = with(&path, "y", Tensor::ones(30, candle_core::DType::U8, device));
+    assert!(told.contains("'y': looks like labels too, beside 'label'"), "{told}");
+}
+
+#[test]
+fn a_split_of_ambiguous_numbers_is_refused() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    for [first, second] in [[0u8, 1], [1, 2]] {
+        let split: Vec<u8> = (0..30).map(|row| if row < 20 { first } else { second }).collect();
+        let told = with(&path, "split", Tensor::from_vec(split, 30, &Device::Cpu));
+        assert!(told.contains("alone are ambiguous"), "{told}");
+    }
+}
+
+#[test]
+fn truth_values_and_bytes_are_read_and_tiny_floats_refused_by_name() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    let file = |dtype: &str| {
+        let header = format!(
+            r#"{{"a":{{"dtype":"I8","shape":[4,2],"data_offsets":[0,8]}},"a.present":{{"dtype":"{dtype}","shape":[4],"data_offsets":[8,12]}},"label":{{"dtype":"U8","shape":[4],"data_offsets":[12,16]}}}}"#
+        );
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend([255u8, 1, 2, 3, 4, 5, 6, 128, 1, 0, 1, 1, 0, 1, 0, 1]);
+        std::fs::write(&path, bytes).unwrap();
+    };
+    file("BOOL");
+    let data = OwnData::open(&OwnConfig::at(&path)).unwrap();
+    let examples = data.examples();
+    assert_eq!(row(examples.as_ref(), 0, 0), [-1.0, 1.0]);
+    assert_eq!(row(examples.as_ref(), 3, 0), [6.0, -128.0]);
+    assert_eq!((0..4).map(|row| examples.present(row, 0)).collect::<Vec<_>>(), [true, false, true, true]);
+    file("F8_E4M3");
+    let told = problem(&OwnConfig::at(&path));
+    assert!(told.contains("'a.present' has values of type F8_E4M3"), "{told}");
+}
+
+#[test]
+fn labels_that_are_no_classes_are_named_by_row() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    let mut labels: Vec<f32> = (0..30).map(|row| (row % 3) as f32).collect();
+    (labels[4], labels[9]) = (f32::NAN, f32::INFINITY);
+    let told = with(&path, "label", Tensor::from_vec(labels, 30, &Device::Cpu));
+    assert!(told.contains("row 4, 'label': the label is 'NaN'"), "{told}");
+    assert!(told.contains("row 9, 'label': the label is 'inf'"), "{told}");
+    let table = folder.join("a.csv");
+    std::fs::write(&table, "1,x\n2,nan\n3,\n4,y\n5,NA\n").unwrap();
+    let told = problem(&OwnConfig::at(&table));
+    for part in ["line 2: the label is 'nan'", "line 3: the label is empty", "line 5: the label is 'NA'"] {
+        assert!(told.contains(part), "'{part}' is not in: {told}");
+    }
+}
+
+#[test]
+fn names_that_are_not_there_are_refused_with_the_nearest() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    save(&path, &tensors(30));
+    let at = OwnConfig::at(&path);
+    let told = problem(&OwnConfig { label: Some("lable".into()), ..at.clone() });
+    assert!(told.contains("'lable': there is no such array; did you mean 'label'?"), "{told}");
+    let told = problem(&OwnConfig { group: Some("voise".into()), ..at });
+    assert!(told.contains("'voise': there is no such array; did you mean 'voice'?"), "{told}");
+    write_tables(&folder);
+    let told = problem(&OwnConfig { group: Some("a".into()), ..OwnConfig::at(&folder) });
+    assert!(told.contains("feature tables have no named columns"), "{told}");
+}
+
+#[test]
+fn groups_of_one_and_too_many_folds_are_refused() {
+    let (_keep, folder) = folder();
+    let path = folder.join("x.safetensors");
+    let mut all = tensors(30);
+    let groups: Vec<i64> = (0..30).collect();
+    all.insert("speaker".to_owned(), Tensor::from_vec(groups, 30, &Device::Cpu).unwrap());
+    save(&path, &all);
+    let config = OwnConfig { split: Some(SplitRule::Group), ..OwnConfig::at(&path) };
+    assert!(problem(&config).contains("each of the 30 examples is a group of its own"));
+    let config = OwnConfig { folds: Some(100_000), ..OwnConfig::at(&path) };
+    assert!(problem(&config).contains("--folds: there are only 30 examples"));
+}
+
+#[test]
+fn headers_of_pandas_are_no_rows() {
+    let (_keep, folder) = folder();
+    let path = folder.join("a.csv");
+    let rows: String = (0..20).map(|row| format!("{}.5,{row},{}\n", row, row % 2)).collect();
+    std::fs::write(&path, format!("0,1,label\n{rows}")).unwrap();
+    assert_eq!(OwnData::open(&OwnConfig::at(&path)).unwrap().examples().len(), 20);
+    std::fs::write(&path, format!("x,y,class\n{rows}")).unwrap();
+    assert_eq!(OwnData::open(&OwnConfig::at(&path)).unwrap().examples().len(), 20);
+    std::fs::write(&path, format!("0,1,2\n{rows}")).unwrap();
+    let told = problem(&OwnConfig::at(&path));
+    assert!(told.contains("line 1: the line counts 0, 1, 2"), "{told}");
+    std::fs::write(&path, rows.replace(',', ";")).unwrap();
+    assert_eq!(OwnData::open(&OwnConfig::at(&path)).unwrap().examples().modalities()[0].len(), 2);
+    std::fs::write(&path, rows.replace(',', ";").replace('.', ",")).unwrap();
+    let told = problem(&OwnConfig::at(&path));
+    assert!(told.contains("'0,5' is not a number; write decimals with a point"), "{told}");
+}
+
+#[test]
+fn a_folder_called_like_a_file_and_no_path_are_told_so() {
+    let (_keep, folder) = folder();
+    std::fs::create_dir(folder.join("a.csv")).unwrap();
+    let told = problem(&OwnConfig::at(&folder));
+    assert!(told.contains("a.csv: it is a folder"), "{told}");
+    let told = problem(&OwnConfig::default());
+    assert!(told.contains("path: is not given"), "{told}");
+}
+
+#[test]
+fn copies_single_examples_and_constant_columns_are_warned_of() {
+    let (_keep, folder) = folder();
+    let path = folder.join("a.csv");
+    let mut rows: String = (0..20).map(|row| format!("{row}.5,7,{},{}\n", row % 3, row % 2)).collect();
+    rows += "3.5,7,0,1\n8.25,7,1,9\n";
+    std::fs::write(&path, &rows).unwrap();
+    let warnings = |path: &Path| Inspection::of(&OwnConfig::at(path)).unwrap().0.warnings;
+    let found = warnings(&path);
+    for part in [
+        "1 of the 3 columns of 'a' never change (1)",
+        "1 class has one example only (9)",
+        "1 examples are copies of others (rows 3 and 20)",
+    ] {
+        assert!(found.iter().any(|warning| warning.contains(part)), "'{part}' is not in: {found:?}");
+    }
+    assert_eq!(found.len(), 3, "{found:?}");
+    let parts = folder.join("parts");
+    for (part, rows) in [("train", "1,2,a\n3,4,b\n5,5,a\n"), ("test", "3,4,b\n8,9,a\n")] {
+        std::fs::create_dir_all(parts.join(part)).unwrap();
+        std::fs::write(parts.join(part).join("x.csv"), rows).unwrap();
+    }
+    let found = warnings(&parts);
+    let wanted = "1 examples of validation and test are copies of training examples (rows 1 and 3)";
+    assert_eq!(found, [wanted]);
+    let rows: String = (0..20).map(|row| format!("{row},{},{}\n", row * row % 7, row % 2)).collect();
+    std::fs::write(&path, rows).unwrap();
+    assert!(warnings(&path)[0].contains("column 0 of 'a' counts the rows"));
+}
+
+/// An npz of uncompressed members.
+fn npz(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::STORE);
+    for (name, bytes) in members {
+        archive.start_file(*name, options).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn flipped_bits_and_two_members_of_one_name_are_refused_in_npz() {
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (8,), }\n";
+    let mut array = b"\x93NUMPY\x01\x00".to_vec();
+    array.extend((header.len() as u16).to_le_bytes());
+    array.extend(header.as_bytes());
+    array.extend([77; 8]);
+    let parse = |bytes: &[u8]| tcmax_data::arrays::parse_npz(Path::new("x.npz"), bytes);
+    let good = npz(&[("a.npy", &array), ("b.npy", &array)]);
+    assert_eq!(parse(&good).unwrap().len(), 2);
+    let mut flipped = good.clone();
+    let place = flipped.windows(8).position(|bytes| bytes == [77; 8]).unwrap();
+    flipped[place + 3] ^= 1;
+    let told = parse(&flipped).unwrap_err().to_string();
+    assert!(told.contains("'a' has another checksum"), "{told}");
+    let mut twice = good;
+    while let Some(place) = twice.windows(5).position(|bytes| bytes == b"b.npy") {
+        twice[place] = b'a';
+    }
+    let told = parse(&twice).unwrap_err().to_string();
+    assert!(told.contains("the same name"), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused() {
+    let (_keep, folder) = folder();
+    for name in ["x.csv", "x.npz", "x.safetensors", "x.parquet"] {
+        let path = folder.join(name);
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let told = problem(&OwnConfig::at(&path));
+        assert!(told.contains("a pipe or a device"), "{told}");
+        if name != "x.parquet" {
+            let told = tcmax_data::arrays::read_arrays(&path).unwrap_err().to_string();
+            assert!(told.contains("a pipe or a device"), "{told}");
+        }
+    }
 }

@@ -3,10 +3,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header::RANGE;
 
 use super::RemoteFile;
@@ -16,6 +17,9 @@ use crate::{Error, Result};
 
 /// Connections broken in the middle are taken up again this often.
 const ATTEMPTS: usize = 4;
+/// A server that sends nothing for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+const CONNECT: Duration = Duration::from_secs(30);
 
 /// Is told how a download goes.
 pub trait DownloadProgress {
@@ -44,14 +48,25 @@ pub(super) fn download(
     folder: &Path,
     progress: &dyn DownloadProgress,
 ) -> Result<()> {
+    download_with_patience(file, url, folder, progress, PATIENCE)
+}
+
+fn download_with_patience(
+    file: &RemoteFile,
+    url: &str,
+    folder: &Path,
+    progress: &dyn DownloadProgress,
+    patience: Duration,
+) -> Result<()> {
     let part = folder.join(format!("{}.part", file.name));
+    // The total time has no limit; that nothing comes for long is watched in `transfer`.
     let client = Client::builder()
-        .connect_timeout(Duration::from_secs(30))
+        .connect_timeout(CONNECT)
         .timeout(None)
         .build()
         .map_err(|e| failed(url, &e))?;
     let mut attempt = 1;
-    while let Err(error) = transfer(&client, file, url, &part, progress) {
+    while let Err(error) = transfer(&client, file, url, &part, progress, patience) {
         let is_broken_off = matches!(&error, Transfer::BrokenOff(_));
         if !is_broken_off || attempt == ATTEMPTS {
             return Err(error.into_error(url));
@@ -62,7 +77,8 @@ pub(super) fn download(
         // Wrong bytes are of no use to a later attempt.
         std::fs::remove_file(&part).map_err(at(&part))?;
         let problem =
-            format!("what it sent is not the file ({error}); try again or another source");
+            format!("what it sent is not the file ({error}); try again, or give a folder that has the \
+                     file with --data-dir");
         return Err(Error::Download { url: url.to_owned(), problem });
     }
     let place = folder.join(&file.name);
@@ -84,7 +100,10 @@ impl Transfer {
         match self {
             Self::BrokenOff(problem) => Error::Download {
                 url: url.to_owned(),
-                problem: format!("{problem}; run the command again to resume"),
+                problem: format!(
+                    "{problem}; run the command again to resume, or give a folder that has the file with \
+                     --data-dir"
+                ),
             },
             Self::Final(error) => error,
         }
@@ -97,6 +116,7 @@ fn transfer(
     url: &str,
     part: &Path,
     progress: &dyn DownloadProgress,
+    patience: Duration,
 ) -> std::result::Result<(), Transfer> {
     let io = |error| Transfer::Final(at(part)(error));
     let done = std::fs::metadata(part).map_or(0, |metadata| metadata.len());
@@ -104,14 +124,19 @@ fn transfer(
     if done > 0 {
         request = request.header(RANGE, format!("bytes={done}-"));
     }
-    let response = request.send().map_err(|e| Transfer::BrokenOff(describe(&e)))?;
-    let status = response.status();
+    let events = Events::of(request, patience);
+    let Event::Head { status, length } = events.next()? else {
+        return Err(Transfer::BrokenOff("the server sent no answer".to_owned()));
+    };
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
         // All bytes are there already; the checksum tells whether they are right.
         return Ok(());
     }
     if !status.is_success() {
-        let problem = format!("the server answered {status}");
+        let problem = format!(
+            "the server answered {status}; try again later, or give a folder that has the file with \
+             --data-dir"
+        );
         return Err(Transfer::Final(Error::Download { url: url.to_owned(), problem }));
     }
     // A server that does not know ranges starts again from the beginning.
@@ -120,16 +145,77 @@ fn transfer(
     let mut options = OpenOptions::new();
     let options = options.create(true).write(true).append(resumed).truncate(!resumed);
     let out = options.open(part).map_err(io)?;
-    let total = response.content_length().map(|rest| done + rest);
+    let total = length.map(|rest| done + rest);
     progress.started(&file.name, done, total);
-    copy(response, out, file, done, total, progress).map_err(|error| match error {
+    copy(&events, out, file, done, total, progress).map_err(|error| match error {
         Transfer::Final(Error::Io { source, .. }) => io(source),
         other => other,
     })
 }
 
+/// What comes from a server.
+enum Event {
+    Head { status: StatusCode, length: Option<u64> },
+    Bytes(Vec<u8>),
+    End,
+    Failed(String),
+}
+
+/// A request that is answered in a thread of its own: the blocking client can limit the time of a whole
+/// download only, not how long nothing comes.
+struct Events {
+    receiver: Receiver<Event>,
+    patience: Duration,
+}
+
+impl Events {
+    fn of(request: RequestBuilder, patience: Duration) -> Self {
+        let (sender, receiver) = sync_channel(4);
+        // Given up, the thread ends with its connection or its next message.
+        std::thread::spawn(move || answer(request, &sender));
+        Self { receiver, patience }
+    }
+
+    fn next(&self) -> std::result::Result<Event, Transfer> {
+        match self.receiver.recv_timeout(self.patience) {
+            Ok(Event::Failed(problem)) => Err(Transfer::BrokenOff(problem)),
+            Ok(event) => Ok(event),
+            Err(RecvTimeoutError::Disconnected) => Ok(Event::End),
+            Err(RecvTimeoutError::Timeout) => {
+                let seconds = self.patience.as_secs_f64();
+                Err(Transfer::BrokenOff(format!("nothing came for {seconds} seconds")))
+            }
+        }
+    }
+}
+
+fn answer(request: RequestBuilder, events: &SyncSender<Event>) {
+    let mut response = match request.send() {
+        Ok(response) => response,
+        Err(error) => {
+            let _ = events.send(Event::Failed(describe(&error)));
+            return;
+        }
+    };
+    let head = Event::Head { status: response.status(), length: response.content_length() };
+    let mut listening = events.send(head).is_ok();
+    while listening {
+        let mut buffer = vec![0; 1 << 16];
+        let event = match response.read(&mut buffer) {
+            Ok(0) => Event::End,
+            Ok(count) => {
+                buffer.truncate(count);
+                Event::Bytes(buffer)
+            }
+            Err(error) => Event::Failed(format!("the connection broke ({error})")),
+        };
+        let more = matches!(event, Event::Bytes(_));
+        listening = events.send(event).is_ok() && more;
+    }
+}
+
 fn copy(
-    mut response: Response,
+    events: &Events,
     mut out: File,
     file: &RemoteFile,
     mut done: u64,
@@ -137,21 +223,14 @@ fn copy(
     progress: &dyn DownloadProgress,
 ) -> std::result::Result<(), Transfer> {
     let name = Path::new(&file.name);
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = response
-            .read(&mut buffer)
-            .map_err(|e| Transfer::BrokenOff(format!("the connection broke ({e})")))?;
-        if count == 0 {
-            break;
-        }
-        done += count as u64;
+    while let Event::Bytes(bytes) = events.next()? {
+        done += bytes.len() as u64;
         if done > file.largest_bytes {
             let problem = format!("it sends more than {} bytes", file.largest_bytes);
             return Err(Transfer::Final(Error::bad_file(name, problem)));
         }
-        out.write_all(&buffer[..count]).map_err(|e| Transfer::Final(at(name)(e)))?;
-        progress.received(count as u64);
+        out.write_all(&bytes).map_err(|e| Transfer::Final(at(name)(e)))?;
+        progress.received(bytes.len() as u64);
     }
     out.sync_all().map_err(|e| Transfer::Final(at(name)(e)))?;
     match total {
@@ -175,4 +254,41 @@ fn describe(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_sends_nothing_more_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/file.bin", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            // Every connection is kept open, after the head and three bytes.
+            let mut open = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+                open.push(stream);
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let file = RemoteFile {
+            name: "file.bin".to_owned(),
+            urls: vec![url.clone()],
+            sha256: String::new(),
+            content_sha256: None,
+            largest_bytes: 100,
+            hub: None,
+        };
+        let patience = Duration::from_millis(200);
+        let got = download_with_patience(&file, &url, folder.path(), &NoProgress, patience);
+        let told = got.unwrap_err().to_string();
+        assert!(told.contains("nothing came for 0.2 seconds"), "{told}");
+        assert!(told.contains("--data-dir"), "{told}");
+        assert_eq!(std::fs::read(folder.path().join("file.bin.part")).unwrap(), b"abc");
+    }
 }
