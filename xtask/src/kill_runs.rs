@@ -94,7 +94,11 @@ fn interrupt(
         for (file, bytes) in &expected {
             ensure!(got.get(file) == Some(bytes), "{name}: {} differs after kills", file.display());
         }
-        ensure!(got.len() == expected.len(), "{name}: kills left files behind in {}", out.display());
+        ensure!(
+            got.len() == expected.len(),
+            "{name}: kills left files behind in {}",
+            out.display()
+        );
         say(&format!("{name}: {done} kills, the same bytes"));
         round += 1;
     }

@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn lines_are_counted_whatever_ends_them() {
-        for text in ["a,1\n\nb,2\nc,3\n", "a,1\r\n\r\nb,2\r\nc,3", "\u{feff}a,1\n\n\"b\",2\n c , 3"] {
+        for text in ["a,1\n\nb,2\nc,3\n", "a,1\r\n\r\nb,2\r\nc,3", "\u{feff}a,1\n\n\"b\",2\n c , 3"]
+        {
             let found = all(text);
             let lines: Vec<u64> = found.iter().map(|(line, _)| *line).collect();
             assert_eq!(lines, [1, 3, 4], "{text:?}");

@@ -76,16 +76,14 @@ impl WordsBuilder {
 /// Whether a cell is one of the usual ways to say that a value is missing.
 pub(crate) fn is_missing(cell: &str) -> bool {
     const MARKERS: [&str; 14] = [
-        "", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "nil", "missing", "?", "-", ".",
+        "", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "nil", "missing", "?", "-",
+        ".",
     ];
     MARKERS.iter().any(|marker| cell.eq_ignore_ascii_case(marker))
 }
 
 /// Of `known` the name most like `word`, if any is alike.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let most = (word.chars().count() / 3).max(1);
     let distances = known.into_iter().map(|name| (distance(&lower, &name.to_lowercase()), name));
@@ -95,7 +93,8 @@ pub(crate) fn nearest<'a>(
 /// Insertions, deletions and replacements of characters between two words.
 fn distance(a: &str, b: &str) -> usize {
     // Names of columns; whatever is longer resembles nothing.
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
         let mut corner = row[0];
@@ -138,6 +137,9 @@ mod tests {
         assert_eq!(nearest("speeker", ["label", "speaker"]), Some("speaker"));
         assert_eq!(nearest("Mood", ["moods", "word"]), Some("moods"));
         assert_eq!(nearest("group", ["label", "face"]), None);
-        assert_eq!(suggestion("lable", ["label", "x"]), "; did you mean 'label'? (there are: label, x)");
+        assert_eq!(
+            suggestion("lable", ["label", "x"]),
+            "; did you mean 'label'? (there are: label, x)"
+        );
     }
 }

@@ -162,7 +162,10 @@ fn media_in_columns_called_clip_or_name_are_modalities() {
     let plain = ColumnNames::default();
     let (manifest, problems) = parse("clip,label\na.mp4,x\nb.mp4,y\n", plain);
     assert!(problems.is_empty());
-    assert_eq!((manifest.columns[0].name.as_str(), manifest.columns[0].kind), ("clip", MediaKind::Video));
+    assert_eq!(
+        (manifest.columns[0].name.as_str(), manifest.columns[0].kind),
+        ("clip", MediaKind::Video)
+    );
     assert_eq!(manifest.rows[1].id, "000001");
     let (manifest, _) = parse("name,label\nred shoes,x\na green hat,y\n", plain);
     assert_eq!(manifest.columns[0].kind, MediaKind::Text);
@@ -186,6 +189,9 @@ fn lists_and_structures_in_parquet_are_refused_by_name() {
     let _ = Manifest::parse_parquet(path, bytes, ColumnNames::default(), &mut problems);
     let problem = problems.into_result().unwrap_err().to_string();
     for name in ["tags", "pair", "many"] {
-        assert!(problem.contains(&format!("'{name}': the column holds lists or structures")), "{problem}");
+        assert!(
+            problem.contains(&format!("'{name}': the column holds lists or structures")),
+            "{problem}"
+        );
     }
 }

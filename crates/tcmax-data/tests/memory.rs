@@ -165,7 +165,8 @@ fn parquet(rows: usize, word: Option<&str>) -> Vec<u8> {
     column.typed::<ByteArrayType>().write_batch(&labels, None, None).unwrap();
     column.close().unwrap();
     let mut column = group.next_column().unwrap().unwrap();
-    let words = vec![ByteArray::from(word.unwrap_or_default()); if word.is_some() { rows } else { 0 }];
+    let words =
+        vec![ByteArray::from(word.unwrap_or_default()); if word.is_some() { rows } else { 0 }];
     let there = vec![i16::from(word.is_some()); rows];
     column.typed::<ByteArrayType>().write_batch(&words, Some(&there), None).unwrap();
     column.close().unwrap();
@@ -194,7 +195,8 @@ fn check_safetensors() {
         .collect();
     let bytes = safetensors(&format!("{{{}}}", tensors.join(",")), &[0; 60_000]);
     check("safetensors, many tensors", &bytes, 0, Read, read);
-    let header = format!(r#"{{"a":{{"dtype":"BOOL","shape":[{0}],"data_offsets":[0,{0}]}}}}"#, 16 * MIB);
+    let header =
+        format!(r#"{{"a":{{"dtype":"BOOL","shape":[{0}],"data_offsets":[0,{0}]}}}}"#, 16 * MIB);
     check("safetensors, truth values", &safetensors(&header, &vec![1; 16 * MIB]), 0, Read, read);
 }
 
@@ -257,8 +259,7 @@ fn check_csv() {
     let mut table = b"label,t\n".to_vec();
     table.extend(b",\n".repeat(4 * MIB));
     check("manifest, empty cells", &table, 0, Refused, read);
-    let rows: String =
-        (0..200_000).map(|n| format!("{n},audio/{n}.wav,joy,train\n")).collect();
+    let rows: String = (0..200_000).map(|n| format!("{n},audio/{n}.wav,joy,train\n")).collect();
     let table = format!("id,audio,label,split\n{rows}");
     check("manifest, paths", table.as_bytes(), 0, Read, read);
     check("manifest, one line", &b",".repeat(16 * MIB), 0, Refused, read);
@@ -275,7 +276,13 @@ fn check_parquet() {
     check("parquet, words", &parquet(10_000, Some("a fine day")), 0, Read, read);
     // Half a gigabyte of text in a few kilobytes: refused at 256 MiB.
     let long = "x".repeat(MIB);
-    check("parquet, one word again and again", &parquet(512, Some(&long)), 256 * MIB, Refused, read);
+    check(
+        "parquet, one word again and again",
+        &parquet(512, Some(&long)),
+        256 * MIB,
+        Refused,
+        read,
+    );
     check("parquet, nulls", &parquet(4 * MIB, None), 4 * MIB, Refused, read);
     let mut lying = b"PAR1".to_vec();
     lying.extend([0x15; 64]);
@@ -298,11 +305,19 @@ fn check_digits() {
     let read = |bytes: &[u8]| parse_recordings(Path::new("x.tar.gz"), bytes).is_ok();
     let regular = tar::EntryType::Regular;
     let name = "recordings/0_ann_0.wav";
-    check("tar, a lying member", &gz(&tar_member(name, regular, 1 << 40, &[0; 100])), 0, Refused, read);
+    check(
+        "tar, a lying member",
+        &gz(&tar_member(name, regular, 1 << 40, &[0; 100])),
+        0,
+        Refused,
+        read,
+    );
     let zeros = vec![0; 128 * MIB];
     let bomb = gz(&tar_member(name, regular, zeros.len() as u64, &zeros));
     check("tar, a recording of 128 MiB", &bomb, 0, Refused, read);
-    for kind in [tar::EntryType::GNULongName, tar::EntryType::XHeader, tar::EntryType::XGlobalHeader] {
+    for kind in
+        [tar::EntryType::GNULongName, tar::EntryType::XHeader, tar::EntryType::XGlobalHeader]
+    {
         let bomb = gz(&tar_member("long", kind, zeros.len() as u64, &zeros));
         check("tar, a name of 128 MiB", &bomb, 0, Refused, read);
     }

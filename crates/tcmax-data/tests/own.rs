@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use tcmax_data::own::{Inspection, Layout};
 use tcmax_data::own::partition::SplitRule;
+use tcmax_data::own::{Inspection, Layout};
 use tcmax_data::{Dataset, Loader, LoaderOptions, OwnConfig, OwnData, Splits};
 use tcmax_ops::Seed;
 use tempfile::TempDir;
@@ -352,7 +352,10 @@ fn splits_groups_and_masks_of_another_shape_are_refused() {
     let device = &Device::Cpu;
     for name in ["split", "group"] {
         let told = with(&path, name, Tensor::ones((30, 2), candle_core::DType::U8, device));
-        assert!(told.contains(&format!("'{name}': must be one number or word a row, not 2")), "{told}");
+        assert!(
+            told.contains(&format!("'{name}': must be one number or word a row, not 2")),
+            "{told}"
+        );
     }
     let told = with(&path, "face.present", Tensor::ones((30, 2), candle_core::DType::U8, device));
     assert!(told.contains("'face.present': must be one number a row"), "{told}");
@@ -393,7 +396,10 @@ fn truth_values_and_bytes_are_read_and_tiny_floats_refused_by_name() {
     let examples = data.examples();
     assert_eq!(row(examples.as_ref(), 0, 0), [-1.0, 1.0]);
     assert_eq!(row(examples.as_ref(), 3, 0), [6.0, -128.0]);
-    assert_eq!((0..4).map(|row| examples.present(row, 0)).collect::<Vec<_>>(), [true, false, true, true]);
+    assert_eq!(
+        (0..4).map(|row| examples.present(row, 0)).collect::<Vec<_>>(),
+        [true, false, true, true]
+    );
     file("F8_E4M3");
     let told = problem(&OwnConfig::at(&path));
     assert!(told.contains("'a.present' has values of type F8_E4M3"), "{told}");
@@ -411,7 +417,9 @@ fn labels_that_are_no_classes_are_named_by_row() {
     let table = folder.join("a.csv");
     std::fs::write(&table, "1,x\n2,nan\n3,\n4,y\n5,NA\n").unwrap();
     let told = problem(&OwnConfig::at(&table));
-    for part in ["line 2: the label is 'nan'", "line 3: the label is empty", "line 5: the label is 'NA'"] {
+    for part in
+        ["line 2: the label is 'nan'", "line 3: the label is empty", "line 5: the label is 'NA'"]
+    {
         assert!(told.contains(part), "'{part}' is not in: {told}");
     }
 }
@@ -478,7 +486,8 @@ fn a_folder_called_like_a_file_and_no_path_are_told_so() {
 fn copies_single_examples_and_constant_columns_are_warned_of() {
     let (_keep, folder) = folder();
     let path = folder.join("a.csv");
-    let mut rows: String = (0..20).map(|row| format!("{row}.5,7,{},{}\n", row % 3, row % 2)).collect();
+    let mut rows: String =
+        (0..20).map(|row| format!("{row}.5,7,{},{}\n", row % 3, row % 2)).collect();
     rows += "3.5,7,0,1\n8.25,7,1,9\n";
     std::fs::write(&path, &rows).unwrap();
     let warnings = |path: &Path| Inspection::of(&OwnConfig::at(path)).unwrap().0.warnings;
@@ -488,7 +497,10 @@ fn copies_single_examples_and_constant_columns_are_warned_of() {
         "1 class has one example only (9)",
         "1 examples are copies of others (rows 3 and 20)",
     ] {
-        assert!(found.iter().any(|warning| warning.contains(part)), "'{part}' is not in: {found:?}");
+        assert!(
+            found.iter().any(|warning| warning.contains(part)),
+            "'{part}' is not in: {found:?}"
+        );
     }
     assert_eq!(found.len(), 3, "{found:?}");
     let parts = folder.join("parts");
@@ -499,7 +511,8 @@ fn copies_single_examples_and_constant_columns_are_warned_of() {
     let found = warnings(&parts);
     let wanted = "1 examples of validation and test are copies of training examples (rows 1 and 3)";
     assert_eq!(found, [wanted]);
-    let rows: String = (0..20).map(|row| format!("{row},{},{}\n", row * row % 7, row % 2)).collect();
+    let rows: String =
+        (0..20).map(|row| format!("{row},{},{}\n", row * row % 7, row % 2)).collect();
     std::fs::write(&path, rows).unwrap();
     assert!(warnings(&path)[0].contains("column 0 of 'a' counts the rows"));
 }

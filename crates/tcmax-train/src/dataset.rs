@@ -195,6 +195,14 @@ impl OpenDataset {
         }
     }
 
+    /// What makes results doubtful, such as copies of training examples in the test part.
+    pub fn warnings(&self) -> &[String] {
+        match self {
+            Self::Files(data, _) => data.warnings(),
+            _ => &[],
+        }
+    }
+
     /// What a reader should know before training, such as speakers in both train and test.
     pub fn notes(&self) -> &[String] {
         match self {

@@ -119,7 +119,8 @@ impl Error {
                 | tcmax_losses::Error::NeedsSharedHead { .. }
                 | tcmax_losses::Error::NotLinear { .. },
             ) => 2,
-            Self::Media(tcmax_media::Error::Option { .. }) => 2,
+            Self::Media(tcmax_media::Error::Option { .. })
+            | Self::Data(tcmax_data::Error::Option { .. }) => 2,
             Self::Encoder(tcmax_encoders::Error::Zero { .. }) => 2,
             Self::Estimator(
                 tcmax_estimators::Error::Setting { .. }

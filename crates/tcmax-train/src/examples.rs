@@ -72,7 +72,10 @@ fn write_features(
         ("audio", Tensor::new(audio.to_vec(), device)?),
         ("visual", Tensor::new(visual.to_vec(), device)?),
         ("label", whole(labels.iter().map(|&label| label as i64).collect())?),
-        ("speaker", whole((0..labels.len()).map(|row| (row / CLASSES % SPEAKERS) as i64).collect())?),
+        (
+            "speaker",
+            whole((0..labels.len()).map(|row| (row / CLASSES % SPEAKERS) as i64).collect())?,
+        ),
     ];
     let arrays: Vec<(&str, &Tensor)> = arrays.iter().map(|(name, array)| (*name, array)).collect();
     Ok(Tensor::write_npz(&arrays, path)?)

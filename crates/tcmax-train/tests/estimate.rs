@@ -229,7 +229,11 @@ fn bad_data_and_bad_settings_are_named() {
     let words = table(100, &|row| format!("word{row}"));
     refuses("x.csv", &words, &[], 2, &["'b' has 100 different words in 100 rows", "--classes b"]);
     refuses("x.csv", &words, &["--all-pairs"], 2, &["'b' has 100 different words"]);
-
+    let odd = table(100, &|row| if row == 7 { "n/a".into() } else { format!("{row}.5") });
+    refuses("x.csv", &odd, &[], 1, &["variable 'b'", "row 7", "NaN"]);
+    let odd = table(100, &|row| if row == 7 { "1.2.3".into() } else { format!("{row}.5") });
+    let parts = ["variable 'b'", "'1.2.3' in line 9 of", "x.csv", "99 of 100", "--classes b"];
+    refuses("x.csv", &odd, &[], 1, &parts);
     refuses("x.csv", b"a,b\n1,2\n3\n", &[], 1, &["x.csv"]);
     refuses("x.csv", &good, &["--variables", "a"], 2, &["at least 2 variables"]);
     refuses("x.csv", &good, &["--variables", "a,d"], 2, &["no variable 'd'", "a, b"]);

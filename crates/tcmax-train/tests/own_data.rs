@@ -183,3 +183,68 @@ fn options_that_do_not_fit_are_refused() {
         assert!(message.contains(part), "{arguments:?}: '{part}' is not in: {message}");
     }
 }
+
+/// Commands of a code block of the README, without comments and with what makes them quick.
+fn commands(readme: &str, start: &str) -> Vec<Vec<String>> {
+    let block = readme.split_once(start).unwrap().1;
+    let block = block.split("```").nth(1).unwrap();
+    let lines = block.lines().filter(|line| line.starts_with("tcmax ") && line.contains("example"));
+    let words = |line: &str| -> Vec<String> {
+        let command = line.split("  ").next().unwrap();
+        command.split_whitespace().skip(1).map(str::to_owned).collect()
+    };
+    lines.map(words).collect()
+}
+
+#[test]
+fn the_commands_of_the_readme_work_on_the_example_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let readme = include_str!("../../../README.md");
+    let mut all = commands(readme, "## Your own data");
+    let own = all.len();
+    all.extend(commands(readme, "## The command"));
+    assert!(own >= 6 && all.len() >= own + 2, "{all:?}");
+    // The clips that a command prepares are trained on by the next.
+    let clips = ["train", "--dataset", "clips", "--split", "group"].map(str::to_owned);
+    assert!(readme.contains(&format!("tcmax {}", clips.join(" "))));
+    let prepared = all.iter().position(|command| command[0] == "prepare").unwrap();
+    all.insert(prepared + 1, clips.to_vec());
+    for command in all {
+        let quick: &[&str] = match command[0].as_str() {
+            "train" => &["--epochs", "1", "--width", "2", "--mlp-widths", "8"],
+            "estimate" => &["--steps", "50", "--seeds", "1"],
+            _ => &[],
+        };
+        let mut run = binary::tcmax();
+        let output = run.current_dir(folder.path()).args(&command).args(quick).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{command:?}: {message}");
+        if command[0] == "inspect" {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(text.contains("Nothing is wrong."), "{text}");
+        }
+    }
+    let again = binary::tcmax().current_dir(folder.path()).args(["examples", "examples"]).output();
+    assert_eq!(again.unwrap().status.code(), Some(1), "files are never overwritten");
+}
+
+#[test]
+fn doubtful_data_are_warned_of_by_inspect_and_train() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    let mut rows: String =
+        (0..40).map(|row| format!("{row}.5,7,{}\n", ["x", "y"][row % 2])).collect();
+    rows += "3.5,7,y\n";
+    std::fs::write(&path, rows).unwrap();
+    let output = binary::tcmax().arg("inspect").arg(&path).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && !text.contains("Nothing is wrong."), "{text}");
+    let warnings =
+        ["warning: 1 examples are copies", "warning: 1 of the 2 columns of 'a' never change"];
+    assert!(warnings.iter().all(|warning| text.contains(warning)), "{text}");
+    let mut command = binary::tcmax();
+    command.arg("train").arg("--dataset").arg(&path).args(["--epochs", "1", "--mlp-widths", "4"]);
+    let output = command.args(["--method", "joint"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && warnings.iter().all(|w| text.contains(w)), "{text}");
+}

@@ -242,13 +242,16 @@ mod tests {
 
     #[test]
     fn a_word_among_numbers_is_doubted_and_missing_ones_are_not_words() {
-        for (odd, doubted) in [("n/a", false), ("-", false), ("NULL", false), ("1,5", true), ("x", true)] {
+        for (odd, doubted) in
+            [("n/a", false), ("-", false), ("NULL", false), ("1,5", true), ("x", true)]
+        {
             let text = format!("a;b\n1;2\n3;{odd}\n5;6\n");
             let arrays = read(&text).unwrap();
             assert_eq!(arrays[1].doubt.is_some(), doubted, "{odd}");
             if doubted {
                 let doubt = arrays[1].doubt.as_ref().unwrap();
-                let wanted = format!("'{odd}' in line 3 of x.csv is not a number, but 2 of 3 cells are");
+                let wanted =
+                    format!("'{odd}' in line 3 of x.csv is not a number, but 2 of 3 cells are");
                 assert_eq!((doubt, arrays[1].kind), (&wanted, ArrayKind::Text));
             } else {
                 assert_eq!(arrays[1].kind, ArrayKind::Real);

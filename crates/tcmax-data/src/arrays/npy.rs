@@ -19,12 +19,7 @@ const LONGEST_HEADER: usize = 1 << 16;
 const MOST_DIMENSIONS: usize = 64;
 
 /// One array from `length` bytes of npy.
-pub(super) fn read(
-    path: &Path,
-    name: String,
-    reader: &mut dyn Read,
-    length: u64,
-) -> Result<Array> {
+pub(super) fn read(path: &Path, name: String, reader: &mut dyn Read, length: u64) -> Result<Array> {
     let bad = |problem: &str| Error::bad_file(path, format!("'{name}': {problem}"));
     let (text, start) =
         header(reader).ok_or_else(|| bad("not an npy file, or it is cut off in the header"))?;
@@ -184,12 +179,7 @@ fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 }
 
 /// From the first index running fastest to the last.
-fn last_index_fastest(
-    path: &Path,
-    name: &str,
-    values: &Values,
-    shape: &[usize],
-) -> Result<Values> {
+fn last_index_fastest(path: &Path, name: &str, values: &Values, shape: &[usize]) -> Result<Values> {
     Ok(match values {
         Values::F32(values) => Values::F32(reordered(path, name, values, shape)?),
         Values::F64(values) => Values::F64(reordered(path, name, values, shape)?),

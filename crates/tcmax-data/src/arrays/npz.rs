@@ -125,7 +125,8 @@ fn check_content<R: Read + Seek>(
     let mut crc = Crc::new();
     let mut buffer = [0; 1 << 16];
     loop {
-        let count = content.read(&mut buffer).map_err(|e| bad(format!("cannot be unpacked: {e}")))?;
+        let count =
+            content.read(&mut buffer).map_err(|e| bad(format!("cannot be unpacked: {e}")))?;
         if count == 0 {
             break;
         }

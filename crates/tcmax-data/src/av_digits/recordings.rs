@@ -56,7 +56,8 @@ fn collect(
         let recording = parse(&path, name, bytes)?;
         samples += recording.samples.len();
         if samples > MOST_SAMPLES {
-            let problem = format!("it has more than {MOST_SAMPLES} samples; wanted some ten million");
+            let problem =
+                format!("it has more than {MOST_SAMPLES} samples; wanted some ten million");
             return Err(Error::bad_file(source, problem));
         }
         let key = (recording.digit, recording.speaker.clone(), recording.index);
@@ -110,7 +111,8 @@ fn read_tar(archive: &Path, packed: impl Read, keep: &mut Keep<'_>) -> Result<()
         let entry = entry.map_err(broken)?;
         let kind = entry.header().entry_type();
         if kind.is_gnu_longname() {
-            let problem = "names in it are longer than 100 characters; pack the folder recordings alone";
+            let problem =
+                "names in it are longer than 100 characters; pack the folder recordings alone";
             return Err(Error::bad_file(archive, problem));
         }
         if !kind.is_file() {

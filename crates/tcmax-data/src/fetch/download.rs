@@ -76,9 +76,10 @@ fn download_with_patience(
     if let Err(error) = verify(&part, file) {
         // Wrong bytes are of no use to a later attempt.
         std::fs::remove_file(&part).map_err(at(&part))?;
-        let problem =
-            format!("what it sent is not the file ({error}); try again, or give a folder that has the \
-                     file with --data-dir");
+        let problem = format!(
+            "what it sent is not the file ({error}); try again, or give a folder that has the \
+                     file with --data-dir"
+        );
         return Err(Error::Download { url: url.to_owned(), problem });
     }
     let place = folder.join(&file.name);

@@ -47,8 +47,7 @@ pub(super) fn read(
     problems: &mut Problems,
 ) -> Result<Option<Collected>> {
     let (arrays, metadata) = read_with_metadata(path)?;
-    let mut arrays: Arrays =
-        arrays.into_iter().map(|array| (array.name.clone(), array)).collect();
+    let mut arrays: Arrays = arrays.into_iter().map(|array| (array.name.clone(), array)).collect();
     for name in [names.label, names.group].into_iter().flatten() {
         if !arrays.contains_key(name) {
             let what = "there is no such array".to_owned();

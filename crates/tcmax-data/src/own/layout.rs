@@ -34,7 +34,8 @@ impl Layout {
     /// When there is nothing, or nothing that is known.
     pub fn of(path: &Path) -> Result<Self> {
         if path.as_os_str().is_empty() {
-            let problem = "is not given; name a file or folder ([dataset] path in a configuration file)";
+            let problem =
+                "is not given; name a file or folder ([dataset] path in a configuration file)";
             return Err(Error::option("path", problem));
         }
         if path.is_dir() {

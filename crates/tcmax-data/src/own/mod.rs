@@ -134,10 +134,9 @@ impl OwnData {
         let path = &config.path;
         let collected = match layout {
             Layout::Prepared(folder) => {
-                for (option, given, own) in [
-                    ("--label", &config.label, "label"),
-                    ("--group", &config.group, "group"),
-                ] {
+                for (option, given, own) in
+                    [("--label", &config.label, "label"), ("--group", &config.group, "group")]
+                {
                     if let Some(name) = given.as_ref().filter(|name| *name != own) {
                         let what = format!(
                             "prepared clips keep the {own}s they were prepared with; leave {option} out, \

@@ -74,7 +74,9 @@ fn check_column(bytes: &[u8], column: &ColumnChunkMetaData) -> Result<i64, Strin
             ));
         }
         let value = value_size(column);
-        if page.dictionary_values.saturating_mul(value) > page.unpacked || page.dictionary_values < 0 {
+        if page.dictionary_values.saturating_mul(value) > page.unpacked
+            || page.dictionary_values < 0
+        {
             return Err(bad("a dictionary claims more values than it has bytes"));
         }
         if matches!(page.encoding, DELTA_LENGTH_BYTE_ARRAY | DELTA_BYTE_ARRAY) {

@@ -25,7 +25,8 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, problems: &mut Problems) -> Res
     let metadata = reader.metadata();
     let mut table = TextTable::default();
     for field in metadata.file_metadata().schema().get_fields() {
-        let is_list = field.is_primitive() && field.get_basic_info().repetition() == Repetition::REPEATED;
+        let is_list =
+            field.is_primitive() && field.get_basic_info().repetition() == Repetition::REPEATED;
         if field.is_group() || is_list {
             let what = "the column holds lists or structures; a cell is one word, number or path";
             problems.add(path, Place::File, field.name(), what);
@@ -36,7 +37,8 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, problems: &mut Problems) -> Res
     for group in metadata.row_groups() {
         for column in group.columns() {
             if !matches!(column.compression(), Compression::UNCOMPRESSED | Compression::SNAPPY) {
-                let what = format!("it is compressed by {}; use Snappy or none", column.compression());
+                let what =
+                    format!("it is compressed by {}; use Snappy or none", column.compression());
                 problems.add(path, Place::File, column.column_path().string(), what);
             }
         }

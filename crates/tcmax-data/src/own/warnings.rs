@@ -46,8 +46,11 @@ pub(super) fn of_examples(data: &dyn Dataset, parts: Option<&[Part]>) -> Result<
             ));
         }
     }
-    let keys: Vec<Option<u64>> =
-        keys.into_iter().zip(present).map(|(key, there)| key.filter(|_| there).map(|k| k.finish())).collect();
+    let keys: Vec<Option<u64>> = keys
+        .into_iter()
+        .zip(present)
+        .map(|(key, there)| key.filter(|_| there).map(|k| k.finish()))
+        .collect();
     let labels = (0..data.len()).map(|row| data.label(row));
     let mut counts = vec![0; data.classes().len()];
     labels.for_each(|label| counts[label as usize] += 1);
@@ -70,8 +73,12 @@ fn constant(name: &str, kind: ModalityKind, changes: &[bool]) -> Option<String> 
 
 /// Classes of one example: it cannot be both in train and in test.
 pub(super) fn single_classes(classes: &[String], counts: &[usize]) -> Option<String> {
-    let single: Vec<&str> =
-        classes.iter().zip(counts).filter(|(_, n)| **n == 1).map(|(name, _)| name.as_str()).collect();
+    let single: Vec<&str> = classes
+        .iter()
+        .zip(counts)
+        .filter(|(_, n)| **n == 1)
+        .map(|(name, _)| name.as_str())
+        .collect();
     let (count, shown) = (single.len(), single.iter().take(NAMED).copied().collect::<Vec<_>>());
     let (shown, more) = (shown.join(", "), if count > NAMED { ", ..." } else { "" });
     (count > 0).then(|| {

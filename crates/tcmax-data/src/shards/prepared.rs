@@ -133,7 +133,8 @@ fn given_parts(manifest: &Path, rows: &[ClipRow]) -> Result<Option<Vec<Part>>> {
     }
     let mut problems = Problems::new();
     for (row, clip) in rows.iter().enumerate().filter(|(_, clip)| clip.split.is_none()) {
-        let what = format!("'{}' has no split, but others have; say train, validation or test", clip.id);
+        let what =
+            format!("'{}' has no split, but others have; say train, validation or test", clip.id);
         problems.add(manifest, Place::Row(row), "split", what);
     }
     problems.into_result()?;

@@ -108,8 +108,14 @@ fn describe(found: &Inspection) -> String {
     for note in &found.notes {
         text += &format!("\nnote: {note}");
     }
-    if found.problems.is_empty() {
-        text += "\nNothing is wrong.";
+    for warning in &found.warnings {
+        text += &format!("\nwarning: {warning}");
+    }
+    match (found.problems.len(), found.warnings.len()) {
+        (0, 0) => text += "\nNothing is wrong.",
+        (0, 1) => text += "\nNothing is broken; look at the warning above.",
+        (0, count) => text += &format!("\nNothing is broken; look at the {count} warnings above."),
+        _ => {}
     }
     for problem in &found.problems {
         text += &format!("\nproblem: {problem}");

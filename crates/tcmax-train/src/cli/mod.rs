@@ -3,6 +3,7 @@
 mod datasets;
 mod estimate;
 mod eval;
+mod examples;
 mod inspect;
 mod methods;
 mod predict;
@@ -28,7 +29,8 @@ use clap::{Parser, Subcommand};
                   file\n  tcmax prepare crema-d --root DIR --out CLIPS     clips from a data set's \
                   media\n  tcmax train --dataset CLIPS                  train on prepared clips, a \
                   feature file, ...\n  tcmax inspect PATH                           what is in one's own \
-                  data\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
+                  data\n  tcmax examples DIR                           small files to try these \
+                  with\n\nExit codes: 0 success; 1 data, files or training failed; 2 the command line \
                   or a setting is wrong; 130, 143 or 129 after SIGINT, SIGTERM or SIGHUP."
 )]
 pub struct Arguments {
@@ -52,6 +54,8 @@ enum Command {
     Prepare(Box<prepare::Prepare>),
     /// Say what is in a feature file, feature tables, a manifest or prepared clips.
     Inspect(inspect::Inspect),
+    /// Write small example files of every kind that is read.
+    Examples(examples::Examples),
     /// List the data sets, or tell about one.
     Datasets(datasets::Datasets),
 }
@@ -67,6 +71,7 @@ impl Arguments {
             Command::Methods(methods) => methods.run(),
             Command::Prepare(prepare) => prepare.run(),
             Command::Inspect(inspect) => inspect.run(),
+            Command::Examples(examples) => examples.run(),
             Command::Datasets(datasets) => datasets.run(),
         }
     }

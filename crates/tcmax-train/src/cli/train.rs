@@ -203,6 +203,9 @@ impl Train {
         for note in data.notes() {
             say(&format!("note: {note}"));
         }
+        for warning in data.warnings() {
+            say(&format!("warning: {warning}"));
+        }
         if self.out.is_none() {
             say("note: without --out DIR the model is not kept, only the result is printed");
         }

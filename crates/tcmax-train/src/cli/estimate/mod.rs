@@ -19,8 +19,8 @@ use tcmax_estimators::{
     Comparison, Gaussian, KsgConfig, Relation, Sample, Scaling, Variable, nearest_neighbours,
 };
 use tcmax_ops::Seed;
-use tcmax_train::{Error, say};
 use tcmax_train::checkpoint::write_whole;
+use tcmax_train::{Error, say};
 
 use super::print;
 use super::train::set_threads;
