@@ -64,6 +64,7 @@ impl<'a> Records<'a> {
                 ReadRecordResult::OutputFull => self.cells.resize(2 * self.cells.len(), 0),
                 ReadRecordResult::OutputEndsFull if count >= MOST_CELLS => {
                     self.bytes = &[];
+                    self.reader.reset();
                     let problem = format!("more than {MOST_CELLS} cells in a line");
                     return Some(Err((line, problem)));
                 }

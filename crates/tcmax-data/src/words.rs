@@ -85,7 +85,7 @@ pub(crate) fn is_missing(cell: &str) -> bool {
 /// Of `known` the name most like `word`, if any is alike.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let most = (word.chars().count() / 3).max(1);
+    let most = (word.chars().count() / 2).clamp(1, 3);
     let distances = known.into_iter().map(|name| (distance(&lower, &name.to_lowercase()), name));
     distances.filter(|(distance, _)| *distance <= most).min_by_key(|(d, _)| *d).map(|(_, n)| n)
 }

@@ -9,7 +9,7 @@ use tcmax_data::shards::{
     ShardEntry, Storage, StoredModality, sha256_of, sha256_of_file, shard_name, verify, write_rows,
     write_shard,
 };
-use tcmax_data::{Dataset, Loader, LoaderOptions, ModalityKind, Problems};
+use tcmax_data::{Dataset, Loader, LoaderOptions, ModalityKind, OwnConfig, OwnData, Problems};
 use tcmax_ops::Seed;
 
 /// Four clips: numbers, 12 x 16 pixels of two frames, and two fields of flow; clip 2 has no pixels.
@@ -296,4 +296,22 @@ fn frames_are_augmented_one_by_one_or_not_at_all_where_the_storage_says_so() {
     write_ramps(folder.path(), Augment::None);
     let data = Prepared::open(folder.path()).unwrap();
     assert!((0..5).all(|seed| loaded(&data.augmenting(), seed)[0] == loaded(&data, 0)[0]));
+}
+
+#[test]
+fn clips_without_a_split_beside_others_with_one_and_other_names_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let manifest = folder.path().join(MANIFEST_FILE);
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let told = |config: &OwnConfig| OwnData::open(config).map(drop).unwrap_err().to_string();
+    let plain = OwnConfig::at(folder.path());
+    OwnData::open(&OwnConfig { label: Some("label".into()), ..plain.clone() }).unwrap();
+    let other = told(&OwnConfig { label: Some("mood".into()), ..plain.clone() });
+    assert!(other.contains("prepare them again with --label mood"), "{other}");
+    let other = told(&OwnConfig { group: Some("speaker".into()), ..plain.clone() });
+    assert!(other.contains("prepare them again with --group speaker"), "{other}");
+    std::fs::write(&manifest, text.replacen(",train,", ",,", 1)).unwrap();
+    let missing = told(&plain);
+    assert!(missing.contains("row 0, 'split': 'clip 0' has no split"), "{missing}");
 }

@@ -82,3 +82,16 @@ fn options_out_of_range_are_named() {
     assert!(refused(|c| c.modalities.clear()).contains("modalities"));
     assert!(refused(|c| c.test_size = 0).contains("split"));
 }
+
+#[test]
+fn sizes_beyond_memory_are_refused() {
+    for size in [0, 1_000_000_000, usize::MAX] {
+        for field in 0..3 {
+            let mut config = SyntheticConfig::default();
+            *[&mut config.train_size, &mut config.val_size, &mut config.test_size][field] = size;
+            let told = config.check().unwrap_err().to_string();
+            let name = ["--train-size", "--val-size", "synthetic.test-size"][field];
+            assert!(told.starts_with(name) && told.contains("1 to 200000"), "{told}");
+        }
+    }
+}

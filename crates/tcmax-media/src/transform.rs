@@ -321,4 +321,67 @@ mod tests {
         assert_eq!(sixteen_bits(0.6 / 32_768.0), 1.0 / 32_768.0);
         assert_eq!([sixteen_bits(1.5), sixteen_bits(-1.5)], [32_767.0 / 32_768.0, -1.0]);
     }
+
+    /// 16-bit WAV of interleaved samples.
+    fn wav(rate: u32, channels: u16, samples: &[i16]) -> Vec<u8> {
+        let length = 2 * samples.len() as u32;
+        let mut bytes = b"RIFF".to_vec();
+        bytes.extend((length + 36).to_le_bytes());
+        bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0");
+        bytes.extend(channels.to_le_bytes());
+        bytes.extend(rate.to_le_bytes());
+        bytes.extend((rate * 2 * u32::from(channels)).to_le_bytes());
+        bytes.extend([2 * channels, 16].map(u16::to_le_bytes).concat());
+        bytes.extend(b"data");
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        bytes
+    }
+
+    /// What the recipe makes of a WAV file: mono or the mean of its channels, in frames padded with
+    /// zeros. The recorded values are Kaldi's of one channel.
+    #[test]
+    fn filter_banks_of_files_are_kaldis() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tcmax-data/tests/golden/fbank_stereo.safetensors");
+        let arrays = tcmax_data::arrays::read_arrays(&golden).unwrap();
+        let named = |name: &str| arrays.iter().find(|array| array.name == name).unwrap();
+        let both: Vec<i16> = named("input.wav_i16").values.iter().map(|x| x as i16).collect();
+        let (first, second) = both.split_at(both.len() / 2);
+        let wanted: Vec<f64> = named("output.fbank_f64_frames").values.iter().collect();
+        let (bins, frames) = (128, 1_024);
+        let folder = tempfile::tempdir().unwrap();
+        let made = |name: &str, channels: u16, samples: &[i16]| -> Vec<f32> {
+            let path = folder.path().join(name);
+            std::fs::write(&path, wav(16_000, channels, samples)).unwrap();
+            let recipe = Transform::FilterBank { rate: 16_000, bins, frames };
+            match of_file(&recipe, &path).unwrap() {
+                ClipTensor::Values(shape, values) => {
+                    assert_eq!(shape, [1, bins, frames]);
+                    values
+                }
+                ClipTensor::Pixels(..) => panic!("pixels"),
+            }
+        };
+        let interleave = |a: &[i16], b: &[i16]| -> Vec<i16> {
+            a.iter().zip(b).flat_map(|(a, b)| [*a, *b]).collect()
+        };
+        let of_mono = made("mono.wav", 1, first);
+        for (t, frame) in wanted.chunks_exact(bins).enumerate() {
+            for (bin, wanted) in frame.iter().enumerate() {
+                let got = f64::from(of_mono[bin * frames + t]);
+                assert!((got - wanted).abs() < 1e-5, "frame {t}, filter {bin}: {got}, {wanted}");
+            }
+        }
+        let padding = wanted.len() / bins;
+        assert!((0..bins).all(|bin| of_mono[bin * frames + padding..][..frames - padding]
+            == vec![0.0; frames - padding]));
+        assert_eq!(made("equal.wav", 2, &interleave(first, first)), of_mono);
+        // Two channels that differ: their mean, which halves and sums of 16 bits say exactly.
+        let half = |samples: &[i16]| -> Vec<i16> { samples.iter().map(|x| x / 2 * 2).collect() };
+        let (a, b) = (half(first), half(second));
+        let mean: Vec<i16> =
+            a.iter().zip(&b).map(|(a, b)| ((i32::from(*a) + i32::from(*b)) / 2) as i16).collect();
+        assert_eq!(made("stereo.wav", 2, &interleave(&a, &b)), made("mean.wav", 1, &mean));
+    }
 }

@@ -228,3 +228,36 @@ fn rms(signal: &[f32]) -> f64 {
     let sum: f64 = signal.iter().map(|s| f64::from(*s) * f64::from(*s)).sum();
     (sum / signal.len().max(1) as f64).sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_near_the_largest_number_are_refused() {
+        let recording = |n: usize| Recording {
+            digit: (n % DIGITS) as u8,
+            speaker: "ann".to_owned(),
+            index: (n / DIGITS) as u32,
+            samples: Vec::new(),
+        };
+        let data = AvDigits {
+            recordings: (0..100).map(recording).collect(),
+            spectrograms: Arc::default(),
+            pixels: Arc::default(),
+            image_labels: Vec::new(),
+            modalities: Arc::default(),
+            classes: Arc::default(),
+        };
+        let pool: Vec<usize> = (0..100).collect();
+        let told = |train_size, val_size| {
+            let config = AvDigitsConfig { train_size, val_size, ..AvDigitsConfig::default() };
+            draw(&data, &pool, &config, Seed::new(0)).unwrap_err().to_string()
+        };
+        for size in [usize::MAX, usize::MAX - 5, 1_000] {
+            assert!(told(Some(50), size).starts_with("--val-size: training and validation"));
+            assert!(told(None, size).starts_with("--val-size"));
+            assert!(told(Some(size), 20).starts_with("--train-size"));
+        }
+    }
+}

@@ -220,4 +220,27 @@ mod tests {
             assert_eq!(parse_name(bad), None, "{bad}");
         }
     }
+
+    #[test]
+    fn samples_of_any_claimed_number_of_bits_are_read_or_refused() {
+        let wav = |format: u16, bits: u16| {
+            let mut bytes = b"RIFF\x34\0\0\0WAVEfmt \x10\0\0\0".to_vec();
+            let block = bits.div_ceil(8).max(1);
+            bytes.extend([format, 1].map(u16::to_le_bytes).concat());
+            bytes.extend(
+                [SAMPLE_RATE, SAMPLE_RATE * u32::from(block)].map(u32::to_le_bytes).concat(),
+            );
+            bytes.extend([block, bits].map(u16::to_le_bytes).concat());
+            bytes.extend(b"data\x10\0\0\0");
+            bytes.extend([0; 16]);
+            bytes
+        };
+        for bits in 0..=300 {
+            for format in [1, 3] {
+                let decoded = decode(Path::new("0_ann_0.wav"), &wav(format, bits));
+                let wanted = [16, 24, 32].contains(&bits) && (format == 1 || bits == 32);
+                assert!(decoded.is_ok() || !wanted, "format {format}, {bits} bits");
+            }
+        }
+    }
 }

@@ -52,6 +52,8 @@ pub struct SyntheticConfig {
     pub test_size: usize,
 }
 
+/// Examples of a split: each takes some 30 kB a pair of modalities.
+const LARGEST_SPLIT: usize = 200_000;
 /// Entries of the largest joint table that is summed over exactly.
 const LARGEST_TABLE: usize = 8_000_000;
 
@@ -140,8 +142,14 @@ impl SyntheticConfig {
                 return bad("synthetic.modalities.noise", "must be at least 0");
             }
         }
-        if [self.train_size, self.val_size, self.test_size].contains(&0) {
-            return bad("--train-size, --val-size", "every split needs at least one example");
+        for (field, size) in [
+            ("--train-size", self.train_size),
+            ("--val-size", self.val_size),
+            ("synthetic.test-size", self.test_size),
+        ] {
+            if !(1..=LARGEST_SPLIT).contains(&size) {
+                return Err(Error::option(field, format!("must be 1 to {LARGEST_SPLIT} examples")));
+            }
         }
         self.check_memory()
     }

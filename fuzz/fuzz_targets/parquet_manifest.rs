@@ -1,0 +1,20 @@
+//! Any bytes as Parquet manifests: errors, never a panic, and a cell for every column.
+
+#![no_main]
+
+use std::path::Path;
+
+use tcmax_data::Problems;
+use tcmax_data::own::manifest::{ColumnNames, Manifest};
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut problems = Problems::new();
+    let (path, names) = (Path::new("x.parquet"), ColumnNames::default());
+    let read = Manifest::parse_parquet(path, data.to_vec(), names, &mut problems);
+    let Ok(manifest) = read else { return };
+    for row in &manifest.rows {
+        assert_eq!(row.cells.len(), manifest.columns.len());
+    }
+});
