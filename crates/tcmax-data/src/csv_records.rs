@@ -10,9 +10,9 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 pub(crate) const MOST_CELLS: usize = 1 << 17;
 
 /// Reads records from bytes.
-#[derive(Clone)]
 pub(crate) struct Records<'a> {
     bytes: &'a [u8],
+    delimiter: u8,
     reader: Reader,
     /// Line on which `bytes` begins, from 1.
     line: u64,
@@ -32,11 +32,18 @@ impl<'a> Records<'a> {
     pub(crate) fn new(bytes: &'a [u8], delimiter: u8) -> Self {
         Self {
             bytes: without_mark(bytes),
+            delimiter,
             reader: ReaderBuilder::new().delimiter(delimiter).build(),
             line: 1,
             cells: vec![0; 1 << 10],
             ends: vec![0; 1 << 6],
         }
+    }
+
+    /// A reader of the same records from here on, to look ahead: a clone of csv_core's own reader (0.1.13)
+    /// does not know the delimiter.
+    pub(crate) fn ahead(&self) -> Self {
+        Self { line: self.line, ..Self::new(self.bytes, self.delimiter) }
     }
 
     /// The next record; empty lines are none.

@@ -164,7 +164,7 @@ impl<'a> Table<'a> {
         };
         if self.width.is_none() {
             // The first record is looked at without being taken, in case it is a row.
-            let mut ahead = self.records.clone();
+            let mut ahead = self.records.ahead();
             let Some(first) = ahead.next().transpose().map_err(bad)? else { return Ok(None) };
             self.width = Some(first.len());
             if is_header(&first) {
