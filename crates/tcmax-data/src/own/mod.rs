@@ -165,7 +165,7 @@ impl OwnData {
         let mut counts = vec![0; prepared.classes().len()];
         prepared.labels().iter().for_each(|&label| counts[label as usize] += 1);
         let mut warnings = Vec::from_iter(warnings::single_classes(prepared.classes(), &counts));
-        warnings.extend(warnings::copies(&digests(folder)?, prepared.parts()));
+        warnings.extend(warnings::copies(&digests(folder, &prepared)?, prepared.parts()));
         let groups = Words::of(prepared.groups().iter().map(String::as_str)).codes;
         let data = Self {
             path: folder.to_owned(),
@@ -282,8 +282,9 @@ impl OwnData {
 }
 
 /// The digests of the files that each prepared clip was made of, where there are any.
-fn digests(folder: &Path) -> Result<Vec<Option<String>>> {
-    let rows = read_rows(&folder.join(MANIFEST_FILE))?;
+fn digests(folder: &Path, prepared: &Prepared) -> Result<Vec<Option<String>>> {
+    let sum = &prepared.description().manifest_sha256;
+    let rows = read_rows(&folder.join(MANIFEST_FILE), sum)?;
     let digest = |digest: String| digest.contains(|c: char| c != ';').then_some(digest);
     Ok(rows.into_iter().map(|row| digest(row.sha256)).collect())
 }
