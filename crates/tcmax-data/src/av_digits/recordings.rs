@@ -224,15 +224,15 @@ mod tests {
     #[test]
     fn samples_of_any_claimed_number_of_bits_are_read_or_refused() {
         let wav = |format: u16, bits: u16| {
-            let mut bytes = b"RIFF\x34\0\0\0WAVEfmt \x10\0\0\0".to_vec();
+            let mut bytes = b"RIFF\x54\0\0\0WAVEfmt \x10\0\0\0".to_vec();
             let block = bits.div_ceil(8).max(1);
             bytes.extend([format, 1].map(u16::to_le_bytes).concat());
             bytes.extend(
                 [SAMPLE_RATE, SAMPLE_RATE * u32::from(block)].map(u32::to_le_bytes).concat(),
             );
             bytes.extend([block, bits].map(u16::to_le_bytes).concat());
-            bytes.extend(b"data\x10\0\0\0");
-            bytes.extend([0; 16]);
+            bytes.extend(b"data\x30\0\0\0");
+            bytes.extend([0; 48]);
             bytes
         };
         for bits in 0..=300 {

@@ -272,6 +272,7 @@ mod tests {
             let mut open = Vec::new();
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 1 << 10]);
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
                 open.push(stream);
             }
