@@ -116,20 +116,26 @@ fn without_mark(bytes: &[u8]) -> &[u8] {
 }
 
 /// What separates the cells: the tab in `.tsv` files; otherwise a comma, or what the first line has
-/// of semicolons and tabs when it has no comma outside quotes.
+/// of semicolons and tabs when it has no comma outside quotes. Commas that are the decimal ones of
+/// numbers between semicolons do not count.
 pub(crate) fn delimiter(ending: &str, bytes: &[u8]) -> u8 {
     if ending == "tsv" {
         return b'\t';
     }
     let mut quoted = false;
     let (mut semicolon, mut tab) = (false, false);
-    let line = without_mark(bytes).iter().skip_while(|byte| b"\r\n".contains(byte));
-    for byte in line.take(1 << 20) {
+    let start = without_mark(bytes);
+    let blank = start.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+    let line = start[blank..].split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
+    let line = &line[..line.len().min(1 << 16)];
+    if line.split(|&byte| byte == b';').any(is_decimal) && line.contains(&b';') {
+        return b';';
+    }
+    for byte in line {
         match byte {
             b'"' => quoted = !quoted,
             _ if quoted => {}
             b',' => return b',',
-            b'\n' | b'\r' => break,
             b';' => semicolon = true,
             b'\t' => tab = true,
             _ => {}
@@ -140,6 +146,14 @@ pub(crate) fn delimiter(ending: &str, bytes: &[u8]) -> u8 {
         (false, true) => b'\t',
         _ => b',',
     }
+}
+
+/// Whether a cell is digits, a comma, and digits.
+fn is_decimal(cell: &[u8]) -> bool {
+    let mut halves = cell.trim_ascii().splitn(2, |&byte| byte == b',');
+    let whole = halves.next().map(|half| half.strip_prefix(b"-").unwrap_or(half));
+    let digits = |half: &[u8]| !half.is_empty() && half.iter().all(u8::is_ascii_digit);
+    whole.is_some_and(digits) && halves.next().is_some_and(digits)
 }
 
 #[cfg(test)]
@@ -177,6 +191,7 @@ mod tests {
         assert_eq!(all("a\tb\n1\t2\n")[1].1, ["1", "2"]);
         assert_eq!(all("\"a;b\",c\n1,2\n")[0].1, ["a;b", "c"]);
         assert_eq!(all("a;b,c\n")[0].1, ["a;b", "c"]);
+        assert_eq!(all("0,5;-1,25;x\n")[0].1, ["0,5", "-1,25", "x"]);
     }
 
     #[test]

@@ -148,7 +148,10 @@ impl SyntheticConfig {
             ("synthetic.test-size", self.test_size),
         ] {
             if !(1..=LARGEST_SPLIT).contains(&size) {
-                return Err(Error::option(field, format!("must be 1 to {LARGEST_SPLIT} examples")));
+                return Err(Error::option(
+                    field,
+                    format!("a split has 1 to {LARGEST_SPLIT} examples"),
+                ));
             }
         }
         self.check_memory()
