@@ -48,9 +48,11 @@ pub(super) fn is_feature_table(path: &Path) -> Result<bool> {
     Ok(header && rows >= 2)
 }
 
-/// Whether all but the last cell are numbers or empty, with one number at least.
+/// Whether all but the last cell are numbers or empty, with one number at least. Numbers with a decimal
+/// comma are some too, to be refused by name later.
 fn is_row(record: &Record<'_>) -> bool {
-    let numbers = features(record).filter(|cell| number(cell).is_some()).count();
+    let is_number = |cell: &[u8]| number(cell).is_some() || is_decimal_comma(cell);
+    let numbers = features(record).filter(|cell| is_number(cell)).count();
     let empty = features(record).filter(|cell| cell.is_empty()).count();
     numbers > 0 && numbers + empty == record.len() - 1
 }
@@ -226,8 +228,12 @@ impl Builder {
             let value = number(cell);
             match value {
                 None if !absent => {
+                    let hint = match is_decimal_comma(cell) {
+                        true => "; write decimals with a point",
+                        false => "",
+                    };
                     let cell = String::from_utf8_lossy(cell);
-                    bad(format!("column {column}: '{cell}' is not a number{}", comma(&cell)));
+                    bad(format!("column {column}: '{cell}' is not a number{hint}"));
                 }
                 Some(value) if !(value as f32).is_finite() => {
                     bad(format!("column {column}: {value} is not a finite number of 32 bits"));
@@ -248,11 +254,10 @@ impl Builder {
     }
 }
 
-/// A hint at decimal commas.
-fn comma(cell: &str) -> &'static str {
-    let with_point = cell.replacen(',', ".", 1);
-    let decimal = with_point != cell && with_point.parse::<f64>().is_ok();
-    if decimal { "; write decimals with a point" } else { "" }
+/// Whether a cell is a number once its comma is a point.
+fn is_decimal_comma(cell: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(cell) else { return false };
+    text.contains(',') && text.replacen(',', ".", 1).trim().parse::<f64>().is_ok()
 }
 
 fn number(cell: &[u8]) -> Option<f64> {
