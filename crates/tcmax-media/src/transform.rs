@@ -338,8 +338,8 @@ mod tests {
         bytes
     }
 
-    /// What the recipe makes of a WAV file: mono or the mean of its channels, in frames padded with
-    /// zeros. The recorded values are Kaldi's of one channel.
+    /// What the recipes make of WAV files, of one channel and of two, in frames padded with zeros. The
+    /// recorded values are Kaldi's of the first channel, less the mean of both.
     #[test]
     fn filter_banks_of_files_are_kaldis() {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -351,37 +351,35 @@ mod tests {
         let wanted: Vec<f64> = named("output.fbank_f64_frames").values.iter().collect();
         let (bins, frames) = (128, 1_024);
         let folder = tempfile::tempdir().unwrap();
-        let made = |name: &str, channels: u16, samples: &[i16]| -> Vec<f32> {
-            let path = folder.path().join(name);
+        let path = folder.path().join("sound.wav");
+        let made = |channel, order, channels: u16, samples: &[i16]| -> Vec<f32> {
             std::fs::write(&path, wav(16_000, channels, samples)).unwrap();
-            let recipe = Transform::FilterBank { rate: 16_000, bins, frames };
+            let recipe = Transform::FilterBank { rate: Some(16_000), bins, frames, channel, order };
             match of_file(&recipe, &path).unwrap() {
-                ClipTensor::Values(shape, values) => {
-                    assert_eq!(shape, [1, bins, frames]);
-                    values
-                }
-                ClipTensor::Pixels(..) => panic!("pixels"),
+                ClipTensor::Values(_, values) => values,
+                other => panic!("{other:?}"),
             }
         };
         let interleave = |a: &[i16], b: &[i16]| -> Vec<i16> {
             a.iter().zip(b).flat_map(|(a, b)| [*a, *b]).collect()
         };
-        let of_mono = made("mono.wav", 1, first);
-        for (t, frame) in wanted.chunks_exact(bins).enumerate() {
-            for (bin, wanted) in frame.iter().enumerate() {
-                let got = f64::from(of_mono[bin * frames + t]);
-                assert!((got - wanted).abs() < 1e-5, "frame {t}, filter {bin}: {got}, {wanted}");
-            }
+        let of_first = made(Channel::First, Order::TimesFirst, 2, &interleave(first, second));
+        for (n, (&got, wanted)) in of_first.iter().zip(&wanted).enumerate() {
+            let gap = (f64::from(got) - wanted).abs();
+            assert!(gap < 1e-5, "frame {}, filter {}: {got}, {wanted}", n / bins, n % bins);
         }
-        let padding = wanted.len() / bins;
-        assert!((0..bins).all(|bin| of_mono[bin * frames + padding..][..frames - padding]
-            == vec![0.0; frames - padding]));
-        assert_eq!(made("equal.wav", 2, &interleave(first, first)), of_mono);
-        // Two channels that differ: their mean, which halves and sums of 16 bits say exactly.
-        let half = |samples: &[i16]| -> Vec<i16> { samples.iter().map(|x| x / 2 * 2).collect() };
-        let (a, b) = (half(first), half(second));
-        let mean: Vec<i16> =
+        assert!(of_first[wanted.len()..].iter().all(|&value| value == 0.0));
+        let mean = |channels, samples: &[i16]| {
+            made(Channel::Mean, Order::FrequenciesFirst, channels, samples)
+        };
+        let of_mono = mean(1, first);
+        let turned = |n: usize| of_mono[n % bins * frames + n / bins];
+        assert!(wanted.iter().enumerate().all(|(n, x)| (f64::from(turned(n)) - x).abs() < 1e-5));
+        // Two channels that differ: their mean, which 16 bits hold exactly.
+        let even = |samples: &[i16]| -> Vec<i16> { samples.iter().map(|x| x / 2 * 2).collect() };
+        let (a, b) = (even(first), even(second));
+        let of_both: Vec<i16> =
             a.iter().zip(&b).map(|(a, b)| ((i32::from(*a) + i32::from(*b)) / 2) as i16).collect();
-        assert_eq!(made("stereo.wav", 2, &interleave(&a, &b)), made("mean.wav", 1, &mean));
+        assert_eq!(mean(2, &interleave(&a, &b)), mean(1, &of_both));
     }
 }
