@@ -1,9 +1,12 @@
 //! A multilayer perceptron on feature vectors.
 //!
 //! ```text
-//! h_0 = norm(x)                          batch norm over the features, which may have any scale
+//! h_0 = norm(x)                          batch norm over the features
 //! h_l = relu(W_l h_{l-1} + b_l)          l = 1..L; the last is the feature vector
 //! ```
+//!
+//! The norm takes out any scale that is large beside the root of its epsilon, 0.003; smaller features are
+//! to be standardised first.
 //!
 //! Layers start as PyTorch's linear layers do: uniform within 1 / sqrt(fan-in). Names are those of an
 //! `nn.Sequential` of `norm` and `layers`: `norm.weight`, `layers.0.weight`, ...

@@ -22,7 +22,7 @@
 //! I(x_1; ...; x_M | y), stays out of its reach.
 
 use candle_core::Tensor;
-use tcmax_ops::{log_sum_exp, log_sum_exp_all, sum_of};
+use tcmax_ops::{log_sum_exp, log_sum_exp_all, sum_of, to_scalar_f64};
 
 use crate::{Error, Labels, Result};
 
@@ -84,7 +84,7 @@ impl BatchBound {
     /// # Errors
     /// Only if the device fails.
     pub fn total_correlation(&self) -> Result<f64> {
-        let value = self.value.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+        let value = to_scalar_f64(&self.value)?;
         Ok(value - (self.labels.classes() as f64).ln() + self.labels.entropy())
     }
 

@@ -67,7 +67,7 @@ impl Labels {
                     let value = label.to_string();
                     whole.then_some(label as u32).ok_or(Error::NotALabel { row, value, classes })
                 };
-                let values = labels.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+                let values = tcmax_ops::host_f64(labels)?.to_vec1::<f64>()?;
                 values.into_iter().enumerate().map(label).collect::<Result<_>>()?
             }
         };

@@ -1,8 +1,8 @@
 //! Expectations over the product of marginals, in bounded memory.
 
+use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor};
-use tcmax_ops::Params;
+use tcmax_ops::{Params, to_scalar_f64};
 
 use crate::bounds::log_mean_exp;
 use crate::tuples::Spans;
@@ -52,7 +52,7 @@ fn log_sum_exp_of(
     let mut sum = RunningLogSum::default();
     for piece in pieces {
         let scores = critic.part_scores(&parts, &piece?)?.detach();
-        let log_mean = log_mean_exp(&scores)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let log_mean = to_scalar_f64(&log_mean_exp(&scores)?)?;
         sum.add(log_mean + (scores.elem_count() as f64).ln());
     }
     Ok(sum.value())
@@ -85,7 +85,7 @@ pub fn all_tuples_gradient(
     let log_sum = log_sum_exp_of(critic, variables, spans.iter())?;
     let log_mean = log_sum - (spans.len() as f64).ln();
     let joint = critic.scores(variables)?.mean_all()?;
-    let value = joint.to_dtype(DType::F64)?.to_scalar::<f64>()? - log_mean;
+    let value = to_scalar_f64(&joint)? - log_mean;
     let mut total = joint.backward()?;
     for piece in spans.iter() {
         let scores = critic.tuple_scores(variables, &piece?)?;
@@ -136,7 +136,7 @@ impl RunningLogSum {
 mod tests {
     use std::cell::Cell;
 
-    use candle_core::Device;
+    use candle_core::{DType, Device};
     use tcmax_ops::{ParamBuilder, Seed};
 
     use super::*;

@@ -14,8 +14,8 @@
 //!
 //! Time O(N^M) evaluations of the critic, twice; memory O(chunk).
 
-use candle_core::{DType, Tensor, Var};
-use tcmax_ops::log_sum_exp;
+use candle_core::{Device, Tensor, Var};
+use tcmax_ops::{log_sum_exp, placed_like, to_scalar_f64, to_vec_f64, wide};
 
 use crate::product::RunningLogSum;
 use crate::tuples::Spans;
@@ -99,7 +99,7 @@ impl TupleBound {
     /// # Errors
     /// Only if the device fails.
     pub fn total_correlation(&self) -> Result<f64> {
-        let value = self.value.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let value = to_scalar_f64(&self.value)?;
         Ok(value - (self.labels.classes() as f64).ln() + self.labels.entropy())
     }
 
@@ -126,15 +126,15 @@ impl Sums {
         let mut own = vec![vec![RunningLogSum::default(); labels.len()]; spans.variables()];
         for tuples in spans.iter() {
             let tuples = tuples?;
-            let scores = critic.part_scores(&parts, &tuples)?.detach().to_dtype(DType::F64)?;
-            for row_sum in log_sum_exp(&scores, 1)?.to_vec1::<f64>()? {
+            let scores = wide(&critic.part_scores(&parts, &tuples)?.detach())?;
+            for row_sum in to_vec_f64(&log_sum_exp(&scores, 1)?)? {
                 all.add(row_sum);
             }
             for (m, sums) in own.iter_mut().enumerate() {
                 let rows: Vec<u32> = tuples.iter().map(|tuple| tuple[m]).collect();
                 let classes: Vec<u32> = rows.iter().map(|&row| truth[row as usize]).collect();
                 let classes = Tensor::from_vec(classes, (rows.len(), 1), scores.device())?;
-                let picked = scores.gather(&classes, 1)?.squeeze(1)?.to_vec1::<f64>()?;
+                let picked = to_vec_f64(&scores.gather(&classes, 1)?)?;
                 rows.iter().zip(picked).for_each(|(&row, score)| sums[row as usize].add(score));
             }
         }
@@ -183,7 +183,7 @@ fn gradients(
 
 /// A scalar of the given value, of the type and device of `like`, with the given gradients.
 fn attach(value: f64, like: &Tensor, gradients: Gradients) -> Result<Tensor> {
-    let mut sum = Tensor::new(value, like.device())?.to_dtype(like.dtype())?;
+    let mut sum = placed_like(&Tensor::new(value, &Device::Cpu)?, like)?;
     for (tensor, gradient) in gradients {
         // x - x is 0, and d/dx of (x - constant) g is g.
         let nothing = (&tensor - tensor.detach())?;

@@ -160,8 +160,7 @@ mod tests {
     fn no_tuple_takes_two_variables_from_one_row() {
         let tuples = distinct_tuples(50, 3, Seed::new(1));
         assert!(tuples[0].len() > 35, "{} of 50 are left", tuples[0].len());
-        for place in 0..tuples[0].len() {
-            let [a, b, c] = [0, 1, 2].map(|m| tuples[m][place]);
+        for ((a, b), c) in tuples[0].iter().zip(&tuples[1]).zip(&tuples[2]) {
             assert!(a != b && b != c && a != c);
         }
     }

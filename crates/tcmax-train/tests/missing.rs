@@ -118,9 +118,12 @@ fn loader(data: Arc<dyn Dataset>, batch_size: usize) -> Loader {
     Loader::new(data, options, &Device::Cpu).unwrap()
 }
 
+/// Values of each modality, row by row.
+type Features = Vec<Vec<Vec<f32>>>;
+
 /// Features of a batch of eight in which only `having` have the first modality, and the largest
 /// gradient of each parameter that has one.
-fn one_batch(having: &'static [usize]) -> (Vec<Vec<Vec<f32>>>, Vec<(String, f32)>) {
+fn one_batch(having: &'static [usize]) -> (Features, Vec<(String, f32)>) {
     let mut data = vectors(8, 1, 1.0, 1000.0);
     let checked = config().check().unwrap();
     let model = Model::new(&checked, data.modalities(), 2, Seed::new(1), &Device::Cpu).unwrap();

@@ -14,8 +14,8 @@
 //! (n - 1) log N for all N^n tuples; otherwise there is none, and only scores of held-out examples
 //! keep a critic from running away.
 
-use candle_core::{DType, Tensor};
-use tcmax_ops::log_sum_exp_all;
+use candle_core::Tensor;
+use tcmax_ops::{log_sum_exp_all, to_scalar_f64};
 
 use super::check_vector;
 use crate::{Error, Result};
@@ -95,7 +95,7 @@ impl MovingAverage {
         check_vector("joint scores", joint)?;
         check_vector("product scores", product)?;
         let log_mean = log_mean_exp(product)?;
-        let now = log_mean.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let now = to_scalar_f64(&log_mean)?;
         let average = match self.log_average {
             None => now,
             Some(old) => log_add_exp(old + (1.0 - self.rate).ln(), now + self.rate.ln()),

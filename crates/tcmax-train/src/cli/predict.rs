@@ -22,7 +22,7 @@ use super::{print, write_out};
     after_help = "Columns: row; label; prediction; p(CLASS) for every class; for every modality \
                         its own prediction; and, where none is absent, `matching`, the log-density ratio \
                         log p(z_1, ..) / p(z_1) .. in nats up to a constant: low for modalities that do \
-                        not belong together."
+                        not belong together. The last two are empty where an example lacks a modality."
 )]
 pub struct Predict {
     /// A run's folder, or its model.safetensors
