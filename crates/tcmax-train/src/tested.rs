@@ -105,7 +105,8 @@ impl TestedData<'_> {
             TestedPart::Test => splits?.test,
         };
         let learned_on_purpose = unchanged && part != TestedPart::All && self.part.is_some();
-        if !(unchanged && part == TestedPart::Test) && !learned_on_purpose {
+        let the_runs_own_test = unchanged && part == TestedPart::Test;
+        if !the_runs_own_test && !learned_on_purpose {
             let seen = identities(data.as_ref())?;
             let seen = seen.iter().filter(|row| saved.learned.binary_search(row).is_ok()).count();
             if seen > 0 {

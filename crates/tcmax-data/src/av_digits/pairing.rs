@@ -246,6 +246,7 @@ mod tests {
             spectrograms: Arc::default(),
             pixels: Arc::default(),
             image_labels: Vec::new(),
+            identities: [Vec::new(), Vec::new()],
             modalities: Arc::default(),
             classes: Arc::default(),
         };
