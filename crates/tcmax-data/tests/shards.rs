@@ -179,7 +179,7 @@ fn edited_labels_are_refused_and_edited_shards_found_by_their_checksums() {
     let found = || {
         let mut problems = Problems::new();
         verify(folder.path(), &mut problems, &|| {}).unwrap();
-        problems.list().iter().map(|problem| problem.to_string()).collect::<Vec<_>>()
+        problems.list().iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(found(), [""; 0]);
     let shard = folder.path().join(shard_name(1));
