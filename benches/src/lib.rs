@@ -13,6 +13,12 @@ use tcmax_ops::{
     SgdConfig,
 };
 
+/// The examples of the workspace's README, compiled and run: here, as this crate is never published and
+/// may look outside its folder.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct WorkspaceReadme;
+
 /// Something to time: each call is one forward and backward pass, one whole training step, or one fit.
 pub type Work = Box<dyn FnMut() -> tcmax_encoders::Result<()>>;
 

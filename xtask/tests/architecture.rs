@@ -51,6 +51,49 @@ fn unsafe_code_is_where_the_table_says() {
     assert_eq!(found, listed, "left: the sources; right: ARCHITECTURE.md");
 }
 
+/// A crate can be packaged only if what is built into it lies in its own folder.
+#[test]
+fn nothing_is_included_from_outside_its_crate() {
+    let mut included = 0;
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path().canonicalize().unwrap();
+        let mut files = Vec::new();
+        sources(&folder, &mut files);
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for part in text.split("include_str!(\"").skip(1) {
+                let path = file.parent().unwrap().join(part.split('"').next().unwrap());
+                let path = path.canonicalize().unwrap();
+                assert!(
+                    path.starts_with(&folder),
+                    "{} includes {}",
+                    file.display(),
+                    path.display()
+                );
+                included += 1;
+            }
+        }
+    }
+    assert!(included > 0);
+}
+
+/// `datasets` shows the cards, which lie in the crate that reads them.
+#[test]
+fn every_card_is_linked_to_in_the_folder_of_data_sets() {
+    let cards = |folder: &str| -> BTreeSet<String> {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".toml")).collect()
+    };
+    let (linked, own) = (cards("datasets"), cards("crates/tcmax-data/cards"));
+    assert!(!own.is_empty());
+    assert_eq!(linked, own);
+    for name in own {
+        let read = |folder: &str| std::fs::read_to_string(root().join(folder).join(&name)).unwrap();
+        assert_eq!(read("datasets"), read("crates/tcmax-data/cards"), "{name}");
+    }
+}
+
 #[test]
 fn the_keyword_is_told_from_words_around_it() {
     for (line, wanted) in [

@@ -46,8 +46,3 @@ pub use schedule::StepDecay;
 pub use suite::{Contender, Suite, check_seeds, keep, versions};
 pub use tested::{Tested, TestedData, TestedPart};
 pub use trainer::{RunOptions, evaluation_loader, train};
-
-/// The examples of the workspace's README, compiled and run with those of this crate.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct WorkspaceReadme;

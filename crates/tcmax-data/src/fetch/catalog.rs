@@ -1,4 +1,4 @@
-//! The cards of `datasets/*.toml`.
+//! The cards of `cards/*.toml`, to which the workspace's folder `datasets` links.
 
 use std::sync::OnceLock;
 
@@ -57,15 +57,15 @@ pub enum HubFile {
 }
 
 const CARDS: [&str; 9] = [
-    include_str!("../../../../datasets/synthetic.toml"),
-    include_str!("../../../../datasets/av-digits.toml"),
-    include_str!("../../../../datasets/crema-d.toml"),
-    include_str!("../../../../datasets/kinetics-sounds.toml"),
-    include_str!("../../../../datasets/ave.toml"),
-    include_str!("../../../../datasets/vggsound.toml"),
-    include_str!("../../../../datasets/ucf101.toml"),
-    include_str!("../../../../datasets/food-101.toml"),
-    include_str!("../../../../datasets/mvsa.toml"),
+    include_str!("../../cards/synthetic.toml"),
+    include_str!("../../cards/av-digits.toml"),
+    include_str!("../../cards/crema-d.toml"),
+    include_str!("../../cards/kinetics-sounds.toml"),
+    include_str!("../../cards/ave.toml"),
+    include_str!("../../cards/vggsound.toml"),
+    include_str!("../../cards/ucf101.toml"),
+    include_str!("../../cards/food-101.toml"),
+    include_str!("../../cards/mvsa.toml"),
 ];
 
 /// Every data set there is.
