@@ -177,7 +177,6 @@ fn settings_out_of_range() {
     refuses(&["train", "--seeds", "0,0"], 2, &["--seeds", "0 is given twice"]);
     refuses(&["train", "--option", "head.hidden=64"], 2, &["the head is 'concat'", "no options"]);
     refuses(&["train", "--option", "ogm.alpha=0.5"], 2, &["the method is 'tcmax'", "--method ogm"]);
-    refuses(&["train", "--train-size", "33"], 2, &["--batch-size", "last batch of one"]);
     refuses(&["train", "--no-such-option"], 2, &["--no-such-option"]);
     refuses(&["datasets", "magic"], 2, &["no data set 'magic'"]);
 }
