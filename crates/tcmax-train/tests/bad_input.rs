@@ -189,8 +189,8 @@ fn sizes_beyond_every_machine() {
         refuses(&["train", "--epochs", &format!("{huge}0")], 2, &["--epochs"]);
     }
     for huge in ["1000000000", "18446744073709551615", "18446744073709551610"] {
-        refuses(&["train", "--train-size", huge], 2, &["--train-size", "of memory, and there are"]);
-        refuses(&["train", "--val-size", huge], 2, &["--val-size", "of memory, and there are"]);
+        refuses(&["train", "--train-size", huge], 2, &["--train-size", "1 to 200000 examples"]);
+        refuses(&["train", "--val-size", huge], 2, &["--val-size", "1 to 200000 examples"]);
     }
 }
 
@@ -230,7 +230,8 @@ fn sizes_that_do_not_fit_the_data() {
     let folder = folder_with(|_| ());
     let data = folder.path().to_str().unwrap();
     let arguments = ["train", "--dataset", "av-digits", "--data-dir", data, "--train-size", "30"];
-    refuses(&arguments, 2, &["--train-size", "20 balanced examples"]);
+    let parts = ["--val-size", "20 balanced examples", "200 for validation and 30 for training"];
+    refuses(&arguments, 2, &parts);
 }
 
 #[test]
