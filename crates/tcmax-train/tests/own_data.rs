@@ -199,10 +199,13 @@ fn commands(readme: &str, start: &str) -> Vec<Vec<String>> {
 #[test]
 fn the_commands_of_the_readme_work_on_the_example_files() {
     let folder = tempfile::tempdir().unwrap();
-    let readme = include_str!("../../../README.md");
-    let mut all = commands(readme, "## Your own data");
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let mut all = commands(&readme, "## Your own data");
     let own = all.len();
-    all.extend(commands(readme, "## The command"));
+    // The files are there by then.
+    let more = commands(&readme, "## The command");
+    all.extend(more.into_iter().filter(|command| command[0] != "examples"));
     assert!(own >= 6 && all.len() >= own + 2, "{all:?}");
     // The clips that a command prepares are trained on by the next.
     let clips = ["train", "--dataset", "clips", "--split", "group"].map(str::to_owned);
