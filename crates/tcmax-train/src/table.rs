@@ -393,7 +393,7 @@ pub fn majority(result: &SuiteResult) -> Option<String> {
     ))
 }
 
-/// A row a method that has any of the quantities.
+/// One row per method that has any of the quantities.
 fn methods_table(result: &SuiteResult, section: &Section) -> String {
     let columns = &section.columns;
     let mut table = Table::new();

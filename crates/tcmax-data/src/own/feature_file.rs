@@ -112,7 +112,7 @@ fn take(arrays: &mut Arrays, given: Option<&str>, known: &[&str]) -> Option<Arra
     }
 }
 
-/// All arrays have a row an example; labels, groups and split one number or word a row; and there is
+/// All arrays have one row per example; labels, groups and split one number or word per row; and there is
 /// no second array that looks like labels.
 fn check_rows<'a>(
     path: &Path,

@@ -67,7 +67,7 @@ fn remarks(title: &str, sentences: &[String]) -> Markup {
     }
 }
 
-/// A row a method that has any of the quantities; where one method is better than all others beyond
+/// One row per method that has any of the quantities; where one method is better than all others beyond
 /// chance, its cell is marked.
 fn methods_table(result: &SuiteResult, section: &Section) -> Markup {
     let columns = &section.columns;
