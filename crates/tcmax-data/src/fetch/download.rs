@@ -3,12 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::blocking::{Client, RequestBuilder};
-use reqwest::header::RANGE;
+use ureq::Agent;
+use ureq::http::StatusCode;
+use ureq::http::header::RANGE;
+use ureq::tls::{RootCerts, TlsConfig};
 
 use super::RemoteFile;
 use super::digest::verify;
@@ -59,14 +59,9 @@ fn download_with_patience(
     patience: Duration,
 ) -> Result<()> {
     let part = folder.join(format!("{}.part", file.name));
-    // The total time has no limit; that nothing comes for long is watched in `transfer`.
-    let client = Client::builder()
-        .connect_timeout(CONNECT)
-        .timeout(None)
-        .build()
-        .map_err(|e| failed(url, &e))?;
+    let agent = agent(patience);
     let mut attempt = 1;
-    while let Err(error) = transfer(&client, file, url, &part, progress, patience) {
+    while let Err(error) = transfer(&agent, file, url, &part, progress) {
         let is_broken_off = matches!(&error, Transfer::BrokenOff(_));
         if !is_broken_off || attempt == ATTEMPTS {
             return Err(error.into_error(url));
@@ -112,23 +107,20 @@ impl Transfer {
 }
 
 fn transfer(
-    client: &Client,
+    agent: &Agent,
     file: &RemoteFile,
     url: &str,
     part: &Path,
     progress: &dyn DownloadProgress,
-    patience: Duration,
 ) -> std::result::Result<(), Transfer> {
     let io = |error| Transfer::Final(at(part)(error));
     let done = std::fs::metadata(part).map_or(0, |metadata| metadata.len());
-    let mut request = client.get(url);
+    let mut request = agent.get(url);
     if done > 0 {
         request = request.header(RANGE, format!("bytes={done}-"));
     }
-    let events = Events::of(request, patience);
-    let Event::Head { status, length } = events.next()? else {
-        return Err(Transfer::BrokenOff("the server sent no answer".to_owned()));
-    };
+    let mut response = request.call().map_err(broken_off)?;
+    let status = response.status();
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
         // All bytes are there already; the checksum tells whether they are right.
         return Ok(());
@@ -146,77 +138,17 @@ fn transfer(
     let mut options = OpenOptions::new();
     let options = options.create(true).write(true).append(resumed).truncate(!resumed);
     let out = options.open(part).map_err(io)?;
-    let total = length.map(|rest| done + rest);
+    let total = response.body().content_length().map(|rest| done + rest);
     progress.started(&file.name, done, total);
-    copy(&events, out, file, done, total, progress).map_err(|error| match error {
+    let body = response.body_mut().as_reader();
+    copy(body, out, file, done, total, progress).map_err(|error| match error {
         Transfer::Final(Error::Io { source, .. }) => io(source),
         other => other,
     })
 }
 
-/// What comes from a server.
-enum Event {
-    Head { status: StatusCode, length: Option<u64> },
-    Bytes(Vec<u8>),
-    End,
-    Failed(String),
-}
-
-/// A request that is answered in a thread of its own: the blocking client can limit the time of a whole
-/// download only, not how long nothing comes.
-struct Events {
-    receiver: Receiver<Event>,
-    patience: Duration,
-}
-
-impl Events {
-    fn of(request: RequestBuilder, patience: Duration) -> Self {
-        let (sender, receiver) = sync_channel(4);
-        // Given up, the thread ends with its connection or its next message.
-        std::thread::spawn(move || answer(request, &sender));
-        Self { receiver, patience }
-    }
-
-    fn next(&self) -> std::result::Result<Event, Transfer> {
-        match self.receiver.recv_timeout(self.patience) {
-            Ok(Event::Failed(problem)) => Err(Transfer::BrokenOff(problem)),
-            Ok(event) => Ok(event),
-            Err(RecvTimeoutError::Disconnected) => Ok(Event::End),
-            Err(RecvTimeoutError::Timeout) => {
-                let seconds = self.patience.as_secs_f64();
-                Err(Transfer::BrokenOff(format!("nothing came for {seconds} seconds")))
-            }
-        }
-    }
-}
-
-fn answer(request: RequestBuilder, events: &SyncSender<Event>) {
-    let mut response = match request.send() {
-        Ok(response) => response,
-        Err(error) => {
-            let _ = events.send(Event::Failed(describe(&error)));
-            return;
-        }
-    };
-    let head = Event::Head { status: response.status(), length: response.content_length() };
-    let mut listening = events.send(head).is_ok();
-    while listening {
-        let mut buffer = vec![0; 1 << 16];
-        let event = match response.read(&mut buffer) {
-            Ok(0) => Event::End,
-            Ok(count) => {
-                buffer.truncate(count);
-                Event::Bytes(buffer)
-            }
-            Err(error) => Event::Failed(format!("the connection broke ({error})")),
-        };
-        let more = matches!(event, Event::Bytes(_));
-        listening = events.send(event).is_ok() && more;
-    }
-}
-
 fn copy(
-    events: &Events,
+    mut body: impl Read,
     mut out: File,
     file: &RemoteFile,
     mut done: u64,
@@ -224,14 +156,20 @@ fn copy(
     progress: &dyn DownloadProgress,
 ) -> std::result::Result<(), Transfer> {
     let name = Path::new(&file.name);
-    while let Event::Bytes(bytes) = events.next()? {
-        done += bytes.len() as u64;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = body.read(&mut buffer).map_err(|error| broken_off(error.into()))?;
+        if count == 0 {
+            break;
+        }
+        let bytes = &buffer[..count];
+        done += count as u64;
         if done > file.largest_bytes {
             let problem = format!("it sends more than {} bytes", file.largest_bytes);
             return Err(Transfer::Final(Error::bad_file(name, problem)));
         }
-        out.write_all(&bytes).map_err(|e| Transfer::Final(at(name)(e)))?;
-        progress.received(bytes.len() as u64);
+        out.write_all(bytes).map_err(|e| Transfer::Final(at(name)(e)))?;
+        progress.received(count as u64);
     }
     out.sync_all().map_err(|e| Transfer::Final(at(name)(e)))?;
     match total {
@@ -242,19 +180,30 @@ fn copy(
     }
 }
 
-fn failed(url: &str, error: &reqwest::Error) -> Error {
-    Error::Download { url: url.to_owned(), problem: describe(error) }
+/// A client that waits for a connection and for anything to come, but has no limit for the whole.
+fn agent(patience: Duration) -> Agent {
+    // The certificates of the system, as other programs use them.
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    let config = Agent::config_builder()
+        .timeout_connect(Some(CONNECT))
+        .timeout_per_read(Some(patience))
+        .timeout_per_write(Some(patience))
+        .http_status_as_error(false)
+        .tls_config(tls);
+    config.build().into()
 }
 
-/// An error with its causes: reqwest hides the interesting one.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text += &format!(": {inner}");
-        cause = inner.source();
-    }
-    text
+/// Why a request or the reading of its answer failed.
+fn broken_off(error: ureq::Error) -> Transfer {
+    Transfer::BrokenOff(match error {
+        ureq::Error::Timeout(ureq::Timeout::Connect) => {
+            format!("no connection within {} seconds", CONNECT.as_secs_f64())
+        }
+        ureq::Error::Timeout(ureq::Timeout::PerRead | ureq::Timeout::PerWrite) => {
+            "the server stopped sending".to_owned()
+        }
+        error => format!("the connection broke ({error})"),
+    })
 }
 
 #[cfg(test)]
@@ -289,7 +238,7 @@ mod tests {
         let patience = Duration::from_millis(200);
         let got = download_with_patience(&file, &url, folder.path(), &NoProgress, patience);
         let told = got.unwrap_err().to_string();
-        assert!(told.contains("nothing came for 0.2 seconds"), "{told}");
+        assert!(told.contains("stopped sending"), "{told}");
         assert!(told.contains("--data-dir"), "{told}");
         assert_eq!(std::fs::read(folder.path().join("file.bin.part")).unwrap(), b"abc");
     }
