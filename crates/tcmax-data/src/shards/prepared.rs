@@ -5,7 +5,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fast_image_resize::Resizer;
 use half::f16;
 use safetensors::tensor::{Dtype, TensorInfo};
 use tcmax_ops::Seed;
@@ -233,8 +232,8 @@ fn tables(storage: &Storage) -> Vec<[f32; 256]> {
 }
 
 thread_local! {
-    /// The bytes of the tensor last read, and what resizing works in: kept between reads.
-    static WORK: RefCell<(Vec<u8>, Resizer)> = RefCell::new((Vec::new(), Resizer::new()));
+    /// The bytes of the tensor last read, kept between reads.
+    static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Dataset for Prepared {
@@ -266,7 +265,7 @@ impl Dataset for Prepared {
         };
         let path = &inner.shards[inner.clip_shards[index] as usize];
         let file = File::open(path).map_err(at(path))?;
-        WORK.with_borrow_mut(|(bytes, resizer)| {
+        BYTES.with_borrow_mut(|bytes| {
             let mut fill = |length: usize| -> Result<()> {
                 bytes.resize(length, 0);
                 read_exact_at(&file, bytes, place.start).map_err(at(path))
@@ -304,7 +303,7 @@ impl Dataset for Prepared {
             let is_flow = matches!(storage, Storage::Flow { .. });
             for (t, frame) in bytes.chunks_exact(height * width * channels).enumerate() {
                 let view = view(t);
-                let small = resize(resizer, frame, [height, width, channels], view, side)
+                let small = resize(frame, [height, width, channels], view, side)
                     .ok_or_else(|| Error::bad_file(path, "a frame cannot be resized"))?;
                 for c in 0..channels {
                     // Flow: channel 2 t + c of an image; frames: plane (c, t) of a clip.

@@ -1,16 +1,9 @@
 //! Stored pixels to a model's input: crop, resize, flip, normalise.
 
-use std::cell::RefCell;
-
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use rand::Rng;
 use tcmax_ops::Seed;
 
-thread_local! {
-    /// What resizing works in: kept between pictures.
-    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
-}
+use crate::Crop;
 
 /// Where a view of stored frames looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,30 +64,12 @@ impl View {
 
 /// One frame of (height, width, channels) bytes, resized to side x side bytes, bilinear with
 /// antialiasing; `None` when the frame does not have the bytes its shape says.
-pub(super) fn resize(
-    resizer: &mut Resizer,
-    frame: &[u8],
-    [height, width, channels]: [usize; 3],
-    view: View,
-    side: usize,
-) -> Option<Vec<u8>> {
-    let pixel = match channels {
-        1 => PixelType::U8,
-        2 => PixelType::U8x2,
-        3 => PixelType::U8x3,
-        _ => PixelType::U8x4,
-    };
-    let source = ImageRef::new(width as u32, height as u32, frame, pixel).ok()?;
-    let mut out = Image::new(side as u32, side as u32, pixel);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(view.left, view.top, view.width, view.height)
-        .use_alpha(false);
-    resizer.resize(&source, &mut out, &options).ok()?;
-    let mut bytes = out.into_vec();
-    if view.flip {
-        for row in bytes.chunks_exact_mut(side * channels) {
-            mirror(row, channels);
+pub(super) fn resize(frame: &[u8], shape: [usize; 3], view: View, side: usize) -> Option<Vec<u8>> {
+    let View { left, top, width, height, flip } = view;
+    let mut bytes = crate::resize(frame, shape, Crop { left, top, width, height }, [side; 2])?;
+    if flip {
+        for row in bytes.chunks_exact_mut(side * shape[2]) {
+            mirror(row, shape[2]);
         }
     }
     Some(bytes)
@@ -112,7 +87,7 @@ pub fn random_view(
     out: &mut [f32],
 ) -> bool {
     let view = View::random(shape[0], shape[1], seed);
-    let small = RESIZER.with_borrow_mut(|resizer| resize(resizer, pixels, shape, view, side));
+    let small = resize(pixels, shape, view, side);
     let fits = tables.len() == shape[2] && out.len() == shape[2] * side * side;
     let Some(small) = small.filter(|_| fits) else { return false };
     for (c, (plane, table)) in out.chunks_exact_mut(side * side).zip(tables).enumerate() {
@@ -172,13 +147,11 @@ mod tests {
     #[test]
     fn a_flip_mirrors_and_a_view_of_everything_at_its_size_changes_nothing() {
         let frame: Vec<u8> = (0..4 * 4 * 3).collect();
-        let mut resizer = Resizer::new();
         let whole = View::whole(4, 4);
-        let same = resize(&mut resizer, &frame, [4, 4, 3], whole, 4).unwrap();
+        let same = resize(&frame, [4, 4, 3], whole, 4).unwrap();
         assert_eq!(same, frame);
-        let flipped =
-            resize(&mut resizer, &frame, [4, 4, 3], View { flip: true, ..whole }, 4).unwrap();
+        let flipped = resize(&frame, [4, 4, 3], View { flip: true, ..whole }, 4).unwrap();
         assert_eq!(flipped[..3], frame[9..12]);
-        assert_eq!(resize(&mut resizer, &frame[1..], [4, 4, 3], whole, 4), None);
+        assert_eq!(resize(&frame[1..], [4, 4, 3], whole, 4), None);
     }
 }

@@ -3,11 +3,9 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use image::ImageDecoder;
 use image::codecs::png::PngDecoder;
+use tcmax_data::{Crop, resize};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -196,12 +194,9 @@ fn smaller(
 ) -> std::result::Result<Pixels, String> {
     let shorter = height.min(width);
     let scale = |length: usize| ((length * side) as f64 / shorter as f64).round() as usize;
-    let source = ImageRef::new(width as u32, height as u32, bytes, PixelType::U8x3);
-    let source = source.map_err(|e| e.to_string())?;
-    let (height, width) = (scale(height), scale(width));
-    let mut out = Image::new(width as u32, height as u32, PixelType::U8x3);
-    let bilinear = ResizeAlg::Convolution(FilterType::Bilinear);
-    let options = ResizeOptions::new().resize_alg(bilinear).use_alpha(false);
-    Resizer::new().resize(&source, &mut out, &options).map_err(|e| e.to_string())?;
-    Ok(Pixels { height, width, channels: 3, bytes: out.into_vec() })
+    let whole = Crop { left: 0.0, top: 0.0, width: width as f64, height: height as f64 };
+    let to = [scale(height), scale(width)];
+    let small = resize(bytes, [height, width, 3], whole, to);
+    let problem = || format!("{} bytes are no picture of {width} x {height}", bytes.len());
+    Ok(Pixels { height: to[0], width: to[1], channels: 3, bytes: small.ok_or_else(problem)? })
 }
