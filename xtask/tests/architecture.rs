@@ -1,6 +1,6 @@
 //! What ARCHITECTURE.md says of the sources is so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -92,6 +92,68 @@ fn every_card_is_linked_to_in_the_folder_of_data_sets() {
         let read = |folder: &str| std::fs::read_to_string(root().join(folder).join(&name)).unwrap();
         assert_eq!(read("datasets"), read("crates/tcmax-data/cards"), "{name}");
     }
+}
+
+/// Files of a crate that import each other, perhaps through others, cannot be read one after the other.
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    for name in ["tcmax-ops"] {
+        let source = root().join("crates").join(name).join("src");
+        let mut files = Vec::new();
+        sources(&source, &mut files);
+        let modules: BTreeMap<String, PathBuf> =
+            files.into_iter().map(|file| (module(&source, &file), file)).collect();
+        let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (module, file) in modules.iter().filter(|(module, _)| !module.is_empty()) {
+            let text = std::fs::read_to_string(file).unwrap();
+            let imported = imported(text.split("#[cfg(test)]").next().unwrap(), module);
+            let of = |path: &String| {
+                let known = modules.keys().filter(|known| is_inside(path, known));
+                known.max_by_key(|known| known.len()).map(String::as_str).unwrap()
+            };
+            let imported: BTreeSet<&str> = imported.iter().map(of).collect();
+            assert!(!imported.contains(""), "{} imports from lib.rs", file.display());
+            imports.insert(module, imported.into_iter().filter(|other| other != module).collect());
+        }
+        assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 50);
+        // Files that import none of those left can be read first.
+        while !imports.is_empty() {
+            let left: BTreeSet<&str> = imports.keys().copied().collect();
+            imports.retain(|_, imported| imported.iter().any(|other| left.contains(other)));
+            assert!(imports.len() < left.len(), "{name}: a circle among {left:?}");
+        }
+    }
+}
+
+/// The path of a file's module from the root of the crate, which is the empty path.
+fn module(source: &Path, file: &Path) -> String {
+    let path = file.strip_prefix(source).unwrap().with_extension("");
+    let parts = path.iter().map(|part| part.to_str().unwrap());
+    parts.filter(|part| !["mod", "lib", "main"].contains(part)).collect::<Vec<_>>().join("::")
+}
+
+fn is_inside(path: &str, module: &str) -> bool {
+    module.is_empty()
+        || path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// What the code of `module` uses of its own crate, as paths from the root.
+fn imported(code: &str, module: &str) -> Vec<String> {
+    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let mut found = Vec::new();
+    for path in code.split("crate::").skip(1) {
+        let end = path.find(|c: char| !c.is_alphanumeric() && !"_:".contains(c));
+        let (start, rest) = path.split_at(end.unwrap_or(path.len()));
+        let names = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
+        for name in names.unwrap_or_default().split(',') {
+            found.push(format!("{start}{}", name.trim()));
+        }
+    }
+    let children = code.split("mod ").filter_map(|rest| rest.split_once(';')).map(|(name, _)| name);
+    for child in children.filter(|child| code.contains(&format!("{child}::"))) {
+        found.push(format!("{module}::{child}"));
+    }
+    found
 }
 
 #[test]

@@ -14,7 +14,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::{
-    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder,
+    BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, MaxPool2dConfig, ParamBuilder,
     global_avg_pool2d,
 };
 
@@ -44,12 +44,12 @@ pub struct ResNetConfig {
 }
 
 impl ResNetConfig {
-    /// ResNet-18: widths 64 to 512, two blocks a stage; 512 features, 11.2 million parameters.
+    /// ResNet-18: widths 64 to 512, two blocks in each stage; 512 features, 11.2 million parameters.
     pub fn resnet18(in_channels: usize, stem: Stem) -> Self {
         Self { in_channels, stem, widths: [64, 128, 256, 512], blocks: [2; 4] }
     }
 
-    /// The same layout with one block a stage and widths w, 2w, 4w, 8w.
+    /// The same layout with one block in each stage and widths w, 2w, 4w, 8w.
     pub fn slim(in_channels: usize, stem: Stem, width: usize) -> Self {
         let widths = [width, 2 * width, 4 * width, 8 * width];
         Self { in_channels, stem, widths, blocks: [1; 4] }
@@ -89,7 +89,7 @@ impl ResNetConfig {
 #[derive(Clone, Debug)]
 pub struct ResNet {
     config: ResNetConfig,
-    stem: Unit,
+    stem: ConvUnit,
     stages: Vec<Vec<BasicBlock>>,
 }
 
@@ -106,7 +106,7 @@ impl ResNet {
         };
         let mut channels = config.widths[0];
         let names = [builder.pp("conv1"), builder.pp("bn1")];
-        let stem = Unit::new([config.in_channels, channels], size, stride, names)?;
+        let stem = unit([config.in_channels, channels], size, stride, names)?;
         let mut stages = Vec::with_capacity(4);
         for (s, (&width, &blocks)) in config.widths.iter().zip(&config.blocks).enumerate() {
             let layer = builder.pp(format!("layer{}", s + 1));
@@ -130,8 +130,7 @@ impl ResNet {
         // Channels last, as everything inside is; for one channel only the shape changes.
         let x = input.permute((0, 2, 3, 1))?.contiguous()?;
         let pool = MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
-        let Unit { weight, config, norm } = &self.stem;
-        let mut x = norm.forward_stem(&x, (weight, *config), pool, train)?;
+        let mut x = self.stem.forward_pooled(&x, pool, train)?;
         for block in self.stages.iter().flatten() {
             x = block.forward(&x, train)?;
         }
@@ -169,49 +168,26 @@ impl Encoder for ResNet {
 }
 
 /// A convolution without bias, padded to keep the size at stride 1, and its batch norm.
-#[derive(Clone, Debug)]
-struct Unit {
-    weight: Tensor,
-    config: Conv2dConfig,
-    norm: BatchNorm2d,
-}
-
-impl Unit {
-    fn new(
-        [from, to]: [usize; 2],
-        size: usize,
-        stride: usize,
-        [conv, norm]: [ParamBuilder; 2],
-    ) -> Result<Self> {
-        let weight = conv.filters("weight", [to, from, size, size], Init::KaimingNormalFanOut)?;
-        let padding = (size / 2, size / 2);
-        let weight_init = Init::Normal { mean: 1.0, std: 0.02 };
-        let norm_config = BatchNormConfig { weight_init, ..BatchNormConfig::default() };
-        Ok(Self {
-            weight,
-            config: Conv2dConfig { stride: (stride, stride), padding },
-            norm: BatchNorm2d::new(&norm, to, norm_config)?,
-        })
-    }
-
-    /// relu(norm(conv(x)) + shortcut), ReLU and shortcut only if asked for.
-    fn forward(
-        &self,
-        x: &Tensor,
-        shortcut: Option<&Tensor>,
-        relu: bool,
-        train: bool,
-    ) -> Result<Tensor> {
-        Ok(self.norm.forward_conv(x, (&self.weight, self.config), shortcut, relu, train)?)
-    }
+fn unit(
+    [from, to]: [usize; 2],
+    size: usize,
+    stride: usize,
+    [conv, norm]: [ParamBuilder; 2],
+) -> Result<ConvUnit> {
+    let filters = conv.filters("weight", [to, from, size, size], Init::KaimingNormalFanOut)?;
+    let config = Conv2dConfig { stride: (stride, stride), padding: (size / 2, size / 2) };
+    let weight_init = Init::Normal { mean: 1.0, std: 0.02 };
+    let norm_config = BatchNormConfig { weight_init, ..BatchNormConfig::default() };
+    let norm = BatchNorm2d::new(&norm, to, norm_config)?;
+    Ok(ConvUnit::new(filters, config, norm)?)
 }
 
 /// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)).
 #[derive(Clone, Debug)]
 struct BasicBlock {
-    first: Unit,
-    second: Unit,
-    downsample: Option<Unit>,
+    first: ConvUnit,
+    second: ConvUnit,
+    downsample: Option<ConvUnit>,
 }
 
 impl BasicBlock {
@@ -219,7 +195,7 @@ impl BasicBlock {
         let downsample = if stride != 1 || from != to {
             let shortcut = builder.pp("downsample");
             let names = [shortcut.pp(0), shortcut.pp(1)];
-            Some(Unit::new([from, to], 1, stride, names)?)
+            Some(unit([from, to], 1, stride, names)?)
         } else {
             None
         };
@@ -227,8 +203,8 @@ impl BasicBlock {
             [builder.pp(format!("conv{number}")), builder.pp(format!("bn{number}"))]
         };
         Ok(Self {
-            first: Unit::new([from, to], 3, stride, names(1))?,
-            second: Unit::new([to, to], 3, 1, names(2))?,
+            first: unit([from, to], 3, stride, names(1))?,
+            second: unit([to, to], 3, 1, names(2))?,
             downsample,
         })
     }
@@ -239,6 +215,6 @@ impl BasicBlock {
             None => x.clone(),
         };
         let hidden = self.first.forward(x, None, true, train)?;
-        self.second.forward(&hidden, Some(&shortcut), true, train)
+        Ok(self.second.forward(&hidden, Some(&shortcut), true, train)?)
     }
 }

@@ -109,7 +109,7 @@ fn check(path: &Path, dtype: DType, value_tolerance: f64, gradient_tolerance: f6
             continue;
         };
         // Relative to the largest entry: some gradients are tiny throughout.
-        let got = params.saved_form(name, got).unwrap();
+        let got = params.to_pytorch_layout(name, got).unwrap();
         let error = relative_error(&got, wanted, 1e-300);
         assert!(error <= gradient_tolerance, "{}: error {error:e}", at(name));
     }

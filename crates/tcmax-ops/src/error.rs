@@ -11,7 +11,7 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// Two parameters or buffers were given one name.
+    /// Two parameters or buffers have the same name.
     #[error("the name '{name}' is taken by another parameter or buffer")]
     DuplicateName {
         /// The full dotted name.
@@ -41,11 +41,24 @@ pub enum Error {
         /// The shape in the model.
         wanted: Shape,
     },
-    /// A state of an optimiser has a number of steps that is none.
+    /// The number of steps in an optimiser's state is not a whole number from 0.
     #[error("'steps': the state has {got}, wanted a whole number of steps from 0")]
     WrongSteps {
         /// The number in the state.
         got: f64,
+    },
+    /// A normalisation of no channels.
+    #[error("a batch norm needs at least one channel")]
+    NoChannels,
+    /// Filters do not fit the norm after them.
+    #[error(
+        "filters of shape {got:?}, wanted [height, width, in, {channels}] for the norm after them"
+    )]
+    WrongFilters {
+        /// The shape of the filters.
+        got: Shape,
+        /// The norm's channels.
+        channels: usize,
     },
     /// A parameter is too large for memory.
     #[error("a parameter of shape {shape:?} does not fit into memory")]
@@ -60,7 +73,7 @@ pub enum Error {
         name: String,
         /// Its shape.
         shape: Shape,
-        /// Most numbers of all parameters and buffers together.
+        /// The most numbers that all parameters and buffers together may have.
         limit: usize,
     },
 }

@@ -1,8 +1,8 @@
-//! Numbers in the widest float there is: f64, but f32 on Metal, which has no f64.
+//! Numbers in the widest float type of a device: f64, but f32 on Metal, which has no f64.
 //!
-//! Sums of many terms and values that are reported are taken in f64. A cast to f64 on a Metal device
-//! is an error, so whatever may run on a device casts with [`wide`], and whatever leaves it is read
-//! with [`to_scalar_f64`] or [`to_vec_f64`].
+//! Sums of many terms and reported values are computed in f64. A cast to f64 on a Metal device is an
+//! error, so code that may run on a device casts with [`wide`], and reads results with [`to_scalar_f64`]
+//! or [`to_vec_f64`].
 
 use candle_core::{DType, Device, Result, Tensor};
 

@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use tcmax_ops::{
-    Activation, BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder,
-    Seed, backward, conv2d, layer_norm, log_sum_exp, max_pool2d, perceptron, quadratic_form, relu,
-    softmax, to_vec_f64,
+    Activation, BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, MaxPool2dConfig,
+    ParamBuilder, Seed, backward, conv2d, layer_norm, log_sum_exp, max_pool2d, perceptron,
+    quadratic_form, relu, softmax, to_vec_f64,
 };
 
 fn random(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
@@ -72,21 +72,23 @@ fn of_units_of_residual_networks() {
             let builder = ParamBuilder::new(Seed::new(8), dtype, &Device::Cpu);
             BatchNorm2d::new(&builder, channels, BatchNormConfig::default()).unwrap()
         };
+        let unit = |x: &Tensor, w: [usize; 4]| {
+            let filters = random(2, &w, x.dtype());
+            ConvUnit::new(filters, conv, norm(x.dtype(), w[3])).unwrap()
+        };
         let shape = [2, 8, 8, 16];
         assert_passed_on("normalisation and ReLU", &shape, |x| {
-            norm(x.dtype(), 16).forward_fused(x, None, true, train)
+            norm(x.dtype(), 16).forward_relu(x, train)
         });
         assert_passed_on("residual and ReLU", &shape, |x| {
-            let other = random(2, &shape, x.dtype());
-            norm(x.dtype(), 16).forward_fused(&other, Some(x), true, train)
+            let other = random(3, &shape, x.dtype());
+            unit(x, [3, 3, 16, 16]).forward(&other, Some(x), true, train)
         });
         assert_passed_on("convolution, normalisation and ReLU", &shape, |x| {
-            let w = random(2, &[3, 3, 16, 16], x.dtype());
-            norm(x.dtype(), 16).forward_conv(x, (&w, conv), None, true, train)
+            unit(x, [3, 3, 16, 16]).forward(x, None, true, train)
         });
         assert_passed_on("stem", &[2, 9, 9, 3], |x| {
-            let w = random(2, &[3, 3, 3, 5], x.dtype());
-            norm(x.dtype(), 5).forward_stem(x, (&w, conv), pool, train)
+            unit(x, [3, 3, 3, 5]).forward_pooled(x, pool, train)
         });
     }
     for (shape, w) in [

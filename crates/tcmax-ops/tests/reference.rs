@@ -4,9 +4,9 @@
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 use tcmax_ops::{
-    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Seed, conv2d,
-    global_avg_pool2d, gradient_error, layer_norm, log_sum_exp, log_sum_exp_all, max_pool2d,
-    softmax,
+    BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, MaxPool2dConfig, ParamBuilder,
+    Seed, conv2d, global_avg_pool2d, gradient_error, layer_norm, log_sum_exp, log_sum_exp_all,
+    max_pool2d, softmax,
 };
 
 fn random(seed: u64, shape: &[usize]) -> Tensor {
@@ -257,9 +257,10 @@ fn fused_units_are_their_parts() {
             let x = Var::from_tensor(&random(1, &[2, 12, 7, 3])).unwrap();
             let w = Var::from_tensor(&random(2, &[3, 3, 3, 5])).unwrap();
             let (x_t, w_t) = (x.as_tensor(), w.as_tensor());
+            let unit = ConvUnit::new(w_t.clone(), conv, norm.clone()).unwrap();
             let y = match (fused, stem) {
-                (true, true) => norm.forward_stem(x_t, (w_t, conv), pool, train),
-                (true, false) => norm.forward_conv(x_t, (w_t, conv), None, true, train),
+                (true, true) => unit.forward_pooled(x_t, pool, train),
+                (true, false) => unit.forward(x_t, None, true, train),
                 (false, _) => {
                     let y = conv2d(x_t, w_t, conv).unwrap();
                     let y = norm.forward(&y, train).unwrap().relu().unwrap();
@@ -313,6 +314,8 @@ fn gradients_agree_with_finite_differences() {
 #[test]
 fn batch_norm_gradients_agree_with_finite_differences() {
     let (x, residual) = (random(6, &[3, 4, 3, 2]), random(7, &[3, 4, 3, 2]));
+    let filters = random(5, &[3, 3, 2, 2]);
+    let same = Conv2dConfig { stride: (1, 1), padding: (1, 1) };
     for train in [true, false] {
         for relu in [true, false] {
             let builder = ParamBuilder::new(Seed::new(8), DType::F64, &Device::Cpu);
@@ -322,9 +325,16 @@ fn batch_norm_gradients_agree_with_finite_differences() {
             };
             let norm = BatchNorm2d::new(&builder, 2, config).unwrap();
             let weights = random(9, &[3, 4, 3, 2]);
-            let error = gradient_error(&[x.clone(), residual.clone()], |t| {
-                let y = norm.forward_fused(&t[0], Some(&t[1]), relu, train)?;
+            let inputs = [x.clone(), residual.clone(), filters.clone()];
+            let error = gradient_error(&inputs, |t| {
+                let unit = ConvUnit::new(t[2].clone(), same, norm.clone())?;
+                let y = unit.forward(&t[0], Some(&t[1]), relu, train)?;
                 Ok((y * &weights)?.sum_all()?)
+            });
+            assert!(error.unwrap() < 1e-7, "train {train}, relu {relu}");
+            let error = gradient_error(std::slice::from_ref(&x), |t| {
+                let forward = if relu { BatchNorm2d::forward_relu } else { BatchNorm2d::forward };
+                Ok((forward(&norm, &t[0], train)? * &weights)?.sum_all()?)
             });
             assert!(error.unwrap() < 1e-7, "train {train}, relu {relu}");
         }
@@ -403,7 +413,8 @@ fn sizes_past_the_address_space_are_errors() {
             assert!(error.contains("too large"), "{padding:?}: {error}");
             let builder = ParamBuilder::new(Seed::new(8), DType::F32, &Device::Cpu);
             let norm = BatchNorm2d::new(&builder, 2, BatchNormConfig::default()).unwrap();
-            let error = message(norm.forward_conv(&x, (&weight, config), None, true, true));
+            let unit = ConvUnit::new(weight.clone(), config, norm).unwrap();
+            let error = message(unit.forward(&x, None, true, true));
             assert!(error.contains("too large"), "{padding:?}: {error}");
         }
         let pool = MaxPool2dConfig { kernel: (2, 2), stride: (1, 1), padding };

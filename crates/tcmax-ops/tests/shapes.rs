@@ -4,8 +4,8 @@
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 use tcmax_ops::{
-    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Seed,
-    backward, layer_norm, log_sum_exp, softmax, to_vec_f64,
+    BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, MaxPool2dConfig, ParamBuilder,
+    Seed, backward, layer_norm, log_sum_exp, softmax, to_vec_f64,
 };
 
 fn random(seed: u64, shape: &[usize]) -> Tensor {
@@ -80,17 +80,17 @@ impl Unit {
         let norm = BatchNorm2d::new(&builder, self.w[3], config).unwrap();
         let (x, x_view) = variable(self.seed ^ 1, &self.x, dtype);
         let (w, w_view) = variable(self.seed ^ 2, &self.w, dtype);
-        let unit = (&w_view, self.conv);
+        let unit = ConvUnit::new(w_view, self.conv, norm).unwrap();
         let mut residual = None;
         let y = match self.pool {
-            Some(pool) => norm.forward_stem(&x_view, unit, pool, self.train)?,
+            Some(pool) => unit.forward_pooled(&x_view, pool, self.train)?,
             None => {
                 // What the residual has to be like is known from a pass without it.
-                let plain = norm.forward_conv(&x_view, unit, None, false, false)?;
+                let plain = unit.forward(&x_view, None, false, false)?;
                 residual = self.residual.then(|| variable(self.seed ^ 3, plain.dims(), dtype));
                 let view = residual.as_ref().map(|(_, view)| view);
                 // No ReLU: a value that f32 rounds to the other side of 0 has another gradient.
-                norm.forward_conv(&x_view, unit, view, false, self.train)?
+                unit.forward(&x_view, view, false, self.train)?
             }
         };
         let weights = random(self.seed ^ 4, y.dims()).to_dtype(dtype)?;

@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use tcmax_ops::{
-    Activation, AdamW, AdamWConfig, BatchNorm2d, BatchNormConfig, Conv2dConfig, Init,
+    Activation, AdamW, AdamWConfig, BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init,
     MaxPool2dConfig, ParamBuilder, Seed, Sgd, SgdConfig, backward, clip_grad_norm, conv2d,
     global_avg_pool2d, layer_norm, log_sum_exp, log_sum_exp_all, max_pool2d, perceptron,
     quadratic_form, relu, softmax, to_vec_f64,
@@ -129,6 +129,10 @@ fn unit(
     all
 }
 
+fn conv_unit(norm: &BatchNorm2d, filters: &Tensor, conv: Conv2dConfig) -> ConvUnit {
+    ConvUnit::new(filters.clone(), conv, norm.clone()).unwrap()
+}
+
 #[test]
 fn of_batch_norm_and_what_is_fused_with_it() {
     let (x, w) = ([6, 17, 23, 20], [3, 3, 20, 40]);
@@ -138,26 +142,23 @@ fn of_batch_norm_and_what_is_fused_with_it() {
         assert_same("batch norm", || {
             unit(train, &[6, 17, 23, 40], &w, None, |norm, x, _, _| norm.forward(x, train))
         });
-        assert_same("batch norm, residual, ReLU", || {
-            let shape = [6, 17, 23, 40];
-            unit(train, &shape, &w, Some(&shape), |norm, x, _, residual| {
-                norm.forward_fused(x, residual, true, train)
-            })
+        assert_same("batch norm, ReLU", || {
+            unit(train, &[6, 17, 23, 40], &w, None, |norm, x, _, _| norm.forward_relu(x, train))
         });
         assert_same("convolution, batch norm, residual, ReLU", || {
             unit(train, &x, &w, Some(&[6, 9, 12, 40]), |norm, x, w, residual| {
-                norm.forward_conv(x, (w, conv), residual, true, train)
+                conv_unit(norm, w, conv).forward(x, residual, true, train)
             })
         });
         assert_same("Winograd, batch norm, ReLU", || {
             let same = Conv2dConfig { stride: (1, 1), padding: (1, 1) };
             unit(train, &x, &w, None, |norm, x, w, _| {
-                norm.forward_conv(x, (w, same), None, true, train)
+                conv_unit(norm, w, same).forward(x, None, true, train)
             })
         });
         assert_same("stem", || {
             unit(train, &[3, 40, 39, 3], &[7, 7, 3, 24], None, |norm, x, w, _| {
-                norm.forward_stem(x, (w, conv), pool, train)
+                conv_unit(norm, w, conv).forward_pooled(x, pool, train)
             })
         });
     }

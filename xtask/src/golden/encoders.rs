@@ -40,7 +40,7 @@ pub fn resnet(case: &Case) -> anyhow::Result<()> {
     for (name, tensor) in inputs.chain([("input", input)]) {
         let gradient = gradients.get(&tensor);
         let gradient = gradient.ok_or_else(|| anyhow::anyhow!("{name}: no gradient arrives"))?;
-        let gradient = params.saved_form(name, gradient)?;
+        let gradient = params.to_pytorch_layout(name, gradient)?;
         if case.has(&format!("grad.{name}")) {
             case.check_within(&format!("grad.{name}"), &gradient, whole)?;
         }

@@ -1,0 +1,26 @@
+//! Multilayer perceptrons.
+
+use candle_core::{Result, Tensor};
+
+use crate::activation::Activation;
+use crate::composed::relu::relu;
+
+pub(crate) fn perceptron(
+    x: &Tensor,
+    layers: &[(Tensor, Tensor)],
+    activation: Activation,
+) -> Result<Tensor> {
+    let mut x = x.clone();
+    for (i, (weight, bias)) in layers.iter().enumerate() {
+        let z = x.matmul(&weight.t()?)?.broadcast_add(bias)?;
+        x = if i + 1 < layers.len() { apply(activation, &z)? } else { z };
+    }
+    Ok(x)
+}
+
+fn apply(activation: Activation, x: &Tensor) -> Result<Tensor> {
+    match activation {
+        Activation::Relu => relu(x),
+        Activation::Squareplus => (x + (x.sqr()? + Activation::BEND)?.sqrt()?)? * 0.5,
+    }
+}

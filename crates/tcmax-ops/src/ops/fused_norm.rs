@@ -1,0 +1,476 @@
+//! Convolution, batch normalisation, residual, ReLU and maximum as one operation of candle's graph.
+//!
+//! candle's graph stores nothing between the parts of one operation: the gradient between convolution and
+//! normalisation is neither added to zeros nor copied, and the large normalised activation of a stem is
+//! never written.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use crate::composed;
+use crate::cpu::conv2d::{self, Convolve};
+use crate::cpu::normalise::{Incoming, Normaliser};
+use crate::cpu::pool::{self, PooledGradient};
+use crate::cpu::statistics::Statistics;
+use crate::cpu::storage::{check_dtype, dispatch, storage_of, tensor_of, values};
+use crate::geometry::{ConvShape, Window};
+use crate::graph::packed::PackedParameters;
+use crate::ops::conv2d::{Conv2dConfig, shape_of};
+use crate::ops::max_pool2d::MaxPool2dConfig;
+use crate::wide::to_vec_f64;
+
+const OP: &str = "batch_norm";
+
+/// What is computed together with a normalisation: pool(relu(norm(conv(x)) + residual)). Before a pool
+/// there always is a ReLU, and never a residual.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Around<'a> {
+    /// Filters of a convolution before the norm.
+    pub(crate) conv: Option<(&'a Tensor, Conv2dConfig)>,
+    pub(crate) residual: Option<&'a Tensor>,
+    pub(crate) relu: bool,
+    pub(crate) pool: Option<MaxPool2dConfig>,
+}
+
+/// A normalisation by channel.
+#[derive(Clone, Copy)]
+pub(crate) struct Norm<'a> {
+    pub(crate) weight: &'a Tensor,
+    pub(crate) bias: &'a Tensor,
+    pub(crate) eps: f64,
+    /// Mean and variance to use instead of the batch's own.
+    pub(crate) given: Option<[&'a Tensor; 2]>,
+}
+
+pub(crate) struct Output {
+    pub(crate) y: Tensor,
+    /// Mean and biased variance of each channel.
+    pub(crate) statistics: [Tensor; 2],
+    /// Values of each channel.
+    pub(crate) count: usize,
+}
+
+/// Normalises `x` with what is around it.
+///
+/// # Errors
+/// When shapes or element types do not fit, or the batch's own statistics are used and each channel has
+/// a single value.
+pub(crate) fn fused_norm(x: &Tensor, norm: Norm<'_>, around: Around<'_>) -> Result<Output> {
+    let sizes = Sizes::new(x, norm, around)?;
+    let pass = if x.device().is_cpu() { by_kernel } else { by_composition };
+    let (y, statistics) = pass(x, norm, around, &sizes)?;
+    Ok(Output { y, statistics, count: sizes.count })
+}
+
+struct Sizes {
+    conv: Option<ConvShape>,
+    pool: Option<Window>,
+    /// Values of each channel.
+    count: usize,
+}
+
+impl Sizes {
+    /// The sizes, after checking that everything fits.
+    fn new(x: &Tensor, norm: Norm<'_>, around: Around<'_>) -> Result<Self> {
+        if x.device().is_cpu() {
+            check_dtype(x, OP)?;
+        }
+        let conv = around.conv.map(|(filters, config)| shape_of(x, filters, config)).transpose()?;
+        let dims = conv.map_or_else(|| x.shape().clone(), |conv| conv.out_dims()).into_dims();
+        let channels = norm.weight.elem_count();
+        let (count, image) = match dims[..] {
+            [b, h, w, c] if c == channels && b * h * w > 0 => (b * h * w, (h, w)),
+            _ => bail!("{OP}: got input {dims:?}, wanted [batch, height, width, {channels}]"),
+        };
+        if norm.given.is_none() && count < 2 {
+            bail!("{OP}: training needs at least 2 values in each channel, got {count}");
+        }
+        if let Some(residual) = around.residual
+            && (residual.dims() != dims || residual.dtype() != x.dtype())
+        {
+            let (got, kind) = (residual.dims(), residual.dtype());
+            bail!("{OP}: got residual {got:?} {kind:?} for output {dims:?} {:?}", x.dtype());
+        }
+        let pool = around.pool.map(|pool| pool.window(image)).transpose()?;
+        Ok(Self { conv, pool, count })
+    }
+}
+
+/// Output, mean and variance by the operation below.
+fn by_kernel(
+    x: &Tensor,
+    norm: Norm<'_>,
+    around: Around<'_>,
+    sizes: &Sizes,
+) -> Result<(Tensor, [Tensor; 2])> {
+    let given = match norm.given {
+        Some([mean, var]) => Some(Statistics { mean: to_vec_f64(mean)?, var: to_vec_f64(var)? }),
+        None => None,
+    };
+    let mut parameters = vec![norm.weight.clone(), norm.bias.clone()];
+    parameters.extend(around.conv.map(|(filters, _)| filters.clone()));
+    let parameters = PackedParameters::new(parameters)?;
+    let handle = parameters.handle().clone();
+    let saved: Arc<OnceLock<Saved>> = Arc::default();
+    let op = FusedNorm {
+        conv: sizes.conv,
+        parameters,
+        relu: around.relu,
+        pool: sizes.pool,
+        eps: norm.eps,
+        given,
+        saved: Arc::clone(&saved),
+    };
+    let x = x.contiguous()?;
+    let y = match around.residual {
+        Some(residual) => x.apply_op3(&handle, &residual.contiguous()?, op)?,
+        None => x.apply_op2(&handle, op)?,
+    };
+    let Some(Saved { statistics: Statistics { mean, var }, .. }) = saved.get() else {
+        bail!("{OP}: the forward pass left nothing");
+    };
+    Ok((y, [Tensor::new(&mean[..], x.device())?, Tensor::new(&var[..], x.device())?]))
+}
+
+/// The same from operations of candle.
+fn by_composition(
+    x: &Tensor,
+    norm: Norm<'_>,
+    around: Around<'_>,
+    sizes: &Sizes,
+) -> Result<(Tensor, [Tensor; 2])> {
+    let x = match around.conv.zip(sizes.conv) {
+        Some(((filters, _), shape)) => &composed::conv2d::conv2d(x, filters, &shape)?,
+        None => x,
+    };
+    let affine = [norm.weight, norm.bias];
+    let (mut y, statistics) = composed::batch_norm::batch_norm(x, affine, norm.eps, norm.given)?;
+    if let Some(residual) = around.residual {
+        y = (y + residual)?;
+    }
+    if around.relu || sizes.pool.is_some() {
+        y = composed::relu::relu(&y)?;
+    }
+    if let Some(window) = &sizes.pool {
+        y = composed::max_pool2d::max_pool2d(&y, window)?;
+    }
+    Ok((y, statistics))
+}
+
+/// The operation. Without a residual it takes x and the handle of the parameters, with one also the
+/// residual.
+struct FusedNorm {
+    /// The convolution before the normalisation.
+    conv: Option<ConvShape>,
+    /// Weight and bias; after them the convolution's filters.
+    parameters: PackedParameters,
+    relu: bool,
+    /// A ReLU and the maximum of each window.
+    pool: Option<Window>,
+    eps: f64,
+    /// Statistics to use instead of the batch's own.
+    given: Option<Statistics>,
+    /// What the forward pass leaves for the backward pass and for the running statistics.
+    saved: Arc<OnceLock<Saved>>,
+}
+
+struct Saved {
+    statistics: Statistics,
+    /// The output of the convolution.
+    convolved: Option<CpuStorage>,
+    taps: Vec<u8>,
+}
+
+/// Calls `body` with the values of a contiguous CPU tensor.
+fn with_values<T: Convolve, R>(tensor: &Tensor, body: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
+    let tensor = tensor.contiguous()?;
+    let (guard, layout) = tensor.storage_and_layout();
+    body(values::<T>(storage_of(&guard, OP)?, layout, OP)?)
+}
+
+impl FusedNorm {
+    /// Calls `body` with weight, bias and the convolution's filters, if there are any.
+    fn with_parameters<T: Convolve, R>(
+        &self,
+        body: impl FnOnce(&[T], &[T], &[T]) -> Result<R>,
+    ) -> Result<R> {
+        let (scale, bias, filters) = match self.parameters.tensors() {
+            [scale, bias] => (scale, bias, None),
+            [scale, bias, filters] => (scale, bias, Some(filters)),
+            other => bail!("{OP}: {} parameters", other.len()),
+        };
+        with_values(scale, |scale| {
+            with_values(bias, |bias| match filters {
+                Some(filters) => with_values(filters, |filters| body(scale, bias, filters)),
+                None => body(scale, bias, &[]),
+            })
+        })
+    }
+
+    fn forward(
+        &self,
+        (x, x_layout): (&CpuStorage, &Layout),
+        residual: Option<(&CpuStorage, &Layout)>,
+    ) -> Result<(CpuStorage, Shape)> {
+        let storage = dispatch!(x, OP, |T| {
+            let x = values::<T>(x, x_layout, OP)?;
+            let residual = residual.map(|r| values::<T>(r.0, r.1, OP)).transpose()?;
+            self.with_parameters::<T, _>(|weight, bias, filters| {
+                let convolved = self.conv.map(|shape| conv2d::forward(&shape, x, filters));
+                Ok(self.normalise(x, convolved, [weight, bias], residual))
+            })?
+        });
+        let shape = self.conv.map_or_else(|| x_layout.shape().clone(), |conv| conv.out_dims());
+        let (batch, mut height, mut width, channels) = shape.dims4()?;
+        if let Some(window) = &self.pool {
+            (height, width) = window.out;
+        }
+        Ok((storage, Shape::from((batch, height, width, channels))))
+    }
+
+    fn normalise<T: Convolve>(
+        &self,
+        x: &[T],
+        convolved: Option<Vec<T>>,
+        [weight, bias]: [&[T]; 2],
+        residual: Option<&[T]>,
+    ) -> Vec<T> {
+        let values = convolved.as_deref().unwrap_or(x);
+        let statistics = match &self.given {
+            Some(given) => given.clone(),
+            None => Statistics::of(values, weight.len()),
+        };
+        let normaliser = Normaliser { statistics: &statistics, eps: self.eps, weight, bias };
+        let mut taps = Vec::new();
+        let y = match &self.pool {
+            None => normaliser.apply(values, residual, self.relu),
+            Some(window) => {
+                let affine = normaliser.affine();
+                let pooled = pool::max(values, window, weight.len(), Some(&affine));
+                taps = pooled.taps;
+                pooled.values
+            }
+        };
+        let convolved = convolved.map(T::storage);
+        // Set once, because an operation is applied once.
+        let _ = self.saved.set(Saved { statistics, convolved, taps });
+        y
+    }
+
+    /// The gradients of x, of the parameters' handle and of the residual.
+    fn backward(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<[Option<Tensor>; 3]> {
+        let grad = grad.contiguous()?;
+        let (guard, layout) = grad.storage_and_layout();
+        let storage = storage_of(&guard, OP)?;
+        match storage {
+            CpuStorage::F32(_) => self.backward_in::<f32>(x, residual, y, storage, layout),
+            _ => self.backward_in::<f64>(x, residual, y, storage, layout),
+        }
+    }
+
+    fn backward_in<T: Convolve>(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        y: &Tensor,
+        grad: &CpuStorage,
+        layout: &Layout,
+    ) -> Result<[Option<Tensor>; 3]> {
+        let grad = values::<T>(grad, layout, OP)?;
+        with_values(x, |x_values: &[T]| {
+            with_values(y, |y: &[T]| self.gradients(x, residual, x_values, y, grad))
+        })
+    }
+
+    fn gradients<T: Convolve>(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        x_values: &[T],
+        y: &[T],
+        grad: &[T],
+    ) -> Result<[Option<Tensor>; 3]> {
+        let Some(saved) = self.saved.get() else { bail!("{OP}: backward before forward") };
+        let normalised = match &saved.convolved {
+            Some(convolved) => T::slice(convolved)?,
+            None => x_values,
+        };
+        self.with_parameters::<T, _>(|weight, bias, filters| {
+            let (eps, statistics) = (self.eps, &saved.statistics);
+            let normaliser = Normaliser { statistics, eps, weight, bias };
+            let incoming = match &self.pool {
+                Some(window) => {
+                    let (window, channels, taps) = (*window, weight.len(), &saved.taps[..]);
+                    Incoming::Pooled(PooledGradient { window, channels, grad, taps })
+                }
+                None if self.relu => Incoming::Relu { grad, output: y },
+                None => Incoming::Plain(grad),
+            };
+            // After the ReLU the residual's gradient is the normalisation's too.
+            let masked = residual.map(|_| normaliser.residual_grad(normalised.len(), &incoming));
+            let incoming = masked.as_deref().map_or(incoming, Incoming::Plain);
+            let sums = normaliser.sums(normalised, &incoming);
+            let parameters = self.parameters.tensors();
+            let vector = |sums: &[f64], like: &Tensor| {
+                let values = sums.iter().map(|sum| T::from_f64(*sum)).collect();
+                tensor_of(T::storage(values), like).map(Some)
+            };
+            let mut gradients =
+                vec![vector(&sums.weight, &parameters[0])?, vector(&sums.bias, &parameters[1])?];
+            let of_batch = self.given.is_none();
+            let before_norm = || normaliser.input_grad(normalised, &incoming, &sums, of_batch);
+            let mut dx = None;
+            if let Some(shape) = &self.conv {
+                let grad = before_norm();
+                if x.track_op() {
+                    dx = Some(conv2d::input_grad(shape, filters, &grad));
+                }
+                let dw = conv2d::weight_grad(shape, x_values, &grad);
+                gradients.push(Some(tensor_of(T::storage(dw), &parameters[2])?));
+            } else if x.track_op() {
+                dx = Some(before_norm());
+            }
+            let residual = residual.zip(masked);
+            let residual = residual.map(|(like, grad)| tensor_of(T::storage(grad), like));
+            let dx = dx.map(|dx| tensor_of(T::storage(dx), x));
+            let handle = self.parameters.set_gradients(gradients)?;
+            Ok([dx.transpose()?, handle, residual.transpose()?])
+        })
+    }
+}
+
+impl CustomOp2 for FusedNorm {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.forward((x, x_layout), None)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        _: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [dx, handle, _] = self.backward(x, None, y, grad)?;
+        Ok((dx, handle))
+    }
+}
+
+impl CustomOp3 for FusedNorm {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.forward((x, x_layout), Some((residual, residual_layout)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        _: &Tensor,
+        residual: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [dx, handle, residual] = self.backward(x, Some(residual), y, grad)?;
+        Ok((dx, handle, residual))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    /// Output, statistics and all gradients, fused or composed.
+    fn passes(
+        shape: [usize; 4],
+        is_fused: bool,
+        of: impl Fn(&[Tensor]) -> (Norm<'_>, Around<'_>),
+    ) -> Vec<Tensor> {
+        let channels = 4;
+        let shapes: [&[usize]; 5] =
+            [&shape, &[3, 3, shape[3], channels], &[channels], &[channels], &[2, 3, 2, channels]];
+        let fill = |(seed, shape): (usize, &&[usize])| {
+            let len: usize = shape.iter().product();
+            let values = (0..len).map(|i| ((i * 7 + 13 * seed) as f64).sin());
+            let tensor = Tensor::from_vec(values.collect::<Vec<f64>>(), *shape, &Device::Cpu);
+            Var::from_tensor(&tensor.unwrap()).unwrap()
+        };
+        let vars: Vec<Var> = shapes.iter().enumerate().map(fill).collect();
+        let mut tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+        let full = |value: f64| Tensor::full(value, channels, &Device::Cpu).unwrap();
+        tensors.extend([full(0.3), full(1.7)]);
+        let (norm, around) = of(&tensors);
+        let sizes = Sizes::new(&tensors[0], norm, around).unwrap();
+        let pass = if is_fused { by_kernel } else { by_composition };
+        let (y, statistics) = pass(&tensors[0], norm, around, &sizes).unwrap();
+        let g = Tensor::arange(0.0, y.elem_count() as f64, &Device::Cpu).unwrap().cos().unwrap();
+        let loss = (&y * g.reshape(y.shape()).unwrap()).unwrap().sum_all().unwrap();
+        let gradients = loss.backward().unwrap();
+        let gradients = tensors.iter().filter_map(|tensor| gradients.get(tensor).cloned());
+        std::iter::once(y.clone()).chain(statistics).chain(gradients).collect()
+    }
+
+    #[test]
+    fn the_composition_agrees_with_the_fused_operation() {
+        let conv = Conv2dConfig { stride: (2, 2), padding: (1, 1) };
+        let window = MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
+        // Convolution, residual, ReLU, pool; and gradients that there are.
+        for (with_conv, with_residual, relu, pooled, gradients) in [
+            (false, false, false, false, 3),
+            (false, false, true, false, 3),
+            (true, false, false, false, 4),
+            (true, true, true, false, 5),
+            (true, true, false, false, 5),
+            (true, false, true, true, 4),
+        ] {
+            for train in [true, false] {
+                let shape = if with_conv { [2, 5, 4, 3] } else { [2, 5, 4, 4] };
+                let of = |is_fused: bool| {
+                    passes(shape, is_fused, |t| {
+                        let given = (!train).then_some([&t[5], &t[6]]);
+                        let norm = Norm { weight: &t[2], bias: &t[3], eps: 1e-5, given };
+                        let conv = with_conv.then_some((&t[1], conv));
+                        let residual = with_residual.then_some(&t[4]);
+                        let pool = pooled.then_some(window);
+                        (norm, Around { conv, residual, relu, pool })
+                    })
+                };
+                let (fused, composed) = (of(true), of(false));
+                assert_eq!([fused.len(), composed.len()], [3 + gradients; 2]);
+                for (fused, composed) in fused.iter().zip(composed) {
+                    assert_eq!(fused.dims(), composed.dims());
+                    let gap = (fused - composed).unwrap().abs().unwrap().max_all().unwrap();
+                    assert!(gap.to_scalar::<f64>().unwrap() < 1e-12);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Layer normalisation of rows: y = w (x - mean) / sqrt(var + eps) + b.
+//!
+//! candle-nn 0.11's fast `LayerNorm` (contiguous, with bias) has no backward pass, and cuts the graph
+//! without an error.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use crate::composed;
+use crate::cpu::layer_norm::{backward, forward};
+use crate::cpu::storage::{dispatch, storage_of, tensor_of, values};
+use crate::graph::backward::hand_over;
+use crate::ops::check::row_len;
+
+const OP: &str = "layer_norm";
+
+/// Layer normalisation over the last dimension of `x` (..., D) with weight and bias (D,).
+///
+/// Mean and biased variance are each row's own, in f64. Source: Ba, Kiros and Hinton 2016, "Layer
+/// Normalization".
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+///
+/// # fn main() -> candle_core::Result<()> {
+/// let x = Tensor::new(&[[1f64, 3.0], [10.0, 30.0]], &Device::Cpu)?;
+/// let (weight, bias) = (Tensor::new(&[1f64, 2.0], &Device::Cpu)?, x.get(0)?.zeros_like()?);
+/// let y = tcmax_ops::layer_norm(&x, &weight, &bias, 0.0)?;
+/// assert_eq!(y.to_vec2::<f64>()?, [[-1.0, 2.0], [-1.0, 2.0]]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When weight or bias have another length or element type than the rows.
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    let len = row_len(x, OP)?;
+    for (name, tensor) in [("weight", weight), ("bias", bias)] {
+        if tensor.dims() != [len] || tensor.dtype() != x.dtype() {
+            let (got, kind) = (tensor.dims(), tensor.dtype());
+            bail!("{OP}: got {name} {got:?} {kind:?} for rows of {len} {:?}", x.dtype());
+        }
+    }
+    if !x.device().is_cpu() {
+        return composed::layer_norm::layer_norm(x, weight, bias, eps);
+    }
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, LayerNorm { eps })
+}
+
+struct LayerNorm {
+    eps: f64,
+}
+
+impl CustomOp3 for LayerNorm {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = dispatch!(x, OP, |T| {
+            let weight = values::<T>(weight, weight_layout, OP)?;
+            let bias = values::<T>(bias, bias_layout, OP)?;
+            forward(values::<T>(x, x_layout, OP)?, weight, bias, self.eps)
+        });
+        Ok((y, x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (x, scale, grad) = (x.contiguous()?, weight.contiguous()?, grad.contiguous()?);
+        let (x_guard, x_layout) = x.storage_and_layout();
+        let (scale_guard, scale_layout) = scale.storage_and_layout();
+        let (grad_guard, grad_layout) = grad.storage_and_layout();
+        let x_storage = storage_of(&x_guard, OP)?;
+        let (scale_storage, grad_storage) =
+            (storage_of(&scale_guard, OP)?, storage_of(&grad_guard, OP)?);
+        let parameters;
+        let dx = dispatch!(x_storage, OP, |T| {
+            let x = values::<T>(x_storage, x_layout, OP)?;
+            let scale = values::<T>(scale_storage, scale_layout, OP)?;
+            let grad = values::<T>(grad_storage, grad_layout, OP)?;
+            let (dx, sums) = backward(x, scale, grad, self.eps);
+            parameters = sums;
+            dx
+        });
+        let vector = |values: &[f64], like: &Tensor| {
+            Tensor::new(values, like.device())?.to_dtype(like.dtype())
+        };
+        let dx = x.track_op().then(|| tensor_of(dx, &x)).transpose()?;
+        let dw = hand_over(weight, vector(&parameters[0], weight)?);
+        Ok((dx, dw, hand_over(bias, vector(&parameters[1], bias)?)))
+    }
+}

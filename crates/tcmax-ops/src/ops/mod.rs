@@ -1,0 +1,17 @@
+//! The operations, one in each file, with its checks and the choice between the kernel of the CPU (`cpu`) and
+//! the composition of candle operations (`composed`). `fused_norm` is behind `BatchNorm2d` and `ConvUnit`.
+
+pub(crate) mod batch_norm;
+mod check;
+pub(crate) mod conv2d;
+pub(crate) mod conv_unit;
+mod fused_norm;
+pub(crate) mod global_avg_pool2d;
+pub(crate) mod layer_norm;
+pub(crate) mod log_sum_exp;
+pub(crate) mod max_pool2d;
+pub(crate) mod perceptron;
+pub(crate) mod quadratic_form;
+pub(crate) mod relu;
+pub(crate) mod softmax;
+pub(crate) mod sum_of;

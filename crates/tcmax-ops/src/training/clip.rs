@@ -1,0 +1,55 @@
+//! Gradients clipped by norm.
+
+use candle_core::backprop::GradStore;
+
+use crate::error::Result;
+use crate::training::params::Params;
+use crate::wide::{to_scalar_f64, wide};
+
+/// Scales all gradients down together so that their joint norm is at most `largest`; returns the
+/// norm before. The norm is summed in the device's widest float, in the order of the names.
+///
+/// # Errors
+/// Only if the device fails.
+pub fn clip_grad_norm(params: &Params, gradients: &mut GradStore, largest: f64) -> Result<f64> {
+    let mut squares = 0.0;
+    for (_, var) in params.trainable() {
+        if let Some(gradient) = gradients.get(var.as_tensor()) {
+            squares += to_scalar_f64(&wide(gradient)?.sqr()?.sum_all()?)?;
+        }
+    }
+    let norm = squares.sqrt();
+    if norm > largest {
+        for (_, var) in params.trainable() {
+            if let Some(gradient) = gradients.get(var.as_tensor()) {
+                let scaled = (gradient * (largest / norm))?;
+                gradients.insert(var.as_tensor(), scaled);
+            }
+        }
+    }
+    Ok(norm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::init::Init;
+    use crate::training::params::ParamBuilder;
+    use crate::training::seed::Seed;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn clipping_keeps_the_direction() {
+        let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
+        let a = builder.param("a", 2, Init::Const(1.0)).unwrap();
+        let b = builder.param("b", 1, Init::Const(1.0)).unwrap();
+        let params = builder.params();
+        let loss = (&a * 3.0).unwrap().sum_all().unwrap() + (&b * 4.0).unwrap().sum_all().unwrap();
+        let mut gradients = loss.unwrap().backward().unwrap();
+        let norm = clip_grad_norm(&params, &mut gradients, 1.0).unwrap();
+        assert!((norm - 34f64.sqrt()).abs() < 1e-12);
+        let clipped = gradients.get(&b).unwrap().to_vec1::<f64>().unwrap()[0];
+        assert!((clipped - 4.0 / norm).abs() < 1e-12);
+        assert!((clip_grad_norm(&params, &mut gradients, 2.0).unwrap() - 1.0).abs() < 1e-12);
+    }
+}
