@@ -141,19 +141,34 @@ fn is_inside(path: &str, module: &str) -> bool {
 fn imported(code: &str, module: &str) -> Vec<String> {
     let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let mut found = Vec::new();
-    for path in code.split("crate::").skip(1) {
-        let end = path.find(|c: char| !c.is_alphanumeric() && !"_:".contains(c));
-        let (start, rest) = path.split_at(end.unwrap_or(path.len()));
+    for (start, rest) in paths_after("crate::", &code) {
         let names = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
         for name in names.unwrap_or_default().split(',') {
-            found.push(format!("{start}{}", name.trim()));
+            let path = format!("{start}{}", name.trim());
+            found.push(path.trim_end_matches("::self").to_owned());
         }
     }
-    let children = code.split("mod ").filter_map(|rest| rest.split_once(';')).map(|(name, _)| name);
-    for child in children.filter(|child| code.contains(&format!("{child}::"))) {
-        found.push(format!("{module}::{child}"));
+    let children = code.split("mod ").filter_map(|rest| rest.split_once(';'));
+    let children = children.map(|(name, _)| format!("{module}::{name}"));
+    // Whatever is reached through an imported module.
+    for path in found.clone().into_iter().chain(children) {
+        let name = path.rsplit("::").next().unwrap_or_default();
+        let inside = paths_after(&format!("{name}::"), &code);
+        found.extend(inside.into_iter().map(|(rest, _)| format!("{path}::{rest}")));
     }
     found
+}
+
+/// The paths that follow `prefix` in the code, each with what comes after it.
+fn paths_after<'a>(prefix: &str, code: &'a str) -> Vec<(&'a str, &'a str)> {
+    let of_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let starts = code.match_indices(prefix).map(|(start, _)| start);
+    let starts = starts.filter(|start| !code[..*start].ends_with(of_path));
+    let path = |start: usize| {
+        let path = &code[start + prefix.len()..];
+        path.split_at(path.find(|c| !of_path(c)).unwrap_or(path.len()))
+    };
+    starts.map(path).collect()
 }
 
 #[test]

@@ -47,6 +47,14 @@ pub enum Error {
         /// The number in the state.
         got: f64,
     },
+    /// A decay of an optimiser's running values is out of range.
+    #[error("{setting}: got {got}, wanted a number from 0 and less than 1")]
+    WrongDecay {
+        /// Which setting.
+        setting: &'static str,
+        /// Its value.
+        got: f64,
+    },
     /// A normalisation of no channels.
     #[error("a batch norm needs at least one channel")]
     NoChannels,

@@ -29,6 +29,7 @@ pub use training::adamw::{AdamW, AdamWConfig};
 pub use training::clip::clip_grad_norm;
 pub use training::gradcheck::gradient_error;
 pub use training::init::Init;
+pub use training::optimiser::Optimiser;
 pub use training::params::{ParamBuilder, Params, State};
 pub use training::seed::Seed;
 pub use training::sgd::{Sgd, SgdConfig};

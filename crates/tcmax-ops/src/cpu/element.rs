@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, FloatDType, Result, bail};
 use crate::cpu::exponential::exp_of_at_most_zero;
 
 /// A scalar of the kernels: f32 or f64.
-pub(crate) trait Element: FloatDType {
+pub trait Element: FloatDType {
     /// The square root.
     fn root(self) -> Self;
     /// e to this power.

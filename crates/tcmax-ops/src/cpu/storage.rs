@@ -1,6 +1,7 @@
 //! Typed access to candle's storage, and vectors that are written before they are read.
 
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 
 use candle_core::{CpuStorage, DType, FloatDType, Layout, Result, Storage, Tensor, bail};
 
@@ -16,11 +17,36 @@ pub(crate) fn values<'a, T: FloatDType>(
     Ok(&storage.as_slice::<T>()?[start..end])
 }
 
-/// The CPU side of a storage.
-pub(crate) fn storage_of<'a>(storage: &'a Storage, op: &'static str) -> Result<&'a CpuStorage> {
-    match storage {
-        Storage::Cpu(storage) => Ok(storage),
-        _ => bail!("{op}: the kernel needs a CPU tensor"),
+/// A contiguous tensor of the CPU, opened for reading.
+pub(crate) struct Opened<'a, S> {
+    storage: S,
+    layout: &'a Layout,
+    op: &'static str,
+}
+
+/// Opens a tensor.
+pub(crate) fn open<'a>(
+    tensor: &'a Tensor,
+    op: &'static str,
+) -> Opened<'a, impl Deref<Target = Storage>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    Opened { storage, layout, op }
+}
+
+impl<S: Deref<Target = Storage>> Opened<'_, S> {
+    pub(crate) fn storage(&self) -> Result<&CpuStorage> {
+        match &*self.storage {
+            Storage::Cpu(storage) => Ok(storage),
+            _ => bail!("{}: the kernel needs a CPU tensor", self.op),
+        }
+    }
+
+    pub(crate) fn values<T: FloatDType>(&self) -> Result<&[T]> {
+        values(self.storage()?, self.layout, self.op)
+    }
+
+    pub(crate) fn copy(&self) -> Result<CpuStorage> {
+        Ok(dispatch!(self.storage()?, self.op, |T| { self.values::<T>()?.to_vec() }))
     }
 }
 

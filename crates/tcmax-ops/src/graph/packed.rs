@@ -10,9 +10,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{
-    CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail,
+    CpuStorage, CustomOp2, CustomOp3, DType, Device, FloatDType, Layout, Result, Shape, Tensor,
+    bail,
 };
 
+use crate::cpu::storage::open;
 use crate::graph::backward::hand_over;
 
 /// Two or more parameters as one argument of an operation.
@@ -54,6 +56,17 @@ impl PackedParameters {
 
     pub(crate) fn tensors(&self) -> &[Tensor] {
         &self.tensors
+    }
+
+    /// Calls `body` with the values of the parameters, in their order.
+    pub(crate) fn read<T: FloatDType, R>(
+        &self,
+        op: &'static str,
+        body: impl FnOnce(&[&[T]]) -> Result<R>,
+    ) -> Result<R> {
+        let tensors = self.tensors.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
+        let opened: Vec<_> = tensors.iter().map(|tensor| open(tensor, op)).collect();
+        body(&opened.iter().map(|opened| opened.values()).collect::<Result<Vec<_>>>()?)
     }
 
     /// Leaves the gradients of the parameters, in their order; returns the gradient of the handle.

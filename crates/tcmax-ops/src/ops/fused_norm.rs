@@ -6,14 +6,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::composed;
 use crate::cpu::conv2d::{self, Convolve};
 use crate::cpu::normalise::{Incoming, Normaliser};
 use crate::cpu::pool::{self, PooledGradient};
 use crate::cpu::statistics::Statistics;
-use crate::cpu::storage::{check_dtype, dispatch, storage_of, tensor_of, values};
+use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 use crate::geometry::{ConvShape, Window};
 use crate::graph::packed::PackedParameters;
 use crate::ops::conv2d::{Conv2dConfig, shape_of};
@@ -182,32 +182,7 @@ struct Saved {
     taps: Vec<u8>,
 }
 
-/// Calls `body` with the values of a contiguous CPU tensor.
-fn with_values<T: Convolve, R>(tensor: &Tensor, body: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
-    let tensor = tensor.contiguous()?;
-    let (guard, layout) = tensor.storage_and_layout();
-    body(values::<T>(storage_of(&guard, OP)?, layout, OP)?)
-}
-
 impl FusedNorm {
-    /// Calls `body` with weight, bias and the convolution's filters, if there are any.
-    fn with_parameters<T: Convolve, R>(
-        &self,
-        body: impl FnOnce(&[T], &[T], &[T]) -> Result<R>,
-    ) -> Result<R> {
-        let (scale, bias, filters) = match self.parameters.tensors() {
-            [scale, bias] => (scale, bias, None),
-            [scale, bias, filters] => (scale, bias, Some(filters)),
-            other => bail!("{OP}: {} parameters", other.len()),
-        };
-        with_values(scale, |scale| {
-            with_values(bias, |bias| match filters {
-                Some(filters) => with_values(filters, |filters| body(scale, bias, filters)),
-                None => body(scale, bias, &[]),
-            })
-        })
-    }
-
     fn forward(
         &self,
         (x, x_layout): (&CpuStorage, &Layout),
@@ -216,9 +191,9 @@ impl FusedNorm {
         let storage = dispatch!(x, OP, |T| {
             let x = values::<T>(x, x_layout, OP)?;
             let residual = residual.map(|r| values::<T>(r.0, r.1, OP)).transpose()?;
-            self.with_parameters::<T, _>(|weight, bias, filters| {
-                let convolved = self.conv.map(|shape| conv2d::forward(&shape, x, filters));
-                Ok(self.normalise(x, convolved, [weight, bias], residual))
+            self.parameters.read(OP, |parameters| {
+                let convolved = self.conv.map(|shape| conv2d::forward(&shape, x, parameters[2]));
+                Ok(self.normalise(x, convolved, [parameters[0], parameters[1]], residual))
             })?
         });
         let shape = self.conv.map_or_else(|| x_layout.shape().clone(), |conv| conv.out_dims());
@@ -266,43 +241,29 @@ impl FusedNorm {
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<[Option<Tensor>; 3]> {
-        let grad = grad.contiguous()?;
-        let (guard, layout) = grad.storage_and_layout();
-        let storage = storage_of(&guard, OP)?;
-        match storage {
-            CpuStorage::F32(_) => self.backward_in::<f32>(x, residual, y, storage, layout),
-            _ => self.backward_in::<f64>(x, residual, y, storage, layout),
+        match grad.dtype() {
+            DType::F32 => self.gradients::<f32>(x, residual, y, grad),
+            _ => self.gradients::<f64>(x, residual, y, grad),
         }
-    }
-
-    fn backward_in<T: Convolve>(
-        &self,
-        x: &Tensor,
-        residual: Option<&Tensor>,
-        y: &Tensor,
-        grad: &CpuStorage,
-        layout: &Layout,
-    ) -> Result<[Option<Tensor>; 3]> {
-        let grad = values::<T>(grad, layout, OP)?;
-        with_values(x, |x_values: &[T]| {
-            with_values(y, |y: &[T]| self.gradients(x, residual, x_values, y, grad))
-        })
     }
 
     fn gradients<T: Convolve>(
         &self,
         x: &Tensor,
         residual: Option<&Tensor>,
-        x_values: &[T],
-        y: &[T],
-        grad: &[T],
+        y: &Tensor,
+        grad: &Tensor,
     ) -> Result<[Option<Tensor>; 3]> {
+        let [input, y, grad] = [x.contiguous()?, y.contiguous()?, grad.contiguous()?];
+        let [opened, y, grad] = [&input, &y, &grad].map(|tensor| open(tensor, OP));
+        let (x_values, y, grad) = (opened.values::<T>()?, y.values::<T>()?, grad.values::<T>()?);
         let Some(saved) = self.saved.get() else { bail!("{OP}: backward before forward") };
         let normalised = match &saved.convolved {
             Some(convolved) => T::slice(convolved)?,
             None => x_values,
         };
-        self.with_parameters::<T, _>(|weight, bias, filters| {
+        self.parameters.read(OP, |values| {
+            let (weight, bias) = (values[0], values[1]);
             let (eps, statistics) = (self.eps, &saved.statistics);
             let normaliser = Normaliser { statistics, eps, weight, bias };
             let incoming = match &self.pool {
@@ -330,7 +291,7 @@ impl FusedNorm {
             if let Some(shape) = &self.conv {
                 let grad = before_norm();
                 if x.track_op() {
-                    dx = Some(conv2d::input_grad(shape, filters, &grad));
+                    dx = Some(conv2d::input_grad(shape, values[2], &grad));
                 }
                 let dw = conv2d::weight_grad(shape, x_values, &grad);
                 gradients.push(Some(tensor_of(T::storage(dw), &parameters[2])?));

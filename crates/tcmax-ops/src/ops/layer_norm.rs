@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use crate::composed;
 use crate::cpu::layer_norm::{backward, forward};
-use crate::cpu::storage::{dispatch, storage_of, tensor_of, values};
+use crate::cpu::storage::{dispatch, open, tensor_of, values};
 use crate::graph::backward::hand_over;
 use crate::ops::check::row_len;
 
@@ -81,18 +81,11 @@ impl CustomOp3 for LayerNorm {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (x, scale, grad) = (x.contiguous()?, weight.contiguous()?, grad.contiguous()?);
-        let (x_guard, x_layout) = x.storage_and_layout();
-        let (scale_guard, scale_layout) = scale.storage_and_layout();
-        let (grad_guard, grad_layout) = grad.storage_and_layout();
-        let x_storage = storage_of(&x_guard, OP)?;
-        let (scale_storage, grad_storage) =
-            (storage_of(&scale_guard, OP)?, storage_of(&grad_guard, OP)?);
+        let [opened, scale, grad] = [&x, &scale, &grad].map(|tensor| open(tensor, OP));
         let parameters;
-        let dx = dispatch!(x_storage, OP, |T| {
-            let x = values::<T>(x_storage, x_layout, OP)?;
-            let scale = values::<T>(scale_storage, scale_layout, OP)?;
-            let grad = values::<T>(grad_storage, grad_layout, OP)?;
-            let (dx, sums) = backward(x, scale, grad, self.eps);
+        let dx = dispatch!(opened.storage()?, OP, |T| {
+            let values = (opened.values::<T>()?, scale.values()?, grad.values()?);
+            let (dx, sums) = backward(values.0, values.1, values.2, self.eps);
             parameters = sums;
             dx
         });

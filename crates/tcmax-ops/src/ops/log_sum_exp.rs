@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::composed;
 use crate::cpu::log_sum_exp::{Lines, Parts, backward, forward};
-use crate::cpu::storage::{check_dtype, dispatch, storage_of, tensor_of, values};
+use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 
 const OP: &str = "log_sum_exp";
 
@@ -87,13 +87,9 @@ impl CustomOp1 for LogSumExp {
         let Some(parts) = self.parts.get() else { bail!("{OP}: backward before forward") };
         let (x, grad) = (x.contiguous()?, grad.contiguous()?);
         let (_, columns) = x.dims2()?;
-        let (x_guard, x_layout) = x.storage_and_layout();
-        let (grad_guard, grad_layout) = grad.storage_and_layout();
-        let (x_storage, grad_storage) = (storage_of(&x_guard, OP)?, storage_of(&grad_guard, OP)?);
-        let dx = dispatch!(x_storage, OP, |T| {
-            let x = values::<T>(x_storage, x_layout, OP)?;
-            let grad = values::<T>(grad_storage, grad_layout, OP)?;
-            backward(self.lines, x, parts, grad, columns)
+        let (opened, grad) = (open(&x, OP), open(&grad, OP));
+        let dx = dispatch!(opened.storage()?, OP, |T| {
+            backward::<T>(self.lines, opened.values()?, parts, grad.values()?, columns)
         });
         tensor_of(dx, &x).map(Some)
     }

@@ -13,7 +13,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::composed;
 use crate::cpu::pool::{self, PooledGradient};
-use crate::cpu::storage::{check_dtype, dispatch, storage_of, tensor_of, values};
+use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 use crate::geometry::{Window, check_elements};
 
 const OP: &str = "max_pool2d";
@@ -108,13 +108,10 @@ impl CustomOp1 for Forward {
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let Some(taps) = self.taps.get() else { return x.zeros_like().map(Some) };
         let grad = grad.contiguous()?;
-        let (guard, layout) = grad.storage_and_layout();
-        let storage = storage_of(&guard, OP)?;
-        let channels = x.dim(3)?;
-        let dx = dispatch!(storage, OP, |T| {
-            let grad = values::<T>(storage, layout, OP)?;
-            let window = self.window;
-            PooledGradient { window, channels, grad, taps: &taps[..] }.all()
+        let opened = open(&grad, OP);
+        let (window, channels) = (self.window, x.dim(3)?);
+        let dx = dispatch!(opened.storage()?, OP, |T| {
+            PooledGradient::<T> { window, channels, grad: opened.values()?, taps }.all()
         });
         tensor_of(dx, x).map(Some)
     }

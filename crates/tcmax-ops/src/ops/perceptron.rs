@@ -15,7 +15,7 @@ use crate::activation::Activation;
 use crate::composed;
 use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::perceptron::{Layer, Network};
-use crate::cpu::storage::{storage_of, tensor_of, values};
+use crate::cpu::storage::{open, tensor_of, values};
 use crate::graph::packed::PackedParameters;
 
 const OP: &str = "perceptron";
@@ -92,21 +92,13 @@ struct Saved {
 impl Perceptron {
     /// The parameters packed.
     fn network(&self) -> Result<Network> {
-        let tensors = self.parameters.tensors().iter().map(Tensor::contiguous);
-        let tensors = tensors.collect::<Result<Vec<_>>>()?;
-        let guards: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
-        let mut slices = Vec::with_capacity(guards.len());
-        for (guard, layout) in &guards {
-            slices.push(values::<f32>(storage_of(guard, OP)?, layout, OP)?);
-        }
-        let layers: Vec<Layer<'_>> = slices
-            .chunks_exact(2)
-            .map(|pair| {
+        self.parameters.read(OP, |values: &[&[f32]]| {
+            let layers = values.chunks_exact(2).map(|pair| {
                 let to = pair[1].len();
                 Layer { weight: pair[0], bias: pair[1], from: pair[0].len() / to, to }
-            })
-            .collect();
-        Ok(Network::new(&layers, self.activation))
+            });
+            Ok(Network::new(&layers.collect::<Vec<_>>(), self.activation))
+        })
     }
 }
 
@@ -141,11 +133,9 @@ impl CustomOp2 for Perceptron {
             bail!("{OP}: backward before forward")
         };
         let gradient = gradient.contiguous()?;
-        let (x_guard, x_layout) = x.storage_and_layout();
-        let (gradient_guard, gradient_layout) = gradient.storage_and_layout();
-        let x_values = values::<f32>(storage_of(&x_guard, OP)?, x_layout, OP)?;
-        let gradient = values::<f32>(storage_of(&gradient_guard, OP)?, gradient_layout, OP)?;
-        let (layers, dx) = network.backward(x_values, hidden, gradient, x.track_op());
+        let (opened, gradient) = (open(x, OP), open(&gradient, OP));
+        let (layers, dx) =
+            network.backward(opened.values()?, hidden, gradient.values()?, x.track_op());
         let gradients = layers.into_iter().flat_map(|(weight, bias)| [weight, bias]);
         let tensors = gradients.zip(self.parameters.tensors());
         let tensors =

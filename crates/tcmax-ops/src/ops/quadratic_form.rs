@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, b
 
 use crate::composed;
 use crate::cpu::quadratic_form::{backward, forward};
-use crate::cpu::storage::{storage_of, tensor_of, values};
+use crate::cpu::storage::{open, tensor_of, values};
 use crate::graph::backward::hand_over;
 
 const OP: &str = "quadratic_form";
@@ -67,16 +67,10 @@ impl CustomOp2 for QuadraticForm {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let width = u.dim(1)?;
         let gradient = gradient.contiguous()?;
-        let (u_guard, u_layout) = u.storage_and_layout();
-        let (q_guard, q_layout) = q.storage_and_layout();
-        let (gradient_guard, gradient_layout) = gradient.storage_and_layout();
-        let (dq, du) = backward(
-            values(storage_of(&u_guard, OP)?, u_layout, OP)?,
-            values(storage_of(&q_guard, OP)?, q_layout, OP)?,
-            width,
-            values(storage_of(&gradient_guard, OP)?, gradient_layout, OP)?,
-            u.track_op(),
-        );
+        let [u_opened, q_opened, gradient] = [u, q, &gradient].map(|t| open(t, OP));
+        let (u_values, q_values, gradient) =
+            (u_opened.values()?, q_opened.values()?, gradient.values()?);
+        let (dq, du) = backward(u_values, q_values, width, gradient, u.track_op());
         let du = du.map(|du| tensor_of(CpuStorage::F32(du), u)).transpose()?;
         Ok((du, hand_over(q, tensor_of(CpuStorage::F32(dq), q)?)))
     }

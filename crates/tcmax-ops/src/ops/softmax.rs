@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 
 use crate::composed;
 use crate::cpu::softmax::{backward, forward};
-use crate::cpu::storage::{dispatch, storage_of, tensor_of, values};
+use crate::cpu::storage::{dispatch, open, tensor_of, values};
 use crate::ops::check::row_len;
 
 const OP: &str = "softmax";
@@ -52,12 +52,9 @@ impl CustomOp1 for Softmax {
     fn bwd(&self, _: &Tensor, y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let (y, grad) = (y.contiguous()?, grad.contiguous()?);
         let len = y.dim(D::Minus1)?;
-        let (y_guard, y_layout) = y.storage_and_layout();
-        let (grad_guard, grad_layout) = grad.storage_and_layout();
-        let (y_storage, grad_storage) = (storage_of(&y_guard, OP)?, storage_of(&grad_guard, OP)?);
-        let dx = dispatch!(y_storage, OP, |T| {
-            let y = values::<T>(y_storage, y_layout, OP)?;
-            backward(y, values::<T>(grad_storage, grad_layout, OP)?, len)
+        let (opened, grad) = (open(&y, OP), open(&grad, OP));
+        let dx = dispatch!(opened.storage()?, OP, |T| {
+            backward::<T>(opened.values()?, grad.values()?, len)
         });
         tensor_of(dx, &y).map(Some)
     }

@@ -7,14 +7,13 @@
 //!
 //! Source: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"; conventions of
 //! PyTorch's `torch.optim.AdamW`. t counts the steps of the optimiser. candle-nn has one too; this
-//! one takes [`Params`], can be saved, and updates each parameter in one pass over memory.
+//! one takes `Params`, can be saved, and updates each parameter in one pass over memory.
 
-use candle_core::{Result as CandleResult, Tensor, backprop::GradStore};
+use candle_core::{Result as CandleResult, Tensor};
 
 use crate::cpu::element::Element;
 use crate::error::Result;
-use crate::training::optimiser::{Optimiser, Rule};
-use crate::training::params::{Params, State};
+use crate::training::optimiser::{Optimiser, Rule, check_decay};
 
 /// Settings of [`AdamW`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +45,15 @@ impl AdamWConfig {
 
 impl Rule<2> for AdamWConfig {
     const STATE: [&'static str; 2] = ["mean", "square"];
+
+    fn check(&self) -> Result<()> {
+        check_decay("beta1", self.beta1)?;
+        check_decay("beta2", self.beta2)
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.learning_rate = learning_rate;
+    }
 
     #[inline(always)]
     fn update<T: Element>(
@@ -87,7 +95,7 @@ impl Rule<2> for AdamWConfig {
     }
 }
 
-/// AdamW on one [`Params`]. On a CPU each parameter is updated in one pass over memory.
+/// AdamW on one [`Params`](crate::Params).
 ///
 /// ```
 /// use candle_core::{DType, Device};
@@ -104,49 +112,7 @@ impl Rule<2> for AdamWConfig {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
-pub struct AdamW(Optimiser<AdamWConfig, 2>);
-
-impl AdamW {
-    /// An optimiser that has made no step.
-    ///
-    /// # Errors
-    /// Never at present; devices may refuse state in the future.
-    pub fn new(params: &Params, config: AdamWConfig) -> Result<Self> {
-        Ok(Self(Optimiser::new(params, config)))
-    }
-
-    /// Sets the learning rate of the steps to come.
-    pub fn set_learning_rate(&mut self, learning_rate: f64) {
-        self.0.rule.learning_rate = learning_rate;
-    }
-
-    /// Updates every parameter that has a gradient.
-    ///
-    /// # Errors
-    /// When a gradient has another shape or element type than its parameter.
-    pub fn step(&mut self, gradients: &GradStore) -> Result<()> {
-        self.0.step(gradients)
-    }
-
-    /// The means of every parameter, by `mean.` or `square.` and the parameter's name, in
-    /// PyTorch's layout (zeros where it has made no step), and the number of steps as `steps`: deep copies.
-    ///
-    /// # Errors
-    /// Only if the device fails.
-    pub fn state(&self) -> Result<State> {
-        self.0.state()
-    }
-
-    /// Continues from a saved state.
-    ///
-    /// # Errors
-    /// When a tensor of [`Self::state`] is missing, or there is another one, a shape differs, or the number
-    /// of steps is not a whole number. The error names the tensor, and nothing is changed.
-    pub fn load_state(&mut self, state: &State) -> Result<()> {
-        self.0.load_state(state)
-    }
-}
+pub type AdamW = Optimiser<AdamWConfig, 2>;
 
 #[cfg(test)]
 mod tests {
@@ -196,5 +162,14 @@ mod tests {
             p.flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
         assert_eq!(run(false), run(true));
+    }
+
+    #[test]
+    fn decays_outside_their_range_are_refused() {
+        let params = ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu).params();
+        for beta1 in [-0.1, 1.0, f64::NAN] {
+            let message = AdamW::new(&params, AdamWConfig { beta1, ..CONFIG }).unwrap_err();
+            assert!(message.to_string().starts_with("beta1: got"), "{message}");
+        }
     }
 }

@@ -5,7 +5,7 @@ pub(crate) mod adamw;
 pub(crate) mod clip;
 pub(crate) mod gradcheck;
 pub(crate) mod init;
-mod optimiser;
+pub(crate) mod optimiser;
 pub(crate) mod params;
 pub(crate) mod seed;
 pub(crate) mod sgd;

@@ -12,21 +12,31 @@ use rayon::prelude::*;
 
 use crate::cpu::element::Element;
 use crate::cpu::simd::run;
-use crate::cpu::storage::{storage_of, tensor_of, values};
+use crate::cpu::storage::{open, tensor_of, values};
 use crate::error::{Error, Result};
 use crate::training::params::{Params, State};
 use crate::wide::to_scalar_f64;
 
-/// Values that one task updates.
+const OP: &str = "optimiser";
+
+/// Values of one task.
 const BAND: usize = 1 << 15;
 
 /// The name under which the number of steps is saved.
 const STEPS: &str = "steps";
 
 /// How values are updated, with `N` running values beside each that start at 0.
-pub(crate) trait Rule<const N: usize>: Copy + Sync {
+pub trait Rule<const N: usize>: Copy + Sync {
     /// Names of the running values.
     const STATE: [&'static str; N];
+
+    /// Refuses settings that no training can use.
+    ///
+    /// # Errors
+    /// When a decay is outside [0, 1).
+    fn check(&self) -> Result<()>;
+
+    fn set_learning_rate(&mut self, learning_rate: f64);
 
     /// Updates some values and their running values in step number `step`, counted from 1. All slices are
     /// of one length. Runs inside a kernel: `#[inline(always)]`.
@@ -49,20 +59,37 @@ enum Running<const N: usize> {
     Device([Tensor; N]),
 }
 
+/// An optimiser of one [`Params`] with an update rule and `N` running values for each value:
+/// [`Sgd`](crate::Sgd) or [`AdamW`](crate::AdamW). On a CPU each parameter is updated in one pass over
+/// memory.
 #[derive(Debug)]
-pub(crate) struct Optimiser<R, const N: usize> {
-    pub(crate) rule: R,
+pub struct Optimiser<R, const N: usize> {
+    rule: R,
     params: Params,
     running: BTreeMap<String, Running<N>>,
     steps: u64,
 }
 
 impl<R: Rule<N>, const N: usize> Optimiser<R, N> {
-    pub(crate) fn new(params: &Params, rule: R) -> Self {
-        Self { rule, params: params.clone(), running: BTreeMap::new(), steps: 0 }
+    /// An optimiser that has made no step.
+    ///
+    /// # Errors
+    /// When a setting is outside its range.
+    pub fn new(params: &Params, rule: R) -> Result<Self> {
+        rule.check()?;
+        Ok(Self { rule, params: params.clone(), running: BTreeMap::new(), steps: 0 })
     }
 
-    pub(crate) fn step(&mut self, gradients: &GradStore) -> Result<()> {
+    /// Sets the learning rate of the steps to come.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.rule.set_learning_rate(learning_rate);
+    }
+
+    /// Updates every parameter that has a gradient.
+    ///
+    /// # Errors
+    /// When a gradient has another shape or element type than its parameter.
+    pub fn step(&mut self, gradients: &GradStore) -> Result<()> {
         self.steps += 1;
         for (name, var) in self.params.trainable() {
             let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
@@ -81,9 +108,13 @@ impl<R: Rule<N>, const N: usize> Optimiser<R, N> {
         Ok(())
     }
 
-    /// The running values of every parameter, zeros for those that have made no step, and the number
-    /// of steps.
-    pub(crate) fn state(&self) -> Result<State> {
+    /// The running values of every parameter in PyTorch's layout, zeros where it has made no step, and the
+    /// number of steps: deep copies. SGD has `momentum.NAME` for each parameter, AdamW `mean.NAME` and
+    /// `square.NAME`, and both have `steps`.
+    ///
+    /// # Errors
+    /// Only if the device fails.
+    pub fn state(&self) -> Result<State> {
         let mut state = State::new();
         for (name, var) in self.params.trainable() {
             for (index, kind) in R::STATE.iter().enumerate() {
@@ -104,9 +135,12 @@ impl<R: Rule<N>, const N: usize> Optimiser<R, N> {
         Ok(state)
     }
 
-    /// Continues from what [`Self::state`] returned: all of its tensors and no others. On an error nothing
-    /// is changed.
-    pub(crate) fn load_state(&mut self, state: &State) -> Result<()> {
+    /// Continues from a saved state.
+    ///
+    /// # Errors
+    /// When a tensor of [`Self::state`] is missing, or there is another one, a shape differs, or the number
+    /// of steps is not a whole number. The error names the tensor, and nothing is changed.
+    pub fn load_state(&mut self, state: &State) -> Result<()> {
         let steps = steps_of(state)?;
         let mut known = BTreeSet::from([STEPS.to_owned()]);
         let mut running = BTreeMap::new();
@@ -134,6 +168,12 @@ impl<R: Rule<N>, const N: usize> Optimiser<R, N> {
         (self.running, self.steps) = (running, steps);
         Ok(())
     }
+}
+
+/// Refuses a decay that is not one.
+pub(crate) fn check_decay(setting: &'static str, value: f64) -> Result<()> {
+    let valid = (0.0..1.0).contains(&value);
+    if valid { Ok(()) } else { Err(Error::WrongDecay { setting, got: value }) }
 }
 
 /// The number of steps in a saved state.
@@ -170,14 +210,7 @@ impl<const N: usize> Running<N> {
         }
         let mut storages = Vec::with_capacity(N);
         for tensor in &tensors {
-            let (guard, layout) = tensor.storage_and_layout();
-            let storage = storage_of(&guard, "optimiser")?;
-            storages.push(match tensor.dtype() {
-                DType::F32 => {
-                    CpuStorage::F32(values::<f32>(storage, layout, "optimiser")?.to_vec())
-                }
-                _ => CpuStorage::F64(values::<f64>(storage, layout, "optimiser")?.to_vec()),
-            });
+            storages.push(open(tensor, OP).copy()?);
         }
         match storages.try_into() {
             Ok(storages) => Ok(Self::Cpu(storages)),
@@ -225,7 +258,7 @@ struct InPlace<'a, R, const N: usize> {
 
 impl<R: Rule<N>, const N: usize> InplaceOp2 for InPlace<'_, R, N> {
     fn name(&self) -> &'static str {
-        "optimiser"
+        OP
     }
 
     fn cpu_fwd(
@@ -238,7 +271,7 @@ impl<R: Rule<N>, const N: usize> InplaceOp2 for InPlace<'_, R, N> {
         match value {
             CpuStorage::F32(_) => self.pass::<f32>(value, layout, gradient, gradient_layout),
             CpuStorage::F64(_) => self.pass::<f64>(value, layout, gradient, gradient_layout),
-            _ => bail!("optimiser: f32 and f64 are supported"),
+            _ => bail!("{OP}: f32 and f64 are supported"),
         }
     }
 }
@@ -252,9 +285,9 @@ impl<R: Rule<N>, const N: usize> InPlace<'_, R, N> {
         gradient_layout: &Layout,
     ) -> CandleResult<()> {
         let Some((start, end)) = layout.contiguous_offsets() else {
-            bail!("optimiser: a parameter is not contiguous");
+            bail!("{OP}: a parameter is not contiguous");
         };
-        let gradient = values::<T>(gradient, gradient_layout, "optimiser")?;
+        let gradient = values::<T>(gradient, gradient_layout, OP)?;
         let value = &mut T::slice_mut(value)?[start..end];
         let mut storages = self.storages.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = Vec::with_capacity(N);

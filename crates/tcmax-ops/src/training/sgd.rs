@@ -7,12 +7,11 @@
 //! as PyTorch's `torch.optim.SGD`. candle 0.11's SGD has neither momentum nor decay. A parameter
 //! without a gradient is left alone: no decay, no momentum.
 
-use candle_core::{Result as CandleResult, Tensor, backprop::GradStore};
+use candle_core::{Result as CandleResult, Tensor};
 
 use crate::cpu::element::Element;
 use crate::error::Result;
-use crate::training::optimiser::{Optimiser, Rule};
-use crate::training::params::{Params, State};
+use crate::training::optimiser::{Optimiser, Rule, check_decay};
 
 /// Settings of [`Sgd`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +26,14 @@ pub struct SgdConfig {
 
 impl Rule<1> for SgdConfig {
     const STATE: [&'static str; 1] = ["momentum"];
+
+    fn check(&self) -> Result<()> {
+        check_decay("momentum", self.momentum)
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.learning_rate = learning_rate;
+    }
 
     #[inline(always)]
     fn update<T: Element>(
@@ -59,7 +66,7 @@ impl Rule<1> for SgdConfig {
     }
 }
 
-/// SGD on one [`Params`]. On a CPU each parameter is updated in one pass over memory.
+/// SGD on one [`Params`](crate::Params).
 ///
 /// ```
 /// use candle_core::{DType, Device};
@@ -78,55 +85,13 @@ impl Rule<1> for SgdConfig {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
-pub struct Sgd(Optimiser<SgdConfig, 1>);
-
-impl Sgd {
-    /// An optimiser that has made no step.
-    ///
-    /// # Errors
-    /// Never at present; devices may refuse state in the future.
-    pub fn new(params: &Params, config: SgdConfig) -> Result<Self> {
-        Ok(Self(Optimiser::new(params, config)))
-    }
-
-    /// Sets the learning rate of the steps to come.
-    pub fn set_learning_rate(&mut self, learning_rate: f64) {
-        self.0.rule.learning_rate = learning_rate;
-    }
-
-    /// Updates every parameter that has a gradient.
-    ///
-    /// # Errors
-    /// When a gradient has another shape or element type than its parameter.
-    pub fn step(&mut self, gradients: &GradStore) -> Result<()> {
-        self.0.step(gradients)
-    }
-
-    /// The momentum of every parameter, by `momentum.` and the parameter's name, in
-    /// PyTorch's layout (zeros where it has made no step), and the number of steps as `steps`: deep copies.
-    ///
-    /// # Errors
-    /// Only if the device fails.
-    pub fn state(&self) -> Result<State> {
-        self.0.state()
-    }
-
-    /// Continues from a saved state.
-    ///
-    /// # Errors
-    /// When a tensor of [`Self::state`] is missing, or there is another one, a shape differs, or the number
-    /// of steps is not a whole number. The error names the tensor, and nothing is changed.
-    pub fn load_state(&mut self, state: &State) -> Result<()> {
-        self.0.load_state(state)
-    }
-}
+pub type Sgd = Optimiser<SgdConfig, 1>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::training::init::Init;
-    use crate::training::params::ParamBuilder;
+    use crate::training::params::{ParamBuilder, Params};
     use crate::training::seed::Seed;
     use candle_core::{DType, Device};
 
