@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use candle_core::Device;
 use libfuzzer_sys::fuzz_target;
-use tcmax_data::{SyntheticConfig, synthetic};
+use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{Progress, parse, parse_model, seal};
 use tcmax_train::{

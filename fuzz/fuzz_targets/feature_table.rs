@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use tcmax_data::Problems;
-use tcmax_data::own::parse_feature_table;
+use tcmax_data::user_data::parse_feature_table;
 
 use libfuzzer_sys::fuzz_target;
 

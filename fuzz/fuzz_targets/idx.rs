@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use tcmax_data::av_digits::idx_items;
+use tcmax_datasets::av_digits::idx_items;
 
 use libfuzzer_sys::fuzz_target;
 

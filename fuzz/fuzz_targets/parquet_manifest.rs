@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use tcmax_data::Problems;
-use tcmax_data::own::manifest::{ColumnNames, Manifest};
+use tcmax_data::manifest::Manifest;
+use tcmax_data::{ColumnNames, Problems};
 
 use libfuzzer_sys::fuzz_target;
 

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use tcmax_data::own::manifest::leads_out;
+use tcmax_data::manifest::leads_out;
 
 use libfuzzer_sys::fuzz_target;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
-use tcmax_data::av_digits::parse_recordings;
+use tcmax_datasets::av_digits::parse_recordings;
 
 fuzz_target!(|data: &[u8]| {
     let path = Path::new("x.tar.gz");

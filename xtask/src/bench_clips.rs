@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use rayon::prelude::*;
-use tcmax_data::own::manifest::ColumnNames;
-use tcmax_data::{Loader, LoaderOptions, OwnConfig, OwnData};
+use tcmax_data::{ColumnNames, Loader, LoaderOptions, UserData, UserDataConfig};
 use tcmax_media::{NoProgress, PrepareOptions, Transform, manifest_plan, prepare};
 use tcmax_ops::Seed;
 
@@ -59,7 +58,7 @@ impl BenchClips {
             peak_kib() / 1024
         ));
 
-        let data = OwnData::open(&OwnConfig::at(&out))?;
+        let data = UserData::open(&UserDataConfig::at(&out))?;
         let options = LoaderOptions {
             batch_size: 32,
             shuffle: true,

@@ -10,9 +10,10 @@ use clap::Args;
 use rand::Rng;
 use tcmax_data::shards::{normalisation, random_view};
 use tcmax_data::{
-    Dataset, Loader, LoaderOptions, Modality, ModalityKind, OwnConfig, OwnData, Spectrogram, tile,
+    Dataset, Loader, LoaderOptions, Modality, ModalityKind, UserData, UserDataConfig,
 };
-use tcmax_media::decode::{self, resample, sound};
+use tcmax_media::decode::{self, sound};
+use tcmax_media::signal::{Spectrogram, resample, tile};
 use tcmax_media::{NoProgress, PrepareOptions, manifest_plan, prepare};
 use tcmax_ops::Seed;
 
@@ -51,9 +52,9 @@ impl OwnLoad {
     pub fn run(&self) -> anyhow::Result<()> {
         let data: Arc<dyn Dataset> = match self.case.as_str() {
             "load-shard" => {
-                let config = OwnConfig::at(&self.folder.join("clips"));
-                let config = OwnConfig { test_fraction: 0.0, val_fraction: 0.0, ..config };
-                all_training(&OwnData::open(&config)?)
+                let config = UserDataConfig::at(&self.folder.join("clips"));
+                let config = UserDataConfig { test_fraction: 0.0, val_fraction: 0.0, ..config };
+                all_training(&UserData::open(&config)?)
             }
             case => Arc::new(RawFiles::new(case, &self.folder)?),
         };
@@ -84,7 +85,7 @@ impl OwnLoad {
     }
 }
 
-fn all_training(data: &OwnData) -> Arc<dyn Dataset> {
+fn all_training(data: &UserData) -> Arc<dyn Dataset> {
     data.training().clone()
 }
 

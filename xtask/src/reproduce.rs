@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
-use tcmax_data::{AvDigitsConfig, fetch};
+use tcmax_datasets::{AvDigitsConfig, fetch};
 use tcmax_fusion::HeadKind;
 use tcmax_losses::MethodKind;
 use tcmax_losses::methods::mla::Projection;

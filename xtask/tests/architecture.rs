@@ -85,12 +85,12 @@ fn every_card_is_linked_to_in_the_folder_of_data_sets() {
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.ends_with(".toml")).collect()
     };
-    let (linked, own) = (cards("datasets"), cards("crates/tcmax-data/cards"));
+    let (linked, own) = (cards("datasets"), cards("crates/tcmax-datasets/cards"));
     assert!(!own.is_empty());
     assert_eq!(linked, own);
     for name in own {
         let read = |folder: &str| std::fs::read_to_string(root().join(folder).join(&name)).unwrap();
-        assert_eq!(read("datasets"), read("crates/tcmax-data/cards"), "{name}");
+        assert_eq!(read("datasets"), read("crates/tcmax-datasets/cards"), "{name}");
     }
 }
 

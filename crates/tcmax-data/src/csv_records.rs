@@ -1,16 +1,54 @@
-//! Records of comma-, semicolon- or tab-separated text, read one at a time in bounded memory.
+//! Comma-, semicolon- or tab-separated text: the one reader of tables that others wrote.
+//!
+//! [`Records`] reads one record at a time in bounded memory, without a byte order mark and empty lines.
+//! [`Record::is_header`] says whether the first one names the columns: that rule is here, for every kind
+//! of table but manifests, which always have a header.
 //!
 //! `csv_core` parses; the line of each record is counted here, because the parser's own count lags
-//! where lines end in a carriage return and a line feed. A record has at most [`MOST_CELLS`] cells, so
+//! where lines end in a carriage return and a line feed. A record has at most 131,072 cells, so
 //! that a file of separators alone cannot take many times its size.
+
+use std::path::Path;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
+use crate::file::{ending, without_mark};
+use crate::labels::LABELS;
+use crate::words::is_missing;
+
 /// Cells of the longest record.
-pub(crate) const MOST_CELLS: usize = 1 << 17;
+const MOST_CELLS: usize = 1 << 17;
+
+/// First cells of the headers of published lists.
+const FIRST_OF_LISTS: [&str; 10] = [
+    "youtube_id",
+    "idx",
+    "id",
+    "name",
+    "video",
+    "video_id",
+    "file",
+    "filename",
+    "picture",
+    "image",
+];
+
+/// What the rows of a table hold, by which its header is told from a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// Numbers or words in any column. A header has a word; or it counts 0, 1, 2, ..., as pandas does by
+    /// default.
+    Arrays,
+    /// Numbers, and a label in the last column. A header has words only; or it counts 0, 1, 2, ... up to
+    /// the name of the label.
+    Features,
+    /// The name of a clip in the first column, as published lists have it. A header begins with the usual
+    /// name of that column.
+    List,
+}
 
 /// Reads records from bytes.
-pub(crate) struct Records<'a> {
+pub struct Records<'a> {
     bytes: &'a [u8],
     delimiter: u8,
     reader: Reader,
@@ -21,15 +59,23 @@ pub(crate) struct Records<'a> {
 }
 
 /// One record, its cells without white space around them.
-pub(crate) struct Record<'r> {
+pub struct Record<'r> {
     /// The line on which it begins, from 1.
-    pub(crate) line: u64,
+    pub line: u64,
     cells: &'r [u8],
     ends: &'r [usize],
 }
 
 impl<'a> Records<'a> {
-    pub(crate) fn new(bytes: &'a [u8], delimiter: u8) -> Self {
+    /// The records of a file of the user: tabs separate the cells in `.tsv` files, in others commas,
+    /// semicolons or tabs, as the first line shows.
+    pub fn open(path: &Path, bytes: &'a [u8]) -> Self {
+        let bytes = without_mark(bytes);
+        Self::new(bytes, delimiter(&ending(path), bytes))
+    }
+
+    /// Records whose cells `delimiter` separates.
+    pub fn new(bytes: &'a [u8], delimiter: u8) -> Self {
         Self {
             bytes: without_mark(bytes),
             delimiter,
@@ -51,7 +97,7 @@ impl<'a> Records<'a> {
     /// # Errors
     /// The line of a record with too many cells, and what is wrong; nothing can be read after it.
     #[allow(clippy::should_implement_trait)]
-    pub(crate) fn next(&mut self) -> Option<Result<Record<'_>, (u64, String)>> {
+    pub fn next(&mut self) -> Option<Result<Record<'_>, (u64, String)>> {
         let blank = self.bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count();
         self.consume(blank);
         let line = self.line;
@@ -94,39 +140,77 @@ impl<'a> Records<'a> {
 }
 
 impl Record<'_> {
-    /// Cells.
-    pub(crate) fn len(&self) -> usize {
+    /// How many cells it has.
+    pub fn width(&self) -> usize {
         self.ends.len()
     }
 
     /// The cell at `index`.
-    pub(crate) fn cell(&self, index: usize) -> &[u8] {
+    pub fn cell(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         self.cells[start..self.ends[index]].trim_ascii()
     }
 
     /// All cells in order.
-    pub(crate) fn cells(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        (0..self.len()).map(|index| self.cell(index))
+    pub fn cells(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.width()).map(|index| self.cell(index))
+    }
+
+    /// All cells in order as text.
+    ///
+    /// # Errors
+    /// When a cell is not UTF-8.
+    pub fn texts(&self) -> Result<Vec<&str>, std::str::Utf8Error> {
+        self.cells().map(std::str::from_utf8).collect()
+    }
+
+    /// Whether this record, the first of a table, names the columns; none where a feature table begins
+    /// with 0, 1, 2, ..., which may be either.
+    pub fn is_header(&self, kind: TableKind) -> Option<bool> {
+        let counted =
+            self.cells().enumerate().take_while(|(c, cell)| *cell == c.to_string().as_bytes());
+        let (counted, count) = (counted.count(), self.width());
+        let named = |names: &[&str], cell: &[u8]| {
+            names.iter().any(|name| cell.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        match kind {
+            TableKind::List => Some(named(&FIRST_OF_LISTS, self.cell(0))),
+            TableKind::Arrays => {
+                Some((count >= 3 && counted == count) || self.cells().any(is_word))
+            }
+            TableKind::Features if count >= 3 && counted == count => None,
+            TableKind::Features => {
+                let labelled = counted + 1 == count && named(&LABELS, self.cell(count - 1));
+                Some(labelled || self.cells().all(is_word))
+            }
+        }
     }
 }
 
-fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+/// Whether a cell is neither a number nor missing.
+fn is_word(cell: &[u8]) -> bool {
+    std::str::from_utf8(cell).map_or(true, |cell| number(cell).is_none())
+}
+
+/// The number in a cell: NaN for a missing one, none for a word.
+pub(crate) fn number(cell: &str) -> Option<f64> {
+    match cell.parse() {
+        Ok(value) => Some(value),
+        Err(_) => is_missing(cell).then_some(f64::NAN),
+    }
 }
 
 /// What separates the cells: the tab in `.tsv` files; otherwise a comma, or what the first line has
 /// of semicolons and tabs when it has no comma outside quotes. Commas that are the decimal ones of
 /// numbers between semicolons do not count.
-pub(crate) fn delimiter(ending: &str, bytes: &[u8]) -> u8 {
+fn delimiter(ending: &str, bytes: &[u8]) -> u8 {
     if ending == "tsv" {
         return b'\t';
     }
     let mut quoted = false;
     let (mut semicolon, mut tab) = (false, false);
-    let start = without_mark(bytes);
-    let blank = start.iter().take_while(|byte| b"\r\n".contains(byte)).count();
-    let line = start[blank..].split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
+    let blank = bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+    let line = bytes[blank..].split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
     let line = &line[..line.len().min(1 << 16)];
     if line.split(|&byte| byte == b';').any(is_decimal) && line.contains(&b';') {
         return b';';
@@ -161,7 +245,7 @@ mod tests {
     use super::*;
 
     fn all(text: &str) -> Vec<(u64, Vec<String>)> {
-        let mut records = Records::new(text.as_bytes(), delimiter("csv", text.as_bytes()));
+        let mut records = Records::open(Path::new("x.csv"), text.as_bytes());
         let mut found = Vec::new();
         while let Some(record) = records.next() {
             let record = record.unwrap();
@@ -192,6 +276,29 @@ mod tests {
         assert_eq!(all("\"a;b\",c\n1,2\n")[0].1, ["a;b", "c"]);
         assert_eq!(all("a;b,c\n")[0].1, ["a;b", "c"]);
         assert_eq!(all("0,5;-1,25;x\n")[0].1, ["0,5", "-1,25", "x"]);
+    }
+
+    #[test]
+    fn headers_are_told_from_rows() {
+        let first = |kind, text: &str| {
+            Records::new(text.as_bytes(), b',').next().unwrap().unwrap().is_header(kind)
+        };
+        use TableKind::{Arrays, Features, List};
+        for (text, arrays, features) in [
+            ("a,b,c", Some(true), Some(true)),
+            ("a,2,c", Some(true), Some(false)),
+            ("0.5,2,3", Some(false), Some(false)),
+            ("0.5,,c", Some(true), Some(false)),
+            ("NA,,3", Some(false), Some(false)),
+            ("0,1,2", Some(true), None),
+            ("0,1,Label", Some(true), Some(true)),
+            ("0,1,cat", Some(true), Some(false)),
+            ("0,1", Some(false), Some(false)),
+        ] {
+            assert_eq!((first(Arrays, text), first(Features, text)), (arrays, features), "{text}");
+        }
+        assert_eq!(first(List, "YouTube_ID,label"), Some(true));
+        assert_eq!(first(List, "---g-f_I2yQ_1_11,people marching"), Some(false));
     }
 
     #[test]

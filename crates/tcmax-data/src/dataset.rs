@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::Seed;
 
-use crate::Result;
+use crate::error::Result;
+use crate::identity::{bytes_of, identity_of};
 
 /// What the numbers of a modality are, for the choice of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ impl Modality {
     }
 }
 
-/// Labelled examples, each with one input a modality.
+/// Labelled examples, each with one input per modality.
 pub trait Dataset: Send + Sync {
     /// The modalities, in the order of every per-modality list.
     fn modalities(&self) -> &[Modality];
@@ -69,7 +70,7 @@ pub trait Dataset: Send + Sync {
         true
     }
 
-    /// Writes one input straight into its place in a batch: `out` has the modality's length.
+    /// Writes one input straight into a batch: `out` has the modality's length.
     /// Random augmentation, if the data set has any, draws from `seed` alone. All modalities of an
     /// example are read with the same seed, so that those which show the same thing can be cropped and
     /// flipped together; independent draws take `seed.index(modality)`.
@@ -78,18 +79,18 @@ pub trait Dataset: Send + Sync {
     /// When the input cannot be read; panics on an index out of range, as slices do.
     fn read(&self, index: usize, modality: usize, seed: Seed, out: &mut [f32]) -> Result<()>;
 
-    /// A number that stands for example `index` in whatever data set, split and position it is found:
+    /// A number that identifies example `index` in whatever data set, split and position it is found:
     /// the same inputs have the same number, others have another (but for one chance in 2^64). Labels
-    /// are no part of it. By it a checkpoint knows which examples a model was trained on.
+    /// do not count. By it a checkpoint knows which examples a model was trained on.
     ///
     /// The default is a digest of the inputs, which are read for it. A data set that augments at
     /// random, or whose inputs are computed (other machines round otherwise), has to override it by a
-    /// digest of what they are computed from; a view of other data hands it on.
+    /// digest of what they are computed from; a subset of other data passes it on.
     ///
     /// # Errors
     /// When the input cannot be read; panics on an index out of range, as slices do.
     fn identity(&self, index: usize) -> Result<u64> {
-        crate::identity::of_inputs(self, index)
+        identity_of_inputs(self, index)
     }
 
     /// What else tells whether the inputs are the same, where [`Dataset::identity`] does not cover
@@ -99,7 +100,7 @@ pub trait Dataset: Send + Sync {
     }
 }
 
-/// The three parts of a data set.
+/// The three splits of a data set.
 #[derive(Clone)]
 pub struct Splits {
     /// What is learned from.
@@ -108,4 +109,24 @@ pub struct Splits {
     pub validation: Arc<dyn Dataset>,
     /// What the kept weights are tested on, once.
     pub test: Arc<dyn Dataset>,
+}
+
+/// A digest of the inputs of an example, absent ones marked.
+pub(crate) fn identity_of_inputs<D: Dataset + ?Sized>(data: &D, index: usize) -> Result<u64> {
+    let modalities = data.modalities();
+    let mut inputs: Vec<Vec<u8>> = Vec::with_capacity(modalities.len());
+    let mut values = Vec::new();
+    for (m, modality) in modalities.iter().enumerate() {
+        if !data.present(index, m) {
+            inputs.push(Vec::new());
+            continue;
+        }
+        values.clear();
+        values.resize(modality.len(), 0f32);
+        // Nothing is drawn from this seed: data that augment have an identity of their own.
+        data.read(index, m, Seed::new(0).stream("identity"), &mut values)?;
+        inputs.push(bytes_of(&values));
+    }
+    let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+    Ok(identity_of(&inputs))
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::problems::Problems;
+
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -9,12 +11,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder that should be there is not.
-    #[error("{} does not exist: {mend}", path.display())]
+    #[error("{} does not exist: {fix}", path.display())]
     Missing {
         /// What is missing.
         path: PathBuf,
         /// What to do.
-        mend: String,
+        fix: String,
     },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
@@ -29,7 +31,7 @@ pub enum Error {
     BadFile {
         /// The file, with the member for archives (`archive.tar.gz!member.wav`).
         path: PathBuf,
-        /// What is wrong, and the mend.
+        /// What is wrong, and the fix.
         problem: String,
     },
     /// An array or column is not what it is used for.
@@ -43,23 +45,15 @@ pub enum Error {
     /// An option is out of range or does not fit the data.
     #[error("{field}: {problem}")]
     Option {
-        /// The option, as on the command line.
+        /// The option, as it is called in a configuration file.
         field: &'static str,
         /// What is wrong, and what would be right.
         problem: String,
     },
-    /// A class has no example.
-    #[error("class '{class}' has no {what}: {mend}")]
-    EmptyClass {
-        /// The class.
-        class: String,
-        /// What it lacks.
-        what: &'static str,
-        /// What to do.
-        mend: String,
-    },
     /// An example holds a value that is not finite.
-    #[error("row {row}, modality '{modality}': a value is NaN or infinite; mend or remove the row")]
+    #[error(
+        "row {row}, modality '{modality}': a value is NaN or infinite; correct or remove the row"
+    )]
     NotFinite {
         /// The row, from 0.
         row: usize,
@@ -83,32 +77,26 @@ pub enum Error {
         batch: usize,
     },
     /// Several things are wrong with the data.
-    #[error("{0}")]
-    Problems(crate::Problems),
-    /// A download did not succeed.
-    #[error("{url}: {problem}")]
-    Download {
-        /// The address.
-        url: String,
-        /// What happened, and the mend.
-        problem: String,
-    },
+    #[error(transparent)]
+    Problems(#[from] Problems),
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
 
 impl Error {
-    pub(crate) fn bad_file(path: &Path, problem: impl Into<String>) -> Self {
+    /// An [`Error::BadFile`].
+    pub fn bad_file(path: &Path, problem: impl Into<String>) -> Self {
         Self::BadFile { path: path.to_owned(), problem: problem.into() }
     }
 
-    pub(crate) fn option(field: &'static str, problem: impl Into<String>) -> Self {
+    /// An [`Error::Option`].
+    pub fn option(field: &'static str, problem: impl Into<String>) -> Self {
         Self::Option { field, problem: problem.into() }
     }
-}
 
-/// Attaches the path to a system error.
-pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
-    move |source| Error::Io { path: path.to_owned(), source }
+    /// Attaches the path to a system error, for `map_err`.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
 }

@@ -12,12 +12,13 @@ use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
 use tcmax_ops::Seed;
 
-use crate::{Dataset, Error, Result};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
 
 /// Some examples of a data set.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// One tensor a modality, (B, shape...), f32.
+    /// One tensor per modality, (B, shape...), f32.
     pub inputs: Vec<Tensor>,
     /// Labels (B,), u32, every one a class.
     pub labels: Tensor,
@@ -62,7 +63,7 @@ impl Loader {
     /// When the batch size is 0, or a label is not a class.
     pub fn new(dataset: Arc<dyn Dataset>, options: LoaderOptions, device: &Device) -> Result<Self> {
         if options.batch_size == 0 {
-            return Err(Error::option("--batch-size", "must be at least 1"));
+            return Err(Error::option("batch-size", "must be at least 1"));
         }
         let classes = dataset.classes().len();
         for row in 0..dataset.len() {

@@ -21,8 +21,11 @@ fn total(text: &str) -> Option<u64> {
 /// What is refused where the system does not say how much memory there is.
 const UNKNOWN: u64 = 1 << 40;
 
-/// Refuses more than this machine has, in words that go on after what needs it.
-pub(crate) fn check(bytes: u64) -> Result<(), String> {
+/// Refuses more than this machine has. The reason goes on after the name of what needs the memory.
+///
+/// # Errors
+/// How much is needed and how much there is.
+pub fn check_memory(bytes: u64) -> Result<(), String> {
     let most = memory_bytes().unwrap_or(UNKNOWN);
     if bytes <= most {
         return Ok(());
@@ -41,8 +44,8 @@ mod tests {
 
     #[test]
     fn what_no_machine_has_is_refused_with_both_sizes() {
-        check(1 << 20).unwrap();
-        let problem = check(u64::MAX / 2).unwrap_err();
+        check_memory(1 << 20).unwrap();
+        let problem = check_memory(u64::MAX / 2).unwrap_err();
         assert!(problem.contains("8388608 TiB of memory, and there are"), "{problem}");
     }
 

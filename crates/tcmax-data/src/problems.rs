@@ -1,9 +1,7 @@
-//! Everything that is wrong with some data, collected and told at once.
+//! Everything that is wrong with some data, collected and reported at once.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-use crate::{Error, Result};
 
 /// So many problems are written out; the rest is counted.
 const SHOWN: usize = 40;
@@ -12,7 +10,7 @@ const MOST_KEPT: usize = 1_000;
 
 /// Where in a file something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Position {
     /// The file as a whole.
     File,
     /// A line of a text file, from 1.
@@ -21,26 +19,26 @@ pub enum Place {
     Row(usize),
 }
 
-/// One thing that is wrong, and the mend.
+/// One thing that is wrong, and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The file.
     pub file: PathBuf,
     /// Where in it.
-    pub place: Place,
+    pub position: Position,
     /// The column, array or modality; empty when it is not about one.
     pub field: String,
-    /// What is wrong, and the mend.
+    /// What is wrong, and the fix.
     pub what: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
-        match self.place {
-            Place::File => {}
-            Place::Line(line) => write!(f, ", line {line}")?,
-            Place::Row(row) => write!(f, ", row {row}")?,
+        match self.position {
+            Position::File => {}
+            Position::Line(line) => write!(f, ", line {line}")?,
+            Position::Row(row) => write!(f, ", row {row}")?,
         }
         if !self.field.is_empty() {
             write!(f, ", '{}'", self.field)?;
@@ -66,7 +64,7 @@ impl Problems {
     pub fn add(
         &mut self,
         file: &Path,
-        place: Place,
+        position: Position,
         field: impl Into<String>,
         what: impl Into<String>,
     ) {
@@ -75,7 +73,7 @@ impl Problems {
             return;
         }
         let (file, field, what) = (file.to_owned(), field.into(), what.into());
-        self.list.push(Problem { file, place, field, what });
+        self.list.push(Problem { file, position, field, what });
     }
 
     /// Adds all of another list.
@@ -100,14 +98,14 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// An error that tells them all, if there are any.
+    /// All of them in order as an error, if there are any.
     ///
     /// # Errors
     /// When the list is not empty.
-    pub fn into_result(mut self) -> Result<()> {
+    pub fn into_result(mut self) -> Result<(), Self> {
         self.list.sort();
         self.list.dedup();
-        if self.list.is_empty() { Ok(()) } else { Err(Error::Problems(self)) }
+        if self.list.is_empty() { Ok(()) } else { Err(self) }
     }
 }
 
@@ -125,6 +123,8 @@ impl fmt::Display for Problems {
     }
 }
 
+impl std::error::Error for Problems {}
+
 impl IntoIterator for Problems {
     type Item = Problem;
     type IntoIter = std::vec::IntoIter<Problem>;
@@ -139,10 +139,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_are_told_together_in_order_and_the_rest_is_counted() {
+    fn problems_are_reported_together_in_order_and_the_rest_is_counted() {
         let mut problems = Problems::new();
         for line in (1..=60).rev() {
-            problems.add(Path::new("a.csv"), Place::Line(line), "audio", "does not exist");
+            problems.add(Path::new("a.csv"), Position::Line(line), "audio", "does not exist");
         }
         let text = problems.into_result().unwrap_err().to_string();
         assert!(text.starts_with("60 problems in the data:\n  a.csv, line 1, 'audio': does not"));
@@ -156,8 +156,8 @@ mod tests {
         let mut problems = Problems::new();
         let mut others = Problems::new();
         for line in 0..1_500 {
-            problems.add(Path::new("a.csv"), Place::Line(line), "", "odd");
-            others.add(Path::new("b.csv"), Place::Line(line), "", "odd");
+            problems.add(Path::new("a.csv"), Position::Line(line), "", "odd");
+            others.add(Path::new("b.csv"), Position::Line(line), "", "odd");
         }
         problems.extend(others);
         assert_eq!((problems.list().len(), problems.count()), (1_000, 3_000));

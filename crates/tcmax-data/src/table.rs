@@ -1,43 +1,50 @@
-//! Examples in memory: tables of inputs, shared between splits and seeds, and rows that point into
-//! them.
+//! Examples in memory: tables of inputs, shared between splits and seeds, and indices into them.
 
 use std::sync::Arc;
 
 use tcmax_ops::Seed;
 
-use crate::{Dataset, Modality, Result};
+use crate::dataset::{Dataset, Modality, identity_of_inputs};
+use crate::error::Result;
 
-/// The row of an example that lacks this modality.
-pub(crate) const ABSENT: usize = usize::MAX;
+/// The index of the input of an example that lacks this modality.
+pub const ABSENT: usize = usize::MAX;
 
 /// A column of inputs of one modality.
 #[derive(Clone)]
-pub(crate) struct Column {
+pub struct Column {
     /// Inputs one after the other.
-    pub(crate) items: Arc<Vec<f32>>,
+    pub items: Arc<Vec<f32>>,
     /// The input of each example, or [`ABSENT`].
-    pub(crate) rows: Vec<usize>,
+    pub rows: Vec<usize>,
     /// A square of zeros in each example's input, if any.
-    pub(crate) blanks: Option<Vec<Blank>>,
+    pub blanks: Option<Vec<Blank>>,
 }
 
 /// A square of an image that is blanked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Blank {
-    pub(crate) top: usize,
-    pub(crate) left: usize,
-    pub(crate) size: usize,
+pub struct Blank {
+    /// Its first row.
+    pub top: usize,
+    /// Its first column.
+    pub left: usize,
+    /// Rows and columns.
+    pub size: usize,
 }
 
 /// Labelled examples in memory.
 #[derive(Clone)]
-pub(crate) struct TableDataset {
-    pub(crate) modalities: Arc<Vec<Modality>>,
-    pub(crate) classes: Arc<Vec<String>>,
-    pub(crate) labels: Vec<u32>,
-    pub(crate) columns: Vec<Column>,
+pub struct TableDataset {
+    /// The modalities.
+    pub modalities: Arc<Vec<Modality>>,
+    /// Class names.
+    pub classes: Arc<Vec<String>>,
+    /// The class of each example.
+    pub labels: Vec<u32>,
+    /// One column per modality.
+    pub columns: Vec<Column>,
     /// What each example was computed from; absent: the items are the data themselves.
-    pub(crate) identities: Option<Vec<u64>>,
+    pub identities: Option<Vec<u64>>,
 }
 
 impl Dataset for TableDataset {
@@ -78,7 +85,7 @@ impl Dataset for TableDataset {
     fn identity(&self, index: usize) -> Result<u64> {
         match &self.identities {
             Some(identities) => Ok(identities[index]),
-            None => crate::identity::of_inputs(self, index),
+            None => identity_of_inputs(self, index),
         }
     }
 }

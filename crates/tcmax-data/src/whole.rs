@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::Result;
-use crate::error::at;
+use crate::error::{Error, Result};
 
 /// Writes a file under another name, `path` with `.part` added, then renames it. Where that fails, on
 /// a full disk above all, nothing is left behind.
@@ -13,22 +12,22 @@ use crate::error::at;
 /// # Errors
 /// When it cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = part_of(path);
+    let partial = partial_path(path);
     let write = || -> std::io::Result<()> {
-        let mut file = File::create(&part)?;
+        let mut file = File::create(&partial)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&part, path)
+        std::fs::rename(&partial, path)
     };
     write().map_err(|source| {
         // What cannot be removed either is overwritten by the next attempt.
-        let _ = std::fs::remove_file(&part);
-        at(path)(source)
+        let _ = std::fs::remove_file(&partial);
+        Error::io(path)(source)
     })
 }
 
 /// The name under which [`write_whole`] writes `path`: what a killed process may leave.
-pub fn part_of(path: &Path) -> PathBuf {
+pub fn partial_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     PathBuf::from(name)
@@ -45,7 +44,7 @@ mod tests {
         write_whole(&path, b"first").unwrap();
         write_whole(&path, b"second").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
-        assert!(!part_of(&path).exists());
+        assert!(!partial_path(&path).exists());
     }
 
     #[test]
@@ -55,7 +54,7 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         let error = write_whole(&path, b"bytes").unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
-        assert!(!part_of(&path).exists());
+        assert!(!partial_path(&path).exists());
     }
 
     #[cfg(target_os = "linux")]
@@ -65,10 +64,10 @@ mod tests {
         let path = folder.path().join("x.json");
         write_whole(&path, b"first").unwrap();
         // Every write to this device fails as on a full disk.
-        std::os::unix::fs::symlink("/dev/full", part_of(&path)).unwrap();
+        std::os::unix::fs::symlink("/dev/full", partial_path(&path)).unwrap();
         let error = write_whole(&path, b"second").unwrap_err();
         assert!(error.to_string().contains("x.json: No space left"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
-        assert!(part_of(&path).symlink_metadata().is_err(), "the part file is left");
+        assert!(partial_path(&path).symlink_metadata().is_err(), "the part file is left");
     }
 }

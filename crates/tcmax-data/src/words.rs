@@ -17,6 +17,11 @@ impl Words {
         &self.names[self.codes[row] as usize]
     }
 
+    /// The words of all cells.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|row| self.word(row))
+    }
+
     /// Cells.
     pub(crate) fn len(&self) -> usize {
         self.codes.len()

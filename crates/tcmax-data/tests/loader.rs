@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use tcmax_data::{
-    Dataset, Error, Loader, LoaderOptions, Modality, ModalityKind, Result, SyntheticConfig,
-    synthetic,
+    Column, Dataset, Error, Loader, LoaderOptions, Modality, ModalityKind, Result, TableDataset,
 };
 use tcmax_ops::Seed;
 
@@ -28,15 +27,29 @@ fn contents(
     loader.epoch(Seed::new(seed)).map(read).collect()
 }
 
-fn clips() -> Arc<dyn Dataset> {
-    let config =
-        SyntheticConfig { train_size: 23, val_size: 1, test_size: 1, ..SyntheticConfig::default() };
-    synthetic::splits(&config, 0).unwrap().train
+/// 23 examples of two modalities.
+fn examples() -> Arc<dyn Dataset> {
+    let modality = |name: &str, shape: &[usize]| Modality {
+        name: name.to_owned(),
+        kind: ModalityKind::Features,
+        shape: shape.to_vec(),
+    };
+    let column = |length: usize| {
+        let items: Vec<f32> = (0..23 * length).map(|n| (n as f32).sin()).collect();
+        Column { items: Arc::new(items), rows: (0..23).collect(), blanks: None }
+    };
+    Arc::new(TableDataset {
+        modalities: Arc::new(vec![modality("sight", &[2, 3]), modality("touch", &[5])]),
+        classes: Arc::new((0..3).map(|class| format!("class {class}")).collect()),
+        labels: (0..23).map(|example| example % 3).collect(),
+        columns: vec![column(6), column(5)],
+        identities: None,
+    })
 }
 
 #[test]
 fn workers_do_not_change_batches() {
-    let data = clips();
+    let data = examples();
     let alone = contents(&data, PLAIN, 5);
     for (workers, prefetch) in [(1, 1), (2, 3), (5, 1), (40, 2)] {
         assert_eq!(alone, contents(&data, LoaderOptions { workers, prefetch, ..PLAIN }, 5));
@@ -46,7 +59,7 @@ fn workers_do_not_change_batches() {
 
 #[test]
 fn every_example_comes_once_and_the_last_batch_is_an_option() {
-    let data = clips();
+    let data = examples();
     let seen = |options| -> Vec<usize> {
         contents(&data, options, 1).into_iter().flat_map(|(indices, _)| indices).collect()
     };
@@ -61,7 +74,7 @@ fn every_example_comes_once_and_the_last_batch_is_an_option() {
 #[test]
 fn dropping_an_epoch_early_ends_its_workers() {
     let options = LoaderOptions { workers: 3, prefetch: 1, batch_size: 1, ..PLAIN };
-    let loader = Loader::new(clips(), options, &Device::Cpu).unwrap();
+    let loader = Loader::new(examples(), options, &Device::Cpu).unwrap();
     for _ in 0..20 {
         let mut epoch = loader.epoch(Seed::new(0));
         epoch.next().unwrap().unwrap();
@@ -122,7 +135,7 @@ fn bad_rows_are_named() {
     let label = Loader::new(faulty(Fault::Label), PLAIN, &Device::Cpu).err().unwrap();
     assert!(matches!(label, Error::LabelOutOfRange { row: 6, label: 2, classes: 2 }));
     let none = LoaderOptions { batch_size: 0, ..PLAIN };
-    assert!(Loader::new(clips(), none, &Device::Cpu).is_err());
+    assert!(Loader::new(examples(), none, &Device::Cpu).is_err());
 }
 
 #[test]

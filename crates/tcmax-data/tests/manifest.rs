@@ -8,9 +8,8 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use tcmax_data::Problems;
-use tcmax_data::own::manifest::{ColumnNames, Manifest, MediaKind};
-use tcmax_data::own::partition::Part;
+use tcmax_data::manifest::{Manifest, MediaKind};
+use tcmax_data::{ColumnNames, Problems, Split};
 
 const ROWS: [[&str; 5]; 3] = [
     ["a", "x.wav", "a fine day", "joy", "train"],
@@ -75,9 +74,9 @@ fn all_formats_say_the_same() {
             .map(|row| (row.id.as_str(), row.label.as_str(), row.part.unwrap(), row.cells.clone()))
             .collect();
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(rows[0], ("a", "joy", Part::Train, vec![some("x.wav"), some("a fine day")]));
-        assert_eq!(rows[1], ("b", "fear", Part::Validation, vec![some("y.wav"), None]));
-        assert_eq!(rows[2], ("c", "joy", Part::Test, vec![None, some("dull")]));
+        assert_eq!(rows[0], ("a", "joy", Split::Train, vec![some("x.wav"), some("a fine day")]));
+        assert_eq!(rows[1], ("b", "fear", Split::Validation, vec![some("y.wav"), None]));
+        assert_eq!(rows[2], ("c", "joy", Split::Test, vec![None, some("dull")]));
     }
 }
 
@@ -131,8 +130,8 @@ fn a_split_that_some_rows_lack_is_refused() {
     let problem = told("words,label,split\na b,x,0\nc d,y,1\n", plain);
     assert!(problem.contains("'split': the numbers 0, 1 alone are ambiguous"), "{problem}");
     let (manifest, _) = parse("words;label;split\na b;x;0\nc d;y;1\ne f;x;2\n", plain);
-    let parts: Vec<Part> = manifest.rows.iter().map(|row| row.part.unwrap()).collect();
-    assert_eq!(parts, [Part::Train, Part::Validation, Part::Test]);
+    let parts: Vec<Split> = manifest.rows.iter().map(|row| row.part.unwrap()).collect();
+    assert_eq!(parts, [Split::Train, Split::Validation, Split::Test]);
 }
 
 #[test]
@@ -140,10 +139,13 @@ fn mistyped_names_are_refused_with_the_nearest() {
     let text = "words,mood,speaker\na b,x,s\nc d,y,t\n";
     let names = |label, group| ColumnNames { label: Some(label), group: Some(group) };
     let problem = told(text, names("mood", "speeker"));
-    assert!(problem.contains("'speeker': --group names it"), "{problem}");
+    assert!(problem.contains("'speeker': the option `group` names it"), "{problem}");
     assert!(problem.contains("did you mean 'speaker'?"), "{problem}");
     let problem = told(text, names("mod", "speaker"));
-    assert!(problem.contains("'mod': --label names it") && problem.contains("'mood'"), "{problem}");
+    assert!(
+        problem.contains("'mod': the option `label` names it") && problem.contains("'mood'"),
+        "{problem}"
+    );
     let (manifest, problems) = parse(text, names("mood", "speaker"));
     assert!(problems.is_empty() && manifest.has_groups);
     assert_eq!(manifest.columns.len(), 1);

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use tcmax_data::own::PREPARED_FILE;
-use tcmax_data::own::partition::Part;
 use tcmax_data::shards::{
-    Augment, Clip, ClipRow, ClipTensor, Description, MANIFEST_FILE, PartCount, Prepared,
-    ShardEntry, Storage, StoredModality, sha256_of, sha256_of_file, shard_name, verify, write_rows,
-    write_shard,
+    Augment, Clip, ClipRow, ClipTensor, Description, MANIFEST_FILE, PREPARED_FILE, Prepared,
+    ShardEntry, SplitCount, Storage, StoredModality, shard_name, verify, write_rows, write_shard,
 };
-use tcmax_data::{Dataset, Loader, LoaderOptions, ModalityKind, OwnConfig, OwnData, Problems};
+use tcmax_data::{
+    Dataset, Loader, LoaderOptions, ModalityKind, Problems, Split, UserData, UserDataConfig,
+    sha256_of, sha256_of_file,
+};
 use tcmax_ops::Seed;
 
 /// Four clips: numbers, 12 x 16 pixels of two frames, and two fields of flow; clip 2 has no pixels.
@@ -26,7 +26,7 @@ fn write(folder: &Path) {
     };
     let row = |n: u8| ClipRow {
         id: format!("clip {n}"),
-        split: Some([Part::Train, Part::Test][usize::from(n / 2)]),
+        split: Some([Split::Train, Split::Test][usize::from(n / 2)]),
         label: ["b", "a"][usize::from(n % 2)].to_owned(),
         group: "g".to_owned(),
         shard: usize::from(n / 2),
@@ -197,15 +197,18 @@ fn edited_labels_are_refused_and_edited_shards_found_by_their_checksums() {
 }
 
 #[test]
-fn clips_that_were_left_out_are_told_of() {
+fn clips_that_were_left_out_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     let path = folder.path().join(PREPARED_FILE);
     let mut description = Description::read(folder.path()).unwrap();
-    let count = |part, left_out, partial| PartCount { part, listed: 1_000, left_out, partial };
-    description.parts =
-        vec![count(None, 0, 0), count(Some(Part::Train), 0, 7), count(Some(Part::Test), 401, 0)];
-    std::fs::write(&path, serde_json::to_string(&description).unwrap()).unwrap();
+    let count = |split, left_out, partial| SplitCount { split, listed: 1_000, left_out, partial };
+    description.splits =
+        vec![count(None, 0, 0), count(Some(Split::Train), 0, 7), count(Some(Split::Test), 401, 0)];
+    let text = serde_json::to_string(&description).unwrap();
+    let older = text.replace("\"splits\"", "\"parts\"").replace("\"split\"", "\"part\"");
+    assert_eq!(Description::parse(&older).unwrap(), description, "names of older versions");
+    std::fs::write(&path, text).unwrap();
     let data = Prepared::open(folder.path()).unwrap();
     let [partial, left_out] = data.notes() else { panic!("{:?}", data.notes()) };
     assert!(partial.contains("7 of the 1000 listed train clips (0.7 %) lack a modality"));
@@ -304,13 +307,13 @@ fn clips_without_a_split_beside_others_with_one_and_other_names_are_refused() {
     write(folder.path());
     let manifest = folder.path().join(MANIFEST_FILE);
     let text = std::fs::read_to_string(&manifest).unwrap();
-    let told = |config: &OwnConfig| OwnData::open(config).map(drop).unwrap_err().to_string();
-    let plain = OwnConfig::at(folder.path());
-    OwnData::open(&OwnConfig { label: Some("label".into()), ..plain.clone() }).unwrap();
-    let other = told(&OwnConfig { label: Some("mood".into()), ..plain.clone() });
-    assert!(other.contains("prepare them again with --label mood"), "{other}");
-    let other = told(&OwnConfig { group: Some("speaker".into()), ..plain.clone() });
-    assert!(other.contains("prepare them again with --group speaker"), "{other}");
+    let told = |config: &UserDataConfig| UserData::open(config).map(drop).unwrap_err().to_string();
+    let plain = UserDataConfig::at(folder.path());
+    UserData::open(&UserDataConfig { label: Some("label".into()), ..plain.clone() }).unwrap();
+    let other = told(&UserDataConfig { label: Some("mood".into()), ..plain.clone() });
+    assert!(other.contains("prepare them again with `label` mood"), "{other}");
+    let other = told(&UserDataConfig { group: Some("speaker".into()), ..plain.clone() });
+    assert!(other.contains("prepare them again with `group` speaker"), "{other}");
     let edited = text.replacen(",train,", ",,", 1);
     std::fs::write(&manifest, &edited).unwrap();
     let description = folder.path().join(PREPARED_FILE);

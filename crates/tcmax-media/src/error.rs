@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tcmax_data::Problems;
+
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -13,7 +15,7 @@ pub enum Error {
     Media {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and the mend.
+        /// What is wrong, and the fix.
         problem: String,
     },
     /// The `ffmpeg` program is needed (for video, or a sound format that is not decoded here) and
@@ -31,7 +33,7 @@ pub enum Error {
     /// An option or recipe is out of range or does not fit.
     #[error("{field}: {problem}")]
     Option {
-        /// The option, as on the command line.
+        /// The option, or the part of a recipe.
         field: String,
         /// What is wrong, and what would be right.
         problem: String,
@@ -39,6 +41,12 @@ pub enum Error {
     /// Lists, manifests or shards could not be read or written.
     #[error(transparent)]
     Data(#[from] tcmax_data::Error),
+}
+
+impl From<Problems> for Error {
+    fn from(problems: Problems) -> Self {
+        Self::Data(problems.into())
+    }
 }
 
 impl Error {

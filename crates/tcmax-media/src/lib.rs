@@ -1,19 +1,21 @@
 #![doc = include_str!("../README.md")]
 
+mod apply;
 pub mod decode;
 mod error;
 pub mod prepare;
 mod recipe;
+pub mod signal;
 mod text;
 mod transform;
 
 pub use error::{Error, Result};
 pub use prepare::{
-    NamedOptions, NoProgress, PrepareOptions, PrepareProgress, Summary, check, manifest_plan,
-    named_plan, prepare, recipe_of,
+    ListOptions, NoProgress, PrepareOptions, PrepareProgress, Summary, check, list_plan,
+    manifest_plan, prepare,
 };
 pub use recipe::{
-    Channel, DEFAULT_RECIPE, GroupRule, Lists, ModalityRecipe, Order, Pick, Recipe, Transform,
-    Validation, ValidationRule, Variant, parse_column_recipes,
+    DEFAULT_RECIPE, GroupRule, Lists, ModalityRecipe, Recipe, Validation, ValidationRule, Variant,
 };
 pub use text::bag_of_words;
+pub use transform::{Channel, Order, Pick, Transform, parse_column_recipes};

@@ -1,271 +1,272 @@
-//! Media to what is stored of them.
+//! What is made of one media file, as cards and users write it down.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
-use rand::Rng;
-use tcmax_data::shards::ClipTensor;
-use tcmax_data::{FilterBank, Spectrogram, tile};
-use tcmax_ops::Seed;
+use serde::{Deserialize, Serialize};
+use tcmax_data::ModalityKind;
+use tcmax_data::shards::{Augment, Storage};
 
-use crate::decode::{Pixels, Sound, first_frames, frames, image, resample, sound};
-use crate::recipe::{Channel, Order, Pick, Transform};
-use crate::text::bag_of_words;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::signal::{Spectrogram, samples};
 
-/// Texts beyond are refused.
-const LONGEST_TEXT: u64 = 1 << 20;
+/// Mean and standard deviation of the photographs most image networks were trained on.
+const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
-/// Samples of so many seconds.
-pub(crate) fn samples(seconds: f64, rate: u32) -> usize {
-    (seconds * f64::from(rate)).round() as usize
+/// Numbers or pixels of one modality of a clip; more are refused.
+const LARGEST_CLIP: usize = 1 << 27;
+
+/// What is made of one media file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    tag = "kind"
+)]
+pub enum Transform {
+    /// Mono sound at `rate`, repeated and cut to `seconds` from `start`, clipped to [-1, 1], to
+    /// log(|STFT| + 1e-7).
+    Spectrogram {
+        /// Samples per second.
+        rate: u32,
+        /// A rate that the sound is brought to before, and rounded to 16 bits there, as when a WAV
+        /// file of this rate is made first: nothing is left above half of it.
+        #[serde(default)]
+        via: Option<u32>,
+        /// Where the cut begins, s, in the repeated sound.
+        #[serde(default)]
+        start: f64,
+        /// It begins up to so many seconds later: drawn once and for all, by the file's name.
+        #[serde(default)]
+        draw: f64,
+        /// Length of the cut, s.
+        seconds: f64,
+        /// Samples of a frame.
+        n_fft: usize,
+        /// Samples between frames.
+        hop: usize,
+    },
+    /// Kaldi's log-mel filter bank of sound without its mean, cut or padded with zeros.
+    FilterBank {
+        /// Samples per second; absent: the file's own.
+        #[serde(default)]
+        rate: Option<u32>,
+        /// Filters.
+        bins: usize,
+        /// Frames of 10 ms.
+        frames: usize,
+        /// What becomes of several channels.
+        #[serde(default)]
+        channel: Channel,
+        /// Which comes first in the input.
+        #[serde(default)]
+        order: Order,
+    },
+    /// Frames at `rate` a second, of which `frames` are taken.
+    Frames {
+        /// Frames per second.
+        rate: f64,
+        /// Frames per clip.
+        frames: usize,
+        /// Which are taken.
+        #[serde(default)]
+        pick: Pick,
+        /// Longest shorter side that is stored; absent: frames are stored as large as they are.
+        #[serde(default)]
+        stored: Option<usize>,
+        /// Height and width of the input.
+        side: usize,
+        /// Crops and flips in training.
+        #[serde(default)]
+        augment: Augment,
+    },
+    /// One picture.
+    Image {
+        /// Longest shorter side that is stored; absent: pictures are stored as large as they are.
+        #[serde(default)]
+        stored: Option<usize>,
+        /// Height and width of the input.
+        side: usize,
+    },
+    /// Counts of words and pairs of words in so many buckets.
+    Text {
+        /// Numbers of the vector.
+        buckets: usize,
+    },
+    /// A vector as it is in an `.npy` file.
+    Features {
+        /// Its length.
+        width: usize,
+    },
+    /// Farneback's optical flow from a frame to the next, taken evenly in time, in 8 bits; cropped and
+    /// flipped in training as the frames of the same clip are. Each field's displacements across and
+    /// down follow each other.
+    Flow {
+        /// Displacement fields a clip.
+        fields: usize,
+        /// Longest shorter side that is stored; absent: as large as the frames are.
+        #[serde(default)]
+        stored: Option<usize>,
+        /// Height and width of the input.
+        side: usize,
+        /// Largest displacement kept, pixels of what is stored.
+        bound: f32,
+    },
+    /// Farneback's optical flow in pixels of the original frames, one field a second from the first
+    /// second on, resized to the input without antialiasing and stored in 16-bit floats; never cropped
+    /// or flipped. All displacements across come before all down.
+    FlowFields {
+        /// Displacement fields a clip; the last is repeated in shorter ones.
+        fields: usize,
+        /// Height and width of the input.
+        side: usize,
+    },
 }
 
-/// What a recipe makes of a file.
-pub(crate) fn of_file(transform: &Transform, path: &Path) -> Result<ClipTensor> {
-    let side = |stored: Option<usize>| stored.unwrap_or(usize::MAX);
-    match *transform {
-        Transform::Spectrogram { rate, via, start, draw, seconds, n_fft, hop } => {
-            let signal = at_rate(path, via, rate, start + draw + seconds)?;
-            let start = samples(start, rate) + drawn(path, samples(draw, rate));
-            spectrogram(&signal, [start, samples(seconds, rate)], &Spectrogram::new(n_fft, hop))
-        }
-        Transform::FilterBank { rate, bins, frames, channel, order } => {
-            let (signal, rate) = without_mean(path, rate, channel)?;
-            let bank = FilterBank::new(rate, bins);
-            if bank.frames(signal.len()) == 0 {
-                return Err(Error::media(path, "it is shorter than one frame of 25 ms"));
+/// What becomes of the channels of a sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Channel {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// The first is taken; the mean that is subtracted is that of all.
+    First,
+}
+
+/// The order of a filter bank's two axes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// \[1, frequencies, times\], as spectrograms.
+    #[default]
+    FrequenciesFirst,
+    /// \[1, times, frequencies\].
+    TimesFirst,
+}
+
+/// Which frames of a video are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pick {
+    /// Of those at `rate` a second some evenly in time.
+    #[default]
+    Evenly,
+    /// The first ones, by number: every n-th, n being the file's frames a second, rounded down, over
+    /// `rate`, rounded down. The last is repeated in shorter videos.
+    First,
+}
+
+impl Transform {
+    /// How its result is stored.
+    pub fn storage(&self) -> Storage {
+        let values = |kind, shape: &[usize]| Storage::Values { kind, shape: shape.to_vec() };
+        let pixels = |frames, side, augment| Storage::Pixels {
+            frames,
+            channels: 3,
+            side,
+            mean: IMAGENET.0.to_vec(),
+            deviation: IMAGENET.1.to_vec(),
+            augment,
+        };
+        match *self {
+            Self::Spectrogram { rate, seconds, n_fft, hop, .. } => {
+                let samples = samples(seconds, rate);
+                let [frequencies, times] = Spectrogram::new(n_fft, hop).shape(samples);
+                values(ModalityKind::Spectrogram, &[1, frequencies, times])
             }
-            Ok(filter_bank(&bank, &signal, [bins, frames], order))
-        }
-        Transform::Frames { rate, frames: count, pick: Pick::Evenly, stored, .. } => {
-            pixels(path, &frames(path, rate, count, side(stored))?)
-        }
-        Transform::Frames { rate, frames: count, pick: Pick::First, stored, .. } => {
-            pixels(path, &repeated(first_frames(path, rate, count, side(stored))?, count))
-        }
-        Transform::Image { stored, .. } => pixels(path, &[image(path, side(stored))?]),
-        Transform::Text { .. } => of_text(transform, &read_text(path)?),
-        Transform::Features { width } => features(path, width),
-        Transform::Flow { fields, stored, bound, .. } => flow(path, fields, side(stored), bound),
-        Transform::FlowFields { fields, side } => flow_fields(path, fields, side),
-    }
-}
-
-/// What a recipe makes of words.
-pub(crate) fn of_text(transform: &Transform, text: &str) -> Result<ClipTensor> {
-    match *transform {
-        Transform::Text { buckets } => {
-            Ok(ClipTensor::Values(vec![buckets], bag_of_words(text, buckets)))
-        }
-        _ => Err(Error::option("recipe", "words are only for modalities of kind 'text'")),
-    }
-}
-
-#[cfg(feature = "opencv")]
-fn flow(path: &Path, fields: usize, stored: usize, bound: f32) -> Result<ClipTensor> {
-    let found = crate::decode::flow(path, fields, stored)?;
-    let bytes: Vec<Pixels> = found.iter().map(|field| field.in_bytes(bound)).collect();
-    pixels(path, &repeated(bytes, fields))
-}
-
-#[cfg(feature = "opencv")]
-fn flow_fields(path: &Path, fields: usize, side: usize) -> Result<ClipTensor> {
-    let found = crate::decode::flow_each_second(path, fields)?;
-    let mut values = Vec::with_capacity(2 * fields * side * side);
-    for axis in 0..2 {
-        for field in (0..fields).map(|n| &found[n.min(found.len() - 1)]) {
-            let plane =
-                field.displacements[axis..].iter().step_by(2).copied().collect::<Vec<f32>>();
-            values.extend(stretch(&plane, [field.height, field.width], side));
+            Self::FilterBank { bins, frames, order, .. } => {
+                let [rows, columns] = match order {
+                    Order::FrequenciesFirst => [bins, frames],
+                    Order::TimesFirst => [frames, bins],
+                };
+                values(ModalityKind::Spectrogram, &[1, rows, columns])
+            }
+            Self::Frames { frames, side, augment, .. } => pixels(frames, side, augment),
+            Self::Image { side, .. } => pixels(1, side, Augment::Clip),
+            Self::Text { buckets } => values(ModalityKind::Features, &[buckets]),
+            Self::Features { width } => values(ModalityKind::Features, &[width]),
+            Self::Flow { fields, side, bound, .. } => Storage::Flow { fields, side, bound },
+            Self::FlowFields { fields, side } => {
+                values(ModalityKind::Image, &[2 * fields, side, side])
+            }
         }
     }
-    Ok(ClipTensor::Halves(vec![2 * fields, side, side], values))
-}
 
-#[cfg(not(feature = "opencv"))]
-fn flow_fields(_: &Path, _: usize, _: usize) -> Result<ClipTensor> {
-    Err(flow_is_missing())
-}
+    /// Whether OpenCV computes it.
+    pub(crate) fn needs_opencv(&self) -> bool {
+        matches!(self, Self::Flow { .. } | Self::FlowFields { .. })
+    }
 
-/// A plane of height x width numbers at side x side, bilinear between the four neighbours, what lies
-/// outside being as the border: PyTorch's `interpolate` without aligned corners and antialiasing.
-#[cfg(any(feature = "opencv", test))]
-fn stretch(plane: &[f32], [height, width]: [usize; 2], side: usize) -> Vec<f32> {
-    // The neighbours before and behind, and the share of the latter.
-    let neighbours = |n: usize, length: usize| {
-        let scale = length as f32 / side as f32;
-        let place = ((n as f32 + 0.5) * scale - 0.5).max(0.0);
-        let before = (place as usize).min(length - 1);
-        (before, (before + 1).min(length - 1), place - before as f32)
-    };
-    let columns: Vec<(usize, usize, f32)> = (0..side).map(|x| neighbours(x, width)).collect();
-    let mut out = Vec::with_capacity(side * side);
-    for (above, below, down) in (0..side).map(|y| neighbours(y, height)) {
-        let [above, below] = [above, below].map(|row| &plane[row * width..][..width]);
-        for &(left, right, across) in &columns {
-            let [above, below] =
-                [above, below].map(|row| (1.0 - across) * row[left] + across * row[right]);
-            out.push((1.0 - down) * above + down * below);
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// The first that is out of range.
+    pub fn check(&self, name: &str) -> Result<()> {
+        let holds = match *self {
+            Self::Spectrogram { rate, via, start, draw, seconds, n_fft, hop } => {
+                (1_000..=384_000).contains(&rate)
+                    && (1_000..=384_000).contains(&via.unwrap_or(rate))
+                    && (0.0..=600.0).contains(&start)
+                    && (0.0..=600.0).contains(&draw)
+                    && (0.01..=600.0).contains(&seconds)
+                    && (2..=1 << 16).contains(&n_fft)
+                    && hop >= 1
+                    && fits(n_fft / 2 + 1, samples(seconds, rate) / hop + 1)
+            }
+            Self::FilterBank { rate, bins, frames, .. } => {
+                (1_000..=384_000).contains(&rate.unwrap_or(1_000))
+                    && (1..=1_024).contains(&bins)
+                    && (1..=100_000).contains(&frames)
+                    && fits(bins, frames)
+            }
+            Self::Frames { rate, frames, stored, side, .. } => {
+                (0.001..=240.0).contains(&rate)
+                    && (1..=1_000).contains(&frames)
+                    && sides(stored, side)
+                    && stored.is_none_or(|stored| fits(frames, stored * stored))
+            }
+            Self::Image { stored, side } => sides(stored, side),
+            Self::Text { buckets: width } | Self::Features { width } => {
+                (1..=1 << 24).contains(&width)
+            }
+            Self::Flow { fields, stored, side, bound } => {
+                (1..=1_000).contains(&fields)
+                    && sides(stored, side)
+                    && stored.is_none_or(|stored| fits(fields, stored * stored))
+                    && bound > 0.0
+            }
+            Self::FlowFields { fields, side } => {
+                (1..=1_000).contains(&fields) && sides(None, side) && fits(2 * fields, side * side)
+            }
+        };
+        match holds {
+            true => Ok(()),
+            false => Err(Error::option(name, format!("a number is out of range in {self:?}"))),
         }
     }
-    out
 }
 
-#[cfg(not(feature = "opencv"))]
-fn flow(_: &Path, _: usize, _: usize, _: f32) -> Result<ClipTensor> {
-    Err(flow_is_missing())
+/// Whether so many numbers of a clip fit in memory many times.
+fn fits(rows: usize, columns: usize) -> bool {
+    rows.checked_mul(columns).is_some_and(|values| values <= LARGEST_CLIP)
 }
 
-/// The refusal of optical flow where OpenCV is not linked.
-pub(crate) fn flow_is_missing() -> Error {
-    Error::option(
-        "optical flow",
-        "Farneback's flow needs OpenCV: build with `--features opencv`, or leave the modality out, as \
-         with --modalities rgb",
-    )
+fn sides(stored: Option<usize>, side: usize) -> bool {
+    (4..=8_192).contains(&stored.unwrap_or(4)) && (4..=4_096).contains(&side)
 }
 
-/// The sound of a file at a rate, by way of another. What comes a second after `longest` seconds is left
-/// out before: the resampler works on blocks, and no sample depends on one so far behind it.
-fn at_rate(path: &Path, via: Option<u32>, rate: u32, longest: f64) -> Result<Vec<f32>> {
-    let resample = |sound: &Sound, rate| resample(sound, rate).map_err(|p| Error::media(path, p));
-    let mut sound = sound(path)?;
-    sound.samples.truncate(samples(longest + 1.0, sound.rate) + (1 << 20));
-    if let Some(via) = via {
-        let samples = resample(&sound, via)?.into_iter().map(sixteen_bits).collect();
-        sound = Sound { samples, rate: via, first: None };
+/// Reads a recipe for the columns of a manifest: TOML, a table of a transform for each.
+///
+/// # Errors
+/// When it is not such a file, or a number is out of range.
+pub fn parse_column_recipes(text: &str) -> Result<BTreeMap<String, Transform>> {
+    let recipes: BTreeMap<String, Transform> =
+        toml::from_str(text).map_err(|e| Error::option("recipe", e.to_string()))?;
+    for (column, transform) in &recipes {
+        transform.check(column)?;
     }
-    resample(&sound, rate)
-}
-
-/// A sample as a WAV file of 16 bits has it.
-fn sixteen_bits(sample: f32) -> f32 {
-    (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) / 32_768.0
-}
-
-/// A number of 0 to `most`, drawn once and for all by a file's name.
-fn drawn(path: &Path, most: usize) -> usize {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Seed::new(0).stream("start").stream(&name).rng().random_range(0..=most)
-}
-
-/// A file's sound without its mean, and its rate.
-fn without_mean(path: &Path, rate: Option<u32>, channel: Channel) -> Result<(Vec<f64>, u32)> {
-    let mean = |samples: &[f32]| {
-        samples.iter().map(|&x| f64::from(x)).sum::<f64>() / samples.len().max(1) as f64
-    };
-    let mut sound = sound(path)?;
-    let mut of_all = None;
-    if channel == Channel::First
-        && let Some(first) = sound.first.take()
-    {
-        of_all = Some(mean(&sound.samples));
-        sound.samples = first;
-    }
-    let rate = rate.unwrap_or(sound.rate);
-    let samples = resample(&sound, rate).map_err(|problem| Error::media(path, problem))?;
-    let mean = of_all.unwrap_or_else(|| mean(&samples));
-    Ok((samples.iter().map(|&x| f64::from(x) - mean).collect(), rate))
-}
-
-/// Repeats, cuts, clips and transforms.
-fn spectrogram(
-    sound: &[f32],
-    [start, length]: [usize; 2],
-    stft: &Spectrogram,
-) -> Result<ClipTensor> {
-    let mut signal = tile(sound, start + length);
-    signal.iter_mut().for_each(|sample| *sample = sample.clamp(-1.0, 1.0));
-    let signal = &signal[start..];
-    let [frequencies, times] = stft.shape(signal.len());
-    Ok(ClipTensor::Values(vec![1, frequencies, times], stft.transform(signal)))
-}
-
-/// Filters by frames, or frames by filters.
-fn filter_bank(
-    bank: &FilterBank,
-    signal: &[f64],
-    [bins, frames]: [usize; 2],
-    order: Order,
-) -> ClipTensor {
-    let energies = bank.transform(signal);
-    let mut out = vec![0f32; bins * frames];
-    for (t, frame) in energies.chunks_exact(bins).take(frames).enumerate() {
-        for (bin, &energy) in frame.iter().enumerate() {
-            let place = match order {
-                Order::FrequenciesFirst => bin * frames + t,
-                Order::TimesFirst => t * bins + bin,
-            };
-            out[place] = energy as f32;
-        }
-    }
-    let shape = match order {
-        Order::FrequenciesFirst => vec![1, bins, frames],
-        Order::TimesFirst => vec![1, frames, bins],
-    };
-    ClipTensor::Values(shape, out)
-}
-
-/// So many pictures: the last is repeated where there are fewer.
-fn repeated(mut pictures: Vec<Pixels>, count: usize) -> Vec<Pixels> {
-    if let Some(last) = pictures.last().cloned() {
-        pictures.resize(count, last);
-    }
-    pictures
-}
-
-/// Pictures one after the other, which must be of one size.
-fn pixels(path: &Path, pictures: &[Pixels]) -> Result<ClipTensor> {
-    let Some(first) = pictures.first() else {
-        return Err(Error::media(path, "there is no picture in it"));
-    };
-    let mut bytes = Vec::with_capacity(pictures.len() * first.bytes.len());
-    for picture in pictures {
-        if (picture.height, picture.width) != (first.height, first.width) {
-            return Err(Error::media(path, "its pictures change their size"));
-        }
-        bytes.extend_from_slice(&picture.bytes);
-    }
-    let shape = [pictures.len(), first.height, first.width, first.channels];
-    Ok(ClipTensor::Pixels(shape, bytes))
-}
-
-fn read_text(path: &Path) -> Result<String> {
-    tcmax_data::own::media_file::check(path, "")?;
-    let system = |source| tcmax_data::Error::Io { path: path.to_owned(), source };
-    let length = std::fs::metadata(path).map_err(system)?.len();
-    if length > LONGEST_TEXT {
-        return Err(Error::media(path, format!("a text of {length} bytes is too long")));
-    }
-    let bytes = std::fs::read(path).map_err(system)?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let text = std::str::from_utf8(bytes);
-    text.map(str::to_owned).map_err(|e| {
-        let place = e.valid_up_to();
-        Error::media(path, format!("byte {place} is not UTF-8 text; convert it, as with iconv"))
-    })
-}
-
-fn features(path: &Path, width: usize) -> Result<ClipTensor> {
-    tcmax_data::own::media_file::check(path, "")?;
-    let values = read_vector(path)?;
-    if values.len() != width {
-        let problem = format!("{} values, but the others have {width}", values.len());
-        return Err(Error::media(path, problem));
-    }
-    if let Some(place) = values.iter().position(|value| !value.is_finite()) {
-        return Err(Error::media(path, format!("value {place} is NaN or infinite")));
-    }
-    Ok(ClipTensor::Values(vec![width], values))
-}
-
-/// All values of an `.npy` file, laid end to end.
-pub(crate) fn read_vector(path: &Path) -> Result<Vec<f32>> {
-    let mut arrays = tcmax_data::arrays::read_arrays(path)?;
-    match (arrays.pop(), arrays.is_empty()) {
-        (Some(array), true) => Ok(array.values.into_f32()),
-        _ => Err(Error::media(path, "it must hold one array")),
-    }
+    Ok(recipes)
 }
 
 #[cfg(test)]
@@ -273,113 +274,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_paper_s_sounds_have_the_paper_s_shapes() {
-        let sound = |seconds, n_fft, hop| Transform::Spectrogram {
-            rate: 22_050,
-            via: None,
-            start: 0.0,
-            draw: 0.0,
-            seconds,
-            n_fft,
-            hop,
+    fn clips_beyond_memory_are_refused_although_each_number_is_in_range() {
+        let spectrogram = |seconds, rate, hop| {
+            let (via, start, draw, n_fft) = (None, 0.0, 0.0, 512);
+            Transform::Spectrogram { rate, via, start, draw, seconds, n_fft, hop }.check("sound")
         };
-        for (recipe, shape) in
-            [(sound(3.0, 512, 353), [1, 257, 188]), (sound(5.0, 256, 128), [1, 129, 862])]
-        {
-            let modality = tcmax_data::shards::StoredModality {
-                name: "audio".to_owned(),
-                storage: recipe.storage(),
-            };
-            assert_eq!(modality.modality().shape, shape);
-        }
-    }
-
-    #[test]
-    fn planes_are_stretched_as_pytorch_does() {
-        // F.interpolate([[0, 1, 2], [3, 4, 5]], 2) and 4, bilinear, by hand.
-        let plane = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
-        assert_eq!(stretch(&plane, [2, 3], 2), [0.25, 1.75, 3.25, 4.75]);
-        let four = stretch(&plane, [2, 3], 4);
-        assert_eq!(four[..4], [0.0, 0.625, 1.375, 2.0]);
-        assert_eq!(four[4..8], [0.75, 1.375, 2.125, 2.75]);
-        assert_eq!(four[12..], [3.0, 3.625, 4.375, 5.0]);
-    }
-
-    #[test]
-    fn starts_are_drawn_by_the_name_of_the_file_alone() {
-        let draws: Vec<usize> =
-            (0..200).map(|n| drawn(Path::new(&format!("a/{n}.wav")), 110_250)).collect();
-        assert_eq!(draws[7], drawn(Path::new("elsewhere/7.wav"), 110_250));
-        let mean = draws.iter().sum::<usize>() / draws.len();
-        assert!((45_000..65_000).contains(&mean), "{mean}");
-        assert!(draws.iter().all(|&start| start <= 110_250));
-        assert_eq!(drawn(Path::new("a.wav"), 0), 0);
-    }
-
-    #[test]
-    fn what_goes_through_a_wav_file_is_rounded_to_its_steps() {
-        assert_eq!(sixteen_bits(0.6 / 32_768.0), 1.0 / 32_768.0);
-        assert_eq!([sixteen_bits(1.5), sixteen_bits(-1.5)], [32_767.0 / 32_768.0, -1.0]);
-    }
-
-    /// 16-bit WAV of interleaved samples.
-    fn wav(rate: u32, channels: u16, samples: &[i16]) -> Vec<u8> {
-        let length = 2 * samples.len() as u32;
-        let mut bytes = b"RIFF".to_vec();
-        bytes.extend((length + 36).to_le_bytes());
-        bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0");
-        bytes.extend(channels.to_le_bytes());
-        bytes.extend(rate.to_le_bytes());
-        bytes.extend((rate * 2 * u32::from(channels)).to_le_bytes());
-        bytes.extend([2 * channels, 16].map(u16::to_le_bytes).concat());
-        bytes.extend(b"data");
-        bytes.extend(length.to_le_bytes());
-        bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-        bytes
-    }
-
-    /// What the recipes make of WAV files, of one channel and of two, in frames padded with zeros. The
-    /// recorded values are Kaldi's of the first channel, less the mean of both.
-    #[test]
-    fn filter_banks_of_files_are_kaldis() {
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../tcmax-data/tests/golden/fbank_stereo.safetensors");
-        let arrays = tcmax_data::arrays::read_arrays(&golden).unwrap();
-        let named = |name: &str| arrays.iter().find(|array| array.name == name).unwrap();
-        let both: Vec<i16> = named("input.wav_i16").values.iter().map(|x| x as i16).collect();
-        let (first, second) = both.split_at(both.len() / 2);
-        let wanted: Vec<f64> = named("output.fbank_f64_frames").values.iter().collect();
-        let (bins, frames) = (128, 1_024);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sound.wav");
-        let made = |channel, order, channels: u16, samples: &[i16]| -> Vec<f32> {
-            std::fs::write(&path, wav(16_000, channels, samples)).unwrap();
-            let recipe = Transform::FilterBank { rate: Some(16_000), bins, frames, channel, order };
-            match of_file(&recipe, &path).unwrap() {
-                ClipTensor::Values(_, values) => values,
-                other => panic!("{other:?}"),
-            }
+        spectrogram(3.0, 22_050, 353).unwrap();
+        spectrogram(600.0, 22_050, 353).unwrap();
+        let error = spectrogram(600.0, 384_000, 1).unwrap_err().to_string();
+        assert!(error.starts_with("sound: ") && error.contains("hop: 1"), "{error}");
+        let frames = |frames, stored| {
+            let (pick, stored, augment) = (Pick::Evenly, Some(stored), Augment::Clip);
+            Transform::Frames { rate: 1.0, frames, pick, stored, side: 224, augment }
+                .check("frames")
         };
-        let interleave = |a: &[i16], b: &[i16]| -> Vec<i16> {
-            a.iter().zip(b).flat_map(|(a, b)| [*a, *b]).collect()
+        frames(1_000, 256).unwrap();
+        assert!(frames(1_000, 8_192).is_err());
+        let bank = |frames| {
+            let (channel, order) = (Channel::Mean, Order::FrequenciesFirst);
+            Transform::FilterBank { rate: None, bins: 128, frames, channel, order }.check("bank")
         };
-        let of_first = made(Channel::First, Order::TimesFirst, 2, &interleave(first, second));
-        for (n, (&got, wanted)) in of_first.iter().zip(&wanted).enumerate() {
-            let gap = (f64::from(got) - wanted).abs();
-            assert!(gap < 1e-5, "frame {}, filter {}: {got}, {wanted}", n / bins, n % bins);
-        }
-        assert!(of_first[wanted.len()..].iter().all(|&value| value == 0.0));
-        let mean = |channels, samples: &[i16]| {
-            made(Channel::Mean, Order::FrequenciesFirst, channels, samples)
-        };
-        let of_mono = mean(1, first);
-        let turned = |n: usize| of_mono[n % bins * frames + n / bins];
-        assert!(wanted.iter().enumerate().all(|(n, x)| (f64::from(turned(n)) - x).abs() < 1e-5));
-        // Two channels that differ: their mean, which 16 bits hold exactly.
-        let even = |samples: &[i16]| -> Vec<i16> { samples.iter().map(|x| x / 2 * 2).collect() };
-        let (a, b) = (even(first), even(second));
-        let of_both: Vec<i16> =
-            a.iter().zip(&b).map(|(a, b)| ((i32::from(*a) + i32::from(*b)) / 2) as i16).collect();
-        assert_eq!(mean(2, &interleave(&a, &b)), mean(1, &of_both));
+        bank(100_000).unwrap();
+        assert!(
+            Transform::Flow { fields: 1_000, stored: Some(4_096), side: 224, bound: 20.0 }
+                .check("f")
+                .is_err()
+        );
+        assert!(spectrogram(f64::NAN, 22_050, 353).is_err());
     }
 }

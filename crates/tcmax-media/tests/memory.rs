@@ -1,53 +1,18 @@
 //! Whatever the bytes of a file, decoding takes at most 64 MiB and sixteen times what they can describe.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "../../tcmax-data/tests/counting/mod.rs"]
+mod counting;
+
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tcmax_media::decode::{parse_image, parse_sound};
 
-/// Bytes allocated now, and the most since it was last reset.
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-// SAFETY: hands everything to the system's allocator and only counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-fn count(bytes: usize) {
-    let now = NOW.fetch_add(bytes, Ordering::Relaxed) + bytes;
-    PEAK.fetch_max(now, Ordering::Relaxed);
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// Reads `bytes` as sound and as a picture; refuses to take more than `most` bytes for it.
 fn bounded(bytes: &[u8], most: usize, what: &str) {
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let _ = parse_sound(bytes);
-    let _ = parse_image(bytes, |_, _| ());
-    let taken = PEAK.load(Ordering::Relaxed) - before;
+    let ((), taken) = counting::measure(|| {
+        let _ = parse_sound(bytes);
+        let _ = parse_image(bytes, |_, _| ());
+    });
     assert!(taken <= most, "{what}: {} MiB", taken >> 20);
 }
 

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use tcmax_data::own::manifest::ColumnNames;
 use tcmax_data::shards::{Prepared, header, shard_name};
-use tcmax_data::{Dataset, FilterBank, Spectrogram, tile};
+use tcmax_data::{ColumnNames, Dataset};
 use tcmax_media::decode::frames_numbered;
+use tcmax_media::signal::{FilterBank, Spectrogram, tile};
 use tcmax_media::{
     NoProgress, PrepareOptions, Transform, manifest_plan, parse_column_recipes, prepare,
 };

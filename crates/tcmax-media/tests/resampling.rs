@@ -7,8 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
-use tcmax_data::{Spectrogram, tile};
-use tcmax_media::decode::{Sound, resample};
+use tcmax_media::signal::{Sound, Spectrogram, resample, tile};
 
 fn golden() -> Vec<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -2,6 +2,8 @@
 
 use plotters::prelude::*;
 
+use crate::palette::SINGLE;
+
 /// Bars are this many characters at most.
 const LONGEST: usize = 40;
 /// So many classes are listed in text; the rest is summed up.
@@ -56,7 +58,7 @@ fn draw(
         area.draw_text(&name, &label, (10, top as i32))?;
         let right = 220 + (540 * count / largest) as i32;
         let corners = [(220, top as i32), (right, (top + 0.75 * step) as i32)];
-        area.draw(&Rectangle::new(corners, RGBColor(0, 114, 178).filled()))?;
+        area.draw(&Rectangle::new(corners, SINGLE.filled()))?;
         area.draw_text(&count.to_string(), &label, (right + 8, top as i32))?;
     }
     area.present()

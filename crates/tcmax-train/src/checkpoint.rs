@@ -22,7 +22,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tcmax_data::Modality;
+use tcmax_data::{Modality, file, hexadecimal};
 use tcmax_losses::Stand;
 use tcmax_ops::{Seed, State};
 
@@ -127,7 +127,7 @@ fn digest_without(bytes: &[u8], start: usize) -> String {
     hash.update(&bytes[..start]);
     hash.update([b'0'; DIGITS]);
     hash.update(&bytes[start + DIGITS..]);
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&hash.finalize())
 }
 
 /// Reads what [`save`] wrote.
@@ -155,10 +155,7 @@ pub fn parse<H: DeserializeOwned>(
     bytes: &[u8],
     device: &Device,
 ) -> Result<(State, H)> {
-    if bytes.starts_with(b"version https://git-lfs") {
-        let problem = "this is a Git LFS pointer, not the file; run `git lfs pull`";
-        return Err(Error::bad_file(path, problem));
-    }
+    file::refuse_pointer(path, bytes)?;
     let broken = |e: &dyn std::fmt::Display| {
         Error::bad_file(path, format!("not a complete safetensors file ({e}); train it again"))
     };

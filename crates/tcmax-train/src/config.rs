@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn the_place_of_data_does_not_depend_on_the_folder_one_is_in() {
         let files = |path: &str| {
-            let dataset = DatasetConfig::Files(tcmax_data::OwnConfig::at(path.as_ref()));
+            let dataset = DatasetConfig::Files(tcmax_data::UserDataConfig::at(path.as_ref()));
             TrainConfig { dataset, ..TrainConfig::default() }.check()
         };
         let checked = files("x.npz").unwrap();

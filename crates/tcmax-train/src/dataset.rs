@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tcmax_data::fetch::{self, DownloadProgress};
-use tcmax_data::own::manifest::ColumnNames;
-use tcmax_data::own::{Layout, PREPARED_FILE};
-use tcmax_data::{
-    AvDigits, AvDigitsConfig, OwnConfig, OwnData, Splits, SyntheticConfig, synthetic,
-};
+use tcmax_data::shards::PREPARED_FILE;
+use tcmax_data::user_data::Layout;
+use tcmax_data::{ColumnNames, Splits, UserData, UserDataConfig};
+use tcmax_datasets::fetch::{self, DownloadProgress};
+use tcmax_datasets::{AvDigits, AvDigitsConfig, SyntheticConfig, card, catalog, synthetic};
 use tcmax_estimators::JointTable;
 use tcmax_media::{PrepareOptions, PrepareProgress, manifest_plan, prepare};
 
@@ -25,8 +24,8 @@ pub enum DatasetConfig {
     Synthetic(SyntheticConfig),
     /// Spoken and handwritten digits.
     AvDigits(AvDigitsConfig),
-    /// Files or prepared clips of the user's own.
-    Files(OwnConfig),
+    /// Files or prepared clips of the user.
+    Files(UserDataConfig),
 }
 
 impl Default for DatasetConfig {
@@ -44,14 +43,14 @@ impl DatasetConfig {
         match name {
             "synthetic" => Ok(Self::Synthetic(SyntheticConfig::default())),
             "av-digits" => Ok(Self::AvDigits(AvDigitsConfig::default())),
-            _ if Path::new(name).exists() => Ok(Self::Files(OwnConfig::at(Path::new(name)))),
+            _ if Path::new(name).exists() => Ok(Self::Files(UserDataConfig::at(Path::new(name)))),
             _ => {
-                let ready = fetch::catalog().iter().filter(|card| card.prepare.is_none());
+                let ready = catalog().iter().filter(|card| card.prepare.is_none());
                 let known: Vec<_> = ready.map(|card| card.name.as_str()).collect();
                 let mut problem =
                     format!("no data set '{name}'; choose one of: {}", known.join(", "));
                 problem += ", or give the path of a feature file, a manifest or prepared clips";
-                if fetch::card(name).is_some() {
+                if card(name).is_some() {
                     problem = format!(
                         "'{name}' has to be prepared from its media first: tcmax prepare {name} \
                          --root DIR --out CLIPS, then --dataset CLIPS"
@@ -77,7 +76,7 @@ impl DatasetConfig {
         Ok(match name {
             Name::Synthetic => Self::Synthetic(SyntheticConfig::deserialize(rest)?),
             Name::AvDigits => Self::AvDigits(AvDigitsConfig::deserialize(rest)?),
-            Name::Files => Self::Files(OwnConfig::deserialize(rest)?),
+            Name::Files => Self::Files(UserDataConfig::deserialize(rest)?),
         })
     }
 
@@ -86,19 +85,19 @@ impl DatasetConfig {
     /// # Errors
     /// When there is no path.
     pub(crate) fn absolute(&self) -> Result<Self> {
-        let Self::Files(own) = self else { return Ok(self.clone()) };
-        if own.path.as_os_str().is_empty() {
+        let Self::Files(files) = self else { return Ok(self.clone()) };
+        if files.path.as_os_str().is_empty() {
             let problem = "is missing: give the path of the data, or the name of another data set";
             return Err(Error::setting("dataset.path", problem));
         }
-        let path = std::path::absolute(&own.path).map_err(crate::error::at(&own.path))?;
-        Ok(Self::Files(OwnConfig { path, ..own.clone() }))
+        let path = std::path::absolute(&files.path).map_err(crate::error::at(&files.path))?;
+        Ok(Self::Files(UserDataConfig { path, ..files.clone() }))
     }
 
     /// Leaves out where the data are.
     pub(crate) fn forget_path(&mut self) {
-        if let Self::Files(own) = self {
-            own.path = PathBuf::new();
+        if let Self::Files(files) = self {
+            files.path = PathBuf::new();
         }
     }
 
@@ -118,8 +117,8 @@ pub enum OpenDataset {
     Synthetic(SyntheticConfig),
     /// The decoded recordings and images.
     AvDigits(Box<AvDigits>, AvDigitsConfig),
-    /// The user's own data.
-    Files(Box<OwnData>, OwnConfig),
+    /// User data.
+    Files(Box<UserData>, UserDataConfig),
 }
 
 impl OpenDataset {
@@ -138,7 +137,7 @@ impl OpenDataset {
                 Self::Synthetic(config.clone())
             }
             DatasetConfig::AvDigits(options) => {
-                let card = fetch::card(config.name()).ok_or_else(|| {
+                let card = card(config.name()).ok_or_else(|| {
                     Error::setting("--dataset", format!("no card of '{}'", config.name()))
                 })?;
                 let folder: PathBuf = fetch::locate(card, data_dir, progress)?;
@@ -147,10 +146,12 @@ impl OpenDataset {
             DatasetConfig::Files(options) => {
                 let options = match manifest_clips(options, &tcmax_media::NoProgress)? {
                     // The clips were prepared with the labels and groups that the options name.
-                    Some(path) => OwnConfig { path, label: None, group: None, ..options.clone() },
+                    Some(path) => {
+                        UserDataConfig { path, label: None, group: None, ..options.clone() }
+                    }
                     None => options.clone(),
                 };
-                Self::Files(Box::new(OwnData::open(&options)?), options)
+                Self::Files(Box::new(UserData::open(&options)?), options)
             }
         })
     }
@@ -172,7 +173,7 @@ impl OpenDataset {
         let (name, description) = match self {
             Self::Synthetic(_) => ("synthetic".to_owned(), card_text("synthetic")),
             Self::AvDigits(..) => ("av-digits".to_owned(), card_text("av-digits")),
-            Self::Files(data, config) => own_text(data, config),
+            Self::Files(data, config) => user_text(data, config),
         };
         DatasetSummary {
             name,
@@ -195,7 +196,7 @@ impl OpenDataset {
         }
     }
 
-    /// What makes results doubtful, such as copies of training examples in the test part.
+    /// What makes results doubtful, such as copies of training examples in the test split.
     pub fn warnings(&self) -> &[String] {
         match self {
             Self::Files(data, _) => data.warnings(),
@@ -218,7 +219,7 @@ impl OpenDataset {
 /// # Errors
 /// Everything that is wrong with the manifest or its media, at once.
 pub fn manifest_clips(
-    options: &OwnConfig,
+    options: &UserDataConfig,
     progress: &dyn PrepareProgress,
 ) -> Result<Option<PathBuf>> {
     let Layout::Manifest(manifest) = Layout::of(&options.path)? else { return Ok(None) };
@@ -233,11 +234,11 @@ pub fn manifest_clips(
 }
 
 fn card_text(name: &str) -> String {
-    fetch::card(name).map_or_else(String::new, |card| card.description.clone())
+    card(name).map_or_else(String::new, |card| card.description.clone())
 }
 
-/// Name and description of the user's own data.
-fn own_text(data: &OwnData, config: &OwnConfig) -> (String, String) {
+/// Name and description of user data.
+fn user_text(data: &UserData, config: &UserDataConfig) -> (String, String) {
     let path = config.path.canonicalize().unwrap_or_else(|_| config.path.clone());
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
     (name, format!("{} examples of {}.", data.examples().len(), path.display()))

@@ -22,6 +22,9 @@ pub enum Error {
     /// Media could not be prepared.
     #[error(transparent)]
     Media(#[from] tcmax_media::Error),
+    /// A ready data set could not be fetched or read.
+    #[error(transparent)]
+    Datasets(#[from] tcmax_datasets::Error),
     /// An encoder refused its settings or input.
     #[error(transparent)]
     Encoder(#[from] tcmax_encoders::Error),
@@ -121,6 +124,7 @@ impl Error {
             ) => 2,
             Self::Media(tcmax_media::Error::Option { .. })
             | Self::Data(tcmax_data::Error::Option { .. }) => 2,
+            Self::Datasets(error) if error.is_option() => 2,
             Self::Encoder(tcmax_encoders::Error::Zero { .. }) => 2,
             Self::Estimator(
                 tcmax_estimators::Error::Setting { .. }

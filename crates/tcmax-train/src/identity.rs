@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tcmax_data::{Dataset, Splits};
+use tcmax_data::{Dataset, Splits, hexadecimal};
 
 use crate::Result;
 
@@ -94,7 +94,7 @@ fn split(data: &dyn Dataset) -> Result<(SplitIdentity, Vec<u64>)> {
         let present = |m| u8::from(data.present(index, m));
         add(&(0..data.modalities().len()).map(present).collect::<Vec<u8>>());
     }
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hexadecimal(&hash.finalize());
     Ok((SplitIdentity { examples: examples.len(), sha256 }, examples))
 }
 
@@ -110,7 +110,7 @@ pub fn identities(data: &dyn Dataset) -> Result<Vec<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tcmax_data::{SyntheticConfig, synthetic};
+    use tcmax_datasets::{SyntheticConfig, synthetic};
 
     fn small(train_size: usize) -> SyntheticConfig {
         SyntheticConfig { train_size, val_size: 4, test_size: 5, ..SyntheticConfig::default() }

@@ -14,6 +14,7 @@ pub mod identity;
 mod lock;
 mod model;
 mod observer;
+pub mod palette;
 mod probe;
 pub mod process;
 mod progress;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tcmax_data::fetch::DownloadProgress;
+use tcmax_datasets::fetch::DownloadProgress;
 
 use crate::observer::{Observer, RunLabel};
 use crate::results::{EpochRecord, RunResult};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tcmax_data::part_of;
+use tcmax_data::partial_path;
 
 use crate::checkpoint::write_whole;
 use crate::error::at;
@@ -55,7 +55,7 @@ impl RunFiles {
             }
         }
         for path in FILES.map(|name| folder.join(name)) {
-            remove(&part_of(&path))?;
+            remove(&partial_path(&path))?;
         }
         Ok(files)
     }

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use tcmax_data::fetch::DownloadProgress;
-use tcmax_data::{Dataset, Modality, OwnConfig, Splits};
+use tcmax_data::{Dataset, Modality, Splits, UserDataConfig};
+use tcmax_datasets::fetch::DownloadProgress;
 use tcmax_ops::Seed;
 
 use crate::checkpoint::SavedModel;
@@ -133,7 +133,7 @@ impl TestedData<'_> {
             Some(name) if name == own.name() => own.clone(),
             Some(name) => match (DatasetConfig::by_name(name)?, own) {
                 (DatasetConfig::Files(other), DatasetConfig::Files(own)) => {
-                    DatasetConfig::Files(OwnConfig { path: other.path, ..own.clone() })
+                    DatasetConfig::Files(UserDataConfig { path: other.path, ..own.clone() })
                 }
                 (other, _) => other,
             },
@@ -141,7 +141,7 @@ impl TestedData<'_> {
         let config = config.absolute()?;
         Ok(match (config, self.label) {
             (DatasetConfig::Files(own), Some(label)) => {
-                DatasetConfig::Files(OwnConfig { label: Some(label.to_owned()), ..own })
+                DatasetConfig::Files(UserDataConfig { label: Some(label.to_owned()), ..own })
             }
             (config, _) => config,
         })

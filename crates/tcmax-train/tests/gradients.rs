@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
-use tcmax_data::{Batch, Dataset, Loader, LoaderOptions, SyntheticConfig, synthetic};
+use tcmax_data::{Batch, Dataset, Loader, LoaderOptions};
+use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_estimators::Labels;
 use tcmax_fusion::HeadKind;
 use tcmax_losses::{Clock, MethodKind, Step};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use candle_core::Device;
-use tcmax_data::{SyntheticConfig, synthetic};
+use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{ModelCard, Progress, load, save};
 use tcmax_train::results::{EpochRecord, RunResult, SuiteResult};

@@ -6,7 +6,8 @@ mod vectors;
 use std::path::Path;
 
 use candle_core::Device;
-use tcmax_data::{ModalityKind, SyntheticConfig, SyntheticModality, synthetic};
+use tcmax_data::ModalityKind;
+use tcmax_datasets::{SyntheticConfig, SyntheticModality, synthetic};
 use tcmax_fusion::HeadKind;
 use tcmax_losses::{MethodKind, Modalities};
 use tcmax_ops::State;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use miniature::{Codec, encode, ffmpeg, fill, list, needs};
 use serde_json::Value;
-use tcmax_data::{Dataset, OwnConfig, OwnData};
+use tcmax_data::{Dataset, UserData, UserDataConfig};
 use tempfile::TempDir;
 
 const MARK: &str = "\u{feff}";
@@ -43,8 +43,8 @@ fn train_an_epoch(root: &Path) {
 
 /// Shapes of the modalities and sizes of the parts.
 fn described(root: &Path) -> (Vec<(String, Vec<usize>)>, [usize; 3]) {
-    let config = OwnConfig::at(&root.join("clips"));
-    let splits = OwnData::open(&config).unwrap().splits(&config, 0).unwrap();
+    let config = UserDataConfig::at(&root.join("clips"));
+    let splits = UserData::open(&config).unwrap().splits(&config, 0).unwrap();
     let shape = |m: &tcmax_data::Modality| (m.name.clone(), m.shape.clone());
     let shapes = splits.train.modalities().iter().map(shape).collect();
     (shapes, [&splits.train, &splits.validation, &splits.test].map(|part| part.len()))
@@ -82,11 +82,11 @@ fn crema_d_in_flash_video_and_wav() {
     assert_eq!(parts, [15, 3, 6]);
     train_an_epoch(root);
     // Speakers apart.
-    let config = OwnConfig {
-        split: Some(tcmax_data::own::partition::SplitRule::Group),
-        ..OwnConfig::at(&root.join("clips"))
+    let config = UserDataConfig {
+        split: Some(tcmax_data::SplitRule::Group),
+        ..UserDataConfig::at(&root.join("clips"))
     };
-    OwnData::open(&config).unwrap().splits(&config, 0).unwrap();
+    UserData::open(&config).unwrap().splits(&config, 0).unwrap();
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn a_killed_preparation_goes_on_to_the_same_bytes() {
         child.kill().unwrap();
         kills += usize::from(!child.wait().unwrap().success());
         if !folder.join("killed/dataset.json").exists() {
-            let error = OwnData::open(&OwnConfig::at(&folder.join("killed"))).err().unwrap();
+            let error = UserData::open(&UserDataConfig::at(&folder.join("killed"))).err().unwrap();
             assert!(error.to_string().contains("running it again"), "{error}");
         }
     }
@@ -448,7 +448,7 @@ fn a_video_of_one_frame_is_a_clip() {
     let mut command = binary::tcmax();
     let output = command.arg("prepare").arg(folder.join("m.csv")).arg("--out").arg(&clips).output();
     assert!(output.unwrap().status.success());
-    let data = OwnData::open(&OwnConfig::at(&clips)).unwrap();
+    let data = UserData::open(&UserDataConfig::at(&clips)).unwrap();
     let mut frames = vec![0.0; data.examples().modalities()[0].len()];
     let examples: &dyn Dataset = data.examples().as_ref();
     examples.read(0, 0, tcmax_ops::Seed::new(0), &mut frames).unwrap();

@@ -191,8 +191,8 @@ fn what_a_published_list_lost_is_said_wherever_its_clips_are_used() {
     assert!(summary["notes"].to_string().contains(lost), "{summary}");
     let description = std::fs::read(folder.join("clips/dataset.json")).unwrap();
     let description: Value = serde_json::from_slice(&description).unwrap();
-    let test = &description["parts"][2];
-    assert_eq!((&test["part"], &test["listed"]), (&"test".into(), &10.into()));
+    let test = &description["splits"][2];
+    assert_eq!((&test["split"], &test["listed"]), (&"test".into(), &10.into()));
     assert_eq!((&test["left-out"], &test["partial"]), (&4.into(), &0.into()));
     let skipped = std::fs::read_to_string(folder.join("clips/skipped.csv")).unwrap();
     assert!(skipped.starts_with("id,split,kept,reason\n"), "{skipped}");
@@ -224,7 +224,7 @@ fn a_recipe_is_chosen_by_name_and_shown() {
         let printed = succeed(folder, &["inspect", out, "--json"]);
         let found: Value = serde_json::from_str(&printed).unwrap();
         assert_eq!(found["modalities"][0]["shape"], serde_json::json!(shape));
-        assert_eq!(found["parts"], serde_json::json!([12, 3, 10]));
+        assert_eq!(found["splits"], serde_json::json!([12, 3, 10]));
     }
     let rows = std::fs::read_to_string(folder.join("paper/clips.csv")).unwrap();
     let validation: Vec<&str> =

@@ -1,6 +1,7 @@
-//! Estimate against truth, a panel an estimator.
+//! Estimate against truth, one panel per estimator.
 
 use plotters::prelude::*;
+use tcmax_train::palette::{GRID, SINGLE};
 
 use super::Row;
 
@@ -24,7 +25,7 @@ pub fn svg(rows: &[Row], estimators: &[String]) -> anyhow::Result<String> {
             chart
                 .configure_mesh()
                 .light_line_style(WHITE)
-                .bold_line_style(RGBColor(228, 228, 228))
+                .bold_line_style(GRID)
                 .x_labels(6)
                 .y_labels(6)
                 .x_desc("truth, nats")
@@ -35,12 +36,12 @@ pub fn svg(rows: &[Row], estimators: &[String]) -> anyhow::Result<String> {
             chart
                 .draw_series(LineSeries::new(diagonal, RGBColor(120, 120, 120).stroke_width(1)))?;
             for row in rows.iter().filter(|row| row.estimator == *estimator) {
-                let colour = RGBColor(0, 114, 178);
+                let colour = SINGLE;
                 let (low, high) = (row.mean - row.spread, row.mean + row.spread);
                 let whisker = [(row.truth, low.max(0.0)), (row.truth, high.min(most))];
                 chart.draw_series([PathElement::new(whisker, colour.stroke_width(1))])?;
-                let place = (row.truth, row.mean.clamp(0.0, most));
-                chart.draw_series([Circle::new(place, 3, colour.filled())])?;
+                let point = (row.truth, row.mean.clamp(0.0, most));
+                chart.draw_series([Circle::new(point, 3, colour.filled())])?;
             }
         }
         area.present()?;

@@ -1,7 +1,7 @@
 //! Cases of sound: log-spectrograms and filter banks.
 
 use candle_core::{DType, Device, Tensor};
-use tcmax_data::{FilterBank, Spectrogram};
+use tcmax_media::signal::{FilterBank, Spectrogram};
 
 use super::case::{Case, Tolerance};
 

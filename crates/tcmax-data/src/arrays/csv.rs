@@ -1,19 +1,18 @@
-//! Comma-, semicolon- or tab-separated tables, one array a column.
+//! Comma-, semicolon- or tab-separated tables, one array per column.
 //!
-//! The first row names the columns unless all its cells are numbers; then columns are called `0`, `1`,
-//! ... A first row that counts 0, 1, 2, ... is a header too, as pandas writes it. Cells that are empty,
-//! `nan`, `NA`, `null` and the like become NaN. A column of numbers with some other cells among them is
+//! Without a header ([`TableKind::Arrays`]) columns are called `0`, `1`, ... Cells that are empty, `nan`,
+//! `NA`, `null` and the like become NaN. A column of numbers with some other cells among them is
 //! read as words and carries a doubt ([`Array::doubt`]).
 //!
 //! The text is read twice: once to see what each column is, once into arrays of the right size.
 
 use std::path::Path;
 
+use super::array::{Array, ArrayKind};
 use super::values::{Values, with_room};
-use super::{Array, ArrayKind};
-use crate::csv_records::{Record, Records};
-use crate::words::{WordsBuilder, is_missing};
-use crate::{Error, Result};
+use crate::csv_records::{Record, Records, TableKind, number};
+use crate::error::{Error, Result};
+use crate::words::WordsBuilder;
 
 /// Distinct words of all columns together. Beyond it columns are no classes, and their words are not
 /// kept.
@@ -51,8 +50,8 @@ fn shortened(cell: &str) -> String {
     if short.len() < cell.len() { short + "..." } else { short }
 }
 
-pub(super) fn parse(path: &Path, text: &[u8], delimiter: u8) -> Result<Vec<Array>> {
-    let (names, columns, rows) = survey(path, text, delimiter)?;
+pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Vec<Array>> {
+    let (names, columns, rows) = scan(path, text)?;
     if rows == 0 {
         return Err(Error::bad_file(path, "there are no rows of values in it"));
     }
@@ -65,7 +64,7 @@ pub(super) fn parse(path: &Path, text: &[u8], delimiter: u8) -> Result<Vec<Array
     }
     let mut room = MOST_WORDS;
     let mut overflowed = vec![false; columns.len()];
-    let mut reader = Table::new(path, text, delimiter);
+    let mut reader = Table::new(path, text);
     while let Some(record) = reader.next()? {
         for (c, column) in columns.iter().enumerate() {
             let cell = utf8(path, &record, c)?;
@@ -124,13 +123,13 @@ fn doubt(path: &Path, column: &Column, overflowed: bool) -> Option<String> {
 }
 
 /// Names of the columns, what they are, and the number of rows.
-fn survey(path: &Path, text: &[u8], delimiter: u8) -> Result<(Vec<String>, Vec<Column>, usize)> {
-    let mut reader = Table::new(path, text, delimiter);
+fn scan(path: &Path, text: &[u8]) -> Result<(Vec<String>, Vec<Column>, usize)> {
+    let mut reader = Table::new(path, text);
     let mut columns: Vec<Column> = Vec::new();
     let mut rows = 0;
     while let Some(record) = reader.next()? {
         if columns.is_empty() {
-            columns.resize_with(record.len(), Column::default);
+            columns.resize_with(record.width(), Column::default);
         }
         for (c, column) in columns.iter_mut().enumerate() {
             column.see(record.line, utf8(path, &record, c)?);
@@ -153,8 +152,8 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn new(path: &'a Path, text: &'a [u8], delimiter: u8) -> Self {
-        Self { path, records: Records::new(text, delimiter), width: None, names: None }
+    fn new(path: &'a Path, text: &'a [u8]) -> Self {
+        Self { path, records: Records::open(path, text), width: None, names: None }
     }
 
     fn next(&mut self) -> Result<Option<Record<'_>>> {
@@ -166,8 +165,8 @@ impl<'a> Table<'a> {
             // The first record is looked at without being taken, in case it is a row.
             let mut ahead = self.records.ahead();
             let Some(first) = ahead.next().transpose().map_err(bad)? else { return Ok(None) };
-            self.width = Some(first.len());
-            if is_header(&first) {
+            self.width = Some(first.width());
+            if first.is_header(TableKind::Arrays) == Some(true) {
                 let name = |(c, cell): (usize, &[u8])| match cell {
                     b"" => Ok(c.to_string()),
                     _ => text_of(path, first.line, cell).map(str::to_owned),
@@ -178,19 +177,12 @@ impl<'a> Table<'a> {
         }
         let width = self.width.unwrap_or_default();
         let Some(record) = self.records.next().transpose().map_err(bad)? else { return Ok(None) };
-        if record.len() != width {
-            let problem = format!("{} cells, but {width} columns", record.len());
+        if record.width() != width {
+            let problem = format!("{} cells, but {width} columns", record.width());
             return Err(bad((record.line, problem)));
         }
         Ok(Some(record))
     }
-}
-
-fn is_header(record: &Record<'_>) -> bool {
-    let number = |cell: &[u8]| std::str::from_utf8(cell).ok().and_then(number);
-    let counts = record.len() >= 3
-        && record.cells().enumerate().all(|(c, cell)| cell == c.to_string().as_bytes());
-    counts || record.cells().any(|cell| number(cell).is_none())
 }
 
 fn utf8<'r>(path: &Path, record: &'r Record<'_>, column: usize) -> Result<&'r str> {
@@ -203,20 +195,12 @@ fn text_of<'c>(path: &Path, line: u64, cell: &'c [u8]) -> Result<&'c str> {
     })
 }
 
-/// A number, NaN for a missing one, none for a word.
-fn number(cell: &str) -> Option<f64> {
-    match cell.parse() {
-        Ok(value) => Some(value),
-        Err(_) => is_missing(cell).then_some(f64::NAN),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Array>> {
-        crate::arrays::parse_csv(Path::new("x.csv"), text.as_bytes())
+        parse(Path::new("x.csv"), text.as_bytes())
     }
 
     fn values(array: &Array) -> Vec<f64> {
@@ -267,6 +251,6 @@ mod tests {
         assert!(error.contains("x.csv: line 3: 1 cells, but 2 columns"), "{error}");
         assert!(read("").is_err());
         assert!(read("a,b\n").is_err());
-        assert!(crate::arrays::parse_csv(Path::new("x.csv"), b"a\n\xff\n").is_err());
+        assert!(parse(Path::new("x.csv"), b"a\n\xff\n").is_err());
     }
 }

@@ -8,10 +8,10 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::array::{Array, ArrayKind};
 use super::values::{Number, Values, ends_early, with_room};
-use super::{Array, ArrayKind};
+use crate::error::{Error, Result};
 use crate::words::WordsBuilder;
-use crate::{Error, Result};
 
 /// A header of numbers or words has some hundred bytes.
 const LONGEST_HEADER: usize = 1 << 16;
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn parse(bytes: &[u8]) -> Result<Array> {
-        crate::arrays::parse_npy(Path::new("x.npy"), "x", bytes)
+        super::read(Path::new("x.npy"), "x".to_owned(), &mut &bytes[..], bytes.len() as u64)
     }
 
     fn read(header: &str, data: &[u8]) -> Result<Array> {

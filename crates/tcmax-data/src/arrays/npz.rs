@@ -12,8 +12,9 @@ use flate2::Crc;
 use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::{Array, npy};
-use crate::{Error, Result};
+use super::array::Array;
+use super::npy;
+use crate::error::{Error, Result};
 
 /// Compressed members may unpack to this many bytes,
 const ROOM: u64 = 256 << 20;

@@ -12,9 +12,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::array::{Array, ArrayKind};
 use super::values::Number;
-use super::{Array, ArrayKind};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A tensor of the published models has a hundred bytes of header.
 const LARGEST_HEADER: u64 = 32 << 20;
@@ -60,7 +60,7 @@ pub(super) fn read(
         let count = count(&info, number).ok_or_else(|| {
             bad(format!("shape {:?} of '{name}' does not fit its bytes", info.shape))
         })?;
-        file.seek(SeekFrom::Start(start + info.offsets[0])).map_err(crate::error::at(path))?;
+        file.seek(SeekFrom::Start(start + info.offsets[0])).map_err(Error::io(path))?;
         let values = number.read(path, &name, &mut file, count, false)?;
         let kind = if number.is_real() { ArrayKind::Real } else { ArrayKind::Integer };
         arrays.push(Array::new(path, name, kind, &info.shape, values)?);
@@ -83,12 +83,12 @@ fn header(file: &mut impl Read, length: u64) -> std::result::Result<(Header, u64
     file.read_exact(&mut json).map_err(|e| e.to_string())?;
     let header: Header = serde_json::from_slice(&json).map_err(|e| e.to_string())?;
     let start = size + 8;
-    let mut places: Vec<[u64; 2]> = header.tensors.values().map(|info| info.offsets).collect();
-    places.sort_unstable();
+    let mut offsets: Vec<[u64; 2]> = header.tensors.values().map(|info| info.offsets).collect();
+    offsets.sort_unstable();
     let mut end = 0;
-    for [from, to] in places {
+    for [from, to] in offsets {
         if from != end || to < from {
-            return Err("the places of its tensors do not follow each other".to_owned());
+            return Err("its tensors do not follow each other".to_owned());
         }
         end = to;
     }

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Numbers as 32-bit floats where these hold every value of the file's type, as 64-bit ones where
 /// not.

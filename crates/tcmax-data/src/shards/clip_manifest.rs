@@ -1,15 +1,14 @@
-//! `clips.csv`: a line a clip.
+//! `clips.csv`: one line per clip.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::at;
-use crate::own::PREPARED_FILE;
-use crate::own::partition::Part;
-use crate::{Error, Result};
-
-use super::checksum::sha256_of;
+use super::description::PREPARED_FILE;
+use crate::digest::sha256_of;
+use crate::error::{Error, Result};
+use crate::identity::identity_of;
+use crate::split::Split;
 
 /// The name of the manifest in a folder of shards; not `manifest.csv`, which names media.
 pub const MANIFEST_FILE: &str = "clips.csv";
@@ -21,11 +20,11 @@ pub const SKIPPED_FILE: &str = "skipped.csv";
 pub struct ClipRow {
     /// Its name, unlike any other's.
     pub id: String,
-    /// Its part, where the data have a split of their own.
-    pub split: Option<Part>,
+    /// Its split, where the data have a split of their own.
+    pub split: Option<Split>,
     /// Its class.
     pub label: String,
-    /// What must not be in two parts of a group-disjoint split: speaker, source video.
+    /// What must not be in two splits that share no group: speaker, source video.
     pub group: String,
     /// The shard that holds it, counted from 0.
     pub shard: usize,
@@ -36,9 +35,9 @@ pub struct ClipRow {
 }
 
 impl ClipRow {
-    /// What stands for the clip wherever it is stored: its name and the digests of its files.
+    /// What identifies the clip wherever it is stored: its name and the digests of its files.
     pub(crate) fn identity(&self) -> u64 {
-        crate::identity_of(&[b"clip", self.id.as_bytes(), self.sha256.as_bytes()])
+        identity_of(&[b"clip", self.id.as_bytes(), self.sha256.as_bytes()])
     }
 }
 
@@ -58,8 +57,8 @@ pub fn write_rows(rows: &[ClipRow]) -> Vec<u8> {
 pub struct SkippedClip {
     /// Its name.
     pub id: String,
-    /// Its part, where the data have a split of their own.
-    pub split: Option<Part>,
+    /// Its split, where the data have a split of their own.
+    pub split: Option<Split>,
     /// Whether it was kept, without the modalities of the reason.
     pub kept: bool,
     /// What is wrong, by modality.
@@ -86,7 +85,7 @@ pub fn skipped_csv(skipped: &[SkippedClip]) -> Vec<u8> {
 /// When the file cannot be read, was changed after it was written, or a line is not as [`write_rows`]
 /// writes it.
 pub fn read_rows(path: &Path, sha256: &str) -> Result<Vec<ClipRow>> {
-    let bytes = std::fs::read(path).map_err(at(path))?;
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
     if sha256_of(&bytes) != sha256 {
         let problem = format!(
             "it was changed after `tcmax prepare` wrote it: its SHA-256 is not the one in \

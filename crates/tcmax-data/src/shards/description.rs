@@ -4,10 +4,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::at;
-use crate::own::PREPARED_FILE;
-use crate::own::partition::Part;
-use crate::{Error, Modality, ModalityKind, Result};
+use crate::dataset::{Modality, ModalityKind};
+use crate::error::{Error, Result};
+use crate::identity::identity_of;
+use crate::split::Split;
+
+/// The file that describes a folder of prepared clips, and marks it as one.
+pub const PREPARED_FILE: &str = "dataset.json";
 
 /// The version of the layout that is written and read.
 const VERSION: u32 = 1;
@@ -28,9 +31,9 @@ pub struct Description {
     pub shards: Vec<ShardEntry>,
     /// SHA-256 of `clips.csv`.
     pub manifest_sha256: String,
-    /// How many clips the lists had and how many were kept, by part.
-    #[serde(default)]
-    pub parts: Vec<PartCount>,
+    /// How many clips the lists had and how many were kept, by split.
+    #[serde(default, alias = "parts")]
+    pub splits: Vec<SplitCount>,
     /// The programs and libraries that decoded the media.
     #[serde(default)]
     pub decoders: String,
@@ -38,12 +41,13 @@ pub struct Description {
     pub notes: Vec<String>,
 }
 
-/// What became of the clips of one part.
+/// What became of the clips of one split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct PartCount {
-    /// The part; absent for clips without one.
-    pub part: Option<Part>,
+pub struct SplitCount {
+    /// The split; absent for clips without one.
+    #[serde(alias = "part")]
+    pub split: Option<Split>,
     /// Clips in the lists or the manifest.
     pub listed: usize,
     /// Of them those that were left out, since files are missing or broken.
@@ -52,10 +56,10 @@ pub struct PartCount {
     pub partial: usize,
 }
 
-impl PartCount {
+impl SplitCount {
     /// What a reader of results should know; nothing when every clip was kept whole.
     fn notes(&self) -> Vec<String> {
-        let name = self.part.map_or_else(String::new, |part| format!(" {}", part.name()));
+        let name = self.split.map_or_else(String::new, |split| format!(" {}", split.name()));
         let share = |count: usize| 100.0 * count as f64 / self.listed.max(1) as f64;
         let mut notes = Vec::new();
         if self.left_out > 0 {
@@ -117,15 +121,15 @@ pub enum Storage {
     /// Pixels u8 of shape (frames, height, width, channels), of any height and width: cropped and
     /// flipped at random to `side` x `side` in training, resized to it in testing, then normalised.
     Pixels {
-        /// Frames a clip.
+        /// Frames per clip.
         frames: usize,
         /// Channels of a pixel, at most 4.
         channels: usize,
         /// Height and width of the input made of them.
         side: usize,
-        /// What is subtracted from each channel of pixels in [0, 1].
+        /// The mean that is subtracted from each channel of pixels in \[0, 1\].
         mean: Vec<f32>,
-        /// What they are divided by afterwards.
+        /// The standard deviation they are divided by afterwards.
         deviation: Vec<f32>,
         /// Crops and flips in training.
         #[serde(default)]
@@ -134,7 +138,7 @@ pub enum Storage {
     /// Displacements between frames, u8 of shape (fields, height, width, 2), 128 for none: treated
     /// as pixels, fields side by side in the channels, horizontal ones negated when flipped.
     Flow {
-        /// Fields of displacements a clip.
+        /// Fields of displacements per clip.
         fields: usize,
         /// Height and width of the input made of them.
         side: usize,
@@ -184,24 +188,24 @@ impl Description {
             modalities,
             shards: Vec::new(),
             manifest_sha256: String::new(),
-            parts: Vec::new(),
+            splits: Vec::new(),
             decoders: String::new(),
             notes: Vec::new(),
         }
     }
 
-    /// What a reader of results should know: the notes, and how many clips were left out of each part.
+    /// What a reader of results should know: the notes, and how many clips were left out of each split.
     pub fn all_notes(&self) -> Vec<String> {
-        let counts = self.parts.iter().flat_map(PartCount::notes);
+        let counts = self.splits.iter().flat_map(SplitCount::notes);
         self.notes.iter().cloned().chain(counts).collect()
     }
 
     /// A digest of how clips are stored and of the bytes of all shards.
     pub(crate) fn storage_digest(&self) -> String {
-        let mut parts = vec![self.recipe.clone(), format!("{:?}", self.modalities)];
-        parts.extend(self.shards.iter().map(|shard| shard.sha256.clone()));
-        let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
-        format!("{:016x}", crate::identity_of(&parts))
+        let mut strings = vec![self.recipe.clone(), format!("{:?}", self.modalities)];
+        strings.extend(self.shards.iter().map(|shard| shard.sha256.clone()));
+        let strings: Vec<&[u8]> = strings.iter().map(String::as_bytes).collect();
+        format!("{:016x}", identity_of(&strings))
     }
 
     /// Reads `dataset.json` of a folder.
@@ -210,7 +214,7 @@ impl Description {
     /// When it is not there, or not of this version.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(PREPARED_FILE);
-        let text = std::fs::read_to_string(&path).map_err(at(&path))?;
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
         Self::parse(&text).map_err(|problem| Error::bad_file(&path, problem))
     }
 

@@ -9,16 +9,18 @@ use half::f16;
 use safetensors::tensor::{Dtype, TensorInfo};
 use tcmax_ops::Seed;
 
-use super::clip_manifest::{MANIFEST_FILE, read_rows};
-use super::description::{Augment, Description, Storage};
+use super::clip_manifest::{ClipRow, MANIFEST_FILE, read_rows};
+use super::description::{Augment, Description, Storage, StoredModality};
+use super::header::header_and_length;
 use super::read_at::read_exact_at;
 use super::view::{View, normalisation, resize, spread};
 use super::writer::tensor_name;
-use super::{ClipRow, header_and_length};
-use crate::error::at;
-use crate::own::partition::Part;
+use crate::dataset::{Dataset, Modality};
+use crate::error::{Error, Result};
+use crate::labels::class_list;
+use crate::problems::{Position, Problems};
+use crate::split::Split;
 use crate::words::Words;
-use crate::{Dataset, Error, Modality, Place, Problems, Result};
 
 /// Prepared clips, read from their shards when they are asked for.
 #[derive(Clone)]
@@ -34,13 +36,13 @@ struct Inner {
     classes: Vec<String>,
     labels: Vec<u32>,
     groups: Vec<String>,
-    /// What stands for each clip.
+    /// What identifies each clip.
     identities: Vec<u64>,
-    parts: Option<Vec<Part>>,
+    splits: Option<Vec<Split>>,
     /// Opened for every read: a large data set has more shards than a process may have open files.
     shards: Vec<PathBuf>,
-    /// Clip by clip, a place a modality.
-    places: Vec<Option<Stored>>,
+    /// Clip by clip, one entry per modality.
+    stored: Vec<Option<Stored>>,
     clip_shards: Vec<u32>,
     tables: Vec<Vec<[f32; 256]>>,
 }
@@ -69,26 +71,22 @@ impl Prepared {
         problems.into_result()?;
         let cells = Words::of(rows.iter().map(|row| row.label.as_str()));
         let manifest = folder.join(MANIFEST_FILE);
-        let (classes, labels) = crate::own::class_list(&cells)
-            .map_err(|problem| Error::bad_file(&manifest, problem))?;
-        let parts = given_parts(&manifest, &rows)?;
+        let (classes, labels) =
+            class_list(&cells).map_err(|problem| Error::bad_file(&manifest, problem))?;
+        let splits = given_splits(&manifest, &rows)?;
         let inner = Inner {
-            modalities: description
-                .modalities
-                .iter()
-                .map(super::StoredModality::modality)
-                .collect(),
+            modalities: description.modalities.iter().map(StoredModality::modality).collect(),
             tables: description.modalities.iter().map(|m| tables(&m.storage)).collect(),
             clip_shards: rows.iter().map(|row| row.shard as u32).collect(),
             identities: rows.iter().map(ClipRow::identity).collect(),
             groups: rows.into_iter().map(|row| row.group).collect(),
             shards: index.shards,
-            places: index.places,
+            stored: index.stored,
             notes: description.all_notes(),
             description,
             classes,
             labels,
-            parts,
+            splits,
         };
         Ok(Self { inner: Arc::new(inner), augment: false })
     }
@@ -109,9 +107,9 @@ impl Prepared {
         &self.inner.groups
     }
 
-    /// The part of every clip, where all have one.
-    pub fn parts(&self) -> Option<&[Part]> {
-        self.inner.parts.as_deref()
+    /// The split of every clip, where all have one.
+    pub fn splits(&self) -> Option<&[Split]> {
+        self.inner.splits.as_deref()
     }
 
     /// What the description says a reader should know, with the clips that were left out.
@@ -125,16 +123,16 @@ impl Prepared {
     }
 }
 
-/// The part of every clip; none when no clip has one. Some without would make the others' worthless.
-fn given_parts(manifest: &Path, rows: &[ClipRow]) -> Result<Option<Vec<Part>>> {
+/// The split of every clip; none when no clip has one. Some without would make the others' worthless.
+fn given_splits(manifest: &Path, rows: &[ClipRow]) -> Result<Option<Vec<Split>>> {
     if rows.iter().all(|row| row.split.is_none()) {
         return Ok(None);
     }
     let mut problems = Problems::new();
     for (row, clip) in rows.iter().enumerate().filter(|(_, clip)| clip.split.is_none()) {
         let what =
-            format!("'{}' has no split, but others have; say train, validation or test", clip.id);
-        problems.add(manifest, Place::Row(row), "split", what);
+            format!("'{}' has no split, but others have; write train, validation or test", clip.id);
+        problems.add(manifest, Position::Row(row), "split", what);
     }
     problems.into_result()?;
     Ok(rows.iter().map(|row| row.split).collect())
@@ -142,7 +140,7 @@ fn given_parts(manifest: &Path, rows: &[ClipRow]) -> Result<Option<Vec<Part>>> {
 
 struct Index {
     shards: Vec<PathBuf>,
-    places: Vec<Option<Stored>>,
+    stored: Vec<Option<Stored>>,
 }
 
 impl Index {
@@ -154,14 +152,14 @@ impl Index {
     ) -> Result<Self> {
         let modalities = &description.modalities;
         let mut index =
-            Self { shards: Vec::new(), places: vec![None; rows.len() * modalities.len()] };
+            Self { shards: Vec::new(), stored: vec![None; rows.len() * modalities.len()] };
         let mut by_shard: Vec<Vec<usize>> = vec![Vec::new(); description.shards.len()];
         for (row, clip) in rows.iter().enumerate() {
             match by_shard.get_mut(clip.shard) {
                 Some(rows) => rows.push(row),
                 None => {
                     let what = format!("there is no shard {}", clip.shard);
-                    problems.add(&folder.join(MANIFEST_FILE), Place::Row(row), "shard", what);
+                    problems.add(&folder.join(MANIFEST_FILE), Position::Row(row), "shard", what);
                 }
             }
         }
@@ -170,12 +168,12 @@ impl Index {
             let length = std::fs::metadata(&path).map_or(0, |data| data.len());
             if length != entry.bytes {
                 let what = format!("{length} bytes instead of {}; prepare it again", entry.bytes);
-                problems.add(&path, Place::File, "", what);
+                problems.add(&path, Position::File, "", what);
                 continue;
             }
             let (header, start) = header_and_length(&path)?;
             if start + header.data_len() as u64 != length {
-                problems.add(&path, Place::File, "", "its header does not fit its length");
+                problems.add(&path, Position::File, "", "its header does not fit its length");
                 continue;
             }
             for &row in members {
@@ -183,10 +181,10 @@ impl Index {
                     let name = tensor_name(&rows[row].id, &modality.name);
                     let Some(info) = header.info(&name) else { continue };
                     match stored(info, start, &modality.storage) {
-                        Some(place) => index.places[row * modalities.len() + m] = Some(place),
+                        Some(found) => index.stored[row * modalities.len() + m] = Some(found),
                         None => {
                             let what = format!("has {:?} of shape {:?}", info.dtype, info.shape);
-                            problems.add(&path, Place::File, name, what);
+                            problems.add(&path, Position::File, name, what);
                         }
                     }
                 }
@@ -197,7 +195,7 @@ impl Index {
     }
 }
 
-/// A tensor's place, if it is what the storage says.
+/// Where a tensor is, if it is what the storage says.
 fn stored(info: &TensorInfo, start: u64, storage: &Storage) -> Option<Stored> {
     let start = start + info.data_offsets.0 as u64;
     let (count, depth) = match storage {
@@ -254,26 +252,26 @@ impl Dataset for Prepared {
     }
 
     fn present(&self, index: usize, modality: usize) -> bool {
-        self.inner.places[index * self.inner.modalities.len() + modality].is_some()
+        self.inner.stored[index * self.inner.modalities.len() + modality].is_some()
     }
 
     fn read(&self, index: usize, modality: usize, seed: Seed, out: &mut [f32]) -> Result<()> {
         let inner = &self.inner;
-        let Some(place) = inner.places[index * inner.modalities.len() + modality] else {
+        let Some(stored) = inner.stored[index * inner.modalities.len() + modality] else {
             out.fill(0.0);
             return Ok(());
         };
         let path = &inner.shards[inner.clip_shards[index] as usize];
-        let file = File::open(path).map_err(at(path))?;
+        let file = File::open(path).map_err(Error::io(path))?;
         BYTES.with_borrow_mut(|bytes| {
             let mut fill = |length: usize| -> Result<()> {
                 bytes.resize(length, 0);
-                read_exact_at(&file, bytes, place.start).map_err(at(path))
+                read_exact_at(&file, bytes, stored.start).map_err(Error::io(path))
             };
-            let [height, width] = place.size.map(|size| size as usize);
+            let [height, width] = stored.size.map(|size| size as usize);
             let storage = &inner.description.modalities[modality].storage;
             let (frames, channels, side, augment) = match storage {
-                Storage::Values { .. } if place.half => {
+                Storage::Values { .. } if stored.half => {
                     fill(out.len() * 2)?;
                     for (value, raw) in out.iter_mut().zip(bytes.chunks_exact(2)) {
                         *value = f16::from_le_bytes([raw[0], raw[1]]).to_f32();

@@ -3,7 +3,7 @@
 use rand::Rng;
 use tcmax_ops::Seed;
 
-use crate::Crop;
+use crate::resize::{self, Crop};
 
 /// Where a view of stored frames looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Everything, as it is.
+    /// Everything, not flipped.
     pub(super) fn whole(height: usize, width: usize) -> Self {
         let (height, width) = (height as f64, width as f64);
         Self { left: 0.0, top: 0.0, width, height, flip: false }
@@ -25,8 +25,8 @@ impl View {
     /// A crop of 8 to 100 % of the area with sides of ratio 3/4 to 4/3, flipped half of the time: the
     /// "random resized crop" of Szegedy et al. 2015, with the ranges that are usual.
     ///
-    /// A seed gives the same part of pictures of the same shape and any size: what is drawn are shares
-    /// of the sides, as many whatever becomes of them.
+    /// A seed gives the same crop of pictures of the same shape and any size: fractions of the sides
+    /// are drawn, always as many.
     pub(super) fn random(height: usize, width: usize, seed: Seed) -> Self {
         let mut rng = seed.rng();
         let area = (height * width) as f64;
@@ -47,7 +47,7 @@ impl View {
         Self { flip, ..Self::central(height, width) }
     }
 
-    /// The largest centred part whose sides have an allowed ratio.
+    /// The largest centred crop whose sides have an allowed ratio.
     fn central(height: usize, width: usize) -> Self {
         let (full_height, full_width) = (height as f64, width as f64);
         let width = full_width.min((full_height * 4.0 / 3.0).round()).max(1.0);
@@ -66,7 +66,7 @@ impl View {
 /// antialiasing; `None` when the frame does not have the bytes its shape says.
 pub(super) fn resize(frame: &[u8], shape: [usize; 3], view: View, side: usize) -> Option<Vec<u8>> {
     let View { left, top, width, height, flip } = view;
-    let mut bytes = crate::resize(frame, shape, Crop { left, top, width, height }, [side; 2])?;
+    let mut bytes = resize::resize(frame, shape, Crop { left, top, width, height }, [side; 2])?;
     if flip {
         for row in bytes.chunks_exact_mut(side * shape[2]) {
             mirror(row, shape[2]);
@@ -96,7 +96,8 @@ pub fn random_view(
     true
 }
 
-/// What each byte of each channel becomes: (byte / 255 - mean) / deviation.
+/// What each byte of each channel becomes: (byte / 255 - mean) / deviation, with
+/// the mean and standard deviation of its channel.
 pub fn normalisation(mean: &[f32], deviation: &[f32]) -> Vec<[f32; 256]> {
     let table = |(mean, deviation): (&f32, &f32)| {
         std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / deviation)

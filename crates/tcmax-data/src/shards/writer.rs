@@ -6,8 +6,9 @@ use std::path::Path;
 use half::f16;
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::header::header_and_length;
+use crate::error::{Error, Result};
 use crate::whole::write_whole;
-use crate::{Error, Result};
 
 /// The header's one entry beside the tensors. One, because the order of several would be random.
 const NOTE: &str = "tcmax";
@@ -88,9 +89,9 @@ pub fn write_shard(path: &Path, clips: Vec<Clip>, note: &str) -> Result<()> {
 /// # Errors
 /// When the file is not a complete shard.
 pub fn read_note(path: &Path) -> Result<String> {
-    let (header, start) = super::header_and_length(path)?;
+    let (header, start) = header_and_length(path)?;
     let wanted = start + header.data_len() as u64;
-    let length = std::fs::metadata(path).map_err(crate::error::at(path))?.len();
+    let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
     if length != wanted {
         let problem = format!("{length} bytes instead of {wanted}; delete it and prepare again");
         return Err(Error::bad_file(path, problem));

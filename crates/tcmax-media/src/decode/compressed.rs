@@ -22,7 +22,8 @@ use symphonia::core::meta::MetadataOptions;
 use super::mono::Mono;
 use super::mp4::{self, SoundTrack};
 use super::process::LONGEST_DECODING;
-use super::{Refusal, Sound};
+use super::refusal::Refusal;
+use crate::signal::Sound;
 
 /// AAC at a lower rate may double it by what the format hides from decoders that do not know it (spectral
 /// band replication), which symphonia does not.

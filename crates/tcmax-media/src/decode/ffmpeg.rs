@@ -8,12 +8,16 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{ChildStdout, Command};
 
+use tcmax_data::file;
+
+use super::evenly::evenly;
 use super::image::{Pixels, shrink};
 use super::mono::LONGEST_SECONDS;
 use super::process::{Ended, LONGEST_DECODING, run};
+use super::refusal::Refusal;
 use super::streams::{read_au, read_ppm};
-use super::{Refusal, Sound, evenly};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::signal::Sound;
 
 /// Containers of media; formats that name other files are not among them.
 const CONTAINERS: &str = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,eac3,flac,flv,gif,h264,hevc,ivf,\
@@ -166,12 +170,10 @@ fn not_there(program: &'static str) -> impl FnOnce(std::io::Error) -> Error {
 
 /// Refuses what neither program should be asked.
 fn checked(path: &Path) -> Result<()> {
-    tcmax_data::own::media_file::check(path, "")?;
+    let (file, _) = file::open(path, "")?;
     let mut start = Vec::new();
-    let file = std::fs::File::open(path);
-    file.and_then(|file| file.take(64).read_to_end(&mut start))
-        .map_err(|source| tcmax_data::Error::Io { path: path.to_owned(), source })?;
-    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    file.take(64).read_to_end(&mut start).map_err(tcmax_data::Error::io(path))?;
+    let start = file::without_mark(&start);
     match [&b"#EXTM3U"[..], b"ffconcat", b"[playlist]"].iter().any(|list| start.starts_with(list)) {
         true => {
             Err(Error::media(path, "this is a playlist, not media; name the files that it lists"))

@@ -6,10 +6,11 @@ use opencv::core::{CV_8UC3, Mat, MatTraitConst, MatTraitConstManual, Point2f, se
 use opencv::imgproc::{COLOR_RGB2GRAY, cvt_color_def};
 use opencv::video::calc_optical_flow_farneback;
 
+use super::evenly::evenly;
 use super::ffmpeg::{Probe, probe};
 use super::image::Pixels;
 use super::numbered::{numbered, whole_rate};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Displacements of pixels from a frame to another.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +51,7 @@ pub fn flow(path: &Path, fields: usize, side: usize) -> Result<Vec<Field>> {
     if steps == 0 {
         return Err(Error::media(path, "there is no motion in one frame"));
     }
-    let numbers: Vec<usize> = super::evenly(steps, fields).map(|n| n + 1).collect();
+    let numbers: Vec<usize> = evenly(steps, fields).map(|n| n + 1).collect();
     between(path, &probe, &numbers, side)
 }
 
@@ -77,8 +78,8 @@ fn between(path: &Path, probe: &Probe, numbers: &[usize], side: usize) -> Result
     // Clips are prepared several at a time.
     set_num_threads(1).map_err(bad)?;
     let grey = frames.iter().map(grey).collect::<opencv::Result<Vec<Mat>>>().map_err(bad)?;
-    let place = |number: usize| wanted.binary_search(&number).unwrap_or(usize::MAX);
-    let pair = |&number: &usize| Some((grey.get(place(number - 1))?, grey.get(place(number))?));
+    let index = |number: usize| wanted.binary_search(&number).unwrap_or(usize::MAX);
+    let pair = |&number: &usize| Some((grey.get(index(number - 1))?, grey.get(index(number))?));
     let fields: Vec<Field> = numbers
         .iter()
         .map_while(pair)

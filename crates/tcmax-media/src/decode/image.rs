@@ -1,17 +1,18 @@
 //! Picture files to pixels.
 
 use std::cell::RefCell;
+use std::io::Read;
 use std::path::Path;
 
 use image::ImageDecoder;
 use image::codecs::png::PngDecoder;
-use tcmax_data::{Crop, resize};
+use tcmax_data::{Crop, file, resize};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Larger pictures are refused before their pixels are allocated.
 const LARGEST_SIDE: usize = 20_000;
@@ -61,14 +62,13 @@ pub fn image(path: &Path, side: usize) -> Result<Pixels> {
 /// # Errors
 /// As [`image()`].
 pub fn with_image<T>(path: &Path, read: impl FnOnce(&[u8], [usize; 3]) -> T) -> Result<T> {
-    tcmax_data::own::media_file::check(path, "")?;
-    let system = |source| tcmax_data::Error::Io { path: path.to_owned(), source };
-    let length = std::fs::metadata(path).map_err(system)?.len();
+    let (mut file, length) = file::open(path, "")?;
     if length > LARGEST_FILE {
         let problem = format!("a picture of {length} bytes is too large");
         return Err(Error::media(path, problem));
     }
-    let bytes = std::fs::read(path).map_err(system)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(tcmax_data::Error::io(path))?;
     parse_image(&bytes, read).map_err(|reason| incomplete(path, &reason))
 }
 

@@ -9,6 +9,7 @@
 //! decoder runs for longer than ten minutes. Of sound and video the first 600 s are read.
 
 mod compressed;
+mod evenly;
 mod ffmpeg;
 #[cfg(feature = "opencv")]
 mod flow;
@@ -17,6 +18,7 @@ mod mono;
 mod mp4;
 mod numbered;
 mod process;
+mod refusal;
 mod sound;
 mod streams;
 mod wav;
@@ -26,32 +28,6 @@ pub use ffmpeg::{Probe, ffmpeg_version, frames, probe};
 #[cfg(feature = "opencv")]
 pub use flow::{Field, flow, flow_each_second};
 pub use numbered::{first_frames, frames_numbered};
-pub use sound::{Sound, parse_sound, resample, sound};
+pub use refusal::Refusal;
+pub use sound::{parse_sound, sound};
 pub use streams::{read_au, read_ppm};
-
-/// Why a decoder does not read a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It is damaged, or not what it says.
-    Broken(String),
-    /// It is of a format that another decoder may know.
-    Foreign(String),
-}
-
-/// The middles of `count` equal parts of `0..len`.
-pub(crate) fn evenly(len: usize, count: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |n| (2 * n + 1) * len / (2 * count))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::evenly;
-
-    #[test]
-    fn frames_are_taken_evenly_and_few_are_repeated() {
-        assert_eq!(evenly(10, 3).collect::<Vec<_>>(), [1, 5, 8]);
-        assert_eq!(evenly(3, 3).collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(evenly(1, 3).collect::<Vec<_>>(), [0, 0, 0]);
-        assert_eq!(evenly(2, 4).collect::<Vec<_>>(), [0, 0, 1, 1]);
-    }
-}

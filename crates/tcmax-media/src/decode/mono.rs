@@ -1,6 +1,7 @@
 //! What every decoder of sound hands its samples to: it mixes, cuts and checks them.
 
-use super::Refusal;
+use super::refusal::Refusal;
+use crate::signal::Sound;
 
 /// Nothing beyond is decoded: clips are seconds long, and this bounds memory.
 pub(super) const LONGEST_SECONDS: u32 = 600;
@@ -118,12 +119,12 @@ impl Mono {
     ///
     /// # Errors
     /// When it is empty.
-    pub(super) fn finish(self) -> Result<super::Sound, Refusal> {
+    pub(super) fn finish(self) -> Result<Sound, Refusal> {
         if self.samples.is_empty() {
             return Err(Refusal::Broken("there is no sample in it".to_owned()));
         }
         let first = (self.channels > 1).then_some(self.first);
-        Ok(super::Sound { samples: self.samples, rate: self.rate, first })
+        Ok(Sound { samples: self.samples, rate: self.rate, first })
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::Refusal;
+use super::refusal::Refusal;
 
 /// Boxes looked at; more are no clip.
 const MOST_BOXES: usize = 100_000;

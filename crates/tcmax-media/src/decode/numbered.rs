@@ -5,7 +5,7 @@ use std::path::Path;
 use super::ffmpeg::{MOST_KEPT, Probe, decode, probe, whole};
 use super::image::{Pixels, shrink};
 use super::streams::read_ppm;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The first `count` of every n-th frame of a video, n being its frames a second, rounded down, over
 /// `rate`, rounded down; fewer when it is shorter. Each is shrunk so that its shorter side is at most

@@ -4,7 +4,8 @@ use std::io::{BufRead, Read};
 
 use super::image::Pixels;
 use super::mono::Mono;
-use super::{Refusal, Sound};
+use super::refusal::Refusal;
+use crate::signal::Sound;
 
 /// Pictures of more pixels are refused.
 const MOST_PIXELS: usize = 1 << 26;

@@ -6,7 +6,8 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use super::mono::Mono;
-use super::{Refusal, Sound};
+use super::refusal::Refusal;
+use crate::signal::Sound;
 
 /// A size from here on, in a file that is shorter, was never known.
 const UNKNOWN: u64 = 0x7fff_0000;

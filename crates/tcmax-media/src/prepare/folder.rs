@@ -2,29 +2,28 @@
 
 use std::path::Path;
 
-use tcmax_data::own::PREPARED_FILE;
-use tcmax_data::shards::{MANIFEST_FILE, SKIPPED_FILE, shard_index};
+use tcmax_data::Error as DataError;
+use tcmax_data::shards::{MANIFEST_FILE, PREPARED_FILE, SKIPPED_FILE, shard_index};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How files are called while they are written.
-const PART: &str = ".part";
+const PARTIAL: &str = ".part";
 
 /// Checks that clips may be made in `out`, and removes what a killed run was writing there.
 ///
 /// # Errors
 /// When it holds files and none of them says that the folder is one of prepared clips.
 pub(super) fn take_over(out: &Path) -> Result<()> {
-    let file = |source| tcmax_data::Error::Io { path: out.to_owned(), source };
     if !out.exists() {
         return Ok(());
     }
     if !out.is_dir() {
-        return Err(Error::option("--out", format!("{} is a file; give a folder", out.display())));
+        return Err(Error::option("out", format!("{} is a file; give a folder", out.display())));
     }
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(out).map_err(file)? {
-        names.push(entry.map_err(file)?.file_name().to_string_lossy().into_owned());
+    for entry in std::fs::read_dir(out).map_err(DataError::io(out))? {
+        names.push(entry.map_err(DataError::io(out))?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
@@ -35,22 +34,21 @@ pub(super) fn take_over(out: &Path) -> Result<()> {
     // Whether a shard is one of ours is for its note to say.
     let ours = described || names.iter().any(|name| shard_index(name).is_some());
     // Hidden files are the system's.
-    let is_other = |name: &&String| !is_part(name) && !name.starts_with('.');
+    let is_other = |name: &&String| !is_partial(name) && !name.starts_with('.');
     let others: Vec<String> = names.iter().filter(is_other).cloned().collect();
     if !ours && !others.is_empty() {
         return Err(foreign(out, &others));
     }
-    for name in names.iter().filter(|name| is_part(name)) {
+    for name in names.iter().filter(|name| is_partial(name)) {
         let path = out.join(name);
-        let file = |source| tcmax_data::Error::Io { path: path.clone(), source };
-        std::fs::remove_file(&path).map_err(file)?;
+        std::fs::remove_file(&path).map_err(DataError::io(&path))?;
     }
     Ok(())
 }
 
 /// Whether a file is one that this program was writing when it was killed.
-fn is_part(name: &str) -> bool {
-    let whole = name.strip_suffix(PART);
+fn is_partial(name: &str) -> bool {
+    let whole = name.strip_suffix(PARTIAL);
     whole.is_some_and(|name| {
         [PREPARED_FILE, MANIFEST_FILE, SKIPPED_FILE].contains(&name) || shard_index(name).is_some()
     })
@@ -71,7 +69,7 @@ fn foreign(out: &Path, names: &[String]) -> Error {
         out.display(),
         names.iter().take(3).cloned().collect::<Vec<_>>().join(", ")
     );
-    Error::option("--out", problem)
+    Error::option("out", problem)
 }
 
 #[cfg(test)]
@@ -79,12 +77,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_ours_are_parts_of_ours() {
+    fn only_names_of_ours_are_partial_files_of_ours() {
         for ours in ["clips.csv.part", "dataset.json.part", "shard-00012.safetensors.part"] {
-            assert!(is_part(ours), "{ours}");
+            assert!(is_partial(ours), "{ours}");
         }
         for foreign in ["holiday.mp4.part", "clips.csv", "shard-1.safetensors.part", ".part"] {
-            assert!(!is_part(foreign), "{foreign}");
+            assert!(!is_partial(foreign), "{foreign}");
         }
     }
 }

@@ -1,99 +1,34 @@
 //! Preparing: media in, shards out; in parallel, and resumed where it was interrupted.
 //!
 //! Clips are made shard by shard in the order of the plan, the clips of a shard in parallel. A shard
-//! appears under its name only when it is whole, and carries what was made of its part of the plan, how
-//! and of which files; so a killed run goes on with the shards that are not there, and ends with the
+//! appears under its name only when it is whole, and carries a note of the plan, the options and the
+//! files it was made of; so a killed run goes on with the shards that are not there, and ends with the
 //! same bytes as an undisturbed one. A shard whose files have changed is made again; one of another
 //! plan, other options or other decoders stops the run. `dataset.json` comes last.
 
 mod folder;
+mod list_plan;
 mod lists;
-mod named;
-mod own;
+mod manifest_plan;
+mod options;
 mod plan;
+mod progress;
 mod run;
+mod summary;
 mod validation;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Serialize;
-use tcmax_data::shards::{PartCount, SkippedClip};
+use crate::apply;
+use crate::error::{Error, Result};
 
-use crate::{Error, Result, transform};
-
-pub use lists::{ListFormat, Listed, parse_list};
-pub use named::{NamedOptions, named_plan, recipe_of};
-pub use own::{check, manifest_plan};
+pub use list_plan::{ListOptions, list_plan};
+pub use lists::{List, ListFormat, Listed, overlaps, parse_list};
+pub use manifest_plan::{check, manifest_plan};
+pub use options::PrepareOptions;
 pub use plan::{Item, Plan, Source};
-
-/// How to prepare.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrepareOptions {
-    /// Clips a shard, at least 1. Memory holds one shard.
-    pub shard_size: usize,
-    /// Keep clips that lack a modality, masked, instead of leaving them out.
-    pub keep_partial: bool,
-    /// Leave out what cannot be decoded even where a manifest names it.
-    pub skip_broken: bool,
-}
-
-impl Default for PrepareOptions {
-    fn default() -> Self {
-        Self { shard_size: 64, keep_partial: false, skip_broken: false }
-    }
-}
-
-/// Who is told how far preparing is.
-pub trait PrepareProgress: Sync {
-    /// Preparing starts; `done` of `total` clips are there already.
-    fn started(&self, done: usize, total: usize);
-    /// A clip was made or left out.
-    fn clip(&self);
-    /// Preparing has ended.
-    fn finished(&self);
-}
-
-/// Tells nobody.
-pub struct NoProgress;
-
-impl PrepareProgress for NoProgress {
-    fn started(&self, _: usize, _: usize) {}
-    fn clip(&self) {}
-    fn finished(&self) {}
-}
-
-/// What was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Clips in the shards.
-    pub clips: usize,
-    /// What was left out or kept in part.
-    pub skipped: Vec<SkippedClip>,
-    /// How many clips of each part were listed and left out.
-    pub parts: Vec<PartCount>,
-    /// Shards that an earlier run had made.
-    pub resumed_shards: usize,
-    /// Shards in all.
-    pub shards: usize,
-    /// What a reader should know.
-    pub notes: Vec<String>,
-}
-
-impl Summary {
-    /// Reasons with their numbers, the most frequent first.
-    pub fn reasons(&self) -> Vec<(String, usize)> {
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for SkippedClip { reason, .. } in &self.skipped {
-            // Numbers and details differ from file to file.
-            let end = reason.find(|c: char| c == '(' || c.is_ascii_digit()).unwrap_or(reason.len());
-            *counts.entry(reason[..end].trim().to_owned()).or_default() += 1;
-        }
-        let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
-        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        counts
-    }
-}
+pub use progress::{NoProgress, PrepareProgress};
+pub use summary::Summary;
 
 /// Makes the shards of `plan` in the folder `out`, going on with what is there.
 ///
@@ -108,11 +43,11 @@ pub fn prepare(
     progress: &dyn PrepareProgress,
 ) -> Result<Summary> {
     if options.shard_size == 0 {
-        return Err(Error::option("--shard-size", "must be at least 1"));
+        return Err(Error::option("shard-size", "must be at least 1"));
     }
     let needs_flow = plan.modalities.iter().any(|(_, t)| t.needs_opencv());
     if needs_flow && !cfg!(feature = "opencv") {
-        return Err(transform::flow_is_missing());
+        return Err(apply::flow_is_missing());
     }
     folder::take_over(out)?;
     run::Run::new(plan, out, options, progress).all()

@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tcmax_data::Place;
-use tcmax_data::own::partition::Part;
-use tcmax_data::shards::sha256_of;
+use tcmax_data::{Position, Split, sha256_of};
 
-use super::PrepareOptions;
+use super::options::PrepareOptions;
 use crate::decode::ffmpeg_version;
-use crate::recipe::Transform;
+use crate::transform::Transform;
 
 /// To be raised with every change after which the same files and recipe give other bytes: shards made
 /// before and after do not mix then.
@@ -37,16 +35,16 @@ pub struct Plan {
 pub struct Item {
     /// Its name, unlike any other's.
     pub id: String,
-    /// Its part, where the lists say.
-    pub part: Option<Part>,
+    /// Its split, where the lists say.
+    pub split: Option<Split>,
     /// Its class.
     pub label: String,
     /// Its group.
     pub group: String,
-    /// A source a modality.
+    /// One source per modality.
     pub sources: Vec<Source>,
-    /// Where it stands in its list.
-    pub place: Place,
+    /// Where it is in its list.
+    pub position: Position,
 }
 
 /// Where one modality of a clip comes from.
@@ -78,18 +76,19 @@ impl Making {
         Self { shard_size, keep_partial, skip_broken, decoders: plan.decoders() }
     }
 
-    /// In what `other` was made otherwise.
+    /// The options and decoders in which `other` differs.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut differences = Vec::new();
         if self.shard_size != other.shard_size {
-            differences.push(format!("--shard-size {}", other.shard_size));
+            differences.push(format!("`shard-size` {}", other.shard_size));
         }
         for (name, here, there) in [
-            ("--keep-partial", self.keep_partial, other.keep_partial),
-            ("--skip-broken", self.skip_broken, other.skip_broken),
+            ("keep-partial", self.keep_partial, other.keep_partial),
+            ("skip-broken", self.skip_broken, other.skip_broken),
         ] {
             if here != there {
-                differences.push(format!("{} {name}", if there { "option" } else { "no option" }));
+                differences
+                    .push(format!("{} `{name}`", if there { "option" } else { "no option" }));
             }
         }
         if self.decoders != other.decoders {
@@ -112,8 +111,8 @@ impl Plan {
     /// SHA-256 of what is to be made: names, recipe, and every clip but for its files.
     pub fn digest(&self) -> String {
         let mut text = format!("{}\n{}\n", self.name, self.recipe_text());
-        for Item { id, part, label, group, place, .. } in &self.items {
-            text += &format!("{id:?} {part:?} {label:?} {group:?} {place:?}\n");
+        for Item { id, split, label, group, position, .. } in &self.items {
+            text += &format!("{id:?} {split:?} {label:?} {group:?} {position:?}\n");
         }
         sha256_of(text.as_bytes())
     }

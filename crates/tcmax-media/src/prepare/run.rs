@@ -5,21 +5,22 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use tcmax_data::own::PREPARED_FILE;
-use tcmax_data::own::partition::Part;
 use tcmax_data::shards::{
-    Clip, ClipRow, ClipTensor, Description, MANIFEST_FILE, PartCount, SKIPPED_FILE, ShardEntry,
-    SkippedClip, StoredModality, read_note, sha256_of, sha256_of_file, shard_index, shard_name,
-    skipped_csv, write_rows, write_shard,
+    Clip, ClipRow, ClipTensor, Description, MANIFEST_FILE, PREPARED_FILE, SKIPPED_FILE, ShardEntry,
+    SkippedClip, SplitCount, StoredModality, read_note, shard_index, shard_name, skipped_csv,
+    write_rows, write_shard,
 };
-use tcmax_data::{Problems, write_whole};
+use tcmax_data::{Error as DataError, Problems, Split, sha256_of, sha256_of_file, write_whole};
 
+use super::options::PrepareOptions;
 use super::plan::{Item, Making, Plan, Source};
-use super::{PrepareOptions, PrepareProgress, Summary};
-use crate::recipe::Transform;
-use crate::{Error, Result, transform};
+use super::progress::PrepareProgress;
+use super::summary::Summary;
+use crate::apply;
+use crate::error::{Error, Result};
+use crate::transform::Transform;
 
-/// What a shard says of its part of the plan.
+/// What the header of a shard says of how it was made.
 #[derive(Serialize, Deserialize)]
 struct ShardNote {
     /// Digest of the plan.
@@ -67,8 +68,8 @@ pub(super) fn make(
     match source {
         Source::Absent => Ok(None),
         Source::Missing(reason) => Err(Error::media(root, reason)),
-        Source::Words(words) => transform::of_text(transform, words).map(Some),
-        Source::File(name) => transform::of_file(transform, &root.join(name)).map(Some),
+        Source::Words(words) => apply::of_text(transform, words).map(Some),
+        Source::File(name) => apply::of_file(transform, &root.join(name)).map(Some),
     }
 }
 
@@ -131,7 +132,7 @@ impl<'a> Run<'a> {
             }
             if !differences.is_empty() {
                 let problem = format!(
-                    "it was made with {}; choose another --out, or delete this folder",
+                    "it was made with {}; choose another `out`, or delete this folder",
                     differences.join(", ")
                 );
                 return Err(Error::media(&self.shard(index), problem));
@@ -142,15 +143,11 @@ impl<'a> Run<'a> {
     }
 
     fn make_shards(&self, there: &[bool]) -> Result<Problems> {
-        let file = |path: &Path| {
-            let path = path.to_owned();
-            move |source| tcmax_data::Error::Io { path, source }
-        };
-        std::fs::create_dir_all(self.out).map_err(file(self.out))?;
+        std::fs::create_dir_all(self.out).map_err(DataError::io(self.out))?;
         if there.contains(&false) && self.out.join(PREPARED_FILE).exists() {
             // The folder is not whole again before the last shard is.
             let path = self.out.join(PREPARED_FILE);
-            std::fs::remove_file(&path).map_err(file(&path))?;
+            std::fs::remove_file(&path).map_err(DataError::io(&path))?;
         }
         let mut problems = Problems::new();
         for (index, chunk) in self.chunks.iter().enumerate().filter(|(index, _)| !there[*index]) {
@@ -214,14 +211,14 @@ impl<'a> Run<'a> {
         {
             let mut problems = Problems::new();
             for (name, reason) in wrong {
-                problems.add(manifest, item.place.clone(), name, reason);
+                problems.add(manifest, item.position.clone(), name, reason);
             }
             return Err(Stop::Problems(problems));
         }
         let kept = self.making.keep_partial && !tensors.is_empty();
         let reason = wrong.iter().map(|(name, reason)| format!("{name}: {reason}"));
         let reason = reason.collect::<Vec<_>>().join("; ");
-        let (id, split) = (item.id.clone(), item.part);
+        let (id, split) = (item.id.clone(), item.split);
         let skipped = SkippedClip { id: id.clone(), split, kept, reason };
         if tensors.is_empty() || !(wrong.is_empty() || kept) {
             return Ok(Outcome::Skipped(skipped));
@@ -269,7 +266,7 @@ impl<'a> Run<'a> {
         let recipe = self.plan.recipe_text();
         let mut description = Description::new(&self.plan.name, &recipe, modalities);
         description.manifest_sha256 = sha256_of(&manifest);
-        description.parts = self.counts(&skipped);
+        description.splits = self.counts(&skipped);
         description.decoders = self.making.decoders.clone();
         description.notes = self.plan.notes.clone();
         description.notes.extend(self.lost_classes(&rows));
@@ -285,22 +282,22 @@ impl<'a> Run<'a> {
             resumed_shards: done,
             shards: self.chunks.len(),
             notes: description.all_notes(),
-            parts: description.parts,
+            splits: description.splits,
         })
     }
 
-    /// What became of the clips of each part.
-    fn counts(&self, skipped: &[SkippedClip]) -> Vec<PartCount> {
-        let mut counts: BTreeMap<Option<Part>, [usize; 3]> = BTreeMap::new();
+    /// What became of the clips of each split.
+    fn counts(&self, skipped: &[SkippedClip]) -> Vec<SplitCount> {
+        let mut counts: BTreeMap<Option<Split>, [usize; 3]> = BTreeMap::new();
         for item in &self.plan.items {
-            counts.entry(item.part).or_default()[0] += 1;
+            counts.entry(item.split).or_default()[0] += 1;
         }
         for clip in skipped {
             counts.entry(clip.split).or_default()[1 + usize::from(clip.kept)] += 1;
         }
-        let count = |(part, counts): (Option<Part>, [usize; 3])| {
+        let count = |(split, counts): (Option<Split>, [usize; 3])| {
             let [listed, left_out, partial] = counts;
-            PartCount { part, listed, left_out, partial }
+            SplitCount { split, listed, left_out, partial }
         };
         counts.into_iter().map(count).collect()
     }
@@ -326,10 +323,9 @@ impl<'a> Run<'a> {
 }
 
 fn entry(path: &Path) -> Result<ShardEntry> {
-    let file = |source| tcmax_data::Error::Io { path: path.to_owned(), source };
     Ok(ShardEntry {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        bytes: std::fs::metadata(path).map_err(file)?.len(),
+        bytes: std::fs::metadata(path).map_err(DataError::io(path))?.len(),
         sha256: sha256_of_file(path)?,
     })
 }

@@ -1,8 +1,9 @@
 //! `tcmax datasets`.
 
 use clap::Args;
-use tcmax_data::fetch::{DatasetCard, cache_folder, card, catalog};
-use tcmax_media::{DEFAULT_RECIPE, Recipe, Transform, Validation, recipe_of};
+use tcmax_datasets::fetch::cache_folder;
+use tcmax_datasets::{DatasetCard, card, catalog};
+use tcmax_media::{DEFAULT_RECIPE, Recipe, Transform, Validation};
 use tcmax_train::{DatasetConfig, Error, OpenDataset, table};
 
 use super::print;
@@ -10,7 +11,7 @@ use super::print;
 /// Options of `tcmax datasets`.
 #[derive(Args)]
 pub struct Datasets {
-    /// Tell all about this one
+    /// Print everything about this one
     name: Option<String>,
 }
 
@@ -32,8 +33,8 @@ impl Datasets {
                     return Err(Error::setting("datasets", problem).into());
                 };
                 print(&describe(card))?;
-                if card.prepare.is_some() {
-                    print(&recipes(&recipe_of(&name).map_err(Error::from)?))?;
+                if let Some(recipe) = &card.prepare {
+                    print(&recipes(recipe))?;
                     print(&format!("\nPrepare it: tcmax prepare {name} --root DIR --out CLIPS"))?;
                     return Ok(());
                 }

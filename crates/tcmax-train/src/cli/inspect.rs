@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tcmax_data::own::{Inspection, Layout};
 use tcmax_data::shards::{Description, verify};
-use tcmax_data::{OwnConfig, Problems, write_whole};
+use tcmax_data::user_data::{Inspection, Layout};
+use tcmax_data::{Problems, UserDataConfig, write_whole};
 use tcmax_media::{PrepareProgress, check};
 use tcmax_train::{Error, PrepareBar, balance, say};
 
-use super::print;
+use super::{print, with_flags};
 
 /// Options of `tcmax inspect`.
 #[derive(Args)]
@@ -36,10 +36,10 @@ pub struct Inspect {
 impl Inspect {
     /// Looks, prints, and fails when something is wrong with the data.
     pub fn run(self) -> anyhow::Result<()> {
-        let config = OwnConfig {
+        let config = UserDataConfig {
             label: self.label.clone(),
             group: self.group.clone(),
-            ..OwnConfig::at(&self.path)
+            ..UserDataConfig::at(&self.path)
         };
         let (mut found, manifest) = Inspection::of(&config).map_err(Error::from)?;
         if let Some((manifest, mut problems)) = manifest {
@@ -98,7 +98,7 @@ fn describe(found: &Inspection) -> String {
         }
         text.push('\n');
     }
-    if let Some([train, validation, test]) = found.parts {
+    if let Some([train, validation, test]) = found.splits {
         text += &format!("\nSplit: {train} train, {validation} validation, {test} test\n");
     }
     if let Some(groups) = found.groups {
@@ -118,7 +118,7 @@ fn describe(found: &Inspection) -> String {
         _ => {}
     }
     for problem in &found.problems {
-        text += &format!("\nproblem: {problem}");
+        text += &format!("\nproblem: {}", with_flags("inspect", problem));
     }
     text
 }

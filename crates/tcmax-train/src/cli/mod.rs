@@ -4,13 +4,16 @@ mod datasets;
 mod estimate;
 mod eval;
 mod examples;
+mod flags;
 mod inspect;
 mod methods;
 mod predict;
 mod prepare;
 mod train;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use flags::with_flags;
 
 /// Train multimodal classifiers without letting one modality starve the others.
 #[derive(Parser)]
@@ -61,6 +64,13 @@ enum Command {
 }
 
 impl Arguments {
+    /// The arguments of this process and the name of the command, unless they are wrong or ask for help.
+    pub fn of_process() -> (Self, String) {
+        let matches = Self::command().get_matches();
+        let name = matches.subcommand_name().unwrap_or_default().to_owned();
+        (Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()), name)
+    }
+
     /// Does what was asked.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {

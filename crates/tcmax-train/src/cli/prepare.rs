@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use tcmax_data::fetch;
-use tcmax_data::own::Layout;
-use tcmax_data::own::manifest::ColumnNames;
+use tcmax_data::ColumnNames;
+use tcmax_data::user_data::Layout;
+use tcmax_datasets::{card, catalog, recipe_of};
 use tcmax_media::prepare::Plan;
 use tcmax_media::{
-    NamedOptions, PrepareOptions, Summary, Transform, manifest_plan, named_plan,
-    parse_column_recipes, prepare, recipe_of,
+    ListOptions, PrepareOptions, Summary, Transform, list_plan, manifest_plan,
+    parse_column_recipes, prepare,
 };
 use tcmax_train::{Error, PrepareBar};
 
@@ -21,7 +21,7 @@ use super::train::set_threads;
 /// Options of `tcmax prepare`.
 #[derive(Args)]
 pub struct Prepare {
-    /// Data set (see `tcmax datasets`), or a manifest: a .csv, .tsv or .parquet table with a row an
+    /// Data set (see `tcmax datasets`), or a manifest: a .csv, .tsv or .parquet table with one row per
     /// example, columns of media files, and a label
     name: String,
     /// Folder with the media; for a manifest the folder its paths start from [default: its own]
@@ -68,7 +68,7 @@ impl Prepare {
     /// Makes the clips, or goes on with them, and sums up.
     pub fn run(self) -> anyhow::Result<()> {
         set_threads(self.threads)?;
-        let plan = match fetch::card(&self.name) {
+        let plan = match card(&self.name) {
             Some(_) => self.named()?,
             None => self.of_manifest()?,
         };
@@ -89,7 +89,7 @@ impl Prepare {
 
     fn named(&self) -> anyhow::Result<Plan> {
         let name = &self.name;
-        recipe_of(name).map_err(Error::from)?;
+        let recipe = recipe_of(name).map_err(Error::from)?;
         refuse(
             &[
                 ("--label", self.label.is_some()),
@@ -101,18 +101,18 @@ impl Prepare {
         let root = self.root.as_deref().ok_or_else(|| {
             Error::setting("--root", format!("give the folder with the media of '{name}'"))
         })?;
-        let options = NamedOptions {
+        let options = ListOptions {
             lists: self.lists.clone(),
             modalities: self.modalities.clone(),
             recipe: self.recipe.clone(),
         };
-        Ok(named_plan(name, root, &options).map_err(Error::from)?)
+        Ok(list_plan(name, recipe.clone(), root, &options).map_err(Error::from)?)
     }
 
     fn of_manifest(&self) -> anyhow::Result<Plan> {
         let path = Path::new(&self.name);
         if !path.exists() {
-            let prepared = fetch::catalog().iter().filter(|card| card.prepare.is_some());
+            let prepared = catalog().iter().filter(|card| card.prepare.is_some());
             let known: Vec<&str> = prepared.map(|card| card.name.as_str()).collect();
             let problem = format!(
                 "there is no file and no data set of this name; give a manifest, or one of: {}",

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use candle_core::Device;
 use clap::Args;
-use tcmax_data::own::partition::SplitRule;
-use tcmax_data::{AvDigitsSplit, OwnConfig};
+use tcmax_data::{SplitRule, UserDataConfig};
+use tcmax_datasets::AvDigitsSplit;
 use tcmax_losses::MethodKind;
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::{MethodResult, SuiteResult};
@@ -91,11 +91,11 @@ pub struct Train {
     /// Validation examples
     #[arg(long)]
     val_size: Option<usize>,
-    /// av-digits: standard or speaker; own data: given, random or group
+    /// av-digits: standard or speaker; user data: given, random or group
     #[arg(long)]
     split: Option<String>,
     #[command(flatten)]
-    own: OwnOptions,
+    user_data: UserDataOptions,
     /// av-digits: blank a square of this many pixels a side in every image
     #[arg(long, value_name = "PIXELS")]
     occlusion: Option<usize>,
@@ -125,30 +125,30 @@ pub struct Train {
     json: bool,
 }
 
-/// Options of the user's own data.
+/// Options of user data.
 #[derive(Args)]
-struct OwnOptions {
-    /// Own data: column or array with the labels [default: label and its like]
+struct UserDataOptions {
+    /// User data: column or array with the labels [default: label and its like]
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
-    /// Own data: column or array with groups, none of which --split group puts in two parts
+    /// User data: column or array with groups, none of which --split group puts in two splits
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// Own data: folds of a cross-validation
+    /// User data: folds of a cross-validation
     #[arg(long)]
     folds: Option<usize>,
-    /// Own data: the fold to test on, from 0
+    /// User data: the fold to test on, from 0
     #[arg(long, requires = "folds")]
     fold: Option<usize>,
-    /// Own data: fraction for testing, where it is drawn [default: 0.2]
+    /// User data: fraction for testing, where it is drawn [default: 0.2]
     #[arg(long)]
     test_fraction: Option<f64>,
-    /// Own data: fraction of the rest for validation, where it is drawn [default: 0.2]
+    /// User data: fraction of the rest for validation, where it is drawn [default: 0.2]
     #[arg(long)]
     val_fraction: Option<f64>,
 }
 
-impl OwnOptions {
+impl UserDataOptions {
     /// The first option that was given.
     fn first_given(&self) -> Option<&'static str> {
         let given = [
@@ -161,7 +161,7 @@ impl OwnOptions {
         given.iter().find(|(_, given)| *given).map(|(name, _)| *name)
     }
 
-    fn apply(&self, split: Option<&str>, options: &mut OwnConfig) -> anyhow::Result<()> {
+    fn apply(&self, split: Option<&str>, options: &mut UserDataConfig) -> anyhow::Result<()> {
         options.label = self.label.clone().or(options.label.take());
         options.group = self.group.clone().or(options.group.take());
         options.folds = self.folds.or(options.folds);
@@ -363,8 +363,8 @@ impl Train {
     }
 
     fn dataset_settings(&self, dataset: &mut DatasetConfig) -> anyhow::Result<()> {
-        if let (false, Some(field)) = (is_own(dataset), self.own.first_given()) {
-            let problem = "is an option of your own data; add --dataset PATH";
+        if let (false, Some(field)) = (is_user_data(dataset), self.user_data.first_given()) {
+            let problem = "is an option of user data; add --dataset PATH";
             return Err(Error::setting(field, problem).into());
         }
         match dataset {
@@ -376,11 +376,11 @@ impl Train {
                     ("--talker-snr-db", self.talker_snr_db.is_some()),
                 ];
                 if let Some((field, _)) = foreign.iter().find(|(_, given)| *given) {
-                    let problem = "is an option of synthetic or av-digits; for your own data see \
+                    let problem = "is an option of synthetic or av-digits; for user data see \
                                    --test-fraction and --val-fraction";
                     return Err(Error::setting(*field, problem).into());
                 }
-                self.own.apply(self.split.as_deref(), options)?;
+                self.user_data.apply(self.split.as_deref(), options)?;
             }
             DatasetConfig::Synthetic(options) => {
                 let foreign = [
@@ -481,7 +481,7 @@ fn names(dataset: &DatasetConfig, name: &str) -> bool {
     }
 }
 
-fn is_own(dataset: &DatasetConfig) -> bool {
+fn is_user_data(dataset: &DatasetConfig) -> bool {
     matches!(dataset, DatasetConfig::Files(_))
 }
 

@@ -4,6 +4,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::palette::{COLOURS, GRID};
+
 /// A line of a chart: points in the order of x; points that are not finite are left out.
 pub(super) struct Series {
     pub(super) colour: RGBColor,
@@ -14,25 +16,6 @@ pub(super) struct Series {
 pub(super) struct Level {
     pub(super) name: String,
     pub(super) value: f64,
-}
-
-/// Okabe and Ito's colours, told apart by colour-blind eyes too.
-const PALETTE: [RGBColor; 7] = [
-    RGBColor(213, 94, 0),
-    RGBColor(0, 114, 178),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(90, 90, 90),
-];
-
-/// How many methods can be told apart.
-pub(super) const COLOURS: usize = PALETTE.len();
-
-/// The colour of the `index`-th method, the same in every chart.
-pub(super) fn colour(index: usize) -> RGBColor {
-    PALETTE[index % PALETTE.len()]
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -81,7 +64,7 @@ pub(super) fn lines(
         chart
             .configure_mesh()
             .light_line_style(WHITE)
-            .bold_line_style(RGBColor(225, 225, 225))
+            .bold_line_style(GRID)
             .x_desc("epoch")
             .y_desc(y_label)
             .x_label_formatter(&|x| format!("{x:.0}"))
@@ -128,7 +111,7 @@ pub(super) fn bars(groups: &[(String, Vec<Bar>)], names: &[(String, RGBColor)]) 
             .disable_x_mesh()
             .disable_x_axis()
             .light_line_style(WHITE)
-            .bold_line_style(RGBColor(225, 225, 225))
+            .bold_line_style(GRID)
             .y_desc("accuracy, %")
             .label_style(("sans-serif", 13))
             .axis_desc_style(("sans-serif", 14))

@@ -11,7 +11,8 @@ use crate::table::{
     Column, ColumnKind, Section, columns, majority, rows_of, sections, truth_rows, warnings,
 };
 
-use charts::{Bar, Level, Series, colour};
+use crate::palette::{COLOURS, colour};
+use charts::{Bar, Level, Series};
 
 /// The page, without any external resource.
 pub fn html(result: &SuiteResult) -> String {
@@ -157,7 +158,7 @@ fn over_epochs(
 /// The methods whose curves are drawn: all, or as many as there are colours, joint training and the
 /// best.
 fn drawn(result: &SuiteResult) -> Vec<&MethodResult> {
-    if result.methods.len() <= charts::COLOURS {
+    if result.methods.len() <= COLOURS {
         return result.methods.iter().collect();
     }
     let accuracy = |method: &MethodResult| {
@@ -167,7 +168,7 @@ fn drawn(result: &SuiteResult) -> Vec<&MethodResult> {
     let mut ranked: Vec<(usize, &MethodResult)> = result.methods.iter().enumerate().collect();
     let key = |method: &MethodResult| if method.name == "joint" { 2.0 } else { accuracy(method) };
     ranked.sort_by(|a, b| key(b.1).total_cmp(&key(a.1)));
-    ranked.truncate(charts::COLOURS);
+    ranked.truncate(COLOURS);
     ranked.sort_by_key(|(place, _)| *place);
     ranked.into_iter().map(|(_, method)| method).collect()
 }
@@ -204,7 +205,7 @@ fn curves(result: &SuiteResult) -> Markup {
         h2 { "Each modality over the epochs" }
         p.note { "Accuracy of a modality's own logits on the validation split, mean over the seeds: "
             "here one sees a modality starve."
-            @if result.methods.len() > charts::COLOURS {
+            @if result.methods.len() > COLOURS {
                 " Of " (result.methods.len()) " methods, joint training and the best are drawn."
             } }
         (legend(result))

@@ -1,20 +1,11 @@
 //! The training curves of `tcmax estimate` as SVG text.
 
 use plotters::prelude::*;
+use tcmax_train::palette::{GRID, colour};
 
 use super::output::{Outcome, Unit};
 
-/// Okabe and Ito's colours, told apart by colour-blind eyes too.
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-];
-
-/// The validation bound over steps, a line a fit, with the step that was kept as a dot and the estimate as
+/// The validation bound over steps, one line per fit, with the step that was kept as a dot and the estimate as
 /// a dashed line; none without fits, or if it cannot be drawn.
 pub(super) fn svg(outcomes: &[Outcome], unit: Unit) -> Option<String> {
     let fits = || outcomes.iter().flat_map(|outcome| &outcome.fits);
@@ -40,7 +31,7 @@ pub(super) fn svg(outcomes: &[Outcome], unit: Unit) -> Option<String> {
         chart
             .configure_mesh()
             .light_line_style(WHITE)
-            .bold_line_style(RGBColor(225, 225, 225))
+            .bold_line_style(GRID)
             .x_desc("step")
             .y_desc(format!("bound on the validation part, {}", unit.name()))
             .x_label_formatter(&|x| format!("{x:.0}"))
@@ -49,7 +40,7 @@ pub(super) fn svg(outcomes: &[Outcome], unit: Unit) -> Option<String> {
             .draw()
             .ok()?;
         for (f, fit) in fits().enumerate() {
-            let colour = COLOURS[f % COLOURS.len()];
+            let colour = colour(f);
             let place = |p: &tcmax_estimators::fit::CurvePoint| {
                 (p.step as f64, unit.of(p.validation).max(lowest))
             };

@@ -1,0 +1,54 @@
+//! Some rows of a data set.
+
+use std::sync::Arc;
+
+use tcmax_ops::Seed;
+
+use crate::dataset::{Dataset, Modality};
+use crate::error::Result;
+
+/// The rows of another data set, in the order given.
+pub(crate) struct Subset {
+    data: Arc<dyn Dataset>,
+    rows: Vec<usize>,
+}
+
+impl Subset {
+    pub(crate) fn new(data: Arc<dyn Dataset>, rows: Vec<usize>) -> Self {
+        Self { data, rows }
+    }
+}
+
+impl Dataset for Subset {
+    fn modalities(&self) -> &[Modality] {
+        self.data.modalities()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.data.classes()
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        self.data.label(self.rows[index])
+    }
+
+    fn present(&self, index: usize, modality: usize) -> bool {
+        self.data.present(self.rows[index], modality)
+    }
+
+    fn read(&self, index: usize, modality: usize, seed: Seed, out: &mut [f32]) -> Result<()> {
+        self.data.read(self.rows[index], modality, seed, out)
+    }
+
+    fn identity(&self, index: usize) -> Result<u64> {
+        self.data.identity(self.rows[index])
+    }
+
+    fn storage_digest(&self) -> String {
+        self.data.storage_digest()
+    }
+}

@@ -1,0 +1,65 @@
+//! Which data, and how they are split.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::labels::ColumnNames;
+use crate::partition::{Partition, SplitRule};
+
+/// Which data, and how they are split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UserDataConfig {
+    /// A file or folder, see [`Layout`](super::Layout).
+    pub path: PathBuf,
+    /// Name of the label column or array; absent: `label` and its like.
+    pub label: Option<String>,
+    /// Name of the column or array of groups; absent: `group` and its like.
+    pub group: Option<String>,
+    /// How splits are made; absent: the data's own split, or a random one where they have none.
+    pub split: Option<SplitRule>,
+    /// Folds of a cross-validation.
+    pub folds: Option<usize>,
+    /// The fold to test on, from 0.
+    pub fold: usize,
+    /// Fraction for testing, where it is drawn.
+    pub test_fraction: f64,
+    /// Fraction of the rest for validation, where it is drawn.
+    pub val_fraction: f64,
+}
+
+impl Default for UserDataConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            label: None,
+            group: None,
+            split: None,
+            folds: None,
+            fold: 0,
+            test_fraction: 0.2,
+            val_fraction: 0.2,
+        }
+    }
+}
+
+impl UserDataConfig {
+    /// The defaults for the data at `path`.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
+    }
+
+    pub(super) fn names(&self) -> ColumnNames<'_> {
+        ColumnNames { label: self.label.as_deref(), group: self.group.as_deref() }
+    }
+
+    pub(super) fn partition(&self) -> Partition {
+        Partition {
+            rule: self.split,
+            folds: self.folds.map(|folds| (folds, self.fold)),
+            test: self.test_fraction,
+            validation: self.val_fraction,
+        }
+    }
+}

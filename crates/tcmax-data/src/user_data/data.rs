@@ -1,0 +1,212 @@
+//! User data that were opened, and their splits.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tcmax_ops::Seed;
+
+use super::collected::{Collected, CollectedModality};
+use super::config::UserDataConfig;
+use super::layout::Layout;
+use super::{csv_features, feature_file, warnings};
+use crate::dataset::{Dataset, Splits};
+use crate::error::{Error, Result};
+use crate::labels::class_list;
+use crate::partition::{Rows, SplitIndices};
+use crate::problems::{Position, Problems};
+use crate::shards::{MANIFEST_FILE, Prepared, read_rows};
+use crate::split::Split;
+use crate::subset::Subset;
+use crate::table::TableDataset;
+use crate::words::Words;
+
+/// Opened data, from which the splits of any seed are made.
+pub struct UserData {
+    path: PathBuf,
+    /// Examples as training sees them, with random augmentation if there is any.
+    training: Arc<dyn Dataset>,
+    /// The same examples as they are tested.
+    testing: Arc<dyn Dataset>,
+    pub(super) labels: Vec<u32>,
+    pub(super) groups: Option<Vec<u32>>,
+    pub(super) splits: Option<Vec<Split>>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl UserData {
+    /// Reads what is at the path of `config`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the data, at once; or that it is a manifest of media, which has
+    /// to be prepared first.
+    pub fn open(config: &UserDataConfig) -> Result<Self> {
+        let mut problems = Problems::new();
+        let layout = Layout::of(&config.path)?;
+        let opened = Self::open_layout(&layout, config, &mut problems)?;
+        problems.into_result()?;
+        opened.ok_or_else(|| Error::bad_file(&config.path, "there are no examples in it"))
+    }
+
+    /// As [`UserData::open`], with problems collected; nothing when they leave nothing to use.
+    pub(super) fn open_layout(
+        layout: &Layout,
+        config: &UserDataConfig,
+        problems: &mut Problems,
+    ) -> Result<Option<Self>> {
+        let path = &config.path;
+        let collected = match layout {
+            Layout::Prepared(folder) => {
+                for (option, given) in [("label", &config.label), ("group", &config.group)] {
+                    if let Some(name) = given.as_ref().filter(|name| *name != option) {
+                        let what = format!(
+                            "prepared clips keep the {option}s they were prepared with; leave the option \
+                             `{option}` out, or prepare them again with `{option}` {name}"
+                        );
+                        problems.add(path, Position::File, name, what);
+                    }
+                }
+                return Ok(Some(Self::prepared(folder)?));
+            }
+            Layout::FeatureFile(file) => feature_file::read(file, config.names(), problems)?,
+            Layout::FeatureTables { path } => csv_features::read(path, config.names(), problems)?,
+            Layout::Manifest(_) => {
+                let problem = "a manifest names media files: `tcmax prepare` makes clips of them";
+                return Err(Error::bad_file(path, problem));
+            }
+        };
+        let opened = collected.and_then(|collected| Self::in_memory(path, collected, problems));
+        let Some(mut data) = opened else { return Ok(None) };
+        data.warnings = warnings::of_examples(data.testing.as_ref(), data.splits.as_deref())?;
+        Ok(Some(data))
+    }
+
+    fn prepared(folder: &Path) -> Result<Self> {
+        let prepared = Prepared::open(folder)?;
+        let mut counts = vec![0; prepared.classes().len()];
+        prepared.labels().iter().for_each(|&label| counts[label as usize] += 1);
+        let mut warnings = Vec::from_iter(warnings::single_classes(prepared.classes(), &counts));
+        warnings.extend(warnings::copies(&digests(folder, &prepared)?, prepared.splits()));
+        let groups = Words::of(prepared.groups().iter().map(String::as_str)).codes;
+        let data = Self {
+            path: folder.to_owned(),
+            labels: prepared.labels().to_vec(),
+            groups: Some(groups),
+            splits: prepared.splits().map(<[Split]>::to_vec),
+            notes: prepared.notes().to_vec(),
+            warnings,
+            training: Arc::new(prepared.augmenting()),
+            testing: Arc::new(prepared),
+        };
+        Ok(data)
+    }
+
+    fn in_memory(path: &Path, collected: Collected, problems: &mut Problems) -> Option<Self> {
+        let Collected { modalities, labels, groups, splits } = collected;
+        let (classes, labels) = match class_list(&labels) {
+            Ok(made) => made,
+            Err(what) => {
+                problems.add(path, Position::File, "label", what);
+                return None;
+            }
+        };
+        if classes.len() < 2 {
+            let what = format!("there are {} classes; two are needed", classes.len());
+            problems.add(path, Position::File, "label", what);
+        }
+        let (modalities, columns): (Vec<_>, Vec<_>) =
+            modalities.into_iter().map(CollectedModality::into_column).unzip();
+        let (modalities, classes) = (Arc::new(modalities), Arc::new(classes));
+        let labels_of_rows = labels.clone();
+        let table =
+            TableDataset { modalities, classes, labels: labels_of_rows, columns, identities: None };
+        let table: Arc<dyn Dataset> = Arc::new(table);
+        let (training, testing) = (table.clone(), table);
+        Some(Self {
+            path: path.to_owned(),
+            training,
+            testing,
+            labels,
+            groups: groups.map(|groups| groups.codes),
+            splits,
+            notes: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// The splits of one seed.
+    ///
+    /// # Errors
+    /// When the options do not fit the data, a split is empty, or classes are missing from the
+    /// training split.
+    pub fn splits(&self, config: &UserDataConfig, seed: u64) -> Result<Splits> {
+        let seed = Seed::new(seed).stream("split");
+        let [train, validation, test] = config.partition().assign(self.rows(), seed)?;
+        self.check(&[train.clone(), validation.clone(), test.clone()])?;
+        let subset = |data: &Arc<dyn Dataset>, rows: Vec<usize>| -> Arc<dyn Dataset> {
+            Arc::new(Subset::new(data.clone(), rows))
+        };
+        Ok(Splits {
+            train: subset(&self.training, train),
+            validation: subset(&self.testing, validation),
+            test: subset(&self.testing, test),
+        })
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        let (groups, splits) = (self.groups.as_deref(), self.splits.as_deref());
+        Rows { labels: &self.labels, groups, splits }
+    }
+
+    /// All examples, as they are tested.
+    pub fn examples(&self) -> &Arc<dyn Dataset> {
+        &self.testing
+    }
+
+    /// All examples, as training sees them: with random crops and flips if there are any.
+    pub fn training(&self) -> &Arc<dyn Dataset> {
+        &self.training
+    }
+
+    /// What a reader should know, such as groups that are in several splits.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What makes results doubtful: copies of examples in several splits, classes of one example,
+    /// inputs that never change.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn check(&self, splits: &SplitIndices) -> Result<()> {
+        let mut problems = Problems::new();
+        for (split, rows) in Split::ALL.iter().zip(splits) {
+            if rows.is_empty() {
+                let what = "the split is empty; change the options `split`, `test-fraction` or \
+                            `val-fraction`";
+                problems.add(&self.path, Position::File, split.name(), what);
+            }
+        }
+        let classes = self.testing.classes();
+        let mut learned = vec![false; classes.len()];
+        splits[0].iter().for_each(|&row| learned[self.labels[row] as usize] = true);
+        for (class, name) in classes.iter().enumerate().filter(|&(class, _)| !learned[class]) {
+            let count = self.labels.iter().filter(|&&label| label as usize == class).count();
+            let what = format!(
+                "class '{name}' has no training example, but {count} elsewhere; it cannot be learned: \
+                 remove it, or choose another split"
+            );
+            problems.add(&self.path, Position::File, "label", what);
+        }
+        Ok(problems.into_result()?)
+    }
+}
+
+/// The digests of the files that each prepared clip was made of, where there are any.
+fn digests(folder: &Path, prepared: &Prepared) -> Result<Vec<Option<String>>> {
+    let sum = &prepared.description().manifest_sha256;
+    let rows = read_rows(&folder.join(MANIFEST_FILE), sum)?;
+    let digest = |digest: String| digest.contains(|c: char| c != ';').then_some(digest);
+    Ok(rows.into_iter().map(|row| digest(row.sha256)).collect())
+}

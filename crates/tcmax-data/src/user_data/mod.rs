@@ -1,0 +1,20 @@
+//! Data of the user: feature files, feature tables, manifests, prepared clips.
+//!
+//! What there is at a path is told by its name and content ([`Layout`]); reading collects every problem
+//! and reports them all at once. Manifests of media are prepared first (`tcmax-media`), features are read
+//! into memory.
+
+mod collected;
+mod config;
+mod csv_features;
+mod data;
+mod feature_file;
+mod inspection;
+mod layout;
+mod warnings;
+
+pub use config::UserDataConfig;
+pub use csv_features::parse_feature_table;
+pub use data::UserData;
+pub use inspection::{Inspection, ModalityFindings};
+pub use layout::Layout;
