@@ -33,7 +33,7 @@ const FIRST_OF_LISTS: [&str; 10] = [
     "image",
 ];
 
-/// What the rows of a table hold, by which its header is told from a row.
+/// What the rows of a table hold, which is how its header is told from a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableKind {
     /// Numbers or words in any column. A header has a word; or it counts 0, 1, 2, ..., as pandas does by
@@ -112,7 +112,7 @@ impl<'a> Records<'a> {
             filled += written;
             count += ended;
             match result {
-                // The parser is told that this is the end by a call without input.
+                // A call without input is how the parser learns that this is the end.
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => self.cells.resize(2 * self.cells.len(), 0),
                 ReadRecordResult::OutputEndsFull if count >= MOST_CELLS => {
@@ -201,8 +201,8 @@ pub(crate) fn number(cell: &str) -> Option<f64> {
 }
 
 /// What separates the cells: the tab in `.tsv` files; otherwise a comma, or what the first line has
-/// of semicolons and tabs when it has no comma outside quotes. Commas that are the decimal ones of
-/// numbers between semicolons do not count.
+/// of semicolons and tabs when it has no comma outside quotes. Decimal commas of numbers between
+/// semicolons do not count.
 fn delimiter(ending: &str, bytes: &[u8]) -> u8 {
     if ending == "tsv" {
         return b'\t';
@@ -307,6 +307,9 @@ mod tests {
         let mut records = Records::new(text.as_bytes(), b',');
         assert!(records.next().unwrap().is_err() && records.next().is_none());
         let text = ",".repeat(MOST_CELLS - 1);
-        assert_eq!(Records::new(text.as_bytes(), b',').next().unwrap().unwrap().len(), MOST_CELLS);
+        assert_eq!(
+            Records::new(text.as_bytes(), b',').next().unwrap().unwrap().width(),
+            MOST_CELLS
+        );
     }
 }

@@ -81,10 +81,10 @@ pub trait Dataset: Send + Sync {
 
     /// A number that identifies example `index` in whatever data set, split and position it is found:
     /// the same inputs have the same number, others have another (but for one chance in 2^64). Labels
-    /// do not count. By it a checkpoint knows which examples a model was trained on.
+    /// do not count. Checkpoints use it to know which examples a model was trained on.
     ///
     /// The default is a digest of the inputs, which are read for it. A data set that augments at
-    /// random, or whose inputs are computed (other machines round otherwise), has to override it by a
+    /// random, or whose inputs are computed (other machines round differently), has to override it by a
     /// digest of what they are computed from; a subset of other data passes it on.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ pub trait Dataset: Send + Sync {
         identity_of_inputs(self, index)
     }
 
-    /// What else tells whether the inputs are the same, where [`Dataset::identity`] does not cover
+    /// What else shows whether the inputs are the same, where [`Dataset::identity`] does not cover
     /// how they are stored and computed; nothing by default.
     fn storage_digest(&self) -> String {
         String::new()

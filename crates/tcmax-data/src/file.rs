@@ -39,7 +39,7 @@ pub fn check(path: &Path, what: &str) -> Result<u64> {
     open(path, what).map(|(_, length)| length)
 }
 
-/// Opens a regular file after the checks of [`check`]; its length in bytes comes too.
+/// Opens a regular file after the checks of [`check`], and returns its length in bytes too.
 ///
 /// # Errors
 /// As [`check`].

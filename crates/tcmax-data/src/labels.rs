@@ -23,7 +23,7 @@ pub struct ColumnNames<'a> {
 const MISSING: [&str; 5] = ["na", "n/a", "#n/a", "<na>", "null"];
 
 /// What is wrong with a cell as a label, if anything: empty cells, NaN, infinite numbers and the usual
-/// marks of missing values are no classes.
+/// marks of missing values are not classes.
 pub(crate) fn wrong_label(cell: &str) -> Option<String> {
     if cell.trim().is_empty() {
         return Some("the label is empty; give its class or remove the row".to_owned());
@@ -31,7 +31,7 @@ pub(crate) fn wrong_label(cell: &str) -> Option<String> {
     let not_finite = cell.parse().is_ok_and(|number: f64| !number.is_finite());
     let missing = MISSING.iter().any(|marker| cell.eq_ignore_ascii_case(marker));
     (not_finite || missing).then(|| {
-        format!("the label is '{cell}', which is no class; give its class or remove the row")
+        format!("the label is '{cell}', which is not a class; give its class or remove the row")
     })
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn wrong_label(cell: &str) -> Option<String> {
 /// the order of words.
 ///
 /// # Errors
-/// What is wrong with the first cell that is no label, or a number with a fraction.
+/// What is wrong with the first cell that is not a label, or a number with a fraction.
 pub(crate) fn class_list(cells: &Words) -> Result<(Vec<String>, Vec<u32>), String> {
     if let Some(problem) = cells.names.iter().find_map(|cell| wrong_label(cell)) {
         return Err(problem);

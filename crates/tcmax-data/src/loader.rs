@@ -76,8 +76,8 @@ impl Loader {
         Ok(Self { reader, options, joins_single: false })
     }
 
-    /// The loader with a last batch of a single example, which has no batch statistics, joined to the
-    /// batch before it: that one then has one example more than the batch size.
+    /// Joins a last batch of a single example, which has no batch statistics, to the batch before it,
+    /// which then has one example more than the batch size.
     #[must_use]
     pub fn joining_single(mut self) -> Self {
         self.joins_single = true;

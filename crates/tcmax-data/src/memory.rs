@@ -1,4 +1,4 @@
-//! What fits into this machine's memory, asked before anything large is allocated.
+//! What fits into this machine's memory, checked before anything large is allocated.
 
 /// Bytes of memory this process may use: the machine's, or the limit of its control group if that is
 /// lower; `None` where the system does not say (only Linux is asked).

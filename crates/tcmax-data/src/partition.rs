@@ -16,7 +16,7 @@ use crate::split::Split;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitRule {
-    /// As the data say: a split column, or the published lists.
+    /// Given with the data: a split column, or the published lists.
     Given,
     /// Drawn within each class, by the seed.
     Random,
@@ -44,7 +44,7 @@ pub struct Partition {
     pub folds: Option<(usize, usize)>,
     /// Fraction for testing, where it is drawn.
     pub test: f64,
-    /// Fraction of what is not for testing that validates, where it is drawn.
+    /// Fraction of the rest for validation, where it is drawn.
     pub validation: f64,
 }
 
@@ -233,7 +233,7 @@ fn by_group(rows: Rows<'_>, among: &[usize]) -> Result<Vec<Vec<usize>>> {
     Ok(members.into_values().collect())
 }
 
-/// Groups that hold nothing together are a mistake: names of the examples, or no groups at all.
+/// Groups of one example each are a mistake: the column holds names of the examples.
 fn check_groups(rows: Rows<'_>) -> Result<()> {
     let Some(groups) = rows.groups else { return Ok(()) };
     if groups.len() > 1 && groups.iter().collect::<BTreeSet<_>>().len() == groups.len() {

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// So many problems are written out; the rest is counted.
+/// How many problems are written out; the rest are counted.
 const SHOWN: usize = 40;
-/// So many are kept: a damaged file of a million lines needs no million messages.
+/// How many are kept: a damaged file of a million lines needs no million messages.
 const MOST_KEPT: usize = 1_000;
 
 /// Where in a file something is wrong.

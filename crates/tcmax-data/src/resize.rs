@@ -1,8 +1,8 @@
 //! Resizing of stored pixels.
 //!
 //! The library's own entry decides between twenty types of pixels, and is compiled for all of them
-//! wherever it is called, for two minutes each time. This is the one place that calls it, for the two
-//! types that matter: grey and colour. Other numbers of channels go by as several grey pictures.
+//! wherever it is called, for two minutes each time. This file alone calls it, for the two types that
+//! matter: grey and colour. Other numbers of channels are resized as several grey pictures.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ use fast_image_resize::{
     FilterType, IntoImageViewMut, PixelTrait, ResizeAlg, ResizeOptions, Resizer,
 };
 
-/// A part of a picture, in pixels.
+/// A rectangle of a picture, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Crop {
     /// Columns to its left.

@@ -20,7 +20,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         std::fs::rename(&partial, path)
     };
     write().map_err(|source| {
-        // What cannot be removed either is overwritten by the next attempt.
+        // If it cannot be removed either, the next attempt overwrites it.
         let _ = std::fs::remove_file(&partial);
         Error::io(path)(source)
     })

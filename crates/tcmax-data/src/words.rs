@@ -97,7 +97,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// Insertions, deletions and replacements of characters between two words.
 fn distance(a: &str, b: &str) -> usize {
-    // Names of columns; whatever is longer resembles nothing.
+    // Names of columns are shorter than this.
     let (a, b): (Vec<char>, Vec<char>) =
         (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -71,7 +71,7 @@ fn all_formats_say_the_same() {
         let rows: Vec<_> = manifest
             .rows
             .iter()
-            .map(|row| (row.id.as_str(), row.label.as_str(), row.part.unwrap(), row.cells.clone()))
+            .map(|row| (row.id.as_str(), row.label.as_str(), row.split.unwrap(), row.cells.clone()))
             .collect();
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(rows[0], ("a", "joy", Split::Train, vec![some("x.wav"), some("a fine day")]));
@@ -126,12 +126,12 @@ fn a_split_that_some_rows_lack_is_refused() {
     let problem = told(text, plain);
     assert!(problem.contains("m.csv, line 3, 'split': the split is empty"), "{problem}");
     let (manifest, problems) = parse("words,label,split\na b,x,\nc d,y,\n", plain);
-    assert!(problems.is_empty() && manifest.rows.iter().all(|row| row.part.is_none()));
+    assert!(problems.is_empty() && manifest.rows.iter().all(|row| row.split.is_none()));
     let problem = told("words,label,split\na b,x,0\nc d,y,1\n", plain);
     assert!(problem.contains("'split': the numbers 0, 1 alone are ambiguous"), "{problem}");
     let (manifest, _) = parse("words;label;split\na b;x;0\nc d;y;1\ne f;x;2\n", plain);
-    let parts: Vec<Split> = manifest.rows.iter().map(|row| row.part.unwrap()).collect();
-    assert_eq!(parts, [Split::Train, Split::Validation, Split::Test]);
+    let splits: Vec<Split> = manifest.rows.iter().map(|row| row.split.unwrap()).collect();
+    assert_eq!(splits, [Split::Train, Split::Validation, Split::Test]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::signal::{FilterBank, Sound, Spectrogram, resample, samples, tile};
 use crate::text::bag_of_words;
 use crate::transform::{Channel, Order, Pick, Transform};
 
-/// Texts beyond are refused.
+/// Longer texts are refused.
 const LONGEST_TEXT: u64 = 1 << 20;
 
 /// What a transform makes of a file.
@@ -83,11 +83,11 @@ fn flow_fields(_: &Path, _: usize, _: usize) -> Result<ClipTensor> {
     Err(flow_is_missing())
 }
 
-/// A plane of height x width numbers at side x side, bilinear between the four neighbours, what lies
-/// outside being as the border: PyTorch's `interpolate` without aligned corners and antialiasing.
+/// A plane of height x width numbers at side x side, bilinear between the four neighbours, with
+/// the border repeated outside: PyTorch's `interpolate` without aligned corners and antialiasing.
 #[cfg(any(feature = "opencv", test))]
 fn stretch(plane: &[f32], [height, width]: [usize; 2], side: usize) -> Vec<f32> {
-    // The neighbours before and behind, and the share of the latter.
+    // The neighbours before and behind, and the weight of the latter.
     let neighbours = |n: usize, length: usize| {
         let scale = length as f32 / side as f32;
         let position = ((n as f32 + 0.5) * scale - 0.5).max(0.0);
@@ -121,8 +121,9 @@ pub(crate) fn flow_is_missing() -> Error {
     )
 }
 
-/// The sound of a file at a rate, by way of another. What comes a second after `longest` seconds is left
-/// out before: the resampler works on blocks, and no sample depends on one so far behind it.
+/// The sound of a file at a rate, by way of another. Samples more than a second after
+/// `longest` seconds are cut off first: the resampler works on blocks, and no sample depends on one so far
+/// behind it.
 fn at_rate(path: &Path, via: Option<u32>, rate: u32, longest: f64) -> Result<Vec<f32>> {
     let resample = |sound: &Sound, rate| resample(sound, rate).map_err(|p| Error::media(path, p));
     let mut sound = sound(path)?;
@@ -202,7 +203,7 @@ fn filter_bank(
     ClipTensor::Values(shape, out)
 }
 
-/// So many pictures: the last is repeated where there are fewer.
+/// `count` pictures: the last is repeated where there are fewer.
 fn repeated(mut pictures: Vec<Pixels>, count: usize) -> Vec<Pixels> {
     if let Some(last) = pictures.last().cloned() {
         pictures.resize(count, last);
@@ -365,8 +366,10 @@ mod tests {
             made(Channel::Mean, Order::FrequenciesFirst, channels, samples)
         };
         let of_mono = mean(1, first);
-        let turned = |n: usize| of_mono[n % bins * frames + n / bins];
-        assert!(wanted.iter().enumerate().all(|(n, x)| (f64::from(turned(n)) - x).abs() < 1e-5));
+        let transposed = |n: usize| of_mono[n % bins * frames + n / bins];
+        assert!(
+            wanted.iter().enumerate().all(|(n, x)| (f64::from(transposed(n)) - x).abs() < 1e-5)
+        );
         // Two channels that differ: their mean, which 16 bits hold exactly.
         let even = |samples: &[i16]| -> Vec<i16> { samples.iter().map(|x| x / 2 * 2).collect() };
         let (a, b) = (even(first), even(second));

@@ -19,7 +19,7 @@ pub enum Error {
         problem: String,
     },
     /// The `ffmpeg` program is needed (for video, or a sound format that is not decoded here) and
-    /// cannot be run. It is wrong once with the machine, not once with every file.
+    /// cannot be run. It concerns the machine, not single files.
     #[error(
         "`{program}` cannot be run ({reason}); it decodes video and rarer formats of sound: install \
          it, for instance with `apt-get install ffmpeg`"

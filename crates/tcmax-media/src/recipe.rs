@@ -27,7 +27,7 @@ pub struct Recipe {
     pub variants: BTreeMap<String, Variant>,
 }
 
-/// Another recipe of a data set: what it does otherwise.
+/// Another recipe of a data set: what it does differently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Variant {
@@ -79,7 +79,7 @@ pub struct Validation {
     pub rule: ValidationRule,
 }
 
-/// How validation clips are chosen of a train list.
+/// How validation clips are chosen from a train list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ValidationRule {
@@ -133,9 +133,9 @@ pub enum Lists {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GroupRule {
-    /// Of the id's words between underscores, so many from the front; absent: all.
+    /// How many of the id's words between underscores are kept from the front; absent: all.
     pub keep: Option<usize>,
-    /// And so many from the back left out.
+    /// How many are left out at the back.
     #[serde(default)]
     pub drop: usize,
 }

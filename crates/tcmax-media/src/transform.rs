@@ -36,7 +36,7 @@ pub enum Transform {
         /// Where the cut begins, s, in the repeated sound.
         #[serde(default)]
         start: f64,
-        /// It begins up to so many seconds later: drawn once and for all, by the file's name.
+        /// How many seconds later it may begin: drawn once and for all, by the file's name.
         #[serde(default)]
         draw: f64,
         /// Length of the cut, s.
@@ -62,7 +62,7 @@ pub enum Transform {
         #[serde(default)]
         order: Order,
     },
-    /// Frames at `rate` a second, of which `frames` are taken.
+    /// Frames at `rate` per second, of which `frames` are taken.
     Frames {
         /// Frames per second.
         rate: f64,
@@ -102,7 +102,7 @@ pub enum Transform {
     /// flipped in training as the frames of the same clip are. Each field's displacements across and
     /// down follow each other.
     Flow {
-        /// Displacement fields a clip.
+        /// Displacement fields per clip.
         fields: usize,
         /// Longest shorter side that is stored; absent: as large as the frames are.
         #[serde(default)]
@@ -112,11 +112,11 @@ pub enum Transform {
         /// Largest displacement kept, pixels of what is stored.
         bound: f32,
     },
-    /// Farneback's optical flow in pixels of the original frames, one field a second from the first
+    /// Farneback's optical flow in pixels of the original frames, one field per second from the first
     /// second on, resized to the input without antialiasing and stored in 16-bit floats; never cropped
     /// or flipped. All displacements across come before all down.
     FlowFields {
-        /// Displacement fields a clip; the last is repeated in shorter ones.
+        /// Displacement fields per clip; the last is repeated in shorter ones.
         fields: usize,
         /// Height and width of the input.
         side: usize,
@@ -149,10 +149,10 @@ pub enum Order {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pick {
-    /// Of those at `rate` a second some evenly in time.
+    /// Frames evenly in time, of those at `rate` per second.
     #[default]
     Evenly,
-    /// The first ones, by number: every n-th, n being the file's frames a second, rounded down, over
+    /// The first ones, by number: every n-th, n being the file's frames per second, rounded down, over
     /// `rate`, rounded down. The last is repeated in shorter videos.
     First,
 }

@@ -105,7 +105,7 @@ fn cut_wav_and_lying_headers_are_refused() {
     }
     for rate in [0, 1, 2_147_483_647, u32::MAX] {
         let problem = refused(&wav(None, 1, 1, rate, 16, &[0; 100]));
-        assert!(problem.contains(&format!("{rate} samples a second")), "{problem}");
+        assert!(problem.contains(&format!("{rate} samples per second")), "{problem}");
     }
     assert!(refused(&wav(None, 1, 1, 8_000, 16, &[])).contains("no sample"));
     for channels in [0, 65, u16::MAX] {

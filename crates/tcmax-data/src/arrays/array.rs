@@ -32,8 +32,8 @@ pub struct Array {
     pub values: Values,
     /// The distinct words of [`ArrayKind::Text`], sorted; empty otherwise.
     pub words: Vec<String>,
-    /// Why a CSV column that was read as words may be none: a few words among numbers, or too many
-    /// different ones. To be asked before the array is used.
+    /// Why a CSV column that was read as words may not be one: a few words among numbers, or too many
+    /// different ones. Check it before using the array.
     pub doubt: Option<String>,
 }
 

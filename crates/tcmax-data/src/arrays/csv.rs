@@ -14,7 +14,7 @@ use crate::csv_records::{Record, Records, TableKind, number};
 use crate::error::{Error, Result};
 use crate::words::WordsBuilder;
 
-/// Distinct words of all columns together. Beyond it columns are no classes, and their words are not
+/// Distinct words of all columns together. With more, a column does not hold classes, and its words are not
 /// kept.
 const MOST_WORDS: usize = 1 << 19;
 
@@ -23,7 +23,7 @@ const MOST_WORDS: usize = 1 << 19;
 struct Column {
     numbers: usize,
     words: usize,
-    /// Whether every cell is a whole number.
+    /// Whether some number is not a whole one, or is missing.
     fraction: bool,
     /// The first cell that is neither a number nor missing.
     first_word: Option<(u64, String)>,
@@ -162,7 +162,7 @@ impl<'a> Table<'a> {
             Error::bad_file(path, format!("line {line}: {problem}"))
         };
         if self.width.is_none() {
-            // The first record is looked at without being taken, in case it is a row.
+            // The first record is read ahead, in case it is a row.
             let mut ahead = self.records.ahead();
             let Some(first) = ahead.next().transpose().map_err(bad)? else { return Ok(None) };
             self.width = Some(first.width());

@@ -1,7 +1,7 @@
-//! Named arrays of numbers from files of others: safetensors, NumPy's npy and npz, CSV.
+//! Named arrays of numbers from files that others wrote: safetensors, NumPy's npy and npz, CSV.
 //!
 //! Every array comes out as N rows of D numbers; further dimensions are flattened. What the
-//! numbers mean (a label, a variable of several columns) is for the caller to say.
+//! numbers mean (a label, a variable of several columns) is up to the caller.
 //!
 //! Whatever the bytes of a file, memory stays within a few times what they describe: sizes are checked
 //! against the length of the file before anything is allocated, and values are converted as they are

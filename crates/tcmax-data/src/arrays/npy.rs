@@ -2,8 +2,8 @@
 //!
 //! Magic `\x93NUMPY`, two version bytes, the header's length, the header (a Python dictionary with
 //! `descr`, `fortran_order` and `shape`), then the values. Source: the NumPy enhancement proposal 1 and
-//! `numpy.lib.format`. The crates for it multiply sizes of the header unchecked, so that a damaged file
-//! can end the process or ask for all memory.
+//! `numpy.lib.format`. The crates for it multiply the sizes in a header unchecked, so that a
+//! damaged file can end the process or ask for all memory.
 
 use std::io::Read;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::values::{Number, Values, ends_early, with_room};
 use crate::error::{Error, Result};
 use crate::words::WordsBuilder;
 
-/// A header of numbers or words has some hundred bytes.
+/// A header has about a hundred bytes.
 const LONGEST_HEADER: usize = 1 << 16;
 /// NumPy's own limit.
 const MOST_DIMENSIONS: usize = 64;
@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path, name: String, reader: &mut dyn Read, length: u64
     let count = header.shape.iter().try_fold(1usize, |count, &d| count.checked_mul(d));
     let wanted = count.and_then(|count| count.checked_mul(element.size()));
     let there = length.saturating_sub(start);
-    // Before anything is allocated.
+    // Checked before anything is allocated.
     let Some(count) = count.filter(|_| wanted.is_some_and(|wanted| wanted as u64 == there)) else {
         return Err(bad(&format!(
             "shape {:?} of '{}' does not fit the {there} bytes of values; the file is cut off or \
@@ -178,7 +178,7 @@ fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     rest.trim_start().strip_prefix(':')
 }
 
-/// From the first index running fastest to the last.
+/// From Fortran order to C order.
 fn last_index_fastest(path: &Path, name: &str, values: &Values, shape: &[usize]) -> Result<Values> {
     Ok(match values {
         Values::F32(values) => Values::F32(reordered(path, name, values, shape)?),

@@ -2,7 +2,7 @@
 //!
 //! Sizes that the archive declares are checked before anything is unpacked, and each member is read
 //! twice: once to see that it has its declared length and checksum, once to convert it as it is
-//! unpacked. So a damaged or lying member never asks for memory, and no unpacked copy is kept.
+//! unpacked. So a damaged or lying member never takes memory, and no unpacked copy is kept.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Seek};
@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 
 /// Compressed members may unpack to this many bytes,
 const ROOM: u64 = 256 << 20;
-/// and to so many more for each byte of the file. Real features compress a few times; what is beyond
-/// is an archive bomb or better kept uncompressed.
+/// and to so many more for each byte of the file. Real features compress a few times; more is
+/// an archive bomb or better kept uncompressed.
 const ROOM_PER_BYTE: u64 = 32;
 
 /// Every npy member of a zip file of `length` bytes, in the order of the archive.

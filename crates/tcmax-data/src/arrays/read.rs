@@ -43,7 +43,7 @@ pub fn parse_csv(path: &Path, bytes: &[u8]) -> Result<Vec<Array>> {
     csv::parse(path, bytes)
 }
 
-/// Reads every array of a file, told by its ending: `.safetensors`, `.npy`, `.npz`, `.csv` or `.tsv`.
+/// Reads every array of a file, by its ending: `.safetensors`, `.npy`, `.npz`, `.csv` or `.tsv`.
 ///
 /// # Errors
 /// When the file cannot be read, has another ending, or is not what its ending says.

@@ -1,7 +1,7 @@
-//! Safetensors files of others: a header in JSON, then the bytes of the tensors.
+//! Safetensors files that others wrote: a header in JSON, then the bytes of the tensors.
 //!
-//! The header is read by a visitor of our own: that of the `safetensors` crate keeps the JSON in memory
-//! as a tree, at 50 bytes a byte, and only then sees that it describes no tensors. Source of the format:
+//! The header is read by a visitor written here: that of the `safetensors` crate keeps the JSON in memory
+//! as a tree, at 50 bytes per byte, and only then sees that it does not describe tensors. Source of the format:
 //! the README of `safetensors`.
 
 use std::collections::BTreeMap;

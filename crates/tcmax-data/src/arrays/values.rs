@@ -5,8 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Numbers as 32-bit floats where these hold every value of the file's type, as 64-bit ones where
-/// not.
+/// Numbers as 32-bit floats where these hold every value of the file's type, otherwise as 64-bit ones.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// From 8- and 16-bit numbers, truth values and 32-bit floats.
@@ -97,7 +96,7 @@ impl Number {
         }
     }
 
-    /// Reads `count` numbers. Whoever calls has checked that so many are there.
+    /// Reads `count` numbers. The caller has checked that so many are there.
     pub(super) fn read(
         self,
         path: &Path,

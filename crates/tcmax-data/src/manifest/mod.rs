@@ -1,7 +1,7 @@
 //! Manifests: a table with one row per example, columns of media files, texts or feature files, and a
 //! label.
 //!
-//! `label`, `split`, `id` and `group` (or what the user names) are what they say; every other column
+//! `label`, `split`, `id` and `group` (or what the user names instead) are what their names say; every other column
 //! is a modality. A second column that is called like labels is refused, one like groups is left out
 //! with a note. What a modality is follows from the endings of its files: `.wav`, `.mp3`, ... sound (a video
 //! file too, when the column's name has "audio" or "sound" in it), `.mp4`, `.avi`, ... frames, `.jpg`,

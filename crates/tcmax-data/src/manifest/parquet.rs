@@ -72,7 +72,7 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, problems: &mut Problems) -> Res
     Ok(table)
 }
 
-/// Text beyond this, and far beyond the size of the file, is a bomb of repeated words.
+/// Text beyond this, and far beyond the size of the file, is an archive bomb of repeated words.
 const MOST_TEXT: usize = 256 << 20;
 
 fn word(field: &Field) -> Option<String> {

@@ -1,15 +1,16 @@
 //! What the pages of a Parquet file claim, checked before the library allocates for them.
 //!
 //! A page's header says how long the page is unpacked and, of a dictionary, how many values it has; the
-//! library takes both at their word, up to 2 GiB of bytes and two billion values. Here the headers
+//! library believes both, up to 2 GiB of bytes and two billion values. Here the headers
 //! (Thrift's compact protocol) are walked first. Source: `parquet.thrift` of the Parquet format.
 
 use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-/// Pages have about a megabyte; those of long texts some ten times that.
+/// Pages have about a megabyte; those of long texts about ten times that.
 const LARGEST_PAGE: i64 = 32 << 20;
-/// Larger ones must come from so many bytes less at least; text compresses two to five times.
+/// Larger ones may be at most so many times as large as their compressed bytes; text compresses two to
+/// five times.
 const LARGEST_RATIO: i64 = 12;
 /// All pages together, unless the file itself is large.
 const LARGEST_TOTAL: i64 = 256 << 20;
@@ -22,7 +23,7 @@ const DELTA_BYTE_ARRAY: i64 = 7;
 /// Checks every page of every column of a Parquet file's `bytes`.
 ///
 /// # Errors
-/// What a page claims that cannot be.
+/// What a page claims that is impossible.
 pub(super) fn check_pages(bytes: &[u8], metadata: &ParquetMetaData) -> Result<(), String> {
     let mut total = 0i64;
     for group in metadata.row_groups() {
@@ -210,7 +211,7 @@ impl Thrift<'_> {
         Some(())
     }
 
-    /// Seven bits a byte, the lowest first.
+    /// Seven bits per byte, the lowest first.
     fn variable(&mut self) -> Option<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {

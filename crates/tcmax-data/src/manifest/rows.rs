@@ -32,7 +32,7 @@ pub struct ManifestRow {
     pub cells: Vec<Option<String>>,
 }
 
-/// A manifest that has been read and checked as far as that goes without decoding.
+/// A manifest that has been read, and checked as far as possible without decoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The file.
@@ -43,7 +43,7 @@ pub struct Manifest {
     pub columns: Vec<MediaColumn>,
     /// Examples, in the order of the file.
     pub rows: Vec<ManifestRow>,
-    /// Whether a column says the groups.
+    /// Whether a column holds the groups.
     pub has_groups: bool,
     /// What a reader should know, such as a column that is not used.
     pub notes: Vec<String>,
@@ -69,7 +69,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// A manifest from the bytes of a CSV file, without a look at the files it names; everything wrong
+    /// A manifest from the bytes of a CSV file, without checking the files it names; everything wrong
     /// with it goes to `problems`, under the name of `path`.
     pub fn parse(
         path: &Path,
@@ -81,7 +81,7 @@ impl Manifest {
         Self::of_table(path, PathBuf::from("."), table, names, problems)
     }
 
-    /// A manifest from the bytes of a Parquet file, without a look at the files it names; everything
+    /// A manifest from the bytes of a Parquet file, without checking the files it names; everything
     /// wrong with it goes to `problems`, under the name of `path`.
     ///
     /// # Errors
@@ -269,7 +269,7 @@ impl Roles {
     }
 
     /// A column called `name` or `clip` is a modality where it holds files or text; where it looks like
-    /// names of the examples, nobody but its owner knows.
+    /// names of the examples, only the user knows.
     fn check_names_of_examples(&self, path: &Path, table: &TextTable, problems: &mut Problems) {
         if self.id.is_some() {
             return;

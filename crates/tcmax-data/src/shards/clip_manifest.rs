@@ -24,7 +24,7 @@ pub struct ClipRow {
     pub split: Option<Split>,
     /// Its class.
     pub label: String,
-    /// What must not be in two splits that share no group: speaker, source video.
+    /// What a split by group keeps together: speaker, source video.
     pub group: String,
     /// The shard that holds it, counted from 0.
     pub shard: usize,

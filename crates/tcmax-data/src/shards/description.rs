@@ -88,7 +88,7 @@ impl SplitCount {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Augment {
-    /// One draw for all frames of a clip and all its modalities that are drawn so.
+    /// One draw for all frames of a clip, the same for all its modalities with this setting.
     #[default]
     Clip,
     /// A draw of its own for every frame.

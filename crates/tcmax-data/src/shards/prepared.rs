@@ -123,7 +123,7 @@ impl Prepared {
     }
 }
 
-/// The split of every clip; none when no clip has one. Some without would make the others' worthless.
+/// The split of every clip; none when no clip has one. A split of only some clips is refused.
 fn given_splits(manifest: &Path, rows: &[ClipRow]) -> Result<Option<Vec<Split>>> {
     if rows.iter().all(|row| row.split.is_none()) {
         return Ok(None);
@@ -216,7 +216,7 @@ fn stored(info: &TensorInfo, start: u64, storage: &Storage) -> Option<Stored> {
     }
 }
 
-/// What each byte of each channel means.
+/// The value of each byte of each channel.
 fn tables(storage: &Storage) -> Vec<[f32; 256]> {
     let table = |value: &dyn Fn(f32) -> f32| std::array::from_fn(|byte| value(byte as f32));
     match storage {

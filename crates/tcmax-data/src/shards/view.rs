@@ -5,7 +5,7 @@ use tcmax_ops::Seed;
 
 use crate::resize::{self, Crop};
 
-/// Where a view of stored frames looks.
+/// A crop of stored frames, flipped or not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct View {
     left: f64,
@@ -23,7 +23,7 @@ impl View {
     }
 
     /// A crop of 8 to 100 % of the area with sides of ratio 3/4 to 4/3, flipped half of the time: the
-    /// "random resized crop" of Szegedy et al. 2015, with the ranges that are usual.
+    /// "random resized crop" of Szegedy et al. 2015, with its usual ranges.
     ///
     /// A seed gives the same crop of pictures of the same shape and any size: fractions of the sides
     /// are drawn, always as many.

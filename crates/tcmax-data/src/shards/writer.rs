@@ -10,7 +10,7 @@ use super::header::header_and_length;
 use crate::error::{Error, Result};
 use crate::whole::write_whole;
 
-/// The header's one entry beside the tensors. One, because the order of several would be random.
+/// The only entry of the header beside the tensors: the order of several would be random.
 const NOTE: &str = "tcmax";
 
 /// The tensors of one clip, by modality.

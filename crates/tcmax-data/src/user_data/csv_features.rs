@@ -2,8 +2,8 @@
 //!
 //! A folder holds `NAME.csv` for each modality, row n of every file being example n; or the same in
 //! `train/`, `test/` and perhaps `val/`. A row whose numbers are all empty says that the modality is
-//! missing there. A first line of words, or one that counts 0, 1, 2, ... up to a label, is taken for a
-//! header after all. Commas, semicolons or tabs separate the cells, as the first line shows.
+//! missing there. A first line may be a header all the same
+//! ([`TableKind::Features`]). Commas, semicolons or tabs separate the cells, as the first line shows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::problems::{Position, Problems};
 use crate::split::Split;
 use crate::words::{Words, WordsBuilder};
 
-/// So many lines after a header are looked at to tell a feature table from a manifest.
+/// How many lines after a header are read to tell a feature table from a manifest.
 const LOOKED_AT: usize = 100;
 
 /// Whether a CSV file is a feature table: whether all but the last cell of its first line of data
@@ -48,7 +48,7 @@ pub(super) fn is_feature_table(path: &Path) -> Result<bool> {
 }
 
 /// Whether all but the last cell are numbers or empty, with one number at least. Numbers with a decimal
-/// comma are some too, to be refused by name later.
+/// comma count, and are refused by name later.
 fn is_row(record: &Record<'_>) -> bool {
     let is_number = |cell: &[u8]| number(cell).is_some() || is_decimal_comma(cell);
     let numbers = features(record).filter(|cell| is_number(cell)).count();
@@ -266,7 +266,8 @@ fn collect(splits: Vec<(Option<Split>, Vec<Table>)>, problems: &mut Problems) ->
             problems.add(&tables[0].path, Position::File, name, what);
         }
         for table in tables.iter().filter(|table| table.width != tables[0].width) {
-            let what = format!("{} numbers a row, but {} elsewhere", table.width, tables[0].width);
+            let what =
+                format!("{} numbers per row, but {} elsewhere", table.width, tables[0].width);
             problems.add(&table.path, Position::File, name, what);
         }
     }

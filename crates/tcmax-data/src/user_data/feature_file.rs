@@ -118,7 +118,7 @@ fn check_rows<'a>(
         problems.add(path, Position::File, &array.name, what);
     }
     for array in columns.chain([label]).filter(|array| array.width != 1) {
-        let what = format!("must be one number or word a row, not {}", array.width);
+        let what = format!("must be one number or word per row, not {}", array.width);
         problems.add(path, Position::File, &array.name, what);
     }
     for (name, _) in others.iter().filter(|(name, array)| looks_like_labels(name, array)) {
@@ -135,7 +135,7 @@ fn looks_like_labels(name: &str, array: &Array) -> bool {
     LABELS.contains(&name) && array.width == 1 && array.kind != ArrayKind::Real
 }
 
-/// Labels that are no classes, by row.
+/// Labels that are not classes, by row.
 fn check_cells(path: &Path, label: &Array, problems: &mut Problems) {
     let words: Vec<Option<String>> = label.words.iter().map(|word| wrong_label(word)).collect();
     for (row, value) in label.values.iter().enumerate() {
@@ -150,7 +150,7 @@ fn check_cells(path: &Path, label: &Array, problems: &mut Problems) {
     }
 }
 
-/// Masks are one truth value a row, of a modality that is there.
+/// Masks hold one truth value per row, for a modality of the file.
 fn check_masks(path: &Path, masks: &Arrays, modalities: &Arrays, problems: &mut Problems) {
     for (name, mask) in masks {
         let modality = name.strip_suffix(PRESENT).unwrap_or(name);
@@ -161,7 +161,7 @@ fn check_masks(path: &Path, masks: &Arrays, modalities: &Arrays, problems: &mut 
         }
         let odd = mask.values.iter().position(|value| value != 0.0 && value != 1.0);
         if mask.width != 1 || mask.kind == ArrayKind::Text {
-            let what = "must be one number a row, 1 where the modality is there and 0 where not";
+            let what = "must be one number per row, 1 where the modality is there and 0 where not";
             problems.add(path, Position::File, name, what);
         } else if let Some(row) = odd {
             let what = format!("{} is neither 0 nor 1", mask.values.get(row));

@@ -51,8 +51,8 @@ pub struct ModalityFindings {
 }
 
 impl Inspection {
-    /// Looks at everything that can be seen without decoding media. For a manifest the manifest
-    /// comes too, with what is wrong so far, for whoever decodes.
+    /// Reads everything that can be read without decoding media. A manifest is returned too, with its
+    /// problems so far, so that the caller can decode its media.
     ///
     /// # Errors
     /// When there is nothing at the path, or it cannot be read at all.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::file::{self, ending};
 use crate::shards::PREPARED_FILE;
 
-/// What a path holds, as far as names and a first line tell.
+/// What there is at a path, by names and first lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Shards and their manifest, as `tcmax prepare` leaves them.
@@ -27,7 +27,7 @@ impl Layout {
     /// Looks at a file or folder.
     ///
     /// # Errors
-    /// When there is nothing, or nothing that is known.
+    /// When there is nothing, or nothing that can be read.
     pub fn of(path: &Path) -> Result<Self> {
         if path.as_os_str().is_empty() {
             let problem = "is not given; name a file or folder";

@@ -1,6 +1,6 @@
 //! Data of the user: feature files, feature tables, manifests, prepared clips.
 //!
-//! What there is at a path is told by its name and content ([`Layout`]); reading collects every problem
+//! What there is at a path follows from names and first lines ([`Layout`]). Reading collects every problem
 //! and reports them all at once. Manifests of media are prepared first (`tcmax-media`), features are read
 //! into memory.
 

@@ -10,7 +10,7 @@ use crate::dataset::{Dataset, ModalityKind};
 use crate::error::Result;
 use crate::split::Split;
 
-/// So many rows or columns are named.
+/// How many rows or columns are named.
 const NAMED: usize = 5;
 
 /// Warnings of data in memory; every input is read once.

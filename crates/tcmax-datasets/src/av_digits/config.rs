@@ -9,7 +9,7 @@ pub enum AvDigitsSplit {
     /// The data set's own: of each speaker and digit, recordings 0 to 4 are for testing.
     #[default]
     Standard,
-    /// Two of the six speakers are for testing, another pair each seed (seed modulo 3).
+    /// Two of the six speakers are for testing, another pair for each seed (seed modulo 3).
     Speaker,
 }
 

@@ -54,7 +54,7 @@ impl AvDigits {
             modality("audio", ModalityKind::Spectrogram, &[1, frequencies, times]),
             modality("visual", ModalityKind::Image, &[1, idx::SIDE, idx::SIDE]),
         ];
-        // Of what the files say, not of spectrograms, whose last bits are the machine's.
+        // Digests of the files' content, not of spectrograms, whose last bits depend on the machine.
         let heard = recordings.par_iter().map(|recording| identity_of_values(&recording.samples));
         let seen = images.pixels.par_chunks(idx::SIDE * idx::SIDE).map(identity_of_values);
         let identities = [heard.collect(), seen.collect()];
@@ -95,7 +95,7 @@ impl AvDigits {
     }
 }
 
-/// The transform of every recording: 129 frequencies x 51 times a second.
+/// The transform of every recording: 129 frequencies x 51 times per second.
 pub(super) fn spectrogram() -> Spectrogram {
     Spectrogram::new(256, 160)
 }

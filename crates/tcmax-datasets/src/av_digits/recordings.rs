@@ -76,7 +76,7 @@ fn collect(
         let problem = "there is no recordings/{digit}_{speaker}_{index}.wav in it";
         return Err(Error::bad_file(source, problem));
     }
-    // Sorted by what they are: the order of an archive or a file system means nothing.
+    // In the order of their names: that of an archive or a file system means nothing.
     Ok(by_name.into_values().collect())
 }
 
@@ -160,11 +160,11 @@ fn parse(path: &Path, name: &str, bytes: &[u8]) -> Result<Recording> {
 }
 
 fn parse_name(name: &str) -> Option<(u8, String, u32)> {
-    let mut parts = name.strip_suffix(".wav")?.split('_');
-    let digit = parts.next()?.parse().ok().filter(|&digit| digit <= 9)?;
-    let speaker = parts.next().filter(|speaker| !speaker.is_empty())?.to_owned();
-    let index = parts.next()?.parse().ok()?;
-    parts.next().is_none().then_some((digit, speaker, index))
+    let mut words = name.strip_suffix(".wav")?.split('_');
+    let digit = words.next()?.parse().ok().filter(|&digit| digit <= 9)?;
+    let speaker = words.next().filter(|speaker| !speaker.is_empty())?.to_owned();
+    let index = words.next()?.parse().ok()?;
+    words.next().is_none().then_some((digit, speaker, index))
 }
 
 fn decode(path: &Path, bytes: &[u8]) -> Result<Vec<f32>> {

@@ -1,4 +1,4 @@
-//! Plain downloads: resumed, bounded, verified, moved into place when right.
+//! Plain downloads: resumed, bounded, verified, renamed when complete and right.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 
 /// Broken connections are resumed this often.
 const ATTEMPTS: usize = 4;
-/// A server that sends nothing for so long is given up.
+/// A server that sends nothing for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(30);
 
@@ -85,7 +85,7 @@ fn download_with_patience(
 
 /// Why a transfer ended.
 enum Transfer {
-    /// The connection broke; what came so far is kept.
+    /// The connection broke; the bytes received so far are kept.
     BrokenOff(String),
     /// Trying again will not help.
     Final(Error),

@@ -25,7 +25,7 @@ pub struct SyntheticConfig {
     pub test_size: usize,
 }
 
-/// Examples of a split: a pair of modalities takes some 30 kB.
+/// Examples of a split: a pair of modalities takes about 30 kB.
 const LARGEST_SPLIT: usize = 200_000;
 /// Entries of the largest joint table that is summed over exactly.
 const LARGEST_TABLE: usize = 8_000_000;
@@ -136,7 +136,7 @@ impl SyntheticConfig {
         let per_example: usize = self.modalities.iter().map(numbers).sum();
         let sizes = [self.train_size, self.val_size, self.test_size];
         let examples = sizes.iter().fold(0u64, |sum, &size| sum.saturating_add(size as u64));
-        // While they are put one after the other there are two copies of them.
+        // While they are concatenated there are two copies of them.
         let bytes = examples.saturating_mul(per_example as u64).saturating_mul(8);
         check_memory(bytes).map_err(|problem| {
             let problem = format!("{examples} examples of {per_example} numbers {problem}");

@@ -42,7 +42,7 @@ fn draw(config: &SyntheticConfig, seed: Seed) -> LatentCode {
 }
 
 /// What identifies an example: the latent model and the branch of the seed it was drawn from, not its
-/// numbers, whose last bits are the machine's.
+/// numbers, whose last bits depend on the machine.
 fn identity(config: &SyntheticConfig, seed: Seed, example: usize) -> u64 {
     let model = SyntheticConfig { train_size: 0, val_size: 0, test_size: 0, ..config.clone() };
     let branch: u64 = seed.index(example as u64).rng().random();

@@ -10,7 +10,7 @@
 //! x_m        rendered from (u_m, n_m) with noise of its own
 //! ```
 //!
-//! A rendering shows its code (u_m, n_m) beyond doubt to whoever knows how, so that
+//! A rendering shows its code (u_m, n_m) beyond doubt to a perfect reader, so that
 //! I(y; x_m) = I(y; u_m), and TC(x_1, ..., x_M, y) is that of the codes and the label: the sums over
 //! [`SyntheticConfig::joint_table`]. How *hard* a code is to learn to read is another matter, set by
 //! `noise`: a glyph stands out at once, a tone in noise takes a network long to find. That is what

@@ -93,7 +93,7 @@ fn image(shown: Option<usize>, nuisance: usize, noise: f64, seed: Seed) -> Vec<f
     (0..SIDE * SIDE).map(&mut pixel).collect()
 }
 
-/// Glyphs of 3 x 3 blocks of 4 pixels, one bit a block from the top left; any two differ in at
+/// Glyphs of 3 x 3 blocks of 4 pixels, one bit per block from the top left; any two differ in at
 /// least two blocks.
 const GLYPHS: [u16; 16] = [
     0b111_101_111,

@@ -1,6 +1,6 @@
 //! FLAC, MP3, Ogg Vorbis and AAC, decoded by symphonia.
 //!
-//! What an encoder added at the ends is left out, as far as files say: by the LAME tag of MP3, the last
+//! What an encoder added at the ends is left out, as far as files say how much: by the LAME tag of MP3, the last
 //! page of Ogg, the edit list of MP4. So lengths are those of the sound that was encoded. `ffmpeg` agrees
 //! but at the end of MP4, where version 5.1 keeps what fills the last packet of 1,024 samples.
 //! Samples agree to 1e-5 of full scale, those of FLAC exactly.
@@ -25,8 +25,8 @@ use super::process::LONGEST_DECODING;
 use super::refusal::Refusal;
 use crate::signal::Sound;
 
-/// AAC at a lower rate may double it by what the format hides from decoders that do not know it (spectral
-/// band replication), which symphonia does not.
+/// AAC at a lower rate may be doubled by spectral band replication, which the format hides from decoders
+/// that do not know it, such as symphonia.
 const LEAST_PLAIN_AAC: u32 = 24_001;
 
 /// What the file is, by its first bytes.
@@ -41,7 +41,7 @@ pub(super) enum Container {
 }
 
 impl Container {
-    /// What begins so, if it is one of these.
+    /// The container of a file that begins so.
     pub(super) fn of(start: &[u8]) -> Option<Self> {
         match start {
             [b'f', b'L', b'a', b'C', ..] => Some(Self::Flac),

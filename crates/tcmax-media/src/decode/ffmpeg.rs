@@ -28,7 +28,7 @@ const MOST_PIXELS: u32 = 1 << 26;
 const MOST_AT_ONCE: u32 = 1 << 30;
 /// Bytes of the frames of a clip.
 pub(super) const MOST_KEPT: usize = 1 << 30;
-/// Packets of a file; more are no clip.
+/// Packets of a file; a clip has fewer.
 const MOST_PACKETS: usize = 1 << 20;
 /// Seconds by which times in files are rounded.
 const ROUNDING: f64 = 0.001;
@@ -260,7 +260,7 @@ fn frames_of(
     whole(path, probe)?;
     let promised = probe.frames(rate);
     let mut there = promised;
-    // The second time the number is known, should packets have told a wrong one.
+    // If the packets gave a wrong number, the first pass has given the right one.
     for _ in 0..2 {
         let (kept, found) = sampled(path, rate, &evenly(there, count).collect::<Vec<_>>(), side)?;
         if found == 0 {

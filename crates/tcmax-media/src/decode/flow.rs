@@ -56,7 +56,7 @@ pub fn flow(path: &Path, fields: usize, side: usize) -> Result<Vec<Field>> {
 }
 
 /// Displacements as [`flow`], to the frames at the first `fields` full seconds (those whose numbers are
-/// multiples of the frames a second, rounded down) from the frames before them, not shrunk.
+/// multiples of the frames per second, rounded down) from the frames before them, not shrunk.
 ///
 /// # Errors
 /// As [`flow`]; and when the video is shorter than a second.

@@ -32,7 +32,7 @@ pub struct Pixels {
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// Bytes a pixel.
+    /// Bytes per pixel.
     pub channels: usize,
     /// Row by row.
     pub bytes: Vec<u8>,

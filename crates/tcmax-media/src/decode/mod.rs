@@ -1,8 +1,8 @@
 //! Media files to samples and pixels.
 //!
 //! WAV is read here; FLAC, MP3, Ogg Vorbis and AAC (in MP4, or alone) by symphonia; JPEG by zune, PNG by
-//! image. Video, and sound of other formats, goes through the `ffmpeg` program, one process a stream, which
-//! writes formats that say their own sizes: AU for sound, PPM for pictures. Optical flow is OpenCV's,
+//! image. Video, and sound of other formats, goes through the `ffmpeg` program, one process per stream, which
+//! writes formats that carry their own sizes: AU for sound, PPM for pictures. Optical flow is OpenCV's,
 //! behind the feature `opencv`.
 //!
 //! What a file says of its size is compared with what its bytes can hold before memory is taken, and no

@@ -5,7 +5,7 @@ use crate::signal::Sound;
 
 /// Nothing beyond is decoded: clips are seconds long, and this bounds memory.
 pub(super) const LONGEST_SECONDS: u32 = 600;
-/// Samples a second of a file.
+/// Samples per second of a file.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
 /// Full scale is 1; what lies beyond is no sound, and overflows where it is squared.
 const LARGEST_SAMPLE: f32 = 1e10;
@@ -25,7 +25,7 @@ pub(super) struct Mono {
 }
 
 impl Mono {
-    /// A sound of so many channels, none of it there yet.
+    /// A sound of so many channels, empty yet.
     ///
     /// # Errors
     /// When its header names a rate or a number of channels that no sound has.
@@ -33,7 +33,7 @@ impl Mono {
         if !RATES.contains(&rate) {
             let (low, high) = (RATES.start(), RATES.end());
             let problem = format!(
-                "its header says {rate} samples a second; {low} to {high} can be read, so it is \
+                "its header says {rate} samples per second; {low} to {high} can be read, so it is \
                  damaged or has to be converted"
             );
             return Err(Refusal::Broken(problem));

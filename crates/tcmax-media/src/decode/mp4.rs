@@ -7,7 +7,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::refusal::Refusal;
 
-/// Boxes looked at; more are no clip.
+/// Boxes looked at; a clip has fewer.
 const MOST_BOXES: usize = 100_000;
 
 /// The first track of sound.
@@ -153,7 +153,7 @@ impl<R: Read + Seek> Boxes<'_, R> {
         Ok(())
     }
 
-    /// Units a second, as `mvhd` and `mdhd` have them.
+    /// Units per second, as `mvhd` and `mdhd` have them.
     fn scale(&mut self, inner: u64) -> Result<u32, Refusal> {
         let [version] = self.words(inner)?;
         let [scale] = self.words(inner + if version[0] == 1 { 20 } else { 12 })?;
@@ -219,7 +219,7 @@ mod tests {
         words.iter().flat_map(|word| word.to_be_bytes()).collect()
     }
 
-    /// A film of 1,000 units a second with a picture and a sound of 44,100, cut by `edits`.
+    /// A film of 1,000 units per second with a picture and a sound of 44,100, cut by `edits`.
     fn film(edits: &[[u32; 3]]) -> Vec<u8> {
         let track = |id, kind: &[u8; 4], edits: &[[u32; 3]]| {
             let list = [vec![0, edits.len() as u32], edits.concat()].concat();

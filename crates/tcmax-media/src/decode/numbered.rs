@@ -7,7 +7,7 @@ use super::image::{Pixels, shrink};
 use super::streams::read_ppm;
 use crate::error::{Error, Result};
 
-/// The first `count` of every n-th frame of a video, n being its frames a second, rounded down, over
+/// The first `count` of every n-th frame of a video, n being its frames per second, rounded down, over
 /// `rate`, rounded down; fewer when it is shorter. Each is shrunk so that its shorter side is at most
 /// `side`.
 ///
@@ -20,9 +20,9 @@ pub fn first_frames(path: &Path, rate: f64, count: usize, side: usize) -> Result
     numbered(path, &probe, &numbers, side)
 }
 
-/// A video's frames a second, rounded down, and at least 1.
+/// The frames per second of a video, rounded down, and at least 1.
 pub(super) fn whole_rate(path: &Path, probe: &Probe) -> Result<usize> {
-    let problem = "it does not say how many frames a second it has";
+    let problem = "it does not say how many frames per second it has";
     let rate = probe.rate.ok_or_else(|| Error::media(path, problem))?;
     Ok((rate as usize).max(1))
 }

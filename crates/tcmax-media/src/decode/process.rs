@@ -128,7 +128,7 @@ mod tests {
         let ended = run(&mut shell("echo out; echo err >&2; exit 3"), limit, read).unwrap();
         assert_eq!((ended.value.unwrap().as_str(), &ended.messages[..]), ("out\n", &b"err\n"[..]));
         assert!(!ended.success && !ended.too_long);
-        // Who does not want the rest does not wait for it.
+        // A reader that does not want the rest does not wait for it.
         let refuse = |_: &mut BufReader<ChildStdout>| Err::<(), _>("no".to_owned());
         assert!(run(&mut shell("yes"), limit, refuse).unwrap().value.is_err());
     }

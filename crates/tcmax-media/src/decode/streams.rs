@@ -1,4 +1,4 @@
-//! The formats in which ffmpeg hands over what it decoded, which say their own sizes.
+//! The formats in which ffmpeg hands over what it decoded, which carry their own sizes.
 
 use std::io::{BufRead, Read};
 

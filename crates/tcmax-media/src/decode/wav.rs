@@ -1,6 +1,6 @@
 //! WAV files (RIFF, RF64, BW64) of integers and floats.
 //!
-//! Other codecs in this container are for other decoders. Sizes that a writer to a pipe could not know
+//! Other codecs in this container are left to other decoders. Sizes that a writer to a pipe could not know
 //! (0xFFFFFFFF, as `ffmpeg -f wav -` leaves them; about 2 GiB, as SoX does) mean: to the end of the file.
 
 use std::io::{Read, Seek, SeekFrom};
@@ -11,7 +11,7 @@ use crate::signal::Sound;
 
 /// A size from here on, in a file that is shorter, was never known.
 const UNKNOWN: u64 = 0x7fff_0000;
-/// Chunks before the samples; more are no sound.
+/// Chunks before the samples; a sound has fewer.
 const MOST_CHUNKS: usize = 10_000;
 /// Tail of the identifiers in extensible headers whose start is a plain format's number.
 const PLAIN: [u8; 14] =

@@ -1,4 +1,4 @@
-//! The folder that clips are made in: what of it is ours.
+//! The folder that clips are made in: which of its files are ours.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use tcmax_data::shards::{MANIFEST_FILE, PREPARED_FILE, SKIPPED_FILE, shard_index
 
 use crate::error::{Error, Result};
 
-/// How files are called while they are written.
+/// What is added to the names of files while they are written.
 const PARTIAL: &str = ".part";
 
 /// Checks that clips may be made in `out`, and removes what a killed run was writing there.
@@ -31,7 +31,7 @@ pub(super) fn take_over(out: &Path) -> Result<()> {
     if described && !is_description(&out.join(PREPARED_FILE)) {
         return Err(foreign(out, &[PREPARED_FILE.to_owned()]));
     }
-    // Whether a shard is one of ours is for its note to say.
+    // Whether a shard is one of ours is checked by its note.
     let ours = described || names.iter().any(|name| shard_index(name).is_some());
     // Hidden files are the system's.
     let is_other = |name: &&String| !is_partial(name) && !name.starts_with('.');

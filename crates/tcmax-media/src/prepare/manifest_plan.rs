@@ -16,7 +16,7 @@ use crate::apply::read_vector;
 use crate::error::{Error, Result};
 use crate::transform::{Pick, Transform};
 
-/// The plan of a manifest: every row a clip, every media column a modality.
+/// The plan of a manifest: one clip per row, one modality per media column.
 ///
 /// `transforms` names what to make of columns; the others get the recipe of CREMA-D (sound), three
 /// frames, one picture, or 1,024 buckets of words.
@@ -80,7 +80,7 @@ pub fn check(manifest: &Manifest, problems: &mut Problems, progress: &dyn Prepar
             let made = transform.as_ref().map(|t| make(&manifest.root, t, source));
             match made {
                 Some(Err(error @ Error::NoFfmpeg { .. })) => {
-                    // It is about all files of a kind; said once, not of every row.
+                    // It concerns all files of a kind: reported once, not for every row.
                     program.get_or_init(|| error.to_string());
                 }
                 Some(Err(error)) => {

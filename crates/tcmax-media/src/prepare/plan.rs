@@ -9,8 +9,8 @@ use super::options::PrepareOptions;
 use crate::decode::ffmpeg_version;
 use crate::transform::Transform;
 
-/// To be raised with every change after which the same files and recipe give other bytes: shards made
-/// before and after do not mix then.
+/// Raise it with every change after which the same files and recipe give other bytes, so that shards made
+/// before and after do not mix.
 const DECODING: u32 = 3;
 
 /// Everything that a preparation does, in a fixed order.

@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
             .map_err(|e| Error::media(&path, format!("not a shard of this program ({e})")))
     }
 
-    /// Which shards are there already, of the same files.
+    /// Which shards are there already, made of the same files.
     ///
     /// # Errors
     /// When one is of another plan, or made otherwise.
@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
     fn make_shards(&self, there: &[bool]) -> Result<Problems> {
         std::fs::create_dir_all(self.out).map_err(DataError::io(self.out))?;
         if there.contains(&false) && self.out.join(PREPARED_FILE).exists() {
-            // The folder is not whole again before the last shard is.
+            // The folder is not complete until the last shard is.
             let path = self.out.join(PREPARED_FILE);
             std::fs::remove_file(&path).map_err(DataError::io(&path))?;
         }
@@ -196,7 +196,7 @@ impl<'a> Run<'a> {
             match make(&self.plan.root, transform, source) {
                 Ok(Some(tensor)) => tensors.push((name.clone(), tensor)),
                 Ok(None) => {}
-                // No file can be decoded then; it is said once, not of every file.
+                // No file can be decoded then: reported once, not for every file.
                 Err(error @ Error::NoFfmpeg { .. }) => return Err(Stop::Everything(error)),
                 Err(error) => wrong.push((name, error.problem())),
             }
@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
     fn digests_of(&self, names: &[String]) -> std::result::Result<String, Stop> {
         let digest = |name| sha256_of_file(&self.plan.root.join(name));
         let digests: tcmax_data::Result<Vec<String>> = names.iter().map(digest).collect();
-        // They were read a moment ago: whatever this is, it is not about one clip.
+        // They were read a moment ago: this does not concern one clip only.
         Ok(digests.map_err(|error| Stop::Everything(error.into()))?.join(";"))
     }
 

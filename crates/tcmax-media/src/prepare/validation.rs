@@ -33,7 +33,7 @@ pub(super) fn choose(clips: &[Candidate], validation: &Validation) -> Vec<bool> 
     }
 }
 
-/// Those behind the first `1 - fraction` of the clips whose files are there, rounded down.
+/// Those after the first `1 - fraction` of the clips whose files are there, rounded down.
 fn last(clips: &[Candidate], fraction: f64) -> Vec<bool> {
     let whole = clips.iter().filter(|clip| clip.whole).count();
     let first = ((1.0 - fraction) * whole as f64).floor() as usize;
@@ -63,7 +63,7 @@ fn balanced(clips: &[Candidate], mut groups: Vec<Vec<usize>>, fraction: f64) -> 
         for &clip in &group {
             *classes.entry(&clips[clip].label).or_default() += 1;
         }
-        // How much nearer to what is wanted the group brings its classes.
+        // How much nearer the group brings its classes to what is wanted.
         let gain = |(label, &count): (&&str, &usize)| {
             wanted[label].abs() - (wanted[label] - count as f64).abs()
         };

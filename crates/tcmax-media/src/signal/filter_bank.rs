@@ -35,7 +35,7 @@ pub struct FilterBank {
 }
 
 impl FilterBank {
-    /// `bins` filters for signals of `sample_rate` samples a second (at least 100).
+    /// `bins` filters for signals of `sample_rate` samples per second (at least 100).
     pub fn new(sample_rate: u32, bins: usize) -> Self {
         let rate = f64::from(sample_rate.max(100));
         let (length, shift) = ((rate * 0.025) as usize, (rate * 0.010) as usize);

@@ -14,7 +14,7 @@ const BLOCK: usize = 4_096;
 pub struct Sound {
     /// Samples in [-1, 1].
     pub samples: Vec<f32>,
-    /// Samples a second.
+    /// Samples per second.
     pub rate: u32,
     /// The first channel alone, where there are several.
     pub first: Option<Vec<f32>>,
@@ -25,7 +25,7 @@ pub fn samples(seconds: f64, rate: u32) -> usize {
     (seconds * f64::from(rate)).round() as usize
 }
 
-/// The same sound at another rate, band-limited: ceil(n rate / sound.rate) samples.
+/// The same sound at another rate, band-limited: ceil(n rate / sound.rate) samples of n.
 ///
 /// # Errors
 /// When a rate is 0, as a damaged header may say.
@@ -65,8 +65,8 @@ fn resampler(from: u32, to: u32) -> Result<Fft<f32>, String> {
 }
 
 /// About [`BLOCK`] frames that make a whole and even number of resampled ones: a power of two of the
-/// fewest that do, which is quick to transform. Of an odd number half, which is the resampler's delay,
-/// is no whole frame, and everything would be late by half a frame.
+/// fewest that do, which is quick to transform. The resampler's delay is half of them: with
+/// an odd number, everything would be late by half a frame.
 fn even_block(from: usize, to: usize) -> usize {
     let (mut a, mut b) = (from.max(1), to);
     while b > 0 {
