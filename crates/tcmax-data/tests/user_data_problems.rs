@@ -108,7 +108,7 @@ fn splits_groups_and_masks_of_another_shape_are_refused() {
         );
     }
     let told = with(&path, "face.present", Tensor::ones((30, 2), candle_core::DType::U8, device));
-    assert!(told.contains("'face.present': must be one number a row"), "{told}");
+    assert!(told.contains("'face.present': must be one number per row"), "{told}");
     let told = with(&path, "face.present", Tensor::full(2u8, 30, device));
     assert!(told.contains("row 0, 'face.present': 2 is neither 0 nor 1"), "{told}");
     let told = with(&path, "fac.present", Tensor::ones(30, candle_core::DType::U8, device));

@@ -12,10 +12,8 @@ use tcmax_media::signal::{Sound, Spectrogram, resample, tile};
 fn golden() -> Vec<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let beside = here.join("../../../shared/golden");
-    let folders = [
-        here.join("../tcmax-data/tests/golden"),
-        std::env::var_os("TCMAX_GOLDEN").map_or(beside, PathBuf::from),
-    ];
+    let folders =
+        [here.join("tests/golden"), std::env::var_os("TCMAX_GOLDEN").map_or(beside, PathBuf::from)];
     let mut files = Vec::new();
     for folder in folders {
         let Ok(entries) = std::fs::read_dir(&folder) else {
