@@ -97,7 +97,7 @@ fn every_card_is_linked_to_in_the_folder_of_data_sets() {
 /// Files of a crate that import each other, perhaps through others, cannot be read one after the other.
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    for name in ["tcmax-ops"] {
+    for name in ["tcmax-ops", "tcmax-data", "tcmax-media", "tcmax-datasets"] {
         let source = root().join("crates").join(name).join("src");
         let mut files = Vec::new();
         sources(&source, &mut files);
@@ -106,7 +106,9 @@ fn no_files_import_each_other_in_a_circle() {
         let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (module, file) in modules.iter().filter(|(module, _)| !module.is_empty()) {
             let text = std::fs::read_to_string(file).unwrap();
-            let imported = imported(text.split("#[cfg(test)]").next().unwrap(), module);
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            let code = code.split("#[cfg(all(test").next().unwrap();
+            let imported = imported(code, module);
             let of = |path: &String| {
                 let known = modules.keys().filter(|known| is_inside(path, known));
                 known.max_by_key(|known| known.len()).map(String::as_str).unwrap()
@@ -115,7 +117,7 @@ fn no_files_import_each_other_in_a_circle() {
             assert!(!imported.contains(""), "{} imports from lib.rs", file.display());
             imports.insert(module, imported.into_iter().filter(|other| other != module).collect());
         }
-        assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 50);
+        assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 20);
         // Files that import none of those left can be read first.
         while !imports.is_empty() {
             let left: BTreeSet<&str> = imports.keys().copied().collect();
@@ -141,7 +143,13 @@ fn is_inside(path: &str, module: &str) -> bool {
 fn imported(code: &str, module: &str) -> Vec<String> {
     let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let mut found = Vec::new();
-    for (start, rest) in paths_after("crate::", &code) {
+    let parent =
+        module.rsplit_once("::").map_or(String::new(), |(parent, _)| format!("{parent}::"));
+    let of_crate =
+        paths_after("crate::", &code).into_iter().map(|(path, rest)| (path.to_owned(), rest));
+    let of_parent = paths_after("super::", &code).into_iter();
+    let of_parent = of_parent.map(|(path, rest)| (format!("{parent}{path}"), rest));
+    for (start, rest) in of_crate.chain(of_parent) {
         let names = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
         for name in names.unwrap_or_default().split(',') {
             let path = format!("{start}{}", name.trim());
