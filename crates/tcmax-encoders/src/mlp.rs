@@ -5,8 +5,8 @@
 //! h_l = relu(W_l h_{l-1} + b_l)          l = 1..L; the last is the feature vector
 //! ```
 //!
-//! The norm takes out any scale that is large beside the root of its epsilon, 0.003; smaller features are
-//! to be standardised first.
+//! The norm removes the scale of features whose standard deviation is much larger than the root of its
+//! epsilon, 0.003. Smaller features are to be standardised first.
 //!
 //! Layers start as PyTorch's linear layers do: uniform within 1 / sqrt(fan-in). Names are those of an
 //! `nn.Sequential` of `norm` and `layers`: `norm.weight`, `layers.0.weight`, ...
@@ -15,18 +15,19 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::{BatchNorm2d, BatchNormConfig, Init, ParamBuilder, relu};
 
-use crate::{Encoder, Error, Result};
+use crate::encoder::Encoder;
+use crate::error::{Error, Result};
 
 /// The layout of an [`Mlp`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MlpConfig {
     /// Numbers in one input.
     pub inputs: usize,
-    /// Units of each layer; the last is the number of features.
+    /// Units of each layer; those of the last are the features.
     pub widths: Vec<usize>,
 }
 
-/// A multilayer perceptron on inputs (B, ...) whose further dimensions are laid end to end.
+/// A multilayer perceptron on inputs (B, ...) whose other dimensions are flattened.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -85,7 +86,7 @@ impl Encoder for Mlp {
             return Err(Error::WrongShape {
                 encoder: "Mlp",
                 got: input.dims().to_vec(),
-                wanted: format!("[batch, ...] with {inputs} numbers an example"),
+                wanted: format!("[batch, ...] with {inputs} numbers per example"),
             });
         }
         // Channels last: a feature is a channel of an image of one pixel.

@@ -18,7 +18,8 @@ use tcmax_ops::{
     global_avg_pool2d,
 };
 
-use crate::{Encoder, Error, Result};
+use crate::encoder::Encoder;
+use crate::error::{Error, Result};
 
 /// The first convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +128,7 @@ impl ResNet {
     /// When the input has another rank or number of channels.
     pub fn feature_map(&self, input: &Tensor, train: bool) -> Result<Tensor> {
         self.check_input(input)?;
-        // Channels last, as everything inside is; for one channel only the shape changes.
+        // Channels last, as everything inside; for one channel only the shape changes.
         let x = input.permute((0, 2, 3, 1))?.contiguous()?;
         let pool = MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
         let mut x = self.stem.forward_pooled(&x, pool, train)?;

@@ -12,7 +12,7 @@ fn random(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
     unit.tensor(&shape.into(), Seed::new(seed), dtype, &Device::Cpu).unwrap()
 }
 
-/// A variable with NaN in one place.
+/// A variable with one NaN.
 fn with_nan(shape: &[usize], dtype: DType) -> Var {
     let mut values = to_vec_f64(&random(1, shape, dtype)).unwrap();
     let middle = values.len() / 2;

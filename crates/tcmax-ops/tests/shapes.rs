@@ -17,8 +17,8 @@ fn random(seed: u64, shape: &[usize]) -> Tensor {
 fn variable(seed: u64, shape: &[usize], dtype: DType) -> (Var, Tensor) {
     let var = Var::from_tensor(&random(seed, shape).to_dtype(dtype).unwrap()).unwrap();
     let last = shape.len() - 1;
-    let turned = var.as_tensor().transpose(0, last).unwrap().contiguous().unwrap();
-    let view = turned.transpose(0, last).unwrap();
+    let transposed = var.as_tensor().transpose(0, last).unwrap().contiguous().unwrap();
+    let view = transposed.transpose(0, last).unwrap();
     (var, view)
 }
 
@@ -111,7 +111,7 @@ proptest! {
 
     #[test]
     fn units_around_a_batch_norm_follow_double_precision(unit in units()) {
-        // With few values a channel the gradient is a difference of nearly equal numbers.
+        // With few values per channel the gradient is a difference of nearly equal numbers.
         let positions = unit.x[0] * unit.x[1] * unit.x[2];
         prop_assume!(positions >= 64);
         let double = unit.run(DType::F64);

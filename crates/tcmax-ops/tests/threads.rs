@@ -1,7 +1,7 @@
 //! Every operation with a kernel, forward and backward, has the same bits for every number of threads.
 //!
-//! The sizes are such that each pass is cut into several tasks; what is compared are bits, so that a
-//! sum in another order shows.
+//! The sizes are such that each pass is cut into several tasks. Bits are compared, so that a sum in another
+//! order is noticed.
 
 use candle_core::{DType, Device, Tensor, Var};
 use tcmax_ops::{
@@ -210,7 +210,7 @@ fn of_perceptrons_and_quadratic_forms() {
 
 #[test]
 fn of_optimisers() {
-    // Several tasks a parameter.
+    // Several tasks per parameter.
     let step = |update: &mut dyn FnMut(&candle_core::backprop::GradStore), p: &Tensor| {
         for _ in 0..3 {
             let loss = p.sqr().unwrap().sum_all().unwrap();
