@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use tcmax_estimators::Labels;
-use tcmax_fusion::{FusionHead, HeadKind, HeadOptions};
+use tcmax_fusion::{CONCAT, FusionHead};
 use tcmax_losses::{cross_entropy, tcmax};
+use tcmax_registry::Table;
 
 use crate::{builder, random};
 
@@ -29,7 +30,7 @@ impl Losses {
     /// When there are fewer than two classes, or no example.
     pub fn new(batch: usize, classes: usize) -> Result<Self> {
         let widths = [WIDTH, WIDTH];
-        let head = HeadKind::Concat.build(&widths, classes, HeadOptions::default(), &builder())?;
+        let head = CONCAT.build(&Table::new(), &widths, classes, &builder())?;
         let mut features = Vec::new();
         for name in ["audio", "visual"] {
             features.push(random(name, &[batch, WIDTH])?.as_tensor().clone());
@@ -53,8 +54,7 @@ impl Losses {
     /// # Errors
     /// Only if an operation fails.
     pub fn tcmax(&self) -> Result<()> {
-        let bound = tcmax(self.head.as_ref(), &self.features, &self.labels)?;
-        tcmax_ops::backward(&bound.value().neg()?)?;
+        tcmax_ops::backward(&tcmax(self.head.as_ref(), &self.features, &self.labels)?)?;
         Ok(())
     }
 

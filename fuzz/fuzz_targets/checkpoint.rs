@@ -14,7 +14,7 @@ use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{Progress, parse, parse_model, seal};
 use tcmax_train::{
-    DatasetConfig, EncoderConfig, Existing, RunLabel, RunOptions, Silent, TrainConfig, resume,
+    DatasetConfig, EncoderConfig, Existing, Registry, RunLabel, RunOptions, Silent, TrainConfig, resume,
     train,
 };
 
@@ -57,7 +57,7 @@ fn files() -> &'static [Vec<u8>; 2] {
 }
 
 fn open(bytes: &[u8]) {
-    let _ = parse_model(Path::new("model.safetensors"), bytes, &Device::Cpu);
+    let _ = parse_model(Path::new("model.safetensors"), bytes, &Registry::default(), &Device::Cpu);
     let parsed = parse::<Progress>(Path::new("last.safetensors"), bytes, &Device::Cpu);
     let _: Option<(State, Progress)> =
         parsed.ok().filter(|(_, progress)| resume::check(progress).is_ok());

@@ -7,14 +7,14 @@ use anyhow::Context;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 use tcmax_datasets::{AvDigitsConfig, fetch};
-use tcmax_fusion::HeadKind;
-use tcmax_losses::MethodKind;
-use tcmax_losses::methods::mla::Projection;
+use tcmax_fusion::{BI_GATED, CLIP, FILM, GATED, HeadSpec, SHARED, SUM};
+use tcmax_losses::MethodSpec;
+use tcmax_losses::methods::{JOINT, METHODS, MLA, PMR, TCMAX, UNIMODAL};
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
 use tcmax_train::{
-    Contender, DatasetConfig, DownloadBar, Existing, FolderLock, OpenDataset, Stop, Suite,
-    TrainConfig, TrainingProgress, check_seeds, report, say, table,
+    Contender, DatasetConfig, DownloadBar, Existing, FolderLock, OpenDataset, Registry, Stop,
+    Suite, TrainConfig, TrainingProgress, check_seeds, report, say, table,
 };
 
 use crate::meter::Meter;
@@ -179,28 +179,33 @@ impl Reproduce {
         config: &TrainConfig,
         modalities: usize,
     ) -> anyhow::Result<Vec<Contender>> {
+        let registry = Registry::default();
         let methods = match &self.methods {
-            Some(names) => names.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?,
-            None => MethodKind::ALL.to_vec(),
+            Some(names) => {
+                let of = |name: &String| registry.methods.get(name);
+                names.iter().map(of).collect::<Result<Vec<_>, _>>()?
+            }
+            None => METHODS.to_vec(),
         };
         let heads = match &self.heads {
             Some(names) => {
-                Some(names.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?)
+                let of = |name: &String| registry.heads.get(name);
+                Some(names.iter().map(of).collect::<Result<Vec<_>, _>>()?)
             }
             None => None,
         };
         let mut contenders = Vec::new();
-        for &method in &methods {
-            let usual = method.usual_head();
+        for method in methods {
+            let usual = method.usual_head;
             let heads = heads.clone().unwrap_or_else(|| usual_heads(method));
-            for head in heads.into_iter().filter(|&head| method.check(head, modalities).is_ok()) {
+            for head in heads.into_iter().filter(|head| method.check(head, modalities).is_ok()) {
                 let own = TrainConfig {
-                    method: method.name().to_owned(),
-                    head: head.name().to_owned(),
+                    method: method.name.to_owned(),
+                    head: head.name.to_owned(),
                     ..config.clone()
                 };
                 let name = match head == usual {
-                    true => method.name().to_owned(),
+                    true => method.name.to_owned(),
                     false => format!("{method} ({head})"),
                 };
                 contenders.push(contender(name, method, own)?);
@@ -214,39 +219,39 @@ impl Reproduce {
 }
 
 /// The head a method comes with, and those whose effect is of interest.
-fn usual_heads(method: MethodKind) -> Vec<HeadKind> {
-    let more: &[HeadKind] = match method {
-        MethodKind::Joint => &[HeadKind::Shared, HeadKind::Film, HeadKind::Gated],
-        MethodKind::Tcmax => &[
-            HeadKind::Sum,
-            HeadKind::Shared,
-            HeadKind::Clip,
-            HeadKind::Film,
-            HeadKind::Gated,
-            HeadKind::BiGated,
-        ],
-        _ => &[],
+fn usual_heads(method: &'static MethodSpec) -> Vec<&'static HeadSpec> {
+    let more: &[&'static HeadSpec] = if *method == JOINT {
+        &[&SHARED, &FILM, &GATED]
+    } else if *method == TCMAX {
+        &[&SUM, &SHARED, &CLIP, &FILM, &GATED, &BI_GATED]
+    } else {
+        &[]
     };
-    std::iter::once(method.usual_head()).chain(more.iter().copied()).collect()
+    std::iter::once(method.usual_head).chain(more.iter().copied()).collect()
 }
 
 /// Methods whose paper and whose paper's code differ, in the form that is not the default here.
 fn other_forms(config: &TrainConfig) -> anyhow::Result<Vec<Contender>> {
     let mut unprojected = config.clone();
-    unprojected.method = MethodKind::Mla.name().to_owned();
-    unprojected.method_options.mla.projection = Projection::None;
+    unprojected.method = MLA.name.to_owned();
+    let options = toml::toml! { projection = "none" };
+    unprojected.method_options.insert(MLA.name.to_owned(), options);
     let mut momentum = config.clone();
-    momentum.method = MethodKind::Pmr.name().to_owned();
-    momentum.method_options.pmr.momentum = 0.2;
+    momentum.method = PMR.name.to_owned();
+    momentum.method_options.insert(PMR.name.to_owned(), toml::toml! { momentum = 0.2 });
     Ok(vec![
-        contender("mla, no projection".to_owned(), MethodKind::Mla, unprojected)?,
-        contender("pmr, momentum 0.2".to_owned(), MethodKind::Pmr, momentum)?,
+        contender("mla, no projection".to_owned(), &MLA, unprojected)?,
+        contender("pmr, momentum 0.2".to_owned(), &PMR, momentum)?,
     ])
 }
 
-fn contender(name: String, method: MethodKind, config: TrainConfig) -> anyhow::Result<Contender> {
+fn contender(
+    name: String,
+    method: &'static MethodSpec,
+    config: TrainConfig,
+) -> anyhow::Result<Contender> {
     let config = config.check()?;
-    let description = format!("{}; head {}", method.description(), config.head());
+    let description = format!("{}; head {}", method.description, config.head());
     Ok(Contender { name, description, config })
 }
 
@@ -278,16 +283,16 @@ fn show(result: &SuiteResult, folder: &Path) -> anyhow::Result<()> {
 /// Every objective on all modalities, then each modality alone.
 fn contenders(config: &TrainConfig, modalities: &[String]) -> anyhow::Result<Vec<Contender>> {
     let mut contenders = Vec::new();
-    for method in [MethodKind::Joint, MethodKind::Unimodal, MethodKind::Tcmax] {
+    for method in [&JOINT, &UNIMODAL, &TCMAX] {
         contenders.push(Contender {
-            name: method.name().to_owned(),
-            description: method.description().to_owned(),
-            config: TrainConfig { method: method.name().to_owned(), ..config.clone() }.check()?,
+            name: method.name.to_owned(),
+            description: method.description.to_owned(),
+            config: TrainConfig { method: method.name.to_owned(), ..config.clone() }.check()?,
         });
     }
     for name in modalities {
         let alone = TrainConfig {
-            method: MethodKind::Joint.name().to_owned(),
+            method: JOINT.name.to_owned(),
             modalities: vec![name.clone()],
             ..config.clone()
         };

@@ -13,7 +13,7 @@
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{BatchNorm2d, BatchNormConfig, Init, ParamBuilder, relu};
+use tcmax_ops::{BatchNorm2d, BatchNormConfig, Linear, ParamBuilder, relu};
 
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
@@ -46,8 +46,7 @@ pub struct MlpConfig {
 pub struct Mlp {
     config: MlpConfig,
     norm: BatchNorm2d,
-    /// Weight (out, in) and bias (out,).
-    layers: Vec<(Tensor, Tensor)>,
+    layers: Vec<Linear>,
 }
 
 impl Mlp {
@@ -68,10 +67,7 @@ impl Mlp {
         let mut from = config.inputs;
         let mut layers = Vec::with_capacity(config.widths.len());
         for (number, &width) in config.widths.iter().enumerate() {
-            let layer = builder.pp("layers").pp(number);
-            let start = Init::Uniform { bound: 1.0 / (from as f64).sqrt() };
-            let weight = layer.param("weight", (width, from), start)?;
-            layers.push((weight, layer.param("bias", width, start)?));
+            layers.push(Linear::new(from, width, &builder.pp("layers").pp(number))?);
             from = width;
         }
         Ok(Self { config: config.clone(), norm, layers })
@@ -92,8 +88,8 @@ impl Encoder for Mlp {
         // Channels last: a feature is a channel of an image of one pixel.
         let pixels = input.reshape((batch, 1, 1, inputs))?;
         let mut x = self.norm.forward(&pixels, train)?.reshape((batch, inputs))?;
-        for (weight, bias) in &self.layers {
-            x = relu(&x.matmul(&weight.t()?)?.broadcast_add(bias)?)?;
+        for layer in &self.layers {
+            x = relu(&layer.forward(&x)?)?;
         }
         Ok(x)
     }

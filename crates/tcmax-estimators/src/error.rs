@@ -61,9 +61,6 @@ pub enum Error {
         /// How many variables there are.
         count: usize,
     },
-    /// The critic does not fall apart into one term a variable.
-    #[error("this critic is not a sum of one term a variable, which the factorised bound needs")]
-    NotAdditive,
     /// Parameters could not be built.
     #[error(transparent)]
     Ops(#[from] tcmax_ops::Error),

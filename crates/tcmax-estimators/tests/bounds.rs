@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use tcmax_estimators::Error;
-use tcmax_estimators::bounds::{
+use tcmax_estimators::bound::{
     MovingAverage, diagonal, donsker_varadhan, info_nce, jensen_shannon, nwj, off_diagonal, smile,
     symmetric_info_nce,
 };

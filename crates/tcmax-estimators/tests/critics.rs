@@ -1,13 +1,11 @@
 //! Critics: every shortcut gives the values of brute force.
 
 use candle_core::{DType, Device, Tensor};
-use tcmax_estimators::bounds::log_mean_exp;
-use tcmax_estimators::critics::{
+use tcmax_estimators::bound::log_mean_exp;
+use tcmax_estimators::critic::{
     Activation, AdditiveCritic, BilinearCritic, ConcatCritic, LatentCritic, SeparableCritic,
 };
-use tcmax_estimators::{
-    Critic, Error, Product, Tuples, log_mean_exp_all_tuples, log_mean_exp_chunked,
-};
+use tcmax_estimators::{Bound, Critic, Error, Labels, Reference, Tuples};
 use tcmax_ops::{Init, ParamBuilder, Seed};
 
 const WIDTHS: [usize; 3] = [2, 1, 3];
@@ -33,7 +31,7 @@ fn critics(activation: Activation) -> Vec<(&'static str, Box<dyn Critic>)> {
             Box::new(SeparableCritic::new(&WIDTHS, &[4], 3, activation, &builder(1)).unwrap()),
         ),
         ("additive", Box::new(additive.clone())),
-        ("latent", Box::new(LatentCritic(additive))),
+        ("latent", Box::new(LatentCritic(Box::new(additive)))),
     ]
 }
 
@@ -49,104 +47,60 @@ fn assert_close(name: &str, a: &[f64], b: &[f64]) {
 }
 
 #[test]
-fn tuple_scores_are_the_scores_of_gathered_rows() {
+fn scores_of_tuples_are_combined_from_gathered_parts() {
     let x = variables(6, &WIDTHS);
     for (name, critic) in critics(Activation::Squareplus) {
-        let tuples = Tuples::new(Product::Random(20), 6, 3, Seed::new(3)).unwrap();
+        let tuples = Tuples::random(20, 6, 3, Seed::new(3)).unwrap();
         let direct = critic.scores(&tuples.gather(&x).unwrap()).unwrap();
-        assert_close(name, &values(&critic.tuple_scores(&x, &tuples).unwrap()), &values(&direct));
+        let parts = tuples.gather(&critic.parts(&x).unwrap()).unwrap();
+        assert_close(name, &values(&critic.combine(&parts).unwrap()), &values(&direct));
     }
     let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
     let critic = BilinearCritic::new([2, 1], &builder).unwrap();
     let tuples = Tuples::all(6, 2).unwrap();
     let direct = critic.scores(&tuples.gather(&x[..2]).unwrap()).unwrap();
-    let fast = critic.tuple_scores(&x[..2], &tuples).unwrap();
-    assert_close("bilinear", &values(&fast), &values(&direct));
+    let parts = tuples.gather(&critic.parts(&x[..2]).unwrap()).unwrap();
+    assert_close("bilinear", &values(&critic.combine(&parts).unwrap()), &values(&direct));
 }
 
 #[test]
-fn factorised_sums_are_those_over_all_tuples() {
+fn bounds_over_all_tuples_are_those_of_brute_force() {
     let x = variables(5, &WIDTHS);
     let tuples = Tuples::all(5, 3).unwrap();
     for (name, critic) in critics(Activation::Relu) {
-        let brute = log_mean_exp(&critic.scores(&tuples.gather(&x).unwrap()).unwrap()).unwrap();
-        let brute = values(&brute);
-        assert_close(name, &values(&log_mean_exp_all_tuples(critic.as_ref(), &x).unwrap()), &brute);
+        let labels: Vec<u32> = (0..5).map(|row| row % critic.outcomes() as u32).collect();
+        let labels = Labels::new(&labels, critic.outcomes(), &Device::Cpu).unwrap();
+        let joint = labels.pick(&critic.scores(&x).unwrap()).unwrap().mean_all().unwrap();
+        let product = critic.scores(&tuples.gather(&x).unwrap()).unwrap();
+        let brute = values(&(joint - log_mean_exp(&product).unwrap()).unwrap());
         for chunk in [1, 7, 1000] {
-            let value = log_mean_exp_chunked(critic.as_ref(), &x, &tuples, chunk).unwrap();
-            assert_close(name, &[value], &brute);
+            let reference = Reference::all().in_chunks_of(chunk);
+            let bound = Bound::new(critic.as_ref(), &x, &labels, &reference).unwrap();
+            assert_close(name, &[bound.nats().unwrap()], &brute);
+            assert_close(name, &values(&bound.value().unwrap()), &brute);
         }
-        let factorises = critic.factorised_log_sum(&x).unwrap().is_some();
-        assert_eq!(factorises, matches!(name, "additive" | "latent"), "{name}");
+        assert_eq!(critic.is_additive(), matches!(name, "additive" | "latent"), "{name}");
     }
 }
 
 #[test]
-fn a_reference_to_a_critic_takes_the_same_shortcuts() {
+fn gradients_of_a_bound_reach_every_parameter() {
     let x = variables(5, &WIDTHS);
-    let builder = ParamBuilder::new(Seed::new(2), DType::F64, &Device::Cpu);
-    let owned = AdditiveCritic::new(&WIDTHS, &[4], 5, Activation::Relu, &builder).unwrap();
-    let latent = LatentCritic(&owned as &dyn Critic);
-    assert!(latent.factorised_log_sum(&x).unwrap().is_some());
-    assert_eq!((latent.num_outcomes(), latent.num_variables()), (1, 3));
-}
-
-/// A critic that writes no more than it must.
-struct Plain;
-
-impl Critic for Plain {
-    fn num_variables(&self) -> usize {
-        2
+    for (name, critic) in critics(Activation::Squareplus) {
+        let labels = vec![0; 5];
+        let labels = Labels::new(&labels, critic.outcomes(), &Device::Cpu).unwrap();
+        // Together and in chunks.
+        for chunk in [1000, 7] {
+            let reference = Reference::all().in_chunks_of(chunk);
+            let bound = Bound::new(critic.as_ref(), &x, &labels, &reference).unwrap();
+            let gradients = bound.value().unwrap().backward().unwrap();
+            for (number, parameter) in critic.parameters().iter().enumerate() {
+                let gradient = gradients.get(parameter);
+                let gradient = values(gradient.unwrap_or_else(|| panic!("{name}, {number}")));
+                assert!(gradient.iter().all(|g| g.is_finite()), "{name}, {number}");
+            }
+        }
     }
-
-    fn num_outcomes(&self) -> usize {
-        1
-    }
-
-    fn scores(&self, variables: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        Ok((&variables[0] * &variables[1])?)
-    }
-
-    fn additive_terms(&self, _: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        Ok(None)
-    }
-}
-
-/// One that puts parts together by the tuple scores of another, as a wrapper might.
-struct Wrapper(Plain);
-
-impl Critic for Wrapper {
-    fn num_variables(&self) -> usize {
-        2
-    }
-
-    fn num_outcomes(&self) -> usize {
-        1
-    }
-
-    fn scores(&self, variables: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        self.0.scores(variables)
-    }
-
-    fn additive_terms(&self, _: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        Ok(None)
-    }
-
-    fn tuple_scores(&self, x: &[Tensor], tuples: &Tuples) -> tcmax_estimators::Result<Tensor> {
-        self.part_scores(&self.row_parts(x)?, tuples)
-    }
-}
-
-#[test]
-fn defaults_of_critics_end() {
-    let x = variables(4, &[1, 1]);
-    let tuples = Tuples::all(4, 2).unwrap();
-    let wanted = values(&Plain.scores(&tuples.gather(&x).unwrap()).unwrap());
-    assert_close("plain", &values(&Plain.tuple_scores(&x, &tuples).unwrap()), &wanted);
-    assert_close("plain", &values(&Plain.part_scores(&x, &tuples).unwrap()), &wanted);
-    let wrapper = Wrapper(Plain);
-    assert_close("wrapper", &values(&wrapper.tuple_scores(&x, &tuples).unwrap()), &wanted);
-    assert_close("wrapper", &values(&wrapper.part_scores(&x, &tuples).unwrap()), &wanted);
 }
 
 #[test]

@@ -8,12 +8,27 @@
 //! modality gates, `fc_ygate_*` for the other.
 
 use candle_core::Tensor;
-use tcmax_estimators::{Critic, Tuples};
+use tcmax_estimators::Critic;
 use tcmax_ops::ParamBuilder;
+use tcmax_registry::{Options, read};
 
 use crate::affine::{beside_zeros, columns};
 use crate::head::{Conditioning, two_widths};
-use crate::{FusionHead, GatedHead, Result};
+use crate::{FusionHead, GatedHead, GatedOptions, HeadSpec, Modalities, Result};
+
+/// The specification of [`BiGatedHead`].
+pub static BI_GATED: HeadSpec = HeadSpec {
+    name: "bi-gated",
+    description: "the sum of both gated heads",
+    source: "Kiela et al., AAAI 2018",
+    modalities: Modalities::Two,
+    additive: false,
+    options: Options::of::<GatedOptions>(),
+    make: |options, widths, classes, builder| {
+        let hidden = read::<GatedOptions>(options)?.units(widths);
+        Ok(Box::new(BiGatedHead::new(widths, hidden, classes, builder)?))
+    },
+};
 
 /// The bi-gated head.
 ///
@@ -61,56 +76,43 @@ impl BiGatedHead {
 }
 
 impl Critic for BiGatedHead {
-    fn num_variables(&self) -> usize {
-        2
+    fn widths(&self) -> &[usize] {
+        self.by_first.widths()
     }
 
-    fn num_outcomes(&self) -> usize {
-        self.by_first.num_outcomes()
-    }
-
-    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        Ok((self.by_first.scores(features)? + self.by_second.scores(features)?)?)
-    }
-
-    fn additive_terms(&self, _: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        Ok(None)
-    }
-
-    fn tuple_scores(
-        &self,
-        features: &[Tensor],
-        tuples: &Tuples,
-    ) -> tcmax_estimators::Result<Tensor> {
-        self.part_scores(&self.row_parts(features)?, tuples)
+    fn outcomes(&self) -> usize {
+        self.by_first.outcomes()
     }
 
     /// What both halves make of a modality, side by side.
-    fn row_parts(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        let (first, second) =
-            (self.by_first.row_parts(features)?, self.by_second.row_parts(features)?);
+    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        let (first, second) = (self.by_first.parts(z)?, self.by_second.parts(z)?);
         let both = first.iter().zip(&second).map(|(one, other)| Tensor::cat(&[one, other], 1));
         Ok(both.collect::<candle_core::Result<_>>()?)
     }
 
-    fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> tcmax_estimators::Result<Tensor> {
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
         let of_half = |half: usize| -> tcmax_estimators::Result<Vec<Tensor>> {
             parts.iter().map(|part| columns(part, half * self.hidden, self.hidden)).collect()
         };
-        let first = self.by_first.part_scores(&of_half(0)?, tuples)?;
-        Ok((first + self.by_second.part_scores(&of_half(1)?, tuples)?)?)
+        let first = self.by_first.combine(&of_half(0)?)?;
+        Ok((first + self.by_second.combine(&of_half(1)?)?)?)
     }
-}
 
-impl FusionHead for BiGatedHead {
-    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        Ok(vec![
-            self.by_second.scores(&beside_zeros(features, 0)?)?,
-            self.by_first.scores(&beside_zeros(features, 1)?)?,
-        ])
+    fn is_additive(&self) -> bool {
+        false
     }
 
     fn parameters(&self) -> Vec<Tensor> {
         [self.by_first.parameters(), self.by_second.parameters()].concat()
+    }
+}
+
+impl FusionHead for BiGatedHead {
+    fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        Ok(vec![
+            self.by_second.scores(&beside_zeros(z, 0)?)?,
+            self.by_first.scores(&beside_zeros(z, 1)?)?,
+        ])
     }
 }

@@ -9,11 +9,50 @@
 //! PyTorch names: `category_features_x`, `category_features_y`, then `category_features_2`, ...
 
 use candle_core::{D, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tcmax_estimators::Critic;
+use tcmax_estimators::critic::check_variables;
 use tcmax_ops::{Init, ParamBuilder, sum_of};
+use tcmax_registry::{OptionSet, Options, read, require};
 
-use crate::affine::{check_features, layer_name};
-use crate::{Error, FusionHead, Result};
+use crate::affine::layer_name;
+use crate::{FusionHead, HeadSpec, Modalities, Result};
+
+/// The specification of [`ClipHead`].
+pub static CLIP: HeadSpec = HeadSpec {
+    name: "clip",
+    description: "cosines with learned class vectors, over a temperature",
+    source: "",
+    modalities: Modalities::Any,
+    additive: true,
+    options: Options::of::<ClipOptions>(),
+    make: |options, widths, classes, builder| {
+        let ClipOptions { temperature } = read(options)?;
+        Ok(Box::new(ClipHead::new(widths, classes, temperature, builder)?))
+    },
+};
+
+/// Options of the CLIP-style head.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClipOptions {
+    /// Temperature tau that cosines are divided by, above 0.
+    pub temperature: f64,
+}
+
+impl Default for ClipOptions {
+    fn default() -> Self {
+        Self { temperature: 0.07 }
+    }
+}
+
+impl OptionSet for ClipOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        let positive = self.temperature.is_finite() && self.temperature > 0.0;
+        require(positive, "temperature", "must be a positive number")
+    }
+}
 
 /// Added to the squared length: keeps zero vectors finite, and is lost in rounding beside any other.
 const TINY: f64 = 1e-24;
@@ -55,9 +94,7 @@ impl ClipHead {
         temperature: f64,
         builder: &ParamBuilder,
     ) -> Result<Self> {
-        if !(temperature.is_finite() && temperature > 0.0) {
-            return Err(Error::Temperature { got: temperature });
-        }
+        ClipOptions { temperature }.check()?;
         let unit = Init::Normal { mean: 0.0, std: 1.0 };
         let vectors = widths.iter().enumerate().map(|(m, &width)| {
             builder.param(&layer_name("category_features", m), (classes, width), unit)
@@ -74,37 +111,42 @@ pub fn normalised(rows: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 impl Critic for ClipHead {
-    fn num_variables(&self) -> usize {
-        self.widths.len()
+    fn widths(&self) -> &[usize] {
+        &self.widths
     }
 
-    fn num_outcomes(&self) -> usize {
+    fn outcomes(&self) -> usize {
         self.vectors.first().and_then(|first| first.dims().first().copied()).unwrap_or(0)
     }
 
-    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        Ok(sum_of(&self.modality_logits(features)?)?)
-    }
-
-    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        self.modality_logits(features).map(Some)
-    }
-}
-
-impl FusionHead for ClipHead {
-    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        check_features(features, &self.widths)?;
+    /// g_m(z_m), each (N, C).
+    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        check_variables(z, &self.widths)?;
         let cosines = |(z, vectors): (&Tensor, &Tensor)| {
             Ok((normalised(z)?.matmul(&normalised(vectors)?.t()?)? / self.temperature)?)
         };
-        features.iter().zip(&self.vectors).map(cosines).collect()
+        z.iter().zip(&self.vectors).map(cosines).collect()
     }
 
-    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        Ok(Some(self.vectors.clone()))
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        Ok(sum_of(parts)?)
+    }
+
+    fn is_additive(&self) -> bool {
+        true
     }
 
     fn parameters(&self) -> Vec<Tensor> {
         self.vectors.clone()
+    }
+}
+
+impl FusionHead for ClipHead {
+    fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        self.parts(z)
+    }
+
+    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        Ok(Some(self.vectors.clone()))
     }
 }

@@ -11,10 +11,23 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
-use tcmax_ops::{ParamBuilder, sum_of};
+use tcmax_estimators::critic::check_variables;
+use tcmax_ops::{Linear, ParamBuilder, sum_of};
+use tcmax_registry::Options;
 
-use crate::affine::{Layer, affine, check_features, columns};
-use crate::{FusionHead, Result};
+use crate::affine::columns;
+use crate::{FusionHead, HeadSpec, Modalities, Result};
+
+/// The specification of [`ConcatHead`].
+pub static CONCAT: HeadSpec = HeadSpec {
+    name: "concat",
+    description: "one linear layer on all features side by side",
+    source: "",
+    modalities: Modalities::Any,
+    additive: true,
+    options: Options::NONE,
+    make: |_, widths, classes, builder| Ok(Box::new(ConcatHead::new(widths, classes, builder)?)),
+};
 
 /// The concat head.
 ///
@@ -41,8 +54,7 @@ use crate::{FusionHead, Result};
 #[derive(Clone, Debug)]
 pub struct ConcatHead {
     widths: Vec<usize>,
-    weight: Tensor,
-    bias: Tensor,
+    layer: Linear,
 }
 
 impl ConcatHead {
@@ -52,8 +64,8 @@ impl ConcatHead {
     /// When a parameter name is taken.
     pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
         let width = widths.iter().sum();
-        let Layer { weight, bias } = Layer::new(&builder.pp("fc_out"), width, classes)?;
-        Ok(Self { widths: widths.to_vec(), weight, bias })
+        let layer = Linear::new(width, classes, &builder.pp("fc_out"))?;
+        Ok(Self { widths: widths.to_vec(), layer })
     }
 
     /// A head on given tensors: weight (C, sum of widths) and bias (C,).
@@ -73,7 +85,7 @@ impl ConcatHead {
                 wanted: format!("{wanted:?} (classes, features of all modalities)"),
             });
         }
-        Ok(Self { widths: widths.to_vec(), weight, bias })
+        Ok(Self { widths: widths.to_vec(), layer: Linear::from_tensors(weight, bias)? })
     }
 
     /// The columns of the weight that belong to each modality, each (C, D_m).
@@ -81,7 +93,7 @@ impl ConcatHead {
         let mut start = 0;
         let mut blocks = Vec::with_capacity(self.widths.len());
         for &width in &self.widths {
-            blocks.push(columns(&self.weight, start, width)?);
+            blocks.push(columns(self.layer.weight(), start, width)?);
             start += width;
         }
         Ok(blocks)
@@ -89,36 +101,44 @@ impl ConcatHead {
 }
 
 impl Critic for ConcatHead {
-    fn num_variables(&self) -> usize {
-        self.widths.len()
+    fn widths(&self) -> &[usize] {
+        &self.widths
     }
 
-    fn num_outcomes(&self) -> usize {
-        self.bias.elem_count()
+    fn outcomes(&self) -> usize {
+        self.layer.outputs()
     }
 
-    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        Ok(sum_of(&self.modality_logits(features)?)?)
+    /// g_m(z_m), each (N, C).
+    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        check_variables(z, &self.widths)?;
+        let share = (self.layer.bias() / self.widths.len() as f64)?;
+        let term = |(z, weight): (&Tensor, &Tensor)| {
+            // A view of columns is not contiguous; candle's matmul takes it transposed.
+            Ok(z.matmul(&weight.t()?)?.broadcast_add(&share)?)
+        };
+        z.iter().zip(&self.blocks()?).map(term).collect()
     }
 
-    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        self.modality_logits(features).map(Some)
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        Ok(sum_of(parts)?)
+    }
+
+    fn is_additive(&self) -> bool {
+        true
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.layer.parameters().to_vec()
     }
 }
 
 impl FusionHead for ConcatHead {
-    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        check_features(features, &self.widths)?;
-        let share = (&self.bias / self.widths.len() as f64)?;
-        let blocks = self.blocks()?;
-        features.iter().zip(&blocks).map(|(z, weight)| affine(z, weight, &share)).collect()
+    fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        self.parts(z)
     }
 
     fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
         self.blocks().map(Some)
-    }
-
-    fn parameters(&self) -> Vec<Tensor> {
-        vec![self.weight.clone(), self.bias.clone()]
     }
 }

@@ -26,8 +26,8 @@ pub enum Error {
     },
     /// A head for two modalities was given another number.
     #[error(
-        "the head '{head}' is defined for two modalities, and there are {got}; choose two with \
-         --modalities, or one of the additive heads: concat, sum, shared, clip, specific"
+        "the head '{head}' is defined for two modalities, and there are {got}; choose two \
+         modalities, or an additive head, such as concat"
     )]
     NeedsTwoModalities {
         /// The head.
@@ -43,19 +43,7 @@ pub enum Error {
         /// The widths of the modalities.
         widths: Vec<usize>,
     },
-    /// A temperature is out of range.
-    #[error("the head's temperature must be a positive number; got {got}")]
-    Temperature {
-        /// The temperature given.
-        got: f64,
-    },
-    /// A gated head has nothing to gate.
-    #[error("a gated head needs at least one hidden unit")]
-    NoHiddenUnits,
-    /// A head was asked for by a name that none has.
-    #[error("there is no fusion head '{name}'; choose one of: {}", crate::HeadKind::names().join(", "))]
-    UnknownHead {
-        /// The name given.
-        name: String,
-    },
+    /// There is no such head or option, or its value is out of range.
+    #[error(transparent)]
+    Registry(#[from] tcmax_registry::Error),
 }

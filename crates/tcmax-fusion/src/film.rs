@@ -8,15 +8,48 @@
 //! those beside zeros, which the head was never trained on: judge modalities by probes.
 //!
 //! Source: Perez, Strub, de Vries, Dumoulin, Courville, "FiLM: Visual Reasoning with a General
-//! Conditioning Layer" (AAAI 2018), equation 2. PyTorch names: `fc.*` and `fc_out.*`.
+//! Conditioning Linear" (AAAI 2018), equation 2. PyTorch names: `fc.*` and `fc_out.*`.
 
 use candle_core::Tensor;
-use tcmax_estimators::{Critic, Tuples};
-use tcmax_ops::ParamBuilder;
+use tcmax_estimators::Critic;
+use tcmax_estimators::critic::check_variables;
+use tcmax_ops::{Linear, ParamBuilder};
+use tcmax_registry::Options;
 
-use crate::affine::{Layer, beside_zeros, check_features, columns};
+use crate::affine::{beside_zeros, columns};
 use crate::head::{Conditioning, two_widths};
-use crate::{FusionHead, Result};
+use crate::{FusionHead, HeadSpec, Modalities, Result};
+
+/// The specification of [`FilmHead`] in which the first modality conditions the second.
+pub static FILM: HeadSpec = HeadSpec {
+    name: "film",
+    description: "the first modality scales and shifts the second's features",
+    source: "Perez et al., AAAI 2018",
+    modalities: Modalities::Two,
+    additive: false,
+    options: Options::NONE,
+    make: |_, widths, classes, builder| film(Conditioning::ByFirst, widths, classes, builder),
+};
+
+/// The specification of [`FilmHead`] in which the second modality conditions the first.
+pub static FILM_REVERSED: HeadSpec = HeadSpec {
+    name: "film-reversed",
+    description: "the second modality scales and shifts the first's features",
+    source: "Perez et al., AAAI 2018",
+    modalities: Modalities::Two,
+    additive: false,
+    options: Options::NONE,
+    make: |_, widths, classes, builder| film(Conditioning::BySecond, widths, classes, builder),
+};
+
+fn film(
+    conditioning: Conditioning,
+    widths: &[usize],
+    classes: usize,
+    builder: &ParamBuilder,
+) -> Result<Box<dyn FusionHead>> {
+    Ok(Box::new(FilmHead::new(widths, classes, conditioning, builder)?))
+}
 
 /// The FiLM head.
 ///
@@ -41,8 +74,8 @@ use crate::{FusionHead, Result};
 pub struct FilmHead {
     widths: [usize; 2],
     conditioning: Conditioning,
-    film: Layer,
-    out: Layer,
+    film: Linear,
+    out: Linear,
 }
 
 impl FilmHead {
@@ -58,66 +91,47 @@ impl FilmHead {
     ) -> Result<Self> {
         let widths = two_widths(widths, "film")?;
         let [conditions, conditioned] = conditioning.order(widths);
-        let film = Layer::new(&builder.pp("fc"), conditions, 2 * conditioned)?;
-        let out = Layer::new(&builder.pp("fc_out"), conditioned, classes)?;
+        let film = Linear::new(conditions, 2 * conditioned, &builder.pp("fc"))?;
+        let out = Linear::new(conditioned, classes, &builder.pp("fc_out"))?;
         Ok(Self { widths, conditioning, film, out })
-    }
-
-    /// Logits from \[gamma; beta\] and the features they modulate.
-    fn modulated(&self, film: &Tensor, features: &Tensor) -> tcmax_estimators::Result<Tensor> {
-        let width = features.dim(1)?;
-        let (gamma, beta) = (columns(film, 0, width)?, columns(film, width, width)?);
-        self.out.forward(&((gamma * features)? + beta)?)
     }
 }
 
 impl Critic for FilmHead {
-    fn num_variables(&self) -> usize {
-        2
+    fn widths(&self) -> &[usize] {
+        &self.widths
     }
 
-    fn num_outcomes(&self) -> usize {
+    fn outcomes(&self) -> usize {
         self.out.outputs()
     }
 
-    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        check_features(features, &self.widths)?;
-        let [conditions, conditioned] = self.conditioning.order([&features[0], &features[1]]);
-        self.modulated(&self.film.forward(conditions)?, conditioned)
-    }
-
-    fn additive_terms(&self, _: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        Ok(None)
-    }
-
-    fn tuple_scores(
-        &self,
-        features: &[Tensor],
-        tuples: &Tuples,
-    ) -> tcmax_estimators::Result<Tensor> {
-        self.part_scores(&self.row_parts(features)?, tuples)
-    }
-
-    fn row_parts(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        check_features(features, &self.widths)?;
-        let [conditions, conditioned] = self.conditioning.order([&features[0], &features[1]]);
+    /// \[gamma; beta\] (N, 2 D) of the conditioning modality, and the features (N, D) they modulate.
+    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        check_variables(z, &self.widths)?;
+        let [conditions, conditioned] = self.conditioning.order([&z[0], &z[1]]);
         let parts = [self.film.forward(conditions)?, conditioned.clone()];
         Ok(self.conditioning.order(parts).to_vec())
     }
 
-    fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> tcmax_estimators::Result<Tensor> {
-        let rows = tuples.gather(parts)?;
-        let [film, conditioned] = self.conditioning.order([&rows[0], &rows[1]]);
-        self.modulated(film, conditioned)
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        let [film, conditioned] = self.conditioning.order([&parts[0], &parts[1]]);
+        let width = conditioned.dim(1)?;
+        let (gamma, beta) = (columns(film, 0, width)?, columns(film, width, width)?);
+        Ok(self.out.forward(&((gamma * conditioned)? + beta)?)?)
     }
-}
 
-impl FusionHead for FilmHead {
-    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        (0..2).map(|m| self.scores(&beside_zeros(features, m)?)).collect()
+    fn is_additive(&self) -> bool {
+        false
     }
 
     fn parameters(&self) -> Vec<Tensor> {
         [self.film.parameters(), self.out.parameters()].concat()
+    }
+}
+
+impl FusionHead for FilmHead {
+    fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        (0..2).map(|m| self.scores(&beside_zeros(z, m)?)).collect()
     }
 }

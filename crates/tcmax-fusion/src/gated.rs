@@ -11,12 +11,78 @@
 //! (AAAI 2018), section "gated". PyTorch names: `fc_x.*`, `fc_y.*`, `fc_out.*`.
 
 use candle_core::Tensor;
-use tcmax_estimators::{Critic, Tuples};
-use tcmax_ops::ParamBuilder;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tcmax_estimators::Critic;
+use tcmax_estimators::critic::check_variables;
+use tcmax_ops::{Linear, ParamBuilder};
+use tcmax_registry::{OptionSet, Options, Table, read, require};
 
-use crate::affine::{Layer, beside_zeros, check_features};
+use crate::affine::beside_zeros;
 use crate::head::{Conditioning, two_widths};
-use crate::{FusionHead, Result};
+use crate::{FusionHead, HeadSpec, Modalities, Result};
+
+/// The specification of [`GatedHead`] in which the first modality gates the second.
+pub static GATED: HeadSpec = HeadSpec {
+    name: "gated",
+    description: "a sigmoid of the first modality gates the second",
+    source: "Kiela et al., AAAI 2018",
+    modalities: Modalities::Two,
+    additive: false,
+    options: Options::of::<GatedOptions>(),
+    make: |options, widths, classes, builder| {
+        gated(Conditioning::ByFirst, options, widths, classes, builder)
+    },
+};
+
+/// The specification of [`GatedHead`] in which the second modality gates the first.
+pub static GATED_REVERSED: HeadSpec = HeadSpec {
+    name: "gated-reversed",
+    description: "a sigmoid of the second modality gates the first",
+    source: "Kiela et al., AAAI 2018",
+    modalities: Modalities::Two,
+    additive: false,
+    options: Options::of::<GatedOptions>(),
+    make: |options, widths, classes, builder| {
+        gated(Conditioning::BySecond, options, widths, classes, builder)
+    },
+};
+
+fn gated(
+    conditioning: Conditioning,
+    options: &Table,
+    widths: &[usize],
+    classes: usize,
+    builder: &ParamBuilder,
+) -> Result<Box<dyn FusionHead>> {
+    let hidden = read::<GatedOptions>(options)?.units(widths);
+    Ok(Box::new(GatedHead::new(widths, hidden, classes, conditioning, builder)?))
+}
+
+/// Options of the gated heads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GatedOptions {
+    /// Hidden units to gate, 1 to 16384; the width of the widest modality if not given.
+    pub hidden: Option<usize>,
+}
+
+/// Most hidden units.
+const MOST_UNITS: usize = 16_384;
+
+impl OptionSet for GatedOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        let fits = self.hidden.is_none_or(|hidden| (1..=MOST_UNITS).contains(&hidden));
+        require(fits, "hidden", &format!("must be 1 to {MOST_UNITS}"))
+    }
+}
+
+impl GatedOptions {
+    /// The hidden units for features of these widths.
+    pub(crate) fn units(self, widths: &[usize]) -> usize {
+        self.hidden.unwrap_or_else(|| widths.iter().copied().max().unwrap_or(0))
+    }
+}
 
 /// The gated head.
 ///
@@ -39,8 +105,8 @@ use crate::{FusionHead, Result};
 pub struct GatedHead {
     widths: [usize; 2],
     conditioning: Conditioning,
-    layers: [Layer; 2],
-    out: Layer,
+    layers: [Linear; 2],
+    out: Linear,
 }
 
 /// Names of the three layers.
@@ -70,68 +136,45 @@ impl GatedHead {
         builder: &ParamBuilder,
     ) -> Result<Self> {
         let layers = [
-            Layer::new(&builder.pp(x), widths[0], hidden)?,
-            Layer::new(&builder.pp(y), widths[1], hidden)?,
+            Linear::new(widths[0], hidden, &builder.pp(x))?,
+            Linear::new(widths[1], hidden, &builder.pp(y))?,
         ];
-        let out = Layer::new(&builder.pp(out), hidden, classes)?;
+        let out = Linear::new(hidden, classes, &builder.pp(out))?;
         Ok(Self { widths, conditioning, layers, out })
-    }
-
-    /// W_m z_m + b_m of both modalities.
-    fn hidden(&self, features: &[Tensor]) -> tcmax_estimators::Result<[Tensor; 2]> {
-        check_features(features, &self.widths)?;
-        Ok([self.layers[0].forward(&features[0])?, self.layers[1].forward(&features[1])?])
-    }
-
-    fn gate(&self, hidden: [&Tensor; 2]) -> tcmax_estimators::Result<Tensor> {
-        let [gate, gated] = self.conditioning.order(hidden);
-        self.out.forward(&(candle_nn::ops::sigmoid(gate)? * gated)?)
     }
 }
 
 impl Critic for GatedHead {
-    fn num_variables(&self) -> usize {
-        2
+    fn widths(&self) -> &[usize] {
+        &self.widths
     }
 
-    fn num_outcomes(&self) -> usize {
+    fn outcomes(&self) -> usize {
         self.out.outputs()
     }
 
-    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        let [x, y] = self.hidden(features)?;
-        self.gate([&x, &y])
+    /// h_m = W_m z_m + b_m of both modalities.
+    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        check_variables(z, &self.widths)?;
+        Ok(vec![self.layers[0].forward(&z[0])?, self.layers[1].forward(&z[1])?])
     }
 
-    fn additive_terms(&self, _: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        Ok(None)
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        let [gate, gated] = self.conditioning.order([&parts[0], &parts[1]]);
+        Ok(self.out.forward(&(candle_nn::ops::sigmoid(gate)? * gated)?)?)
     }
 
-    fn tuple_scores(
-        &self,
-        features: &[Tensor],
-        tuples: &Tuples,
-    ) -> tcmax_estimators::Result<Tensor> {
-        self.part_scores(&self.row_parts(features)?, tuples)
+    fn is_additive(&self) -> bool {
+        false
     }
 
-    fn row_parts(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        Ok(self.hidden(features)?.to_vec())
-    }
-
-    fn part_scores(&self, parts: &[Tensor], tuples: &Tuples) -> tcmax_estimators::Result<Tensor> {
-        let rows = tuples.gather(parts)?;
-        self.gate([&rows[0], &rows[1]])
+    fn parameters(&self) -> Vec<Tensor> {
+        self.layers.iter().chain([&self.out]).flat_map(Linear::parameters).collect()
     }
 }
 
 impl FusionHead for GatedHead {
-    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        (0..2).map(|m| self.scores(&beside_zeros(features, m)?)).collect()
-    }
-
-    fn parameters(&self) -> Vec<Tensor> {
-        let [x, y] = &self.layers;
-        [x.parameters(), y.parameters(), self.out.parameters()].concat()
+    fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        (0..2).map(|m| self.scores(&beside_zeros(z, m)?)).collect()
     }
 }

@@ -12,10 +12,22 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
-use tcmax_ops::{ParamBuilder, sum_of};
+use tcmax_estimators::critic::check_variables;
+use tcmax_ops::{Linear, ParamBuilder, sum_of};
+use tcmax_registry::Options;
 
-use crate::affine::{Layer, check_features};
-use crate::{Error, FusionHead, HeadKind, Result};
+use crate::{Error, FusionHead, HeadSpec, Modalities, Result};
+
+/// The specification of [`SharedHead`].
+pub static SHARED: HeadSpec = HeadSpec {
+    name: "shared",
+    description: "one linear layer for every modality, logits averaged",
+    source: "",
+    modalities: Modalities::Any,
+    additive: true,
+    options: Options::NONE,
+    make: |_, widths, classes, builder| Ok(Box::new(SharedHead::new(widths, classes, builder)?)),
+};
 
 /// The shared head.
 ///
@@ -39,7 +51,7 @@ use crate::{Error, FusionHead, HeadKind, Result};
 #[derive(Clone, Debug)]
 pub struct SharedHead {
     widths: Vec<usize>,
-    layer: Layer,
+    layer: Linear,
 }
 
 impl SharedHead {
@@ -50,47 +62,52 @@ impl SharedHead {
     pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
         let &width = widths.first().ok_or(Error::NoModality)?;
         if widths.iter().any(|&other| other != width) {
-            let head = HeadKind::Shared.name();
+            let head = SHARED.name;
             return Err(Error::UnequalWidths { head, widths: widths.to_vec() });
         }
-        let layer = Layer::new(&builder.pp("fc_out"), width, classes)?;
+        let layer = Linear::new(width, classes, &builder.pp("fc_out"))?;
         Ok(Self { widths: widths.to_vec(), layer })
     }
 }
 
 impl Critic for SharedHead {
-    fn num_variables(&self) -> usize {
-        self.widths.len()
+    fn widths(&self) -> &[usize] {
+        &self.widths
     }
 
-    fn num_outcomes(&self) -> usize {
+    fn outcomes(&self) -> usize {
         self.layer.outputs()
     }
 
-    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        Ok(sum_of(&self.modality_logits(features)?)?)
+    /// g_m(z_m), each (N, C).
+    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        check_variables(z, &self.widths)?;
+        Ok(z.iter().map(|z| self.layer.forward(z)).collect::<candle_core::Result<_>>()?)
     }
 
-    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        self.modality_logits(features).map(Some)
-    }
-}
-
-impl FusionHead for SharedHead {
-    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        check_features(features, &self.widths)?;
-        features.iter().map(|z| self.layer.forward(z)).collect()
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        Ok(sum_of(parts)?)
     }
 
-    fn logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        Ok((self.scores(features)? / self.widths.len() as f64)?)
-    }
-
-    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        Ok(Some(vec![self.layer.weight.clone(); self.widths.len()]))
+    fn is_additive(&self) -> bool {
+        true
     }
 
     fn parameters(&self) -> Vec<Tensor> {
         self.layer.parameters().to_vec()
+    }
+}
+
+impl FusionHead for SharedHead {
+    fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        self.parts(z)
+    }
+
+    fn logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        Ok((self.scores(z)? / self.widths.len() as f64)?)
+    }
+
+    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        Ok(Some(vec![self.layer.weight().clone(); self.widths.len()]))
     }
 }

@@ -9,8 +9,20 @@
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
 use tcmax_ops::ParamBuilder;
+use tcmax_registry::Options;
 
-use crate::{ConcatHead, FusionHead, Result, SumHead};
+use crate::{ConcatHead, FusionHead, HeadSpec, Modalities, Result, SumHead};
+
+/// The specification of [`SpecificHead`].
+pub static SPECIFIC: HeadSpec = HeadSpec {
+    name: "specific",
+    description: "concat, with a layer of its own for each modality's logits",
+    source: "",
+    modalities: Modalities::Any,
+    additive: true,
+    options: Options::NONE,
+    make: |_, widths, classes, builder| Ok(Box::new(SpecificHead::new(widths, classes, builder)?)),
+};
 
 /// The concat head with modality-specific heads.
 ///
@@ -47,33 +59,37 @@ impl SpecificHead {
 }
 
 impl Critic for SpecificHead {
-    fn num_variables(&self) -> usize {
-        self.fused.num_variables()
+    fn widths(&self) -> &[usize] {
+        self.fused.widths()
     }
 
-    fn num_outcomes(&self) -> usize {
-        self.fused.num_outcomes()
+    fn outcomes(&self) -> usize {
+        self.fused.outcomes()
     }
 
-    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        self.fused.scores(features)
+    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        self.fused.parts(z)
     }
 
-    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        self.fused.additive_terms(features)
-    }
-}
-
-impl FusionHead for SpecificHead {
-    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        self.own.modality_logits(features)
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        self.fused.combine(parts)
     }
 
-    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        self.fused.class_vectors()
+    fn is_additive(&self) -> bool {
+        true
     }
 
     fn parameters(&self) -> Vec<Tensor> {
         [self.fused.parameters(), self.own.parameters()].concat()
+    }
+}
+
+impl FusionHead for SpecificHead {
+    fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        self.own.parts(z)
+    }
+
+    fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
+        self.fused.class_vectors()
     }
 }

@@ -7,10 +7,23 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
-use tcmax_ops::{ParamBuilder, sum_of};
+use tcmax_estimators::critic::check_variables;
+use tcmax_ops::{Linear, ParamBuilder, sum_of};
+use tcmax_registry::Options;
 
-use crate::affine::{Layer, check_features, layer_name};
-use crate::{FusionHead, Result};
+use crate::affine::layer_name;
+use crate::{FusionHead, HeadSpec, Modalities, Result};
+
+/// The specification of [`SumHead`].
+pub static SUM: HeadSpec = HeadSpec {
+    name: "sum",
+    description: "one linear layer per modality, logits added",
+    source: "",
+    modalities: Modalities::Any,
+    additive: true,
+    options: Options::NONE,
+    make: |_, widths, classes, builder| Ok(Box::new(SumHead::new(widths, classes, builder)?)),
+};
 
 /// The sum head.
 ///
@@ -32,7 +45,7 @@ use crate::{FusionHead, Result};
 #[derive(Clone, Debug)]
 pub struct SumHead {
     widths: Vec<usize>,
-    layers: Vec<Layer>,
+    layers: Vec<Linear>,
 }
 
 impl SumHead {
@@ -42,9 +55,9 @@ impl SumHead {
     /// When a parameter name is taken.
     pub fn new(widths: &[usize], classes: usize, builder: &ParamBuilder) -> Result<Self> {
         let layer = |(m, &width): (usize, &usize)| {
-            Layer::new(&builder.pp(layer_name("fc", m)), width, classes)
+            Linear::new(width, classes, &builder.pp(layer_name("fc", m)))
         };
-        let layers = widths.iter().enumerate().map(layer).collect::<Result<_>>()?;
+        let layers = widths.iter().enumerate().map(layer).collect::<tcmax_ops::Result<_>>()?;
         Ok(Self { widths: widths.to_vec(), layers })
     }
 
@@ -70,40 +83,48 @@ impl SumHead {
                 }
             }
         }
-        let layers = layers.into_iter().map(|(weight, bias)| Layer { weight, bias }).collect();
-        Ok(Self { widths, layers })
+        let layers = layers.into_iter().map(|(weight, bias)| Linear::from_tensors(weight, bias));
+        Ok(Self { widths, layers: layers.collect::<candle_core::Result<_>>()? })
     }
 }
 
 impl Critic for SumHead {
-    fn num_variables(&self) -> usize {
-        self.widths.len()
+    fn widths(&self) -> &[usize] {
+        &self.widths
     }
 
-    fn num_outcomes(&self) -> usize {
-        self.layers.first().map_or(0, Layer::outputs)
+    fn outcomes(&self) -> usize {
+        self.layers.first().map_or(0, Linear::outputs)
     }
 
-    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        Ok(sum_of(&self.modality_logits(features)?)?)
+    /// g_m(z_m), each (N, C).
+    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        check_variables(z, &self.widths)?;
+        Ok(z.iter()
+            .zip(&self.layers)
+            .map(|(z, layer)| layer.forward(z))
+            .collect::<candle_core::Result<_>>()?)
     }
 
-    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        self.modality_logits(features).map(Some)
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        Ok(sum_of(parts)?)
+    }
+
+    fn is_additive(&self) -> bool {
+        true
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.layers.iter().flat_map(Linear::parameters).collect()
     }
 }
 
 impl FusionHead for SumHead {
-    fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        check_features(features, &self.widths)?;
-        features.iter().zip(&self.layers).map(|(z, layer)| layer.forward(z)).collect()
+    fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        self.parts(z)
     }
 
     fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        Ok(Some(self.layers.iter().map(|layer| layer.weight.clone()).collect()))
-    }
-
-    fn parameters(&self) -> Vec<Tensor> {
-        self.layers.iter().flat_map(Layer::parameters).collect()
+        Ok(Some(self.layers.iter().map(|layer| layer.weight().clone()).collect()))
     }
 }

@@ -21,7 +21,7 @@
 
 use candle_core::Tensor;
 use tcmax_fusion::FusionHead;
-use tcmax_ops::{Seed, State, log_sum_exp, sum_of};
+use tcmax_ops::{Seed, State, log_sum_exp};
 
 use rand::seq::index;
 
@@ -60,7 +60,7 @@ impl Stand {
     ) -> Result<Self> {
         check(features, present)?;
         let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
-        if let Some(terms) = head.additive_terms(&features)? {
+        if head.is_additive() {
             let log_mean = |(m, term): (usize, &Tensor)| -> Result<Tensor> {
                 let rows = present.rows_with(m);
                 if rows.is_empty() {
@@ -69,6 +69,7 @@ impl Stand {
                 let count = rows.len() as f64;
                 Ok((log_sum_exp(&taken(&term.detach(), &rows)?, 0)? - count.ln())?)
             };
+            let terms = head.parts(&features)?;
             let vectors = terms.iter().enumerate().map(log_mean).collect::<Result<_>>()?;
             return Ok(Self { kept: Kept::ClassVectors(vectors) });
         }
@@ -103,15 +104,14 @@ impl Stand {
         check(features, present)?;
         match &self.kept {
             Kept::ClassVectors(vectors) => {
-                let terms = head.additive_terms(features)?;
-                let terms = terms.ok_or(tcmax_estimators::Error::NotAdditive)?;
+                let terms = head.parts(features)?;
                 check_length("stored class vectors", vectors.len(), terms.len())?;
                 let own = |(m, term): (usize, &Tensor)| -> Result<Tensor> {
                     let instead = vectors[m].to_dtype(term.dtype())?.unsqueeze(0)?;
                     let instead = instead.broadcast_as(term.shape())?;
                     select_rows(&present.mask(m, term.device())?, term, &instead)
                 };
-                Ok(sum_of(&terms.iter().enumerate().map(own).collect::<Result<Vec<_>>>()?)?)
+                Ok(head.combine(&terms.iter().enumerate().map(own).collect::<Result<Vec<_>>>()?)?)
             }
             Kept::Examples(examples) => {
                 check_length("stored features", examples.len(), features.len())?;
@@ -162,8 +162,7 @@ impl Stand {
                 let full_name = format!("{kind}.{name}");
                 let tensor = crate::state::tensor(state, &full_name)?;
                 // Vectors have an entry per class, examples at least one row.
-                let wanted =
-                    if rank == 1 { head.num_outcomes() } else { tensor.elem_count().max(1) };
+                let wanted = if rank == 1 { head.outcomes() } else { tensor.elem_count().max(1) };
                 if tensor.rank() != rank || tensor.elem_count() != wanted {
                     let got = tensor.elem_count();
                     return Err(Error::WrongState { name: full_name, got, wanted });

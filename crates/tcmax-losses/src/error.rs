@@ -1,7 +1,5 @@
 //! Errors of methods.
 
-use tcmax_fusion::HeadKind;
-
 /// The result of training by a method.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -26,18 +24,10 @@ pub enum Error {
         /// The loss.
         value: f64,
     },
-    /// An option is out of range.
-    #[error("{field}: {problem}")]
-    Option {
-        /// The option, as in configuration files.
-        field: &'static str,
-        /// What would be right.
-        problem: String,
-    },
     /// A method for two modalities was given another number.
     #[error(
-        "method '{method}' is defined for two modalities, and there are {got}; choose two with \
-         --modalities, or another method (`tcmax methods` lists them)"
+        "method '{method}' is defined for two modalities, and there are {got}; choose two of them, or \
+         another method"
     )]
     NeedsTwoModalities {
         /// The method.
@@ -53,21 +43,18 @@ pub enum Error {
         /// The number of modalities.
         got: usize,
     },
-    /// A method needs one layer for all modalities.
-    #[error(
-        "method '{method}' trains one layer for all modalities; use --head shared instead of '{head}'"
-    )]
-    NeedsSharedHead {
+    /// A method is defined for the head it comes with, and was given another.
+    #[error("method '{method}' is defined for the head '{usual}' only; it was given '{head}'")]
+    NeedsItsHead {
         /// The method.
         method: &'static str,
+        /// The head it comes with.
+        usual: &'static str,
         /// The head given.
-        head: HeadKind,
+        head: &'static str,
     },
     /// A method needs logits that are products of features and class vectors.
-    #[error(
-        "method '{method}' needs a head that is linear in the features: one of concat, sum, shared, \
-         clip, specific"
-    )]
+    #[error("method '{method}' needs a head that is linear in the features, such as concat")]
     NotLinear {
         /// The method.
         method: &'static str,
@@ -139,16 +126,7 @@ pub enum Error {
         /// Numbers needed.
         wanted: usize,
     },
-    /// A method was asked for by a name that none has.
-    #[error("there is no method '{name}'; choose one of: {}", crate::MethodKind::names().join(", "))]
-    UnknownMethod {
-        /// The name given.
-        name: String,
-    },
-}
-
-impl Error {
-    pub(crate) fn option(field: &'static str, problem: impl Into<String>) -> Self {
-        Self::Option { field, problem: problem.into() }
-    }
+    /// There is no such method or option, or its value is out of range.
+    #[error(transparent)]
+    Registry(#[from] tcmax_registry::Error),
 }

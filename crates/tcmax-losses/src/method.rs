@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use tcmax_estimators::Labels;
-use tcmax_fusion::{FusionHead, HeadKind};
+use tcmax_fusion::{FusionHead, HeadSpec};
 use tcmax_ops::State;
 
 use crate::step::{Clock, Step, StepOutput};
@@ -92,7 +92,7 @@ pub struct Setup {
     /// Epochs of the run.
     pub epochs: usize,
     /// The head.
-    pub head: HeadKind,
+    pub head: &'static HeadSpec,
     /// Where tensors live.
     pub device: Device,
 }

@@ -2,9 +2,10 @@
 
 use candle_core::{DType, Device, Tensor};
 use tcmax_estimators::Critic;
-use tcmax_fusion::{FusionHead, HeadKind, HeadOptions};
+use tcmax_fusion::{FusionHead, SUM};
 use tcmax_losses::{Presence, Stand, matching_score};
 use tcmax_ops::{ParamBuilder, Seed, State};
+use tcmax_registry::Table;
 
 /// y fair in 0..2; x_1 shows it with probability 0.9, x_2 with 0.7; both are one-hot vectors.
 const SHOWS: [f64; 2] = [0.9, 0.7];
@@ -12,7 +13,7 @@ const SHOWS: [f64; 2] = [0.9, 0.7];
 /// The sum head f = sum_m log p(x_m | y) - log p(x_m), with p(x_m) = 1/2.
 fn true_ratio() -> Box<dyn FusionHead> {
     let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
-    let head = HeadKind::Sum.build(&[2, 2], 2, HeadOptions::default(), &builder).unwrap();
+    let head = SUM.build(&Table::new(), &[2, 2], 2, &builder).unwrap();
     let mut state = State::new();
     for (name, p) in ["fc_x", "fc_y"].iter().zip(SHOWS) {
         let weight = [[p, 1.0 - p], [1.0 - p, p]].map(|row| row.map(|q| (q / 0.5).ln()));
@@ -42,30 +43,34 @@ fn stand_of(head: &dyn FusionHead, features: &[Tensor]) -> Stand {
 struct Opaque(Box<dyn FusionHead>);
 
 impl Critic for Opaque {
-    fn num_variables(&self) -> usize {
-        self.0.num_variables()
+    fn widths(&self) -> &[usize] {
+        self.0.widths()
     }
 
-    fn num_outcomes(&self) -> usize {
-        self.0.num_outcomes()
+    fn outcomes(&self) -> usize {
+        self.0.outcomes()
     }
 
-    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        self.0.scores(features)
+    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        self.0.parts(z)
     }
 
-    fn additive_terms(&self, _: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        Ok(None)
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        self.0.combine(parts)
+    }
+
+    fn is_additive(&self) -> bool {
+        false
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.0.parameters()
     }
 }
 
 impl FusionHead for Opaque {
     fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         self.0.modality_logits(features)
-    }
-
-    fn parameters(&self) -> Vec<Tensor> {
-        self.0.parameters()
     }
 }
 

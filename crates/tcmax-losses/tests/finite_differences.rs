@@ -2,13 +2,14 @@
 //! modalities, a batch of one, repeated labels, two classes, and logits of +-500.
 
 use candle_core::{DType, Device, Tensor};
-use tcmax_estimators::{BatchBound, Labels, TupleBound, Tuples};
-use tcmax_fusion::{FusionHead, HeadKind, HeadOptions};
+use tcmax_estimators::{Bound, Labels, Reference, Tuples};
+use tcmax_fusion::{CONCAT, FusionHead, HEADS, HeadSpec, SUM};
 use tcmax_losses::methods::pmr::Rebalance;
 use tcmax_losses::methods::qmf::{History, confidence, mixed};
-use tcmax_losses::methods::{mm_cosine, opm, tcmax};
-use tcmax_losses::{Error, cross_entropy, unimodal};
+use tcmax_losses::methods::{mm_cosine, opm};
+use tcmax_losses::{Error, cross_entropy, tcmax, unimodal};
 use tcmax_ops::{Init, ParamBuilder, Params, Seed, State, gradient_error};
+use tcmax_registry::Table;
 
 const LIMIT: f64 = 1e-6;
 
@@ -23,15 +24,15 @@ struct Setting {
     what: String,
 }
 
-fn settings(kind: HeadKind, modalities: usize) -> Vec<Setting> {
+fn settings(kind: &'static HeadSpec, modalities: usize) -> Vec<Setting> {
     let mut all = Vec::new();
     for (y, classes) in LABELS {
         // Large enough for logits of several hundred; heads that multiply features get there sooner.
-        for scale in [1.0, if kind.is_additive() { 300.0 } else { 20.0 }] {
+        for scale in [1.0, if kind.additive { 300.0 } else { 20.0 }] {
             let seed = Seed::new(7).index(classes as u64);
             let builder = ParamBuilder::new(seed, DType::F64, &Device::Cpu);
             let widths = vec![3; modalities];
-            let head = kind.build(&widths, classes, HeadOptions::default(), &builder).unwrap();
+            let head = kind.build(&Table::new(), &widths, classes, &builder).unwrap();
             let normal = Init::Normal { mean: 0.0, std: scale };
             let features = (0..modalities)
                 .map(|m| {
@@ -90,12 +91,9 @@ fn check(setting: &Setting, loss: &dyn Fn(&[Tensor]) -> tcmax_losses::Result<Ten
 }
 
 /// Heads and numbers of modalities they are defined for.
-fn heads() -> Vec<(HeadKind, usize)> {
-    let counts = |kind: HeadKind| if kind.is_additive() { vec![1, 2, 3] } else { vec![2] };
-    HeadKind::ALL
-        .iter()
-        .flat_map(|&kind| counts(kind).into_iter().map(move |m| (kind, m)))
-        .collect()
+fn heads() -> Vec<(&'static HeadSpec, usize)> {
+    let counts = |kind: &'static HeadSpec| if kind.additive { vec![1, 2, 3] } else { vec![2] };
+    HEADS.iter().flat_map(|&kind| counts(kind).into_iter().map(move |m| (kind, m))).collect()
 }
 
 #[test]
@@ -114,16 +112,13 @@ fn total_correlation_over_all_tuples() {
     for (kind, modalities) in heads() {
         for setting in settings(kind, modalities) {
             let (head, labels) = (setting.head.as_ref(), &setting.labels);
-            check(&setting, &|z| {
-                let bound = TupleBound::new(head, z, &head.parameters(), labels, 5)?;
-                Ok(bound.value().neg()?)
-            });
-            if kind.is_additive() {
+            // Together (or by factors) and in chunks.
+            for reference in [Reference::all(), Reference::all().in_chunks_of(5)] {
                 check(&setting, &|z| {
-                    let terms = head.additive_terms(z)?.unwrap();
-                    Ok(BatchBound::new(&terms, labels)?.value().neg()?)
+                    Ok(Bound::new(head, z, labels, &reference)?.value()?.neg()?)
                 });
             }
+            check(&setting, &|z| tcmax(head, z, labels));
         }
     }
 }
@@ -134,14 +129,19 @@ fn total_correlation_over_random_tuples() {
         for setting in settings(kind, modalities) {
             let (head, labels) = (setting.head.as_ref(), &setting.labels);
             let tuples = Tuples::random(6, labels.len(), modalities, Seed::new(1)).unwrap();
-            check(&setting, &|z| Ok(tcmax::sampled(head, z, labels, &tuples)?.neg()?));
+            for chunk in [100, 4] {
+                let reference = Reference::of(tuples.clone()).in_chunks_of(chunk);
+                check(&setting, &|z| {
+                    Ok(Bound::new(head, z, labels, &reference)?.value()?.neg()?)
+                });
+            }
         }
     }
 }
 
 #[test]
 fn prototypes() {
-    for mut setting in settings(HeadKind::Concat, 2) {
+    for mut setting in settings(&CONCAT, 2) {
         // Far from every prototype, losses above 10 nats are left out: a kink.
         let near = |z: &Tensor| z / z.abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
         setting.features = setting.features.iter().map(|z| near(z).unwrap()).collect();
@@ -166,7 +166,7 @@ fn prototypes() {
 #[test]
 fn confidence_ranking() {
     for modalities in [2, 3] {
-        for setting in settings(HeadKind::Sum, modalities) {
+        for setting in settings(&SUM, modalities) {
             let (head, labels) = (setting.head.as_ref(), &setting.labels);
             let rows: Vec<usize> = (0..labels.len()).collect();
             let mut history = History::new(modalities, labels.len() + 1);
@@ -193,7 +193,7 @@ fn confidence_ranking() {
 #[test]
 fn cosines_and_dropped_features() {
     for modalities in [1, 2, 3] {
-        for setting in settings(HeadKind::Concat, modalities) {
+        for setting in settings(&CONCAT, modalities) {
             let (head, labels) = (setting.head.as_ref(), &setting.labels);
             check(&setting, &|z| cross_entropy(&mm_cosine::cosine_logits(head, z, 10.0)?, labels));
             let draws: Vec<f64> = (0..labels.len()).map(|row| row as f64 / 4.0).collect();

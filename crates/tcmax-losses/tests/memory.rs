@@ -5,9 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{DType, Device, Tensor};
-use tcmax_estimators::{Labels, TupleBound, log_mean_exp_all_tuples};
-use tcmax_fusion::{FusionHead, HeadKind, HeadOptions};
+use tcmax_estimators::{Bound, Labels, Reference};
+use tcmax_fusion::{CONCAT, FILM, FusionHead, HeadSpec};
 use tcmax_ops::{Init, ParamBuilder, Seed};
+use tcmax_registry::Table;
 
 /// The system's allocator, with live bytes and their peak.
 struct Counting;
@@ -50,9 +51,9 @@ struct Setting {
     labels: Labels,
 }
 
-fn setting(kind: HeadKind, batch: usize, classes: usize) -> Setting {
+fn setting(kind: &'static HeadSpec, batch: usize, classes: usize) -> Setting {
     let builder = ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu);
-    let head = kind.build(&[512, 512], classes, HeadOptions::default(), &builder).unwrap();
+    let head = kind.build(&Table::new(), &[512, 512], classes, &builder).unwrap();
     let unit = Init::Normal { mean: 0.0, std: 1.0 };
     let features = ["a", "v"].map(|name| builder.param(name, (batch, 512), unit).unwrap()).to_vec();
     let labels: Vec<u32> = (0..batch).map(|row| (row % classes) as u32).collect();
@@ -63,26 +64,25 @@ fn setting(kind: HeadKind, batch: usize, classes: usize) -> Setting {
 // One test, so that nothing else allocates while it measures.
 #[test]
 fn exact_total_correlation_stays_small() {
-    let Setting { head, features, labels } = setting(HeadKind::Film, 256, 101);
+    let Setting { head, features, labels } = setting(&FILM, 256, 101);
     let head = head.as_ref();
-    let (bound, bytes) = peak_of(|| {
-        let bound = TupleBound::new(head, &features, &head.parameters(), &labels, 2048).unwrap();
-        bound.value().neg().unwrap().backward().unwrap();
-        bound
+    let (loss, bytes) = peak_of(|| {
+        let loss = tcmax_losses::tcmax(head, &features, &labels).unwrap();
+        loss.backward().unwrap();
+        loss
     });
     let mib = bytes as f64 / f64::from(1 << 20);
     eprintln!("FiLM, 256 examples of 101 classes: {mib:.0} MiB over 65,536 pairs in chunks");
     assert!(bytes < 300_000_000, "{mib:.0} MiB");
-    let joint = labels.pick(&head.scores(&features).unwrap()).unwrap().mean_all().unwrap();
-    let whole = (joint - log_mean_exp_all_tuples(head, &features).unwrap()).unwrap();
-    let (chunked, whole) =
-        (bound.value().to_scalar::<f32>().unwrap(), whole.to_scalar::<f32>().unwrap());
+    let reference = Reference::all().in_chunks_of(usize::MAX);
+    let whole = Bound::new(head, &features, &labels, &reference).unwrap().nats().unwrap();
+    let chunked = -f64::from(loss.to_scalar::<f32>().unwrap());
     assert!((chunked - whole).abs() < 1e-4, "{chunked} in chunks, {whole} at once");
 
-    let Setting { head, features, labels } = setting(HeadKind::Concat, 2048, 309);
+    let Setting { head, features, labels } = setting(&CONCAT, 2048, 309);
     let (_, bytes) = peak_of(|| {
-        let bound = tcmax_losses::tcmax(head.as_ref(), &features, &labels).unwrap();
-        tcmax_ops::backward(&bound.value().neg().unwrap()).unwrap();
+        let loss = tcmax_losses::tcmax(head.as_ref(), &features, &labels).unwrap();
+        tcmax_ops::backward(&loss).unwrap();
     });
     // M B C numbers are 5 MB, those of all pairs 5 GB. Gradients of features and weights come on top.
     let logits = 2 * 2048 * 309 * 4;

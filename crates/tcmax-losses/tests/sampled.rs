@@ -1,19 +1,20 @@
 //! TCMax over random tuples estimates TCMax over all of them.
 
 use candle_core::{DType, Device, Tensor};
-use tcmax_estimators::{Labels, TupleBound, Tuples};
-use tcmax_fusion::{FusionHead, HeadKind, HeadOptions};
-use tcmax_losses::methods::tcmax::sampled;
+use tcmax_estimators::{Bound, Labels, Reference, Tuples};
+use tcmax_fusion::{CONCAT, FILM, FusionHead, HeadSpec};
+use tcmax_losses::tcmax;
 use tcmax_ops::{Init, ParamBuilder, Seed};
+use tcmax_registry::Table;
 
 fn setting(
-    kind: HeadKind,
+    kind: &'static HeadSpec,
     modalities: usize,
     rows: usize,
     std: f64,
 ) -> (Box<dyn FusionHead>, Vec<Tensor>, Labels) {
     let builder = ParamBuilder::new(Seed::new(3), DType::F64, &Device::Cpu);
-    let head = kind.build(&vec![3; modalities], 4, HeadOptions::default(), &builder).unwrap();
+    let head = kind.build(&Table::new(), &vec![3; modalities], 4, &builder).unwrap();
     let normal = Init::Normal { mean: 0.0, std };
     let draw = |m: usize| {
         normal.tensor(&(rows, 3).into(), Seed::new(m as u64), DType::F64, &Device::Cpu).unwrap()
@@ -26,16 +27,14 @@ fn setting(
 #[test]
 fn the_mean_over_draws_is_the_exact_loss_but_for_the_bias_of_the_logarithm() {
     // Two examples of three modalities, as a last batch may have: most tuples have a row twice.
-    for (kind, modalities, rows, std) in
-        [(HeadKind::Concat, 3, 2, 5.0), (HeadKind::Film, 2, 6, 2.0)]
-    {
+    for (kind, modalities, rows, std) in [(&CONCAT, 3, 2, 5.0), (&FILM, 2, 6, 2.0)] {
         let (head, z, labels) = setting(kind, modalities, rows, std);
         let scalar = |value: &Tensor| value.to_scalar::<f64>().unwrap();
-        let exact = TupleBound::new(head.as_ref(), &z, &[], &labels, 100).unwrap();
-        let exact = scalar(exact.value());
+        let exact = -scalar(&tcmax(head.as_ref(), &z, &labels).unwrap());
         // The relative variance of what a tuple adds to the sum, over all tuples.
         let all = Tuples::all(rows, modalities).unwrap();
-        let scores = head.tuple_scores(&z, &all).unwrap().exp().unwrap().mean(1).unwrap();
+        let scores = head.scores(&all.gather(&z).unwrap()).unwrap();
+        let scores = scores.exp().unwrap().mean(1).unwrap();
         let scores = scores.to_vec1::<f64>().unwrap();
         let mean = scores.iter().sum::<f64>() / scores.len() as f64;
         let variance =
@@ -45,7 +44,9 @@ fn the_mean_over_draws_is_the_exact_loss_but_for_the_bias_of_the_logarithm() {
         let mut values = Vec::new();
         for draw in 0..draws {
             let tuples = Tuples::random(count, rows, modalities, Seed::new(draw)).unwrap();
-            values.push(scalar(&sampled(head.as_ref(), &z, &labels, &tuples).unwrap()));
+            let reference = Reference::of(tuples);
+            let bound = Bound::new(head.as_ref(), &z, &labels, &reference).unwrap();
+            values.push(bound.nats().unwrap());
         }
         let mean_of = |f: &dyn Fn(f64) -> f64| {
             let terms: Vec<f64> = values.iter().map(|&value| f(value)).collect();

@@ -4,13 +4,14 @@
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use tcmax_estimators::{Critic, Labels};
-use tcmax_fusion::{FusionHead, HeadKind, HeadOptions};
+use tcmax_fusion::{FusionHead, SHARED};
 use tcmax_losses::methods::mla::{Mla, MlaOptions, Projection, Projector};
 use tcmax_losses::methods::ogm::{Ogm, OgmOptions};
 use tcmax_losses::methods::opm::{Opm, OpmOptions};
 use tcmax_losses::methods::pmr::{Pmr, PmrOptions};
 use tcmax_losses::{Clock, Error, Method, Owners, Setup, Step};
 use tcmax_ops::{Init, ParamBuilder, Seed};
+use tcmax_registry::Table;
 
 fn setup(widths: &[usize]) -> Setup {
     Setup {
@@ -18,7 +19,7 @@ fn setup(widths: &[usize]) -> Setup {
         classes: 2,
         examples: 4,
         epochs: 2,
-        head: HeadKind::Shared,
+        head: &SHARED,
         device: Device::Cpu,
     }
 }
@@ -52,20 +53,28 @@ fn methods_for_two_modalities_are_not_made_for_others() {
 struct Copies(Box<dyn FusionHead>);
 
 impl Critic for Copies {
-    fn num_variables(&self) -> usize {
-        self.0.num_variables()
+    fn widths(&self) -> &[usize] {
+        self.0.widths()
     }
 
-    fn num_outcomes(&self) -> usize {
-        self.0.num_outcomes()
+    fn outcomes(&self) -> usize {
+        self.0.outcomes()
     }
 
-    fn scores(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        self.0.scores(features)
+    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        self.0.parts(z)
     }
 
-    fn additive_terms(&self, features: &[Tensor]) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
-        self.0.additive_terms(features)
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        self.0.combine(parts)
+    }
+
+    fn is_additive(&self) -> bool {
+        self.0.is_additive()
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.0.parameters()
     }
 }
 
@@ -79,10 +88,6 @@ impl FusionHead for Copies {
         let copies = vectors.iter().map(Tensor::copy);
         Ok(Some(copies.collect::<candle_core::Result<_>>()?))
     }
-
-    fn parameters(&self) -> Vec<Tensor> {
-        self.0.parameters()
-    }
 }
 
 /// The gradients of the head's weight in each update of two steps on the same batch.
@@ -92,7 +97,7 @@ fn head_gradients(
 ) -> tcmax_losses::Result<(Vec<Tensor>, [Tensor; 2])> {
     let device = &Device::Cpu;
     let builder = ParamBuilder::new(Seed::new(1), DType::F64, device);
-    let mut head = HeadKind::Shared.build(&[3, 3], 2, HeadOptions::default(), &builder).unwrap();
+    let mut head = SHARED.build(&Table::new(), &[3, 3], 2, &builder).unwrap();
     let weight = head.class_vectors()?.unwrap()[0].clone();
     if copies {
         head = Box::new(Copies(head));

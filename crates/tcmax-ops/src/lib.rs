@@ -18,6 +18,7 @@ pub use ops::conv_unit::ConvUnit;
 pub use ops::conv2d::{Conv2dConfig, conv2d};
 pub use ops::global_avg_pool2d::global_avg_pool2d;
 pub use ops::layer_norm::layer_norm;
+pub use ops::linear::Linear;
 pub use ops::log_sum_exp::{log_sum_exp, log_sum_exp_all};
 pub use ops::max_pool2d::{MaxPool2dConfig, max_pool2d};
 pub use ops::perceptron::perceptron;

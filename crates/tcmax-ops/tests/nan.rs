@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use tcmax_ops::{
-    Activation, BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, MaxPool2dConfig,
-    ParamBuilder, Seed, backward, conv2d, layer_norm, log_sum_exp, max_pool2d, perceptron,
-    quadratic_form, relu, softmax, to_vec_f64,
+    Activation, BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, Linear,
+    MaxPool2dConfig, ParamBuilder, Seed, backward, conv2d, layer_norm, log_sum_exp, max_pool2d,
+    perceptron, quadratic_form, relu, softmax, to_vec_f64,
 };
 
 fn random(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
@@ -40,6 +40,10 @@ fn assert_passed_on(what: &str, shape: &[usize], f: impl Fn(&Tensor) -> Result<T
     }
 }
 
+fn linear(weight: Tensor, bias: Tensor) -> Linear {
+    Linear::from_tensors(weight, bias).unwrap()
+}
+
 #[test]
 fn of_perceptrons() {
     for activation in [Activation::Relu, Activation::Squareplus] {
@@ -48,8 +52,8 @@ fn of_perceptrons() {
             assert_passed_on("perceptron", &[5, 3], |x| {
                 let own = |seed: u64, shape: &[usize]| random(seed, shape, x.dtype());
                 let layers = [
-                    (own(2, &[40, 3]), own(3, &[40])),
-                    (own(4, &[outputs, 40]), own(5, &[outputs])),
+                    linear(own(2, &[40, 3]), own(3, &[40])),
+                    linear(own(4, &[outputs, 40]), own(5, &[outputs])),
                 ];
                 perceptron(x, &layers, activation)
             });
@@ -59,7 +63,8 @@ fn of_perceptrons() {
     let x = random(1, &[5, 3], DType::F32);
     let weight = with_nan(&[4, 3], DType::F32);
     let own = |seed: u64, shape: &[usize]| random(seed, shape, DType::F32);
-    let layers = [(weight.as_tensor().clone(), own(2, &[4])), (own(3, &[2, 4]), own(4, &[2]))];
+    let layers =
+        [linear(weight.as_tensor().clone(), own(2, &[4])), linear(own(3, &[2, 4]), own(4, &[2]))];
     assert_eq!(count_of_nan(&perceptron(&x, &layers, Activation::Relu).unwrap()), 10);
 }
 

@@ -3,7 +3,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
-use tcmax_ops::{Activation, Init, Seed, backward, gradient_error, perceptron, quadratic_form};
+use tcmax_ops::{
+    Activation, Init, Linear, Seed, backward, gradient_error, perceptron, quadratic_form,
+};
 
 fn random(seed: u64, shape: &[usize]) -> Tensor {
     let unit = Init::Normal { mean: 0.0, std: 1.0 };
@@ -22,8 +24,10 @@ fn tensors(rows: usize, sizes: &[usize]) -> Vec<Tensor> {
 }
 
 fn apply(tensors: &[Tensor], activation: Activation) -> Result<Tensor> {
-    let layers: Vec<_> =
-        tensors[1..].chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+    let layers = tensors[1..]
+        .chunks_exact(2)
+        .map(|pair| Linear::from_tensors(pair[0].clone(), pair[1].clone()));
+    let layers = layers.collect::<Result<Vec<_>>>()?;
     perceptron(&tensors[0], &layers, activation)
 }
 

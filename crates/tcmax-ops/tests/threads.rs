@@ -6,7 +6,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use tcmax_ops::{
     Activation, AdamW, AdamWConfig, BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init,
-    MaxPool2dConfig, ParamBuilder, Seed, Sgd, SgdConfig, backward, clip_grad_norm, conv2d,
+    Linear, MaxPool2dConfig, ParamBuilder, Seed, Sgd, SgdConfig, backward, clip_grad_norm, conv2d,
     global_avg_pool2d, layer_norm, log_sum_exp, log_sum_exp_all, max_pool2d, perceptron,
     quadratic_form, relu, softmax, to_vec_f64,
 };
@@ -196,8 +196,8 @@ fn of_perceptrons_and_quadratic_forms() {
                 [&[3_000, 5], &[64, 5], &[64], &[33, 64], &[33], &[outputs, 33], &[outputs]];
             assert_same("perceptron", || {
                 passes(&shapes, |t| {
-                    let layers =
-                        [(1, 2), (3, 4), (5, 6)].map(|(w, b)| (t[w].clone(), t[b].clone()));
+                    let layers = [(1, 2), (3, 4), (5, 6)]
+                        .map(|(w, b)| Linear::from_tensors(t[w].clone(), t[b].clone()).unwrap());
                     perceptron(&t[0], &layers, activation)
                 })
             });

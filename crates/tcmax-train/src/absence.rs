@@ -104,8 +104,9 @@ fn distinct_tuples(rows: usize, variables: usize, seed: Seed) -> Vec<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use candle_core::{DType, Device};
-    use tcmax_fusion::{HeadKind, HeadOptions};
+    use tcmax_fusion::SUM;
     use tcmax_ops::{ParamBuilder, State};
+    use tcmax_registry::Table;
 
     use super::*;
 
@@ -115,7 +116,7 @@ mod tests {
     fn certain() -> Box<dyn FusionHead> {
         let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
         let widths = [CLASSES, CLASSES];
-        let head = HeadKind::Sum.build(&widths, CLASSES, HeadOptions::default(), &builder).unwrap();
+        let head = SUM.build(&Table::new(), &widths, CLASSES, &builder).unwrap();
         let identity = Tensor::eye(CLASSES, DType::F64, &Device::Cpu).unwrap();
         let mut state = State::new();
         for layer in ["fc_x", "fc_y"] {

@@ -30,7 +30,7 @@ use crate::config::{CheckedConfig, TrainConfig};
 use crate::error::at;
 use crate::identity::DataIdentity;
 use crate::results::EpochRecord;
-use crate::{Error, Model, Result};
+use crate::{Error, Model, Registry, Result};
 
 const HEADER_KEY: &str = "tcmax";
 /// What comes before the digest in a file's header.
@@ -209,9 +209,9 @@ pub struct SavedModel {
 ///
 /// # Errors
 /// When the file is missing, damaged, or not of this program.
-pub fn open_model(path: &Path, device: &Device) -> Result<SavedModel> {
+pub fn open_model(path: &Path, registry: &Registry, device: &Device) -> Result<SavedModel> {
     let file = model_file(path)?;
-    parse_model(&file, &read_file(&file)?, device)
+    parse_model(&file, &read_file(&file)?, registry, device)
 }
 
 /// The file of a model, from that of its run, or from itself.
@@ -241,7 +241,12 @@ fn model_file(path: &Path) -> Result<PathBuf> {
 ///
 /// # Errors
 /// As [`open_model`].
-pub fn parse_model(path: &Path, bytes: &[u8], device: &Device) -> Result<SavedModel> {
+pub fn parse_model(
+    path: &Path,
+    bytes: &[u8],
+    registry: &Registry,
+    device: &Device,
+) -> Result<SavedModel> {
     let broken = |error: &dyn std::fmt::Display| Error::bad_file(path, error.to_string());
     let (mut state, card): (State, ModelCard) = parse(path, bytes, device)?;
     check_card(&card).map_err(|problem| Error::bad_file(path, problem))?;
@@ -251,7 +256,7 @@ pub fn parse_model(path: &Path, bytes: &[u8], device: &Device) -> Result<SavedMo
     };
     let of_stand = under_prefix(STAND, &state);
     state.retain(|name, _| !name.starts_with("stand."));
-    let config = card.config.clone().check().map_err(|error| broken(&error))?;
+    let config = card.config.clone().check_with(registry).map_err(|error| broken(&error))?;
     let seed = Seed::new(card.seed);
     // Whatever the card claims: no larger a model is made than the file has numbers for.
     let numbers = state.values().map(Tensor::elem_count).sum();

@@ -1,11 +1,14 @@
 //! Settings of a training run: parsed anywhere, checked once.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use tcmax_fusion::{HeadKind, HeadOptions};
-use tcmax_losses::{MethodKind, MethodOptions};
+use tcmax_fusion::HeadSpec;
+use tcmax_losses::MethodSpec;
+use tcmax_registry::{Options, Table};
 
 use crate::dataset::DatasetConfig;
-use crate::{Error, Result, StepDecay};
+use crate::{Error, Registry, Result, StepDecay};
 
 /// Everything that determines a run but its seed, as it stands in configuration files.
 ///
@@ -48,10 +51,10 @@ pub struct TrainConfig {
     /// Loader threads; they never change results, and are no part of what is saved with them.
     #[serde(skip_serializing)]
     pub workers: usize,
-    /// Options of methods; those of others than `method` are not used.
-    pub method_options: MethodOptions,
-    /// Options of heads.
-    pub head_options: HeadOptions,
+    /// Options of methods, by the name of the method; those of others than `method` are not used.
+    pub method_options: BTreeMap<String, Table>,
+    /// Options of the head.
+    pub head_options: Table,
     /// The data set and its options.
     pub dataset: DatasetConfig,
 }
@@ -59,7 +62,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            method: MethodKind::Tcmax.name().to_owned(),
+            method: tcmax_losses::methods::tcmax::TCMAX.name.to_owned(),
             head: String::new(),
             modalities: Vec::new(),
             encoder: EncoderConfig::default(),
@@ -75,8 +78,8 @@ impl Default for TrainConfig {
             lr_gamma: 0.1,
             clip_norm: None,
             workers: 1,
-            method_options: MethodOptions::default(),
-            head_options: HeadOptions::default(),
+            method_options: BTreeMap::new(),
+            head_options: Table::new(),
             dataset: DatasetConfig::default(),
         }
     }
@@ -106,8 +109,9 @@ impl Default for EncoderConfig {
 #[derive(Clone, Debug)]
 pub struct CheckedConfig {
     config: TrainConfig,
-    method: MethodKind,
-    head: HeadKind,
+    method: &'static MethodSpec,
+    head: &'static HeadSpec,
+    registry: Registry,
 }
 
 /// Most epochs: every one of them is in the checkpoint's header, which may have 100 MB.
@@ -159,20 +163,43 @@ impl TrainConfig {
     ///
     /// # Errors
     /// When there is no such head or method.
-    pub fn head(&self) -> Result<HeadKind> {
+    pub fn head(&self, registry: &Registry) -> Result<&'static HeadSpec> {
         Ok(match self.head.as_str() {
-            "" => self.method.parse::<MethodKind>()?.usual_head(),
-            name => name.parse()?,
+            "" => registry.methods.get(&self.method)?.usual_head,
+            name => registry.heads.get(name)?,
         })
     }
 
-    /// Checks every setting that can be checked without the data.
+    /// The decay of the learning rate.
+    pub(crate) fn decay(&self) -> StepDecay {
+        let three_quarters = (self.epochs * 3).div_ceil(4);
+        StepDecay { step: self.lr_step.unwrap_or(three_quarters), gamma: self.lr_gamma }
+    }
+
+    /// Checks every setting that can be checked without the data, and fills in the options of method and
+    /// head, which are built-in ones.
     ///
     /// # Errors
     /// The first setting that is out of range, with its name on the command line.
     pub fn check(self) -> Result<CheckedConfig> {
-        let method: MethodKind = self.method.parse()?;
-        let head = self.head()?;
+        self.check_with(&Registry::default())
+    }
+
+    /// As [`TrainConfig::check`], with method and head from `registry`.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::check`].
+    pub fn check_with(mut self, registry: &Registry) -> Result<CheckedConfig> {
+        let method = registry.methods.get(&self.method)?;
+        let head = self.head(registry)?;
+        for (name, options) in &mut self.method_options {
+            let spec = registry.methods.get(name)?;
+            *options = completed(name, spec.options, options)?;
+        }
+        self.method_options.retain(|name, _| name == method.name);
+        let own = self.method_options.entry(method.name.to_owned()).or_default();
+        *own = completed(method.name, method.options, own)?;
+        self.head_options = completed("head", head.options, &self.head_options)?;
         at_most(self.epochs, 1, MOST_EPOCHS, "--epochs")?;
         at_most(self.workers, 0, MOST_WORKERS, "--workers")?;
         require(self.batch_size >= 2, "--batch-size", "must be at least 2")?;
@@ -195,11 +222,9 @@ impl TrainConfig {
         for &width in &self.mlp_widths {
             at_most(width, 1, WIDEST_LAYER, "--mlp-widths")?;
         }
-        if let Some(hidden) = self.head_options.hidden {
-            at_most(hidden, 1, WIDEST_LAYER, "head.hidden")?;
-        }
         let dataset = self.dataset.absolute()?;
-        Ok(CheckedConfig { config: Self { dataset, ..self }, method, head })
+        let registry = registry.clone();
+        Ok(CheckedConfig { config: Self { dataset, ..self }, method, head, registry })
     }
 }
 
@@ -256,6 +281,16 @@ pub(crate) fn tagged<'a, T: Deserialize<'a>>(
     Ok((kind, toml::de::ValueDeserializer::from(value)))
 }
 
+/// The options of `owner` with their defaults.
+fn completed(owner: &str, options: Options, given: &Table) -> Result<Table> {
+    options.complete(given).map_err(|error| match error {
+        tcmax_registry::Error::OutOfRange { option, problem } => {
+            Error::setting(format!("{owner}.{option}"), problem)
+        }
+        other => Error::setting(owner, other.to_string()),
+    })
+}
+
 fn at_most(value: usize, least: usize, most: usize, field: &str) -> Result<()> {
     require((least..=most).contains(&value), field, &format!("must be {least} to {most}"))
 }
@@ -271,20 +306,29 @@ impl CheckedConfig {
     }
 
     /// What to train by.
-    pub fn method(&self) -> MethodKind {
+    pub fn method(&self) -> &'static MethodSpec {
         self.method
     }
 
+    /// The options of the method, all of them.
+    pub fn method_options(&self) -> &Table {
+        // `check` put them there.
+        &self.config.method_options[self.method.name]
+    }
+
     /// The fusion head.
-    pub fn head(&self) -> HeadKind {
+    pub fn head(&self) -> &'static HeadSpec {
         self.head
+    }
+
+    /// What its names are looked up in.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The decay of the learning rate.
     pub fn decay(&self) -> StepDecay {
-        let three_quarters = (self.config.epochs * 3).div_ceil(4);
-        let step = self.config.lr_step.unwrap_or(three_quarters);
-        StepDecay { step, gamma: self.config.lr_gamma }
+        self.config.decay()
     }
 }
 
@@ -327,7 +371,11 @@ mod tests {
         assert!(problem(|c| c.mlp_widths = vec![8; 65]).contains("1 to 64 widths"));
         assert!(problem(|c| c.epochs = usize::MAX).contains("1 to 100000"));
         assert!(problem(|c| c.workers = 100_000).contains("0 to 256"));
-        assert!(problem(|c| c.head_options.hidden = Some(usize::MAX)).contains("head.hidden"));
+        let hidden = problem(|c| {
+            c.head = "gated".into();
+            c.head_options.insert("hidden".to_owned(), 100_000.into());
+        });
+        assert!(hidden.contains("head.hidden: must be 1 to 16384"));
     }
 
     #[test]

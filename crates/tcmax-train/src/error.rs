@@ -34,6 +34,9 @@ pub enum Error {
     /// An objective refused its input.
     #[error(transparent)]
     Loss(#[from] tcmax_losses::Error),
+    /// There is no such method, head or option.
+    #[error(transparent)]
+    Registry(#[from] tcmax_registry::Error),
     /// An estimator refused its input.
     #[error(transparent)]
     Estimator(#[from] tcmax_estimators::Error),
@@ -113,13 +116,12 @@ impl Error {
     /// the signal's number when it was interrupted, as shells say it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Setting { .. } | Self::Fusion(_) => 2,
+            Self::Setting { .. } | Self::Fusion(_) | Self::Registry(_) => 2,
             Self::Loss(
-                tcmax_losses::Error::UnknownMethod { .. }
-                | tcmax_losses::Error::Option { .. }
+                tcmax_losses::Error::Registry(_)
                 | tcmax_losses::Error::NeedsTwoModalities { .. }
                 | tcmax_losses::Error::NeedsSeveralModalities { .. }
-                | tcmax_losses::Error::NeedsSharedHead { .. }
+                | tcmax_losses::Error::NeedsItsHead { .. }
                 | tcmax_losses::Error::NotLinear { .. },
             ) => 2,
             Self::Media(tcmax_media::Error::Option { .. })

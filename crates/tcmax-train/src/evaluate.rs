@@ -6,7 +6,8 @@
 
 use candle_core::{D, Tensor};
 use tcmax_data::Loader;
-use tcmax_estimators::{BatchBound, Labels, Product, Tuples, log_mean_exp_chunked};
+use tcmax_estimators::critic::TermsCritic;
+use tcmax_estimators::{Bound, Labels, Reference, Tuples};
 use tcmax_losses::{Method, Presence, Stand, cross_entropy};
 use tcmax_ops::{Seed, to_scalar_f64, wide};
 
@@ -15,9 +16,6 @@ use crate::{Model, Result};
 
 /// Tuples of a split that a head that is not additive is evaluated on.
 pub const MOST_TUPLES: usize = 1 << 17;
-
-/// Tuples in memory at a time.
-const CHUNK: usize = 2048;
 
 /// A model and how it predicts.
 #[derive(Clone, Copy)]
@@ -172,21 +170,23 @@ pub(crate) fn modality_accuracy(
 
 fn total_correlation(model: &Model, split: &EncodedSplit) -> Result<f64> {
     let (head, labels) = (model.head(), &split.labels);
-    if let Some(terms) = head.additive_terms(&split.features)? {
-        let exact = terms.iter().map(|term| wide(&term.detach()));
+    if head.is_additive() {
+        // In f64, so that sums over a split lose nothing.
+        let exact = head.parts(&split.features)?.into_iter().map(|term| wide(&term.detach()));
         let terms = exact.collect::<candle_core::Result<Vec<_>>>()?;
-        return Ok(BatchBound::new(&terms, labels)?.total_correlation()?);
+        let critic = TermsCritic::new(terms.len(), model.classes());
+        return Ok(Bound::new(&critic, &terms, labels, &Reference::all())?.total_correlation()?);
     }
     let (examples, modalities) = (labels.len(), split.features.len());
     let all = examples.checked_pow(modalities as u32).is_some_and(|all| all <= MOST_TUPLES);
-    let product =
-        if all { Product::All } else { Product::Permutations((MOST_TUPLES / examples).max(1)) };
-    let seed = Seed::new(0).stream("evaluation");
-    let tuples = Tuples::new(product, examples, modalities, seed)?;
-    let scores = wide(&head.scores(&split.features)?)?;
-    let joint = to_scalar_f64(&labels.pick(&scores)?.mean_all()?)?;
-    let product = log_mean_exp_chunked(head, &split.features, &tuples, CHUNK)?;
-    Ok(joint - product - (model.classes() as f64).ln() + labels.entropy())
+    let reference = if all {
+        Reference::all()
+    } else {
+        let seed = Seed::new(0).stream("evaluation");
+        let count = (MOST_TUPLES / examples).max(1);
+        Reference::of(Tuples::permutations(count, examples, modalities, seed)?)
+    };
+    Ok(Bound::new(head, &split.features, labels, &reference)?.total_correlation()?)
 }
 
 /// The fraction of guesses that are right.

@@ -101,8 +101,8 @@ impl Model {
             names.push(name);
         }
         let widths: Vec<usize> = encoders.iter().map(|e| e.feature_width()).collect();
-        let options = config.config().head_options;
-        let head = config.head().build(&widths, classes, options, &builder.pp("fusion_module"))?;
+        let options = &config.config().head_options;
+        let head = config.head().build(options, &widths, classes, &builder.pp("fusion_module"))?;
         let params = builder.params();
         let owners = Owners::by_prefix(&params, &names);
         let device = device.clone();
@@ -210,7 +210,7 @@ impl Model {
             head: config.head(),
             device: self.device.clone(),
         };
-        Ok(config.method().build(&config.config().method_options, &setup)?)
+        Ok(config.method().build(config.method_options(), &setup)?)
     }
 
     /// Whose parameters are whose.

@@ -66,7 +66,7 @@ pub fn continued(
     if seed != progress.seed {
         found.push(format!("seed: then {}, now {seed}", progress.seed));
     }
-    let step = own.clone().check()?.decay().step;
+    let step = own.decay().step;
     if let Some(asked) = asked.lr_step.filter(|asked| *asked != step) {
         found.push(format!("lr-step: then {step}, now {asked}"));
     }
@@ -84,7 +84,7 @@ pub fn continued(
         return Err(Error::setting("--epochs", problem));
     }
     let lr_step = if asked.epochs == own.epochs { own.lr_step } else { Some(step) };
-    TrainConfig { lr_step, ..asked.clone() }.check()
+    TrainConfig { lr_step, ..asked.clone() }.check_with(config.registry())
 }
 
 /// Settings that differ, with both values. The schedule does not count here, and neither do the place

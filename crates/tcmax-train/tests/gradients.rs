@@ -11,8 +11,11 @@ use candle_core::{Device, Tensor};
 use tcmax_data::{Batch, Dataset, Loader, LoaderOptions};
 use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_estimators::Labels;
-use tcmax_fusion::HeadKind;
-use tcmax_losses::{Clock, MethodKind, Step};
+use tcmax_fusion::{HEADS, HeadSpec, SPECIFIC};
+use tcmax_losses::methods::{
+    G_BLEND, JOINT, METHODS, MLA, MM_COSINE, MM_PARETO, QMF, TCMAX, UNIMODAL,
+};
+use tcmax_losses::{Clock, MethodSpec, Step};
 use tcmax_ops::Seed;
 use tcmax_train::{EncoderConfig, Model, TrainConfig};
 
@@ -20,14 +23,14 @@ use vectors::vectors;
 
 /// The largest entry of every gradient that one step hands to the optimiser, by parameter.
 fn gradients(
-    method: MethodKind,
-    head: HeadKind,
+    method: &'static MethodSpec,
+    head: &'static HeadSpec,
     data: &dyn Dataset,
     batch: &Batch,
 ) -> BTreeMap<String, Option<f32>> {
     let config = TrainConfig {
-        method: method.name().to_owned(),
-        head: head.name().to_owned(),
+        method: method.name.to_owned(),
+        head: head.name.to_owned(),
         encoder: EncoderConfig::ResnetSlim { width: 4 },
         ..TrainConfig::default()
     };
@@ -68,18 +71,19 @@ fn largest(tensor: &Tensor) -> f32 {
 }
 
 /// Whether a parameter is rightly left alone: a layer that a method's loss does not see.
-fn is_unused(method: MethodKind, head: HeadKind, name: &str) -> bool {
+fn is_unused(method: &MethodSpec, head: &HeadSpec, name: &str) -> bool {
     let own_layers = name.contains("fusion_module.fc_x") || name.contains("fusion_module.fc_y");
     let fused_layer = name.contains("fusion_module.fc_out");
-    match method {
-        MethodKind::MmPareto | MethodKind::GBlend => false,
-        MethodKind::Unimodal | MethodKind::Qmf | MethodKind::Mla => {
-            head == HeadKind::Specific && fused_layer
-        }
-        // Cosines have no bias.
-        MethodKind::MmCosine => name.ends_with("fc_out.bias"),
-        _ => head == HeadKind::Specific && own_layers,
+    let is_one_of = |methods: &[&MethodSpec]| methods.contains(&method);
+    if is_one_of(&[&MM_PARETO, &G_BLEND]) {
+        return false;
     }
+    if is_one_of(&[&MM_COSINE]) {
+        // Cosines have no bias.
+        return name.ends_with("fc_out.bias");
+    }
+    let unseen = if is_one_of(&[&UNIMODAL, &QMF, &MLA]) { fused_layer } else { own_layers };
+    *head == SPECIFIC && unseen
 }
 
 /// All examples in one batch.
@@ -102,14 +106,14 @@ fn every_parameter_is_trained_on_standardised_vectors_of_which_some_are_missing(
     let data: Arc<dyn Dataset> = Arc::new(data);
     let batch = one_batch(data.clone());
     assert!(batch.present.is_some());
-    for method in MethodKind::ALL {
-        let found = gradients(method, method.usual_head(), data.as_ref(), &batch);
+    for method in METHODS {
+        let found = gradients(method, method.usual_head, data.as_ref(), &batch);
         // A norm and two layers for each modality, and the head.
         assert!(found.len() >= 14, "{found:?}");
         for (name, size) in found {
             let at = format!("{method}, {name}");
             match size {
-                None => assert!(is_unused(method, method.usual_head(), &name), "{at}: cut"),
+                None => assert!(is_unused(method, method.usual_head, &name), "{at}: cut"),
                 Some(size) => assert!(size.is_finite() && size > 0.0, "{at}: {size}"),
             }
         }
@@ -123,13 +127,13 @@ fn every_parameter_is_trained_by_every_method_and_head() {
     let splits = synthetic::splits(&clips, 3).unwrap();
     let data = splits.train.clone();
     let batch = one_batch(data.clone());
-    let mut pairs: Vec<(MethodKind, HeadKind)> =
-        MethodKind::ALL.iter().map(|&method| (method, method.usual_head())).collect();
-    for head in HeadKind::ALL {
-        pairs.extend([(MethodKind::Joint, head), (MethodKind::Tcmax, head)]);
+    let mut pairs: Vec<(&'static MethodSpec, &'static HeadSpec)> =
+        METHODS.iter().map(|&method| (method, method.usual_head)).collect();
+    for head in HEADS {
+        pairs.extend([(&JOINT, head), (&TCMAX, head)]);
         // Beside zeros, layers of heads that multiply features have nothing to learn from.
-        if head.is_additive() {
-            pairs.push((MethodKind::Unimodal, head));
+        if head.additive {
+            pairs.push((&UNIMODAL, head));
         }
     }
     for (method, head) in pairs {

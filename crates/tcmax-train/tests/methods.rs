@@ -3,13 +3,15 @@
 mod common;
 mod vectors;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
 use tcmax_data::ModalityKind;
 use tcmax_datasets::{SyntheticConfig, SyntheticModality, synthetic};
-use tcmax_fusion::HeadKind;
-use tcmax_losses::{MethodKind, Modalities};
+use tcmax_fusion::{BI_GATED, CONCAT, FILM, GATED, HEADS, HeadSpec, Modalities};
+use tcmax_losses::MethodSpec;
+use tcmax_losses::methods::{G_BLEND, JOINT, METHODS, MLA, MM_COSINE, PMR, TCMAX};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{Progress, load, save};
 use tcmax_train::{
@@ -38,9 +40,9 @@ fn three() -> SyntheticConfig {
     }
 }
 
-fn config(method: MethodKind, dataset: SyntheticConfig) -> TrainConfig {
+fn config(method: &'static MethodSpec, dataset: SyntheticConfig) -> TrainConfig {
     TrainConfig {
-        method: method.name().to_owned(),
+        method: method.name.to_owned(),
         encoder: EncoderConfig::ResnetSlim { width: 2 },
         epochs: 2,
         batch_size: 8,
@@ -67,9 +69,9 @@ fn run(
 
 #[test]
 fn three_modalities_train_by_every_method_that_is_defined_for_them() {
-    for method in MethodKind::ALL {
+    for method in METHODS {
         let result = run(config(method, three()), None, false, &Silent);
-        if method.modalities() == Modalities::Two {
+        if method.modalities == Modalities::Two {
             let error = result.unwrap_err();
             assert_eq!(error.exit_code(), 2);
             let text = error.to_string();
@@ -90,7 +92,7 @@ fn of_epochs_equal_in_accuracy_the_one_of_lowest_cross_entropy_is_kept() {
     // Classes so far apart that after two epochs no example is wrong, while cross-entropy still falls.
     let splits = vectors::splits(|rows, seed| vectors_apart(rows, seed, 12.0, 1.0, 0.0), 200);
     let config = TrainConfig {
-        method: MethodKind::Joint.name().to_owned(),
+        method: JOINT.name.to_owned(),
         mlp_widths: vec![8],
         epochs: 8,
         learning_rate: 0.02,
@@ -122,16 +124,17 @@ fn of_epochs_equal_in_accuracy_the_one_of_lowest_cross_entropy_is_kept() {
 
 #[test]
 fn heads_for_two_refuse_three_and_methods_refuse_heads_they_cannot_use() {
-    let with_head = |method, head: HeadKind| {
-        let config = TrainConfig { head: head.name().to_owned(), ..config(method, three()) };
+    let with_head = |method, head: &'static HeadSpec| {
+        let config = TrainConfig { head: head.name.to_owned(), ..config(method, three()) };
         run(config, None, false, &Silent).unwrap_err()
     };
-    for (method, head, words) in [
-        (MethodKind::Tcmax, HeadKind::Film, "two modalities"),
-        (MethodKind::Joint, HeadKind::BiGated, "two modalities"),
-        (MethodKind::Mla, HeadKind::Concat, "--head shared"),
-        (MethodKind::MmCosine, HeadKind::Gated, "linear in the features"),
-    ] {
+    let refused: [(&'static MethodSpec, &'static HeadSpec, &str); 4] = [
+        (&TCMAX, &FILM, "two modalities"),
+        (&JOINT, &BI_GATED, "two modalities"),
+        (&MLA, &CONCAT, "the head 'shared' only"),
+        (&MM_COSINE, &GATED, "linear in the features"),
+    ];
+    for (method, head, words) in refused {
         let error = with_head(method, head);
         assert!(error.to_string().contains(words), "{method}, {head}: {error}");
         assert_eq!(error.exit_code(), 2);
@@ -157,12 +160,16 @@ fn what_methods_remember_survives_an_interruption() {
         two.modalities.truncate(2);
         two
     };
-    for method in MethodKind::ALL {
+    for method in METHODS {
         let settings = || {
             let mut settings = TrainConfig { epochs: 4, ..config(method, two()) };
             // With the defaults, what is remembered after two epochs would not be looked at again.
-            settings.method_options.g_blend.every = 1;
-            settings.method_options.pmr.momentum = 0.5;
+            let option =
+                |name: &str, value: toml::Value| toml::Table::from_iter([(name.to_owned(), value)]);
+            settings.method_options = BTreeMap::from([
+                (G_BLEND.name.to_owned(), option("every", 1.into())),
+                (PMR.name.to_owned(), option("momentum", 0.5.into())),
+            ]);
             settings
         };
         let folder = tempfile::tempdir().unwrap();
@@ -257,7 +264,8 @@ fn predictions_are_a_table_with_and_without_a_modality() {
 fn methods_and_options_are_listed_set_and_refused() {
     let output = common::tcmax().arg("methods").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    for name in MethodKind::names().into_iter().chain(HeadKind::names()) {
+    let methods = METHODS.iter().map(|method| method.name);
+    for name in methods.chain(HEADS.iter().map(|head| head.name)) {
         assert!(text.contains(name), "{name} is missing:\n{text}");
     }
     let one = common::tcmax().args(["methods", "opm"]).output().unwrap();
@@ -265,8 +273,8 @@ fn methods_and_options_are_listed_set_and_refused() {
     for (head, options) in [
         ("film", "No options."),
         ("concat", "No options."),
-        ("clip", "[head-options]\ntemperature = 0.07"),
-        ("gated", "[head-options]\nhidden = the width of the widest modality"),
+        ("clip", "temperature = 0.07\n\nOr: --option head.temperature=VALUE"),
+        ("gated", "# hidden =\n\nOr: --option head.hidden=VALUE"),
     ] {
         let output = common::tcmax().args(["methods", head]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -280,9 +288,11 @@ fn methods_and_options_are_listed_set_and_refused() {
     let text = std::fs::read(out.join("seed-0/model.safetensors")).unwrap();
     assert!(String::from_utf8_lossy(&text).contains(r#"projection\":\"none"#));
     for (option, words) in [
-        ("mla.projection=sideways", "normalised"),
-        ("ogm.beta=1", "beta"),
-        ("magic.alpha=1", "'magic' has no options"),
+        ("mla.projection=none", "--method mla"),
+        ("ogm.beta=1", "its options are alpha, last-epoch"),
+        ("ogm.last-epoch=never", "integer"),
+        ("head.hidden=3", "the head 'concat' has no options"),
+        ("magic.alpha=1", "no method 'magic'"),
         ("alpha", "KEY=VALUE"),
         ("alpha=1", "METHOD.OPTION"),
         ("ogm.alpha=-1", "ogm.alpha"),

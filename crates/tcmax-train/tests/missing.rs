@@ -12,8 +12,8 @@ use tcmax_ops::Seed;
 use tcmax_train::checkpoint::open_model;
 use tcmax_train::results::{EpochRecord, RunResult};
 use tcmax_train::{
-    Classifier, EncodedSplit, Existing, Model, Observer, RunLabel, RunOptions, Silent, TrainConfig,
-    absence, evaluate, evaluation_loader, train,
+    Classifier, EncodedSplit, Existing, Model, Observer, Registry, RunLabel, RunOptions, Silent,
+    TrainConfig, absence, evaluate, evaluation_loader, train,
 };
 
 use vectors::{Vectors, splits, vectors};
@@ -255,7 +255,7 @@ fn a_saved_model_repeats_the_test_of_its_run() {
             label: &label,
         };
         let result = train(&config.check().unwrap(), &splits, 1, options).unwrap();
-        let saved = open_model(&out, device).unwrap();
+        let saved = open_model(&out, &Registry::default(), device).unwrap();
         let method = saved.model.method(&saved.config, 0).unwrap();
         let loader = evaluation_loader(&saved.config, splits.test.clone(), device).unwrap();
         let split = EncodedSplit::of(&saved.model, &loader).unwrap();

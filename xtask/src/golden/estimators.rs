@@ -1,11 +1,11 @@
 //! Cases of bounds, critics and closed forms.
 
 use candle_core::Tensor;
-use tcmax_estimators::bounds::{
+use tcmax_estimators::bound::{
     diagonal, donsker_varadhan, info_nce, jensen_shannon, nwj, off_diagonal, smile,
     symmetric_info_nce,
 };
-use tcmax_estimators::critics::{Activation, ConcatCritic, Mlp};
+use tcmax_estimators::critic::{Activation, ConcatCritic, Mlp};
 use tcmax_estimators::{Critic, Gaussian, Tuples};
 
 use super::case::Case;
@@ -57,7 +57,7 @@ pub fn tcne(case: &Case) -> anyhow::Result<()> {
     let examples = joint.elem_count();
     let all = Tuples::all(examples, count)?;
     for (kind, tuples) in [("product", all), ("perm", permutations(case, examples)?)] {
-        let product = critic.tuple_scores(&variables, &tuples)?.squeeze(1)?;
+        let product = critic.scores(&tuples.gather(&variables)?)?.squeeze(1)?;
         let bound = donsker_varadhan(&joint, &product)?;
         case.check(&format!("output.dv_{kind}"), &bound)?;
         if kind == "product" {

@@ -1,9 +1,13 @@
 //! Cases of fusion heads, and of the losses on their logits.
 
 use candle_core::Tensor;
-use tcmax_fusion::{FusionHead, HeadKind, HeadOptions};
+use tcmax_fusion::{
+    BI_GATED, CLIP, CONCAT, ClipOptions, FILM, FILM_REVERSED, FusionHead, GATED, GATED_REVERSED,
+    HeadSpec, SHARED, SPECIFIC, SUM,
+};
 use tcmax_losses::{cross_entropy, unimodal};
 use tcmax_ops::{ParamBuilder, Params, Seed, State};
+use tcmax_registry::Table;
 
 use super::case::{Case, Tolerance};
 
@@ -17,17 +21,17 @@ pub struct Recorded {
 impl Recorded {
     /// The head that the header names, on the features `names`.
     pub fn new(case: &Case, names: &[&str]) -> anyhow::Result<Self> {
-        let kind = match case.text("fusion")? {
-            "CLIP" => HeadKind::Clip,
-            "bigated" => HeadKind::BiGated,
-            "concat" => HeadKind::Concat,
-            "concat_msh" => HeadKind::Specific,
-            "film" => HeadKind::Film,
-            "film_y" => HeadKind::FilmReversed,
-            "gated" => HeadKind::Gated,
-            "gated_y" => HeadKind::GatedReversed,
-            "share_head" => HeadKind::Shared,
-            "sum" => HeadKind::Sum,
+        let kind: &'static HeadSpec = match case.text("fusion")? {
+            "CLIP" => &CLIP,
+            "bigated" => &BI_GATED,
+            "concat" => &CONCAT,
+            "concat_msh" => &SPECIFIC,
+            "film" => &FILM,
+            "film_y" => &FILM_REVERSED,
+            "gated" => &GATED,
+            "gated_y" => &GATED_REVERSED,
+            "share_head" => &SHARED,
+            "sum" => &SUM,
             other => anyhow::bail!("no head is called '{other}'"),
         };
         let features = names.iter().map(|name| case.variable(name));
@@ -35,12 +39,24 @@ impl Recorded {
     }
 
     /// A head of the given kind with the weights of the case.
-    pub fn of_kind(case: &Case, kind: HeadKind, features: Vec<Tensor>) -> anyhow::Result<Self> {
+    pub fn of_kind(
+        case: &Case,
+        kind: &'static HeadSpec,
+        features: Vec<Tensor>,
+    ) -> anyhow::Result<Self> {
         let widths = features.iter().map(|z| z.dim(1)).collect::<candle_core::Result<Vec<_>>>()?;
-        let temperature = case.number("temp").unwrap_or(HeadOptions::default().temperature);
-        let options = HeadOptions { hidden: case.number("H").ok(), temperature };
+        let mut options = Table::new();
+        if *kind == CLIP {
+            let temperature = case.number("temp").unwrap_or(ClipOptions::default().temperature);
+            options.insert("temperature".to_owned(), temperature.into());
+        }
+        if let Some(hidden) =
+            case.number::<u32>("H").ok().filter(|_| !kind.options.documentation().is_empty())
+        {
+            options.insert("hidden".to_owned(), hidden.into());
+        }
         let builder = ParamBuilder::new(Seed::new(0), case.dtype, features[0].device());
-        let head = kind.build(&widths, case.number("C")?, options, &builder)?;
+        let head = kind.build(&options, &widths, case.number("C")?, &builder)?;
         let params = builder.params();
         params.load(&weights(case)?)?;
         Ok(Self { head, params, features })

@@ -1,11 +1,12 @@
 //! Cases of the TCMax loss.
 
 use candle_core::Tensor;
-use tcmax_estimators::{Labels, TupleBound, Tuples};
-use tcmax_fusion::HeadKind;
-use tcmax_losses::methods::tcmax::sampled as sampled_bound;
-use tcmax_losses::{cross_entropy, tcmax};
+use tcmax_estimators::critic::TermsCritic;
+use tcmax_estimators::{Bound, Labels, Reference, Tuples};
+use tcmax_fusion::SUM;
+use tcmax_losses::cross_entropy;
 use tcmax_ops::{ParamBuilder, Seed, State};
+use tcmax_registry::Table;
 
 use super::case::Case;
 use super::heads::{Recorded, gradient_tolerance};
@@ -23,31 +24,26 @@ pub fn heads(case: &Case) -> anyhow::Result<()> {
     let recorded = Recorded::new(case, &["input.a", "input.v"])?;
     let labels = case.labels("input.label")?;
     let tensor = |name: &str| recorded.tensor(name);
-    let check = |value: &Tensor, own: [f64; 2]| -> anyhow::Result<()> {
-        let dv = value.neg()?;
+    let (head, features) = (recorded.head.as_ref(), &recorded.features);
+    // By factors or together, and in chunks; every tuple by itself would be slow where there are many.
+    let chunk = if labels.len() > 20 { 1024 } else { CHUNK };
+    for reference in [Reference::all(), Reference::all().in_chunks_of(chunk)] {
+        let bound = Bound::new(head, features, &labels, &reference)?;
+        let dv = bound.value()?.neg()?;
         case.check("output.dv", &dv)?;
         // The paper's code leaves out some constants.
         let constant = (labels.len() as f64).ln() + (labels.classes() as f64).ln();
         case.check("output.loss", &(&dv + constant)?)?;
+        let own = bound.variable_losses()?;
         case.check_value("output.loss_a", own[0])?;
         case.check_value("output.loss_v", own[1])?;
         if case.is_single() && is_extreme(case) {
             case.excuse("grad.");
-            return Ok(());
+            continue;
         }
-        case.check_gradients("grad.", &dv.backward()?, gradient_tolerance(case), tensor)
-    };
-    let (head, features) = (recorded.head.as_ref(), &recorded.features);
-    if let Some(terms) = head.additive_terms(features)? {
-        let bound = tcmax_estimators::BatchBound::new(&terms, &labels)?;
-        let own = bound.variable_losses()?;
-        let own = own.iter().map(tcmax_losses::finite).collect::<Result<Vec<_>, _>>()?;
-        check(bound.value(), [own[0], own[1]])?;
+        case.check_gradients("grad.", &dv.backward()?, gradient_tolerance(case), tensor)?;
     }
-    // Every tuple by itself would be slow where there are many.
-    let chunk = if labels.len() > 20 { 1024 } else { CHUNK };
-    let bound = TupleBound::new(head, features, &head.parameters(), &labels, chunk)?;
-    check(bound.value(), [bound.variable_losses()[0], bound.variable_losses()[1]])
+    Ok(())
 }
 
 /// The loss over given tuples.
@@ -57,7 +53,8 @@ pub fn sampled(case: &Case) -> anyhow::Result<()> {
     let (head, features) = (recorded.head.as_ref(), &recorded.features);
     let rows = [case.whole("input.index_a")?, case.whole("input.index_v")?];
     let tuples = Tuples::from_rows(&rows, labels.len())?;
-    let bound = sampled_bound(head, features, &labels, &tuples)?;
+    let reference = Reference::of(tuples);
+    let bound = Bound::new(head, features, &labels, &reference)?.value()?;
     let constant = (labels.len() as f64).ln() + (labels.classes() as f64).ln();
     let loss = (bound.neg()? + constant)?;
     case.check("output.loss", &loss)?;
@@ -81,7 +78,7 @@ pub fn many_modalities(case: &Case) -> anyhow::Result<()> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     let widths = features.iter().map(|x| x.dim(1)).collect::<candle_core::Result<Vec<_>>>()?;
     let builder = ParamBuilder::new(Seed::new(0), case.dtype, features[0].device());
-    let head = HeadKind::Sum.build(&widths, labels.classes(), Default::default(), &builder)?;
+    let head = SUM.build(&Table::new(), &widths, labels.classes(), &builder)?;
     let params = builder.params();
     // The files count layers from 0; the paper's code calls the first two x and y.
     let recorded_name =
@@ -96,14 +93,14 @@ pub fn many_modalities(case: &Case) -> anyhow::Result<()> {
     for (m, term) in terms.iter().enumerate() {
         case.check(&format!("output.z{m}"), term)?;
     }
-    let bound = tcmax(head.as_ref(), &features, &labels)?;
-    let own = bound.variable_losses()?;
-    let own = own.iter().map(tcmax_losses::finite).collect::<Result<Vec<_>, _>>()?;
-    check_forms(case, bound.value(), &labels, &own)?;
+    let reference = Reference::all();
+    let bound = Bound::new(head.as_ref(), &features, &labels, &reference)?;
+    let value = bound.value()?;
+    check_forms(case, &value, &labels, &bound.variable_losses()?)?;
     let joint = labels.pick(&head.scores(&features)?)?.mean_all()?;
     let log_n = modalities as f64 * (labels.len() as f64).ln();
     let constant = log_n + (labels.classes() as f64).ln();
-    case.check("output.logsumexp", &((joint - bound.value())? + constant)?)?;
+    case.check("output.logsumexp", &((joint - &value)? + constant)?)?;
     if case.is_single() && is_extreme(case) {
         case.excuse("grad.");
         return Ok(());
@@ -122,12 +119,12 @@ pub fn many_modalities(case: &Case) -> anyhow::Result<()> {
     let given = terms.iter().map(candle_core::Var::from_tensor);
     let given = given.collect::<candle_core::Result<Vec<_>>>()?;
     let inputs: Vec<Tensor> = given.iter().map(|var| var.as_tensor().clone()).collect();
-    let of_terms =
-        tcmax_estimators::BatchBound::new(&inputs, &labels)?.value().neg()?.backward()?;
+    let critic = TermsCritic::new(modalities, labels.classes());
+    let of_terms = Bound::new(&critic, &inputs, &labels, &reference)?.value()?.neg()?.backward()?;
     case.check_gradients("grad.z", &of_terms, gradient_tolerance(case), |m| {
         inputs.get(m.parse::<usize>().ok()?).cloned()
     })?;
-    let gradients = bound.value().neg()?.backward()?;
+    let gradients = value.neg()?.backward()?;
     for prefix in ["grad.x", "grad.fc"] {
         let short = prefix.trim_start_matches("grad.");
         let tolerance = gradient_tolerance(case);

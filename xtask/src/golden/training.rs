@@ -3,12 +3,13 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
-use tcmax_estimators::{Labels, TupleBound};
-use tcmax_fusion::{FusionHead, HeadKind, HeadOptions};
-use tcmax_losses::methods::mla::{MlaOptions, Projection};
-use tcmax_losses::methods::mm_pareto::{MmParetoOptions, encoder_weights};
-use tcmax_losses::{Clock, MethodKind, MethodOptions, Owners, Setup, Step, cross_entropy};
+use tcmax_estimators::{Bound, Labels, Reference};
+use tcmax_fusion::{CONCAT, FusionHead, GATED, HeadSpec, SHARED, SPECIFIC};
+use tcmax_losses::methods::mm_pareto::encoder_weights;
+use tcmax_losses::methods::{JOINT, MLA, MM_PARETO, TCMAX};
+use tcmax_losses::{Clock, MethodSpec, Owners, Setup, Step, cross_entropy};
 use tcmax_ops::{Init, ParamBuilder, Params, Seed, Sgd, SgdConfig, State};
+use tcmax_registry::Table;
 
 use super::case::{Case, Tolerance};
 
@@ -60,7 +61,7 @@ struct Small {
 }
 
 impl Small {
-    fn new(case: &Case, kind: HeadKind) -> anyhow::Result<Self> {
+    fn new(case: &Case, kind: &'static HeadSpec) -> anyhow::Result<Self> {
         let builder = ParamBuilder::new(Seed::new(0), case.dtype, &Device::Cpu);
         let mut names: Vec<String> = Vec::new();
         for recorded in case.names() {
@@ -84,7 +85,7 @@ impl Small {
             device: Device::Cpu,
         };
         let fusion = builder.pp("fusion_module");
-        let head = kind.build(&setup.widths, setup.classes, HeadOptions::default(), &fusion)?;
+        let head = kind.build(&Table::new(), &setup.widths, setup.classes, &fusion)?;
         let params = builder.params();
         let mut state = State::new();
         for (own, _) in params.trainable() {
@@ -102,12 +103,9 @@ impl Small {
 
 /// MLA's alternating steps as the paper's code runs them: without projection.
 pub fn mla(case: &Case) -> anyhow::Result<()> {
-    let model = Small::new(case, HeadKind::Shared)?;
-    let options = MethodOptions {
-        mla: MlaOptions { projection: Projection::None },
-        ..MethodOptions::default()
-    };
-    let mut method = MethodKind::Mla.build(&options, &model.setup)?;
+    let model = Small::new(case, &SHARED)?;
+    let options = toml::toml! { projection = "none" };
+    let mut method = MLA.build(&options, &model.setup)?;
     let mut sgd = Sgd::new(&model.params, sgd_config(case)?)?;
     let mut losses = Vec::new();
     for step in 0..case.number("steps")? {
@@ -145,12 +143,9 @@ fn sgd_config(case: &Case) -> anyhow::Result<SgdConfig> {
 
 /// MMPareto's gradients of one step.
 pub fn mm_pareto(case: &Case) -> anyhow::Result<()> {
-    let model = Small::new(case, HeadKind::Specific)?;
-    let options = MethodOptions {
-        mm_pareto: MmParetoOptions { gamma: case.number("gamma")? },
-        ..MethodOptions::default()
-    };
-    let mut method = MethodKind::MmPareto.build(&options, &model.setup)?;
+    let model = Small::new(case, &SPECIFIC)?;
+    let options = Table::from_iter([("gamma".to_owned(), case.number::<f64>("gamma")?.into())]);
+    let mut method = MM_PARETO.build(&options, &model.setup)?;
     let inputs = [case.tensor("input.audio")?, case.tensor("input.visual")?];
     let features = model.features(&inputs)?;
     let labels = case.labels("input.label")?;
@@ -202,14 +197,14 @@ fn product(one: &GradStore, other: &GradStore, vars: &[candle_core::Var]) -> any
 
 /// Three steps of two ResNets with clips, a head, a loss, and SGD with momentum and decay.
 pub fn train_step(case: &Case) -> anyhow::Result<()> {
-    let kind = match case.text("fusion")? {
-        "concat" => HeadKind::Concat,
-        "gated" => HeadKind::Gated,
+    let kind: &'static HeadSpec = match case.text("fusion")? {
+        "concat" => &CONCAT,
+        "gated" => &GATED,
         other => anyhow::bail!("no head '{other}' in training cases"),
     };
-    let method = match case.text("loss")? {
-        "TCMax" => MethodKind::Tcmax,
-        "CE" => MethodKind::Joint,
+    let method: &'static MethodSpec = match case.text("loss")? {
+        "TCMax" => &TCMAX,
+        "CE" => &JOINT,
         other => anyhow::bail!("no method '{other}' in training cases"),
     };
     let builder = ParamBuilder::new(Seed::new(0), case.dtype, &Device::Cpu);
@@ -229,13 +224,16 @@ pub fn train_step(case: &Case) -> anyhow::Result<()> {
     let widths = vec![audio.feature_width(), visual.feature_width()];
     let classes = case.number("C")?;
     let hidden = case.recorded("state.fusion_module.fc_x.bias").map(Tensor::elem_count).ok();
-    let options = HeadOptions { hidden, ..HeadOptions::default() };
-    let head = kind.build(&widths, classes, options, &builder.pp("fusion_module"))?;
+    let mut options = Table::new();
+    if let Some(hidden) = hidden {
+        options.insert("hidden".to_owned(), (hidden as i64).into());
+    }
+    let head = kind.build(&options, &widths, classes, &builder.pp("fusion_module"))?;
     let params = builder.params();
     params.load(&state(case)?)?;
     let owners = Owners::by_prefix(&params, &["audio_net".to_owned(), "visual_net".to_owned()]);
     let setup = Setup { widths, classes, examples: 0, epochs: 1, head: kind, device: Device::Cpu };
-    let mut method = method.build(&MethodOptions::default(), &setup)?;
+    let mut method = method.build(&Table::new(), &setup)?;
     let mut sgd = Sgd::new(&params, sgd_config(case)?)?;
     for step in 0..case.number("steps")? {
         let input = |name: &str| format!("input.step{step}.{name}");
@@ -282,7 +280,7 @@ fn modality_losses(
     labels: &Labels,
 ) -> anyhow::Result<Vec<f64>> {
     if case.text("loss")? == "TCMax" {
-        return Ok(TupleBound::new(head, features, &[], labels, 64)?.variable_losses().to_vec());
+        return Ok(Bound::new(head, features, labels, &Reference::all())?.variable_losses()?);
     }
     let own = head.modality_logits(features)?;
     let losses = own.iter().map(|own| tcmax_losses::finite(&cross_entropy(own, labels)?));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use tcmax_ops::{Params, State};
 
-use crate::Result;
+use crate::error::Result;
 
 /// A running average of every trainable parameter, in f32.
 pub(super) struct Average(BTreeMap<String, Vec<f32>>);

@@ -1,20 +1,21 @@
 //! Settings of a fit, checked once.
 
 use super::Estimator;
-use crate::bounds::MovingAverage;
-use crate::{Error, Result, Scaling};
+use crate::bound::MovingAverage;
+use crate::error::{Error, Result};
+use crate::sample::Scaling;
 
 /// The form of the critic that is fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CriticKind {
-    /// [`crate::critics::ConcatCritic`] with a quadratic form.
+    /// [`crate::critic::ConcatCritic`] with a quadratic form.
     Concat,
-    /// [`crate::critics::SeparableCritic`].
+    /// [`crate::critic::SeparableCritic`].
     Separable,
-    /// [`crate::critics::BilinearCritic`], for two variables.
+    /// [`crate::critic::BilinearCritic`], for two variables.
     Bilinear,
-    /// [`crate::critics::LatentCritic`] of an additive critic.
+    /// [`crate::critic::LatentCritic`] of an additive critic.
     Latent,
 }
 
@@ -145,7 +146,7 @@ impl FitConfig {
             return refuse("held out", problem);
         }
         if let Estimator::Smile { tau } = self.estimator {
-            crate::bounds::check_tau(tau)?;
+            crate::bound::check_tau(tau)?;
         }
         if let Some(rate) = self.moving_average {
             MovingAverage::new(rate)?;

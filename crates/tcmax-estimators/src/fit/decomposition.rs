@@ -14,7 +14,8 @@ use serde::Serialize;
 use tcmax_ops::Seed;
 
 use super::{CheckedConfig, Fit, fit_observed};
-use crate::{Result, Sample};
+use crate::error::Result;
+use crate::sample::Sample;
 
 /// How variables are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

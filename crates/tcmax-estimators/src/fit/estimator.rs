@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use candle_core::Tensor;
 
-use crate::bounds::{MovingAverage, donsker_varadhan, jensen_shannon, nwj, symmetric_info_nce};
-use crate::{Error, Result};
+use crate::bound::{MovingAverage, donsker_varadhan, jensen_shannon, nwj, symmetric_info_nce};
+use crate::error::{Error, Result};
 
 /// What a fit maximises on batches, and what it reports of held-out data.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]

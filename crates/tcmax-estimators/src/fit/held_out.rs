@@ -5,7 +5,9 @@ use rand::Rng;
 use tcmax_ops::Seed;
 
 use super::Estimator;
-use crate::{Critic, Result, Tuples};
+use crate::critic::Critic;
+use crate::error::Result;
+use crate::sample::Tuples;
 
 /// Where scores are cut off, below and above: part of the critic, for any function is one.
 ///
@@ -67,16 +69,17 @@ impl<'a> HeldOut<'a> {
         estimator: Estimator,
         limits: Option<Limits>,
     ) -> Result<Self> {
-        let mut joint = to_vec(&critic.scores(variables)?)?;
+        let parts = critic.parts(variables)?;
+        let mut joint = to_vec(&critic.combine(&parts)?)?;
         if estimator == Estimator::InfoNce {
-            let contrasts = contrasts(critic, variables, joint.len())?;
+            let contrasts = contrasts(critic, &parts, joint.len())?;
             let exponentials = Vec::new();
             let (top, limits) = (0.0, None);
             return Ok(Self { joint, exponentials, top, contrasts, limits, tuples, estimator });
         }
         let mut product = Vec::with_capacity(tuples.len());
         for piece in tuples.chunks(CHUNK) {
-            product.extend(to_vec(&critic.tuple_scores(variables, &piece)?)?);
+            product.extend(to_vec(&critic.combine(&piece.gather(&parts)?)?)?);
         }
         if let Estimator::Smile { tau } = estimator {
             product.iter_mut().for_each(|score| *score = score.clamp(-tau, tau));
@@ -187,7 +190,7 @@ fn block_size(examples: usize) -> usize {
 /// example in the log-mean-exps of all others, less the mean share, which is what they change by, to
 /// first order, where the example weighs more: with it, reweighted examples have reweighted contrasts.
 /// These parts add up to 0, so the value is what it is without them.
-fn contrasts(critic: &dyn Critic, variables: &[Tensor], n: usize) -> Result<Vec<f64>> {
+fn contrasts(critic: &dyn Critic, parts: &[Tensor], n: usize) -> Result<Vec<f64>> {
     let size = block_size(n);
     let pairs = Tuples::all(size, 2)?;
     let mut contrasts = vec![0.0; n];
@@ -195,14 +198,14 @@ fn contrasts(critic: &dyn Critic, variables: &[Tensor], n: usize) -> Result<Vec<
     while start < n {
         // The last block overlaps the one before where n is not a multiple.
         let first = start.min(n - size);
-        let block = variables
+        let block = parts
             .iter()
-            .map(|v| v.narrow(0, first, size))
+            .map(|part| part.narrow(0, first, size))
             .collect::<candle_core::Result<Vec<_>>>();
         let block = block?;
         let mut scores = Vec::with_capacity(size * size);
         for piece in pairs.chunks(CHUNK) {
-            scores.extend(to_vec(&critic.tuple_scores(&block, &piece)?)?);
+            scores.extend(to_vec(&critic.combine(&piece.gather(&block)?)?)?);
         }
         for i in start - first..size {
             let own = |line: &dyn Fn(usize) -> f64, contrasts: &mut [f64]| {
@@ -236,7 +239,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::critics::BilinearCritic;
+    use crate::critic::BilinearCritic;
 
     /// Pairs with noise of 0.3, scored by half their product.
     fn scored(n: usize, seed: u64) -> (BilinearCritic, Vec<Tensor>) {
@@ -253,7 +256,9 @@ mod tests {
 
     /// Contrasts of one block as InfoNCE defines them.
     fn contrasts_alone(critic: &dyn Critic, x: &[Tensor], n: usize) -> Vec<f64> {
-        let scores = to_vec(&critic.tuple_scores(x, &Tuples::all(n, 2).unwrap()).unwrap()).unwrap();
+        let scores =
+            to_vec(&critic.scores(&Tuples::all(n, 2).unwrap().gather(x).unwrap()).unwrap())
+                .unwrap();
         let of = |i: usize| {
             let row = log_mean_exp((0..n).map(|j| scores[i * n + j]));
             let column = log_mean_exp((0..n).map(|j| scores[j * n + i]));

@@ -11,7 +11,8 @@ use serde::Serialize;
 use tcmax_ops::Seed;
 
 use super::{CheckedConfig, Fit, fit};
-use crate::{Error, Result, Sample};
+use crate::error::{Error, Result};
+use crate::sample::Sample;
 
 /// A conditional mutual information by difference.
 #[derive(Clone, Debug, PartialEq, Serialize)]

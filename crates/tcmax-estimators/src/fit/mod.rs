@@ -45,7 +45,8 @@ pub use train::{fit, fit_observed};
 
 use tcmax_ops::Seed;
 
-use crate::{Result, Sample};
+use crate::error::Result;
+use crate::sample::Sample;
 
 /// Fits once a seed and puts the results together; seeds differ in split, initial weights, batches and
 /// tuples.

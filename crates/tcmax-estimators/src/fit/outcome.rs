@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Estimator;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// One validation during training, nats.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

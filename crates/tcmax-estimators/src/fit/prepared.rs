@@ -5,8 +5,9 @@ use rand::seq::SliceRandom;
 use tcmax_ops::Seed;
 
 use super::FitConfig;
-use crate::scaling::{Column, Map};
-use crate::{Error, Result, Sample};
+use crate::error::{Error, Result};
+use crate::sample::Sample;
+use crate::sample::scaling::{Column, Map};
 
 /// Fewest examples a fit accepts: 22 train, 6 validate, 12 test.
 pub(super) const FEWEST: usize = 40;

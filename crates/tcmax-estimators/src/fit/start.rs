@@ -15,8 +15,8 @@
 use ndarray::{Array2, s};
 
 use super::prepared::Prepared;
-use crate::linalg::{cholesky, eigen, inverse_of_lower, square, submatrix};
-use crate::scaling::Column;
+use crate::exact::linalg::{cholesky, eigen, inverse_of_lower, square, submatrix};
+use crate::sample::scaling::Column;
 
 /// Q, row by row, and c.
 pub(super) struct GaussianCritic {

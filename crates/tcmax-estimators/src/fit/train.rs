@@ -10,11 +10,13 @@ use super::outcome::warnings;
 use super::prepared::Prepared;
 use super::start::gaussian_critics;
 use super::{CheckedConfig, CriticKind, CurvePoint, Estimator, Fit, FitConfig, Start, Warning};
-use crate::bounds::MovingAverage;
-use crate::critics::{
+use crate::bound::MovingAverage;
+use crate::critic::Critic;
+use crate::critic::{
     Activation, AdditiveCritic, BilinearCritic, ConcatCritic, LatentCritic, SeparableCritic,
 };
-use crate::{Critic, Error, Result, Sample, Tuples};
+use crate::error::{Error, Result};
+use crate::sample::{Sample, Tuples};
 
 /// The activation of fitted critics.
 const ACTIVATION: Activation = Activation::Squareplus;
@@ -101,7 +103,7 @@ fn build(config: &FitConfig, widths: &[usize], builder: &ParamBuilder) -> Result
         CriticKind::Bilinear => Box::new(BilinearCritic::new([widths[0], widths[1]], builder)?),
         CriticKind::Latent => {
             let inner = AdditiveCritic::new(widths, hidden, embedding, ACTIVATION, builder)?;
-            Box::new(LatentCritic(inner))
+            Box::new(LatentCritic(Box::new(inner)))
         }
     })
 }
@@ -294,8 +296,9 @@ impl<'a> Trainer<'a> {
         } else {
             Tuples::permutations(config.rearrangements, batch, rows.len(), seed)?
         };
-        let joint = self.critic.scores(rows)?.squeeze(1)?;
-        let product = self.critic.tuple_scores(rows, &tuples)?.squeeze(1)?;
+        let parts = self.critic.parts(rows)?;
+        let joint = self.critic.combine(&parts)?.squeeze(1)?;
+        let product = self.critic.combine(&tuples.gather(&parts)?)?.squeeze(1)?;
         let (joint, product) = match config.estimator {
             Estimator::InfoNce => (joint, floor(&product)?),
             _ => (ceiling(&joint, &product)?, floor(&product)?),

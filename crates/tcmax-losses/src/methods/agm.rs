@@ -18,15 +18,30 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tcmax_fusion::{CONCAT, Modalities};
 use tcmax_ops::State;
+use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::gradients::scale;
 use crate::scores::log_likelihoods;
-use crate::{Error, Method, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+
+/// The specification of AGM.
+pub static AGM: MethodSpec = MethodSpec {
+    name: "agm",
+    description: "slows down encoders that are further ahead than they usually are",
+    source: "Li et al., ICCV 2023",
+    modalities: Modalities::Several,
+    usual_head: &CONCAT,
+    heads: Heads::Any,
+    options: Options::of::<AgmOptions>(),
+    make: |options, setup| Ok(Box::new(Agm::new(read(options)?, setup)?)),
+};
 
 /// Options of AGM.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AgmOptions {
     /// Strength of the modulation.
@@ -38,6 +53,13 @@ pub struct AgmOptions {
 impl Default for AgmOptions {
     fn default() -> Self {
         Self { alpha: 1.0, last_epoch: None }
+    }
+}
+
+impl OptionSet for AgmOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        let fits = self.alpha.is_finite() && self.alpha >= 0.0;
+        require(fits, "alpha", "must be a number of at least 0")
     }
 }
 
@@ -118,9 +140,7 @@ impl Agm {
     /// # Errors
     /// When alpha is negative or not finite.
     pub fn new(options: AgmOptions, setup: &Setup) -> Result<Self> {
-        if !(options.alpha.is_finite() && options.alpha >= 0.0) {
-            return Err(Error::option("agm.alpha", "must be a number of at least 0"));
-        }
+        options.check()?;
         Ok(Self { options, modulation: Modulation::new(setup.widths.len(), options.alpha) })
     }
 }

@@ -17,15 +17,30 @@
 //! (CVPR 2020), equation 6 and algorithm 2.
 
 use candle_core::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tcmax_fusion::{Modalities, SPECIFIC};
 use tcmax_ops::{State, sum_of};
+use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::method::{Part, Survey};
 use crate::scores::log_likelihoods;
-use crate::{Error, Method, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+
+/// The specification of G-Blend.
+pub static G_BLEND: MethodSpec = MethodSpec {
+    name: "g-blend",
+    description: "weighs branches by how well they generalise",
+    source: "Wang et al., CVPR 2020",
+    modalities: Modalities::Several,
+    usual_head: &SPECIFIC,
+    heads: Heads::Any,
+    options: Options::of::<GBlendOptions>(),
+    make: |options, setup| Ok(Box::new(GBlend::new(read(options)?, setup)?)),
+};
 
 /// Options of G-Blend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GBlendOptions {
     /// Epochs between two measurements.
@@ -35,6 +50,12 @@ pub struct GBlendOptions {
 impl Default for GBlendOptions {
     fn default() -> Self {
         Self { every: 5 }
+    }
+}
+
+impl OptionSet for GBlendOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        require(self.every > 0, "every", "must be at least 1 epoch")
     }
 }
 
@@ -66,9 +87,7 @@ impl GBlend {
     /// # Errors
     /// When `every` is 0.
     pub fn new(options: GBlendOptions, setup: &Setup) -> Result<Self> {
-        if options.every == 0 {
-            return Err(Error::option("g-blend.every", "must be at least 1 epoch"));
-        }
+        options.check()?;
         let branches = setup.widths.len() + 1;
         Ok(Self { options, weights: vec![1.0 / branches as f64; branches], last: None })
     }

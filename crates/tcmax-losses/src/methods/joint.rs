@@ -1,6 +1,20 @@
 //! Joint training: cross-entropy of the fused logits.
+use tcmax_fusion::{CONCAT, Modalities};
+use tcmax_registry::Options;
 
-use crate::{Method, Result, Step, StepOutput, cross_entropy};
+use crate::{Heads, Method, MethodSpec, Result, Step, StepOutput, cross_entropy};
+
+/// The specification of joint training.
+pub static JOINT: MethodSpec = MethodSpec {
+    name: "joint",
+    description: "cross-entropy of the fused logits",
+    source: "",
+    modalities: Modalities::Any,
+    usual_head: &CONCAT,
+    heads: Heads::Any,
+    options: Options::NONE,
+    make: |_, _| Ok(Box::new(Joint)),
+};
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, Default)]

@@ -21,22 +21,39 @@
 //! Adaptation" (CVPR 2024), equations 4 to 6 and 8.
 
 use candle_core::{D, DType, Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_fusion::FusionHead;
+use tcmax_fusion::{Modalities, SHARED};
 use tcmax_ops::{State, host_f64, log_sum_exp, placed_like, sum_of};
+use tcmax_registry::{OptionSet, Options, read};
 
-use crate::{Error, Method, MethodKind, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+
+/// The specification of MLA.
+pub static MLA: MethodSpec = MethodSpec {
+    name: "mla",
+    description: "trains one shared head on the modalities in turn, without forgetting",
+    source: "Zhang et al., CVPR 2024",
+    modalities: Modalities::Several,
+    usual_head: &SHARED,
+    heads: Heads::Usual,
+    options: Options::of::<MlaOptions>(),
+    make: |options, setup| Ok(Box::new(Mla::new(read(options)?, setup)?)),
+};
 
 /// Options of MLA.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MlaOptions {
     /// How the head's gradient is projected.
     pub projection: Projection,
 }
 
+impl OptionSet for MlaOptions {}
+
 /// How the head's gradient is projected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Projection {
     /// Orthogonal weight modification with P normalised.
@@ -107,8 +124,6 @@ impl Projector {
     }
 }
 
-const NAME: &str = MethodKind::Mla.name();
-
 /// See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Mla {
@@ -124,10 +139,13 @@ impl Mla {
     /// When there are not several modalities, all of one width.
     pub fn new(options: MlaOptions, setup: &Setup) -> Result<Self> {
         let [width, _, ..] = setup.widths[..] else {
-            return Err(Error::NeedsSeveralModalities { method: NAME, got: setup.widths.len() });
+            return Err(Error::NeedsSeveralModalities {
+                method: MLA.name,
+                got: setup.widths.len(),
+            });
         };
         if setup.widths.iter().any(|&other| other != width) {
-            return Err(Error::UnequalWidths { method: NAME, widths: setup.widths.clone() });
+            return Err(Error::UnequalWidths { method: MLA.name, widths: setup.widths.clone() });
         }
         Ok(Self { projector: Projector::new(width, options.projection)?, begun: false })
     }
@@ -145,7 +163,7 @@ impl Mla {
             let weights = step.head.class_vectors()?.unwrap_or_default();
             // The head has to hand out its very parameter: a copy has no gradient, and the projection
             // would never take place.
-            let unprojected = || Error::NoHeadGradient { method: NAME, modality: m };
+            let unprojected = || Error::NoHeadGradient { method: MLA.name, modality: m };
             let weight = weights.get(m).ok_or_else(unprojected)?;
             let gradient = gradients.remove(weight).ok_or_else(unprojected)?;
             gradients.insert(weight, self.projector.project(&gradient)?);

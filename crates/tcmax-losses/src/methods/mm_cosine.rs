@@ -11,14 +11,28 @@
 //! Audio-Visual Fine-Grained Learning" (ICASSP 2023), equation 5.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_fusion::{FusionHead, normalised};
+use tcmax_fusion::{CONCAT, FusionHead, Modalities, normalised};
 use tcmax_ops::sum_of;
+use tcmax_registry::{OptionSet, Options, read, require};
 
-use crate::{Error, Method, Result, Step, StepOutput, cross_entropy};
+use crate::{Error, Heads, Method, MethodSpec, Result, Step, StepOutput, cross_entropy};
+
+/// The specification of MMCosine.
+pub static MM_COSINE: MethodSpec = MethodSpec {
+    name: "mm-cosine",
+    description: "cross-entropy of cosines instead of products",
+    source: "Xu et al., ICASSP 2023",
+    modalities: Modalities::Any,
+    usual_head: &CONCAT,
+    heads: Heads::Additive,
+    options: Options::of::<MmCosineOptions>(),
+    make: |options, _| Ok(Box::new(MmCosine::new(read(options)?)?)),
+};
 
 /// Options of MMCosine.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MmCosineOptions {
     /// Factor s of the cosines.
@@ -28,6 +42,13 @@ pub struct MmCosineOptions {
 impl Default for MmCosineOptions {
     fn default() -> Self {
         Self { scale: 10.0 }
+    }
+}
+
+impl OptionSet for MmCosineOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        let fits = self.scale.is_finite() && self.scale > 0.0;
+        require(fits, "scale", "must be a positive number")
     }
 }
 
@@ -43,9 +64,7 @@ impl MmCosine {
     /// # Errors
     /// When the scale is not a positive number.
     pub fn new(options: MmCosineOptions) -> Result<Self> {
-        if !(options.scale.is_finite() && options.scale > 0.0) {
-            return Err(Error::option("mm-cosine.scale", "must be a positive number"));
-        }
+        options.check()?;
         Ok(Self { options })
     }
 }
@@ -67,7 +86,7 @@ impl Method for MmCosine {
 /// # Errors
 /// When the head is not linear in the features, or they do not fit it.
 pub fn cosine_logits(head: &dyn FusionHead, features: &[Tensor], scale: f64) -> Result<Tensor> {
-    let vectors = head.class_vectors()?.ok_or(Error::NotLinear { method: "mm-cosine" })?;
+    let vectors = head.class_vectors()?.ok_or(Error::NotLinear { method: MM_COSINE.name })?;
     let cosines = |(z, weight): (&Tensor, &Tensor)| -> Result<Tensor> {
         Ok((normalised(z)?.matmul(&normalised(weight)?.t()?)? * scale)?)
     };

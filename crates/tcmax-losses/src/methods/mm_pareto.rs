@@ -17,14 +17,29 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tcmax_fusion::{Modalities, SPECIFIC};
 use tcmax_ops::{to_scalar_f64, wide};
+use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::gradients::{inner, weighted};
-use crate::{Error, Method, Result, Step, StepOutput, cross_entropy};
+use crate::{Heads, Method, MethodSpec, Result, Step, StepOutput, cross_entropy};
+
+/// The specification of MMPareto.
+pub static MM_PARETO: MethodSpec = MethodSpec {
+    name: "mm-pareto",
+    description: "joins fused and unimodal gradients without conflict",
+    source: "Wei and Hu, ICML 2024",
+    modalities: Modalities::Several,
+    usual_head: &SPECIFIC,
+    heads: Heads::Any,
+    options: Options::of::<MmParetoOptions>(),
+    make: |options, _| Ok(Box::new(MmPareto::new(read(options)?)?)),
+};
 
 /// Options of MMPareto.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MmParetoOptions {
     /// Factor of every encoder's gradient.
@@ -34,6 +49,13 @@ pub struct MmParetoOptions {
 impl Default for MmParetoOptions {
     fn default() -> Self {
         Self { gamma: 1.5 }
+    }
+}
+
+impl OptionSet for MmParetoOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        let fits = self.gamma.is_finite() && self.gamma > 0.0;
+        require(fits, "gamma", "must be a positive number")
     }
 }
 
@@ -49,9 +71,7 @@ impl MmPareto {
     /// # Errors
     /// When gamma is not a positive number.
     pub fn new(options: MmParetoOptions) -> Result<Self> {
-        if !(options.gamma.is_finite() && options.gamma > 0.0) {
-            return Err(Error::option("mm-pareto.gamma", "must be a positive number"));
-        }
+        options.check()?;
         Ok(Self { options })
     }
 }

@@ -1,4 +1,4 @@
-//! The methods, one a file.
+//! The methods, one a file, each with its specification; and the list of them.
 
 pub mod agm;
 pub mod g_blend;
@@ -12,3 +12,31 @@ pub mod pmr;
 pub mod qmf;
 pub mod tcmax;
 pub mod unimodal;
+
+pub use agm::AGM;
+pub use g_blend::G_BLEND;
+pub use joint::JOINT;
+pub use mla::MLA;
+pub use mm_cosine::MM_COSINE;
+pub use mm_pareto::MM_PARETO;
+pub use ogm::{OGM, OGM_GE};
+pub use opm::OPM;
+pub use pmr::PMR;
+pub use qmf::QMF;
+pub use tcmax::TCMAX;
+pub use unimodal::UNIMODAL;
+
+use tcmax_registry::Catalogue;
+
+use crate::MethodSpec;
+
+/// The built-in methods, in the order to list them.
+pub static METHODS: [&MethodSpec; 13] = [
+    &JOINT, &UNIMODAL, &TCMAX, &OGM, &OGM_GE, &AGM, &PMR, &QMF, &MLA, &MM_PARETO, &OPM, &MM_COSINE,
+    &G_BLEND,
+];
+
+/// A catalogue of the built-in methods, to which others can be added.
+pub fn methods() -> Catalogue<MethodSpec> {
+    Catalogue::new("method", &METHODS)
+}

@@ -20,14 +20,41 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use rand_distr::{Distribution, StandardNormal};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tcmax_fusion::{CONCAT, Modalities};
 use tcmax_ops::{Seed, placed_like, to_vec_f64};
+use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::scores::{label_probability_sums, pair};
-use crate::{Error, Method, MethodKind, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+
+/// The specification of OGM.
+pub static OGM: MethodSpec = MethodSpec {
+    name: "ogm",
+    description: "slows down the convolutions of the leading encoder",
+    source: "Peng et al., CVPR 2022",
+    modalities: Modalities::Two,
+    usual_head: &CONCAT,
+    heads: Heads::Any,
+    options: Options::of::<OgmOptions>(),
+    make: |options, setup| Ok(Box::new(Ogm::new(read(options)?, false, setup)?)),
+};
+
+/// The specification of OGM-GE.
+pub static OGM_GE: MethodSpec = MethodSpec {
+    name: "ogm-ge",
+    description: "OGM, with noise in the gradients of the encoders",
+    source: "Peng et al., CVPR 2022",
+    modalities: Modalities::Two,
+    usual_head: &CONCAT,
+    heads: Heads::Any,
+    options: Options::of::<OgmOptions>(),
+    make: |options, setup| Ok(Box::new(Ogm::new(read(options)?, true, setup)?)),
+};
 
 /// Options of OGM and OGM-GE.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OgmOptions {
     /// Strength of the modulation.
@@ -39,6 +66,13 @@ pub struct OgmOptions {
 impl Default for OgmOptions {
     fn default() -> Self {
         Self { alpha: 0.8, last_epoch: None }
+    }
+}
+
+impl OptionSet for OgmOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        let fits = self.alpha.is_finite() && self.alpha >= 0.0;
+        require(fits, "alpha", "must be a number of at least 0")
     }
 }
 
@@ -55,16 +89,14 @@ impl Ogm {
     /// # Errors
     /// When alpha is negative or not finite, or there are not two modalities.
     pub fn new(options: OgmOptions, enhanced: bool, setup: &Setup) -> Result<Self> {
-        if !(options.alpha.is_finite() && options.alpha >= 0.0) {
-            return Err(Error::option("ogm.alpha", "must be a number of at least 0"));
-        }
+        options.check()?;
         let ogm = Self { options, enhanced };
         pair(ogm.name(), &setup.widths)?;
         Ok(ogm)
     }
 
     fn name(self) -> &'static str {
-        if self.enhanced { MethodKind::OgmGe.name() } else { MethodKind::Ogm.name() }
+        if self.enhanced { OGM_GE.name } else { OGM.name }
     }
 }
 

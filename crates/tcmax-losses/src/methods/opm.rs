@@ -16,14 +16,29 @@
 
 use candle_core::{Device, Tensor};
 use rand::Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tcmax_fusion::{CONCAT, Modalities};
 use tcmax_ops::{State, placed_like};
+use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::scores::{label_probability_sums, pair};
-use crate::{Error, Method, MethodKind, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+
+/// The specification of OPM.
+pub static OPM: MethodSpec = MethodSpec {
+    name: "opm",
+    description: "drops features of the leading modality",
+    source: "Wei et al., TPAMI 2024",
+    modalities: Modalities::Two,
+    usual_head: &CONCAT,
+    heads: Heads::Any,
+    options: Options::of::<OpmOptions>(),
+    make: |options, setup| Ok(Box::new(Opm::new(read(options)?, setup)?)),
+};
 
 /// Options of OPM.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OpmOptions {
     /// Base rate q of dropping.
@@ -40,7 +55,13 @@ impl Default for OpmOptions {
     }
 }
 
-const NAME: &str = MethodKind::Opm.name();
+impl OptionSet for OpmOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        require((0.0..=1.0).contains(&self.rate), "rate", "must be a probability, 0 to 1")?;
+        let fits = self.strength.is_finite() && self.strength >= 0.0;
+        require(fits, "strength", "must be a number of at least 0")
+    }
+}
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug)]
@@ -55,13 +76,8 @@ impl Opm {
     /// # Errors
     /// When an option is out of range, or there are not two modalities.
     pub fn new(options: OpmOptions, setup: &Setup) -> Result<Self> {
-        pair(NAME, &setup.widths)?;
-        if !(0.0..=1.0).contains(&options.rate) {
-            return Err(Error::option("opm.rate", "must be a probability, 0 to 1"));
-        }
-        if !(options.strength.is_finite() && options.strength >= 0.0) {
-            return Err(Error::option("opm.strength", "must be a number of at least 0"));
-        }
+        options.check()?;
+        pair(OPM.name, &setup.widths)?;
         Ok(Self { options, rates: [0.0; 2] })
     }
 }
@@ -78,7 +94,7 @@ impl Method for Opm {
         }
         let logits = step.head.logits(&features)?;
         let own = step.head.modality_logits(step.features)?;
-        let scores = pair(NAME, &label_probability_sums(&own, step.labels)?)?;
+        let scores = pair(OPM.name, &label_probability_sums(&own, step.labels)?)?;
         self.rates = next_rates(scores, self.options.rate, self.options.strength);
         let loss = step.descend(&cross_entropy(&logits, step.labels)?)?;
         Ok(StepOutput::new(loss, &logits).with_figures("drop rate", &rates))
@@ -90,7 +106,7 @@ impl Method for Opm {
     }
 
     fn load_state(&mut self, state: &State) -> Result<()> {
-        self.rates = pair(NAME, &crate::state::vector(state, "rates", 2)?)?;
+        self.rates = pair(OPM.name, &crate::state::vector(state, "rates", 2)?)?;
         Ok(())
     }
 }

@@ -22,16 +22,31 @@
 //! (CVPR 2023), equations 8 to 13.
 
 use candle_core::{D, Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_estimators::Labels;
+use tcmax_fusion::{CONCAT, Modalities};
 use tcmax_ops::{State, host_f64, log_sum_exp, placed_like, to_scalar_f64};
+use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::method::{Part, Survey};
 use crate::scores::{label_probability_sums, pair};
-use crate::{Error, Method, MethodKind, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+
+/// The specification of PMR.
+pub static PMR: MethodSpec = MethodSpec {
+    name: "pmr",
+    description: "pulls the lagging modality towards its class prototypes",
+    source: "Fan et al., CVPR 2023",
+    modalities: Modalities::Two,
+    usual_head: &CONCAT,
+    heads: Heads::Any,
+    options: Options::of::<PmrOptions>(),
+    make: |options, setup| Ok(Box::new(Pmr::new(read(options)?, setup)?)),
+};
 
 /// Options of PMR.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PmrOptions {
     /// Weight of the prototype losses.
@@ -50,12 +65,23 @@ impl Default for PmrOptions {
     }
 }
 
+impl OptionSet for PmrOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        for (option, value) in [("alpha", self.alpha), ("mu", self.mu)] {
+            let fits = value.is_finite() && value >= 0.0;
+            require(fits, option, "must be a number of at least 0")?;
+        }
+        let fits = (0.0..1.0).contains(&self.momentum);
+        require(fits, "momentum", "must be at least 0 and below 1")?;
+        let fits = self.fraction > 0.0 && self.fraction <= 1.0;
+        require(fits, "fraction", "must be above 0 and at most 1")
+    }
+}
+
 /// Prototype losses above this are left out, nats.
 const LARGEST_LOSS: f64 = 10.0;
 /// Added to squared distances: a distance of zero has no gradient otherwise.
 const TINY: f64 = 1e-24;
-
-const NAME: &str = MethodKind::Pmr.name();
 
 /// See the [module](self).
 #[derive(Clone, Debug)]
@@ -73,19 +99,8 @@ impl Pmr {
     /// # Errors
     /// When an option is out of range, or there are not two modalities.
     pub fn new(options: PmrOptions, setup: &Setup) -> Result<Self> {
-        let at_least_zero = |value: f64| value.is_finite() && value >= 0.0;
-        for (field, value) in [("pmr.alpha", options.alpha), ("pmr.mu", options.mu)] {
-            if !at_least_zero(value) {
-                return Err(Error::option(field, "must be a number of at least 0"));
-            }
-        }
-        if !(0.0..1.0).contains(&options.momentum) {
-            return Err(Error::option("pmr.momentum", "must be at least 0 and below 1"));
-        }
-        if !(options.fraction > 0.0 && options.fraction <= 1.0) {
-            return Err(Error::option("pmr.fraction", "must be above 0 and at most 1"));
-        }
-        let widths = pair(NAME, &setup.widths)?;
+        options.check()?;
+        let widths = pair(PMR.name, &setup.widths)?;
         Ok(Self { options, prototypes: None, classes: setup.classes, widths })
     }
 }
@@ -211,7 +226,7 @@ impl ClassMeans {
             let sums = self
                 .sums
                 .get(m)
-                .ok_or(Error::NeedsTwoModalities { method: NAME, got: self.sums.len() })?;
+                .ok_or(Error::NeedsTwoModalities { method: PMR.name, got: self.sums.len() })?;
             let rows = self.counts.iter().enumerate().map(|(class, &count)| match (count, old) {
                 (0, Some(old)) => host_f64(&old[m].get(class)?),
                 (count, _) => sums.get(class)? / f64::from(count),
@@ -248,11 +263,11 @@ impl Rebalance {
     /// When shapes do not fit.
     pub fn new(features: &[Tensor], prototypes: &[Tensor; 2], labels: &Labels) -> Result<Self> {
         let [first, second] = features else {
-            return Err(Error::NeedsTwoModalities { method: NAME, got: features.len() });
+            return Err(Error::NeedsTwoModalities { method: PMR.name, got: features.len() });
         };
         let similarities =
             [similarity(first, &prototypes[0])?, similarity(second, &prototypes[1])?];
-        let [s_1, s_2] = pair(NAME, &label_probability_sums(&similarities, labels)?)?;
+        let [s_1, s_2] = pair(PMR.name, &label_probability_sums(&similarities, labels)?)?;
         let ratio = s_1 / s_2;
         let weights = if ratio > 1.0 {
             [0.0, (ratio - 1.0).min(1.0)]

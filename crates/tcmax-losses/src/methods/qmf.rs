@@ -21,12 +21,25 @@
 
 use candle_core::{Device, Tensor};
 use tcmax_estimators::Labels;
-use tcmax_fusion::FusionHead;
+use tcmax_fusion::{CONCAT, FusionHead, Modalities};
 use tcmax_ops::{State, log_sum_exp, placed_like, sum_of};
+use tcmax_registry::Options;
 
 use crate::methods::unimodal::unimodal;
 use crate::scores::log_likelihoods;
-use crate::{Error, Method, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+
+/// The specification of QMF.
+pub static QMF: MethodSpec = MethodSpec {
+    name: "qmf",
+    description: "mixes modalities by confidence, ranked by their history of losses",
+    source: "Zhang et al., ICML 2023",
+    modalities: Modalities::Several,
+    usual_head: &CONCAT,
+    heads: Heads::Any,
+    options: Options::NONE,
+    make: |_, setup| Ok(Box::new(Qmf::new(setup))),
+};
 
 /// Confidence is the log-sum-exp over this.
 const SCALE: f64 = 10.0;

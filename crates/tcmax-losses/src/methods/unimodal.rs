@@ -8,9 +8,23 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::Labels;
+use tcmax_fusion::{CONCAT, Modalities};
 use tcmax_ops::sum_of;
+use tcmax_registry::Options;
 
-use crate::{Error, Method, Result, Step, StepOutput, cross_entropy};
+use crate::{Error, Heads, Method, MethodSpec, Result, Step, StepOutput, cross_entropy};
+
+/// The specification of unimodal training.
+pub static UNIMODAL: MethodSpec = MethodSpec {
+    name: "unimodal",
+    description: "sum of each modality's own cross-entropy",
+    source: "",
+    modalities: Modalities::Any,
+    usual_head: &CONCAT,
+    heads: Heads::Any,
+    options: Options::NONE,
+    make: |_, _| Ok(Box::new(Unimodal)),
+};
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, Default)]

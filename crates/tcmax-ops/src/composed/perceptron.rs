@@ -4,15 +4,12 @@ use candle_core::{Result, Tensor};
 
 use crate::activation::Activation;
 use crate::composed::relu::relu;
+use crate::ops::linear::Linear;
 
-pub(crate) fn perceptron(
-    x: &Tensor,
-    layers: &[(Tensor, Tensor)],
-    activation: Activation,
-) -> Result<Tensor> {
+pub(crate) fn perceptron(x: &Tensor, layers: &[Linear], activation: Activation) -> Result<Tensor> {
     let mut x = x.clone();
-    for (i, (weight, bias)) in layers.iter().enumerate() {
-        let z = x.matmul(&weight.t()?)?.broadcast_add(bias)?;
+    for (i, layer) in layers.iter().enumerate() {
+        let z = layer.forward(&x)?;
         x = if i + 1 < layers.len() { apply(activation, &z)? } else { z };
     }
     Ok(x)

@@ -8,6 +8,7 @@ pub(crate) mod conv_unit;
 mod fused_norm;
 pub(crate) mod global_avg_pool2d;
 pub(crate) mod layer_norm;
+pub(crate) mod linear;
 pub(crate) mod log_sum_exp;
 pub(crate) mod max_pool2d;
 pub(crate) mod perceptron;

@@ -17,24 +17,26 @@ use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::perceptron::{Layer, Network};
 use crate::cpu::storage::{open, tensor_of, values};
 use crate::graph::packed::PackedParameters;
+use crate::ops::linear::Linear;
 
 const OP: &str = "perceptron";
 
-/// The perceptron with `layers` of (weight (out, in), bias (out,)) on `x` (N, in): (N, out).
+/// The perceptron with `layers` on `x` (N, in): (N, out).
 ///
 /// On a CPU f32 runs through one kernel; everything else is composed of candle operations.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use tcmax_ops::{Activation, perceptron};
+/// use tcmax_ops::{Activation, Linear, perceptron};
 ///
 /// # fn main() -> candle_core::Result<()> {
 /// let device = Device::Cpu;
 /// // |x| = relu(x) + relu(-x).
-/// let first = (Tensor::new(&[[1f32], [-1.0]], &device)?, Tensor::new(&[0f32, 0.0], &device)?);
-/// let second = (Tensor::new(&[[1f32, 1.0]], &device)?, Tensor::new(&[0f32], &device)?);
+/// let first = [Tensor::new(&[[1f32], [-1.0]], &device)?, Tensor::new(&[0f32, 0.0], &device)?];
+/// let second = [Tensor::new(&[[1f32, 1.0]], &device)?, Tensor::new(&[0f32], &device)?];
+/// let [first, second] = [first, second].map(|[weight, bias]| Linear::from_tensors(weight, bias));
 /// let x = Tensor::new(&[[-3f32], [2.0]], &device)?;
-/// let y = perceptron(&x, &[first, second], Activation::Relu)?;
+/// let y = perceptron(&x, &[first?, second?], Activation::Relu)?;
 /// assert_eq!(y.to_vec2::<f32>()?, [[3.0], [2.0]]);
 /// # Ok(())
 /// # }
@@ -42,16 +44,13 @@ const OP: &str = "perceptron";
 ///
 /// # Errors
 /// When there is no layer, one is empty, or shapes or element types do not fit.
-pub fn perceptron(
-    x: &Tensor,
-    layers: &[(Tensor, Tensor)],
-    activation: Activation,
-) -> Result<Tensor> {
+pub fn perceptron(x: &Tensor, layers: &[Linear], activation: Activation) -> Result<Tensor> {
     let (rows, mut width) = x.dims2()?;
     if layers.is_empty() {
         bail!("{OP}: there is no layer");
     }
-    for (number, (weight, bias)) in layers.iter().enumerate() {
+    for (number, layer) in layers.iter().enumerate() {
+        let (weight, bias) = (layer.weight(), layer.bias());
         let (to, from) = weight.dims2()?;
         let fits = from == width && from > 0 && to > 0 && bias.dims() == [to];
         if !fits || [weight.dtype(), bias.dtype()] != [x.dtype(); 2] {
@@ -68,7 +67,7 @@ pub fn perceptron(
     if !x.device().is_cpu() || x.dtype() != DType::F32 || rows == 0 {
         return composed::perceptron::perceptron(x, layers, activation);
     }
-    let parameters = layers.iter().flat_map(|(weight, bias)| [weight.clone(), bias.clone()]);
+    let parameters = layers.iter().flat_map(Linear::parameters);
     let parameters = PackedParameters::new(parameters.collect())?;
     let handle = parameters.handle().clone();
     let op = Perceptron { parameters, activation, outputs: width, saved: Arc::default() };

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use tcmax_train::checkpoint::{SavedModel, open_model};
 use tcmax_train::{
-    Classifier, DownloadBar, EncodedSplit, Tested, TestedData, TestedPart, absence, evaluate,
-    evaluation_loader, say, table,
+    Classifier, DownloadBar, EncodedSplit, Registry, Tested, TestedData, TestedPart, absence,
+    evaluate, evaluation_loader, say, table,
 };
 
 use super::print;
@@ -89,10 +89,10 @@ impl DataOptions {
 
 impl Eval {
     /// Rebuilds the model, opens the data, and evaluates.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         set_threads(self.threads)?;
         let device = device()?;
-        let saved = open_model(&self.model, &device)?;
+        let saved = open_model(&self.model, registry, &device)?;
         let tested = self.data.open(&saved, &self.model, &[])?;
         let loader = evaluation_loader(&saved.config, tested.data, &device)?;
         let method = saved.model.method(&saved.config, 0)?;

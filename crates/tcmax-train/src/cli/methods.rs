@@ -2,9 +2,8 @@
 
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
-use tcmax_fusion::{HeadKind, HeadOptions};
-use tcmax_losses::{MethodKind, MethodOptions};
-use tcmax_train::Error;
+use tcmax_registry::{OptionDoc, Options};
+use tcmax_train::{Error, Registry};
 
 use super::print;
 
@@ -17,10 +16,10 @@ pub struct Methods {
 
 impl Methods {
     /// Prints two tables, or what one method or head is and its options.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         match self.name.as_deref() {
-            None => print(&format!("{}\n\n{}\n\n{HINT}", methods()?, heads()))?,
-            Some(name) => print(&one(name)?)?,
+            None => print(&format!("{}\n\n{}\n\n{HINT}", methods(registry), heads(registry)))?,
+            Some(name) => print(&one(registry, name)?)?,
         }
         Ok(())
     }
@@ -37,90 +36,68 @@ fn table(header: [&str; 5]) -> Table {
     table
 }
 
-fn methods() -> anyhow::Result<Table> {
+fn methods(registry: &Registry) -> Table {
     let mut table = table(["method", "what it does", "modalities", "head", "source"]);
-    for kind in MethodKind::ALL {
+    for spec in registry.methods.iter() {
         table.add_row([
-            kind.name().to_owned(),
-            kind.description().to_owned(),
-            kind.modalities().to_string(),
-            kind.usual_head().name().to_owned(),
-            kind.source().to_owned(),
+            spec.name,
+            spec.description,
+            &spec.modalities.to_string(),
+            spec.usual_head.name,
+            spec.source,
         ]);
-    }
-    Ok(table)
-}
-
-fn heads() -> Table {
-    let mut table = table(["head", "what it does", "modalities", "additive", ""]);
-    for kind in HeadKind::ALL {
-        let (modalities, additive) = if kind.is_additive() { ("any", "yes") } else { ("2", "no") };
-        table.add_row([kind.name(), kind.description(), modalities, additive, ""]);
     }
     table
 }
 
-fn one(name: &str) -> anyhow::Result<String> {
-    if let Ok(head) = name.parse::<HeadKind>() {
-        let HeadOptions { hidden, temperature } = HeadOptions::default();
-        let hidden =
-            hidden.map_or("the width of the widest modality".to_owned(), |n| n.to_string());
-        let options: String = head_options(head)
-            .iter()
-            .map(|option| match *option {
-                "hidden" => format!("\nhidden = {hidden}"),
-                _ => format!("\n{option} = {temperature}"),
-            })
-            .collect();
-        let options = match options.as_str() {
-            "" => "No options.".to_owned(),
-            options => format!("Options and their defaults:\n[head-options]{options}"),
-        };
-        return Ok(format!("{head}: {}\n\n{options}", head.description()));
+fn heads(registry: &Registry) -> Table {
+    let mut table = table(["head", "what it does", "modalities", "additive", "source"]);
+    for spec in registry.heads.iter() {
+        let additive = if spec.additive { "yes" } else { "no" };
+        let modalities = spec.modalities.to_string();
+        table.add_row([spec.name, spec.description, &modalities, additive, spec.source]);
     }
-    let Ok(method) = name.parse::<MethodKind>() else {
+    table
+}
+
+fn one(registry: &Registry, name: &str) -> anyhow::Result<String> {
+    if let Ok(head) = registry.heads.get(name) {
+        let options = options("head", "[head-options]", head.options);
+        return Ok(format!("{head}: {}{}\n\n{options}", head.description, source(head.source)));
+    }
+    let Ok(method) = registry.methods.get(name) else {
         let problem = format!(
             "no method or head '{name}'; methods are {}, heads are {}",
-            MethodKind::names().join(", "),
-            HeadKind::names().join(", ")
+            registry.methods.names().join(", "),
+            registry.heads.names().join(", ")
         );
         return Err(Error::setting("NAME", problem).into());
     };
-    let table = toml::Table::try_from(MethodOptions::default())?;
-    let group = option_group(method);
-    let options = match table.get(group) {
-        Some(options) => {
-            format!("Options and their defaults:\n[method-options.{group}]\n{options}")
-        }
-        None => "No options.".to_owned(),
-    };
-    let source = match method.source() {
-        "" => String::new(),
-        source => format!(" ({source})"),
-    };
     Ok(format!(
-        "{method}: {}{source}\nModalities: {}. Usual head: {}.\n\n{options}",
-        method.description(),
-        method.modalities(),
-        method.usual_head()
+        "{method}: {}{}\nModalities: {}. Usual head: {}.\n\n{}",
+        method.description,
+        source(method.source),
+        method.modalities,
+        method.usual_head,
+        options(method.name, &format!("[method-options.{name}]"), method.options)
     ))
 }
 
-/// The name under which a method's options are set: OGM-GE has those of OGM.
-pub(super) fn option_group(method: MethodKind) -> &'static str {
-    if method == MethodKind::OgmGe { "ogm" } else { method.name() }
+fn source(source: &str) -> String {
+    if source.is_empty() { String::new() } else { format!(" ({source})") }
 }
 
-/// The options that a head has.
-pub(super) fn head_options(head: HeadKind) -> &'static [&'static str] {
-    match head {
-        HeadKind::Clip => &["temperature"],
-        HeadKind::Gated | HeadKind::GatedReversed | HeadKind::BiGated => &["hidden"],
-        HeadKind::Concat
-        | HeadKind::Sum
-        | HeadKind::Shared
-        | HeadKind::Specific
-        | HeadKind::Film
-        | HeadKind::FilmReversed => &[],
-    }
+/// Every option with its default and what it does, as it stands in a configuration file.
+fn options(owner: &str, group: &str, options: Options) -> String {
+    let docs = options.documentation();
+    let Some(first) = docs.first() else { return "No options.".to_owned() };
+    let line = |OptionDoc { name, default, text }: &OptionDoc| match default {
+        Some(value) => format!("\n# {text}\n{name} = {value}"),
+        None => format!("\n# {text}\n# {name} ="),
+    };
+    let lines: String = docs.iter().map(line).collect();
+    format!(
+        "Options and their defaults:\n{group}{lines}\n\nOr: --option {owner}.{}=VALUE",
+        first.name
+    )
 }

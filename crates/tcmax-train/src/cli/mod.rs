@@ -12,6 +12,7 @@ mod prepare;
 mod train;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tcmax_train::Registry;
 
 pub use flags::with_flags;
 
@@ -73,12 +74,13 @@ impl Arguments {
 
     /// Does what was asked.
     pub fn run(self) -> anyhow::Result<()> {
+        let registry = Registry::default();
         match self.command {
-            Command::Train(train) => train.run(),
+            Command::Train(train) => train.run(&registry),
             Command::Estimate(estimate) => estimate.run(),
-            Command::Eval(eval) => eval.run(),
-            Command::Predict(predict) => predict.run(),
-            Command::Methods(methods) => methods.run(),
+            Command::Eval(eval) => eval.run(&registry),
+            Command::Predict(predict) => predict.run(&registry),
+            Command::Methods(methods) => methods.run(&registry),
             Command::Prepare(prepare) => prepare.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Examples(examples) => examples.run(),

@@ -10,7 +10,7 @@ use tcmax_data::Batch;
 use tcmax_losses::{Method, Presence, matching_score};
 use tcmax_ops::Seed;
 use tcmax_train::checkpoint::{SavedModel, open_model, write_whole};
-use tcmax_train::{Classifier, Error, evaluation_loader};
+use tcmax_train::{Classifier, Error, Registry, evaluation_loader};
 
 use super::eval::DataOptions;
 use super::train::{device, set_threads};
@@ -42,10 +42,10 @@ pub struct Predict {
 
 impl Predict {
     /// Predicts every example of a part of the data.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         set_threads(self.threads)?;
         let device = device()?;
-        let saved = open_model(&self.model, &device)?;
+        let saved = open_model(&self.model, registry, &device)?;
         let predictor = Predictor::new(&saved, &self.without, &self.model)?;
         let tested = self.data.open(&saved, &self.model, &self.without)?;
         let loader = evaluation_loader(&saved.config, tested.data, &device)?;

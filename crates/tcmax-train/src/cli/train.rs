@@ -7,17 +7,15 @@ use candle_core::Device;
 use clap::Args;
 use tcmax_data::{SplitRule, UserDataConfig};
 use tcmax_datasets::AvDigitsSplit;
-use tcmax_losses::MethodKind;
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::{MethodResult, SuiteResult};
 use tcmax_train::{
     CheckedConfig, DatasetConfig, DownloadBar, EncoderConfig, Error, Existing, FolderLock,
-    OpenDataset, PrepareBar, RunLabel, RunOptions, Stop, TrainConfig, TrainingProgress,
+    OpenDataset, PrepareBar, Registry, RunLabel, RunOptions, Stop, TrainConfig, TrainingProgress,
     check_seeds, keep, manifest_clips, refuse_comparison, report, resume, say, table, train,
     versions,
 };
 
-use super::methods::{head_options, option_group};
 use super::print;
 
 /// Options of `tcmax train`; what is not given comes from `--config`, or is the main recipe's.
@@ -184,9 +182,9 @@ impl UserDataOptions {
 
 impl Train {
     /// Trains every seed and prints the result.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         set_threads(self.threads)?;
-        let config = self.settings()?.check()?;
+        let config = self.settings(registry)?.check_with(registry)?;
         check_seeds(&self.seeds)?;
         let _lock = self.out.as_deref().map(FolderLock::take).transpose()?;
         let device = device()?;
@@ -265,8 +263,8 @@ impl Train {
         let stop = Stop::new();
         stop.on_signals().context("signals")?;
         let mut method = MethodResult {
-            name: config.method().name().to_owned(),
-            description: config.method().description().to_owned(),
+            name: config.method().name.to_owned(),
+            description: config.method().description.to_owned(),
             runs: Vec::with_capacity(self.seeds.len()),
             failed: Vec::new(),
             cost: None,
@@ -308,7 +306,7 @@ impl Train {
     }
 
     /// The settings of the file, or the defaults, with the command line's on top.
-    fn settings(&self) -> anyhow::Result<TrainConfig> {
+    fn settings(&self, registry: &Registry) -> anyhow::Result<TrainConfig> {
         let mut config = match &self.config {
             Some(path) => read_config(path)?,
             None => TrainConfig::default(),
@@ -329,7 +327,7 @@ impl Train {
         config.head = self.head.clone().unwrap_or(config.head);
         config.modalities = self.modalities.clone().unwrap_or(config.modalities);
         for option in &self.options {
-            set_option(&mut config, option)?;
+            set_option(&mut config, registry, option)?;
         }
         config.drop_last |= self.drop_last;
         config.standardise &= !self.no_standardise;
@@ -416,7 +414,7 @@ impl Train {
 }
 
 /// Puts one `method.option=value` (or `head.option=value`) into its place.
-fn set_option(config: &mut TrainConfig, option: &str) -> anyhow::Result<()> {
+fn set_option(config: &mut TrainConfig, registry: &Registry, option: &str) -> anyhow::Result<()> {
     let wrong = |problem: String| Error::setting(format!("--option {option}"), problem);
     let Some((key, value)) = option.split_once('=') else {
         return Err(wrong("give it as KEY=VALUE, such as ogm.alpha=0.5".to_owned()).into());
@@ -429,43 +427,31 @@ fn set_option(config: &mut TrainConfig, option: &str) -> anyhow::Result<()> {
         .ok()
         .and_then(|mut table| table.remove("value"))
         .unwrap_or_else(|| toml::Value::String(value.trim().to_owned()));
-    let mut table = toml::Table::try_from(&*config)?;
-    let group = if owner == "head" {
-        table.get_mut("head-options")
-    } else {
-        table.get_mut("method-options").and_then(|methods| methods.get_mut(owner))
+    let method = registry.methods.get(&config.method).map_err(Error::from)?;
+    let head = config.head(registry)?;
+    let (specified, given) = match owner {
+        "head" => (head.options, &mut config.head_options),
+        _ if owner == method.name => {
+            (method.options, config.method_options.entry(owner.to_owned()).or_default())
+        }
+        _ if registry.methods.get(owner).is_ok() => {
+            return Err(wrong(format!("the method is '{method}'; add --method {owner}")).into());
+        }
+        _ => return Err(wrong(format!("no method '{owner}'; see `tcmax methods`")).into()),
     };
-    let Some(toml::Value::Table(group)) = group else {
-        return Err(wrong(format!("'{owner}' has no options; see `tcmax methods`")).into());
-    };
-    group.insert(field.to_owned(), value);
-    let changed: TrainConfig =
-        table.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
-    *config = TrainConfig { workers: config.workers, ..changed };
-    check_option_is_used(config, owner, field).map_err(wrong)?;
-    Ok(())
-}
-
-/// An option of another method or head than the run's would be without effect.
-fn check_option_is_used(config: &TrainConfig, owner: &str, field: &str) -> Result<(), String> {
-    let (Ok(method), Ok(head)) = (config.method.parse::<MethodKind>(), config.head()) else {
-        // A wrong name is said better when everything is checked.
-        return Ok(());
-    };
-    if owner == "head" {
-        let names = head_options(head);
-        return match names.contains(&field) {
-            true => Ok(()),
-            false => Err(match names {
-                [] => format!("the head is '{head}', which has no options"),
-                names => format!("the head is '{head}', whose options are {}", names.join(", ")),
-            }),
+    let names: Vec<String> = specified.documentation().into_iter().map(|doc| doc.name).collect();
+    if !names.iter().any(|name| name == field) {
+        let subject =
+            if owner == "head" { format!("the head '{head}'") } else { format!("'{owner}'") };
+        let problem = match names[..] {
+            [] => format!("{subject} has no options"),
+            _ => format!("{subject} has no option '{field}'; its options are {}", names.join(", ")),
         };
+        return Err(wrong(problem).into());
     }
-    match owner == option_group(method) {
-        true => Ok(()),
-        false => Err(format!("the method is '{method}'; add --method {owner}")),
-    }
+    given.insert(field.to_owned(), value);
+    specified.complete(given).map_err(|error| wrong(error.to_string()))?;
+    Ok(())
 }
 
 /// The folder of one seed's run.

@@ -1,0 +1,40 @@
+//! The bound of Nguyen, Wainwright and Jordan, also called f-GAN KL or MINE-f.
+//!
+//! ```text
+//! TC >= 1/N sum_i T(joint_i) - 1/(e K) sum_k exp T(product_k)                         (nats)
+//! ```
+//!
+//! tight for T = 1 + log p / prod p: unlike in Donsker-Varadhan's bound the constant matters. Nguyen,
+//! Wainwright and Jordan (2010); Nowozin et al. (f-GAN, 2016). Bias: none, neither in the value nor in
+//! the gradient, because no logarithm of a mean is taken; the variance grows like exp(TC), so single
+//! values may lie far above the truth. Cap: none. For any one critic it is below Donsker-Varadhan's.
+
+use candle_core::Tensor;
+
+use super::{check_vector, log_mean_exp};
+use crate::error::Result;
+
+/// The NWJ bound from the scores of joint examples (N,) and product tuples (K,): a scalar, nats.
+///
+/// The mean of exp T is formed as exp(log-mean-exp - 1), so it is infinite only if it really is out
+/// of range.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use tcmax_estimators::bound::nwj;
+///
+/// # fn main() -> tcmax_estimators::Result<()> {
+/// // The critic T = 1 says "independent", and is right to.
+/// let ones = Tensor::new(&[1f64, 1.0], &Device::Cpu)?;
+/// assert!(nwj(&ones, &ones)?.to_scalar::<f64>()?.abs() < 1e-15);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When one of the two is not a vector with entries.
+pub fn nwj(joint: &Tensor, product: &Tensor) -> Result<Tensor> {
+    check_vector("joint scores", joint)?;
+    check_vector("product scores", product)?;
+    Ok((joint.mean_all()? - (log_mean_exp(product)? - 1.0)?.exp()?)?)
+}

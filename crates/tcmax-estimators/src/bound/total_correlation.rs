@@ -1,0 +1,227 @@
+//! Total correlation of M variables and a label, under any critic.
+//!
+//! With a uniform reference for the label, the Donsker-Varadhan bound on N examples is
+//!
+//! ```text
+//! bound = 1/N sum_i T(x_1^i, .., x_M^i, y_i)
+//!         - log 1/(K C) sum over tuples (j_1..j_M) and outcomes c of exp T(x_1^{j_1}, .., x_M^{j_M}, c)   (nats)
+//! ```
+//!
+//! over all K = N^M tuples, or over K of them. This is the negative of the TCMax loss ("Multimodal
+//! Classification via Total Correlation Maximization", ICLR 2026). It bounds
+//! KL(p(x, y) || prod_m p(x_m) U(y)) = TC(x, y) + log C - H(y); see [`Bound::total_correlation`].
+//!
+//! Bias: the sums over one batch replace expectations, and when the critic was fitted to these very
+//! examples, the value is too high; report it from held-out data. Of random tuples the logarithm of a
+//! mean is too small on average (Jensen), so that the bound is too high by about V / 2K, with V the
+//! variance of exp T over all tuples relative to its squared mean; its gradient is biased by as much.
+//! Both vanish as K grows. Cap: the N joint examples are among the N^M C equally weighted tuples, so the
+//! value on N examples can never exceed `(M - 1) log N + log C`.
+//!
+//! No additive critic can pass sum_m I(y; x_m): the best one recovers the model in which the variables
+//! are independent given the label, and what they share beyond the label, I(x_1; ...; x_M | y), stays
+//! out of its reach.
+
+use candle_core::Tensor;
+use tcmax_ops::{log_sum_exp_all, to_scalar_f64};
+
+use super::product::{self, Pieces};
+use crate::critic::Critic;
+use crate::error::{Error, Result};
+use crate::sample::{Labels, Tuples};
+
+/// Which tuples of the product of marginals a bound sums over, and how many are in memory at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// `None`: all N^M.
+    pub(super) tuples: Option<Tuples>,
+    pub(super) chunk: usize,
+}
+
+impl Reference {
+    /// Tuples in memory at a time if nothing else is said.
+    pub const CHUNK: usize = 2048;
+
+    /// All N^M tuples: the exact bound.
+    pub fn all() -> Self {
+        Self { tuples: None, chunk: Self::CHUNK }
+    }
+
+    /// These tuples. Of [`Tuples::random`], whose rows are drawn independently, the mean of exp T is that
+    /// over all N^M tuples on average, whatever their number.
+    pub fn of(tuples: Tuples) -> Self {
+        Self { tuples: Some(tuples), chunk: Self::CHUNK }
+    }
+
+    /// With at most `chunk` tuples in memory at a time. Additive critics need none for all tuples.
+    #[must_use]
+    pub fn in_chunks_of(self, chunk: usize) -> Self {
+        Self { chunk, ..self }
+    }
+}
+
+impl Default for Reference {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+/// The bound on one set of examples.
+///
+/// An additive critic has its sum over all tuples in O(M N C). Any other has its tuples scored together
+/// where one chunk holds them, and else chunk by chunk, twice: once for the value, and again, only when
+/// [`Bound::value`] is asked for, for gradients. Memory is O(chunk), time O(number of tuples).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use tcmax_estimators::Labels;
+/// use tcmax_estimators::bound::{Bound, Reference};
+/// use tcmax_estimators::critic::BilinearCritic;
+///
+/// # fn main() -> tcmax_estimators::Result<()> {
+/// let critic = BilinearCritic::from_tensor(Tensor::new(&[[1f64]], &Device::Cpu)?)?;
+/// let x = Tensor::new(&[[1f64], [-1.0]], &Device::Cpu)?;
+/// // No label: one outcome.
+/// let labels = Labels::none(2, &Device::Cpu)?;
+/// let bound = Bound::new(&critic, &[x.clone(), x], &labels, &Reference::all())?;
+/// // Joint examples score 1; of the four pairs, two score 1 and two -1.
+/// let expected = 1.0 - ((1f64.exp() + (-1f64).exp()) / 2.0).ln();
+/// assert!((bound.nats()? - expected).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Bound<'a> {
+    critic: &'a dyn Critic,
+    labels: &'a Labels,
+    reference: &'a Reference,
+    parts: Vec<Tensor>,
+    scores: Tensor,
+    log_sum: LogSum,
+}
+
+/// log sum exp T over the tuples and outcomes.
+enum LogSum {
+    /// A scalar with its graph.
+    Tensor(Tensor),
+    /// The sum over pieces, whose graphs are gone.
+    OfPieces(f64),
+}
+
+impl<'a> Bound<'a> {
+    /// The bound of `critic` on variables x_m (N, D_m) and their labels, over the tuples of `reference`.
+    ///
+    /// # Errors
+    /// When the variables do not fit the critic, or the labels or the tuples do not fit the variables;
+    /// when a chunk has no tuples, or there are too many to count.
+    pub fn new(
+        critic: &'a dyn Critic,
+        x: &[Tensor],
+        labels: &'a Labels,
+        reference: &'a Reference,
+    ) -> Result<Self> {
+        let parts = critic.parts(x)?;
+        let scores = critic.combine(&parts)?;
+        // Says what is wrong where labels and scores do not fit.
+        labels.pick(&scores)?;
+        let log_sum = if critic.is_additive() && reference.tuples.is_none() {
+            LogSum::Tensor(product::factorised_log_sum(critic, &parts)?)
+        } else {
+            let pieces = Pieces::new(reference, labels.len(), parts.len())?;
+            match pieces.single()? {
+                Some(tuples) => {
+                    let scores = critic.combine(&tuples.gather(&parts)?)?;
+                    LogSum::Tensor(log_sum_exp_all(&scores)?)
+                }
+                None => LogSum::OfPieces(product::log_sum_of_pieces(critic, &parts, &pieces)?),
+            }
+        };
+        Ok(Self { critic, labels, reference, parts, scores, log_sum })
+    }
+
+    /// The differentiable bound on KL(p(x, y) || prod_m p(x_m) U(y)), a scalar, nats. Gradients reach
+    /// the variables and [`Critic::parameters`].
+    ///
+    /// # Errors
+    /// As [`Bound::new`].
+    pub fn value(&self) -> Result<Tensor> {
+        let joint = self.labels.pick(&self.scores)?.mean_all()?;
+        let log_sum = match &self.log_sum {
+            LogSum::Tensor(log_sum) => log_sum.clone(),
+            LogSum::OfPieces(log_sum) => {
+                let pieces = self.pieces()?;
+                product::attached(self.critic, &self.parts, &pieces, *log_sum, &joint)?
+            }
+        };
+        Ok(((joint - log_sum)? + self.log_count())?)
+    }
+
+    /// The value alone, nats: no gradients are computed.
+    ///
+    /// # Errors
+    /// Only if the device fails.
+    pub fn nats(&self) -> Result<f64> {
+        let joint = self.labels.pick(&self.scores.detach())?.mean_all()?;
+        Ok(to_scalar_f64(&joint)? - self.log_sum()? + self.log_count())
+    }
+
+    /// The bound on the total correlation TC(x_1, ..., x_M, y), nats: [`Bound::nats`] less
+    /// log C - H(y), with the plug-in entropy of the labels given.
+    ///
+    /// # Errors
+    /// Only if the device fails.
+    pub fn total_correlation(&self) -> Result<f64> {
+        Ok(self.nats()? - (self.labels.classes() as f64).ln() + self.labels.entropy())
+    }
+
+    /// Scores (N, C) of the joint examples, without their graph.
+    pub fn scores(&self) -> Tensor {
+        self.scores.detach()
+    }
+
+    /// No N examples can show more over all their tuples: (M - 1) log N + log C, nats.
+    pub fn cap(&self) -> f64 {
+        (self.parts.len() - 1) as f64 * (self.labels.len() as f64).ln()
+            + (self.labels.classes() as f64).ln()
+    }
+
+    /// The loss of each variable alone under the normalised product P(j_1, ..., j_M, c), nats:
+    /// -1/N sum_i log P_m(i, y_i) - log N, where P_m sums out all other variables. These tell how much of
+    /// the fit each variable carries.
+    ///
+    /// # Errors
+    /// When the bound is not over all tuples: an example may then be in none of them.
+    pub fn variable_losses(&self) -> Result<Vec<f64>> {
+        if self.reference.tuples.is_some() {
+            let problem = "must be all tuples for the losses of single variables".to_owned();
+            return Err(Error::Setting { field: "reference", problem });
+        }
+        let log_n = (self.labels.len() as f64).ln();
+        let log_sum = self.log_sum()?;
+        let marginals = if self.critic.is_additive() {
+            product::factorised_marginals(self.critic, &self.parts, self.labels)?
+        } else {
+            product::marginals_of_pieces(self.critic, &self.parts, self.labels, &self.pieces()?)?
+        };
+        Ok(marginals.iter().map(|marginal| log_sum - marginal - log_n).collect())
+    }
+
+    fn pieces(&self) -> Result<Pieces<'a>> {
+        Pieces::new(self.reference, self.labels.len(), self.parts.len())
+    }
+
+    fn log_sum(&self) -> Result<f64> {
+        match &self.log_sum {
+            LogSum::Tensor(log_sum) => Ok(to_scalar_f64(&log_sum.detach())?),
+            LogSum::OfPieces(log_sum) => Ok(*log_sum),
+        }
+    }
+
+    /// log (K C).
+    fn log_count(&self) -> f64 {
+        let log_tuples = match &self.reference.tuples {
+            None => self.parts.len() as f64 * (self.labels.len() as f64).ln(),
+            Some(tuples) => (tuples.len() as f64).ln(),
+        };
+        log_tuples + (self.labels.classes() as f64).ln()
+    }
+}

@@ -1,0 +1,349 @@
+//! Joint examples of several variables, checked once; their labels; tuples of them; and common scales.
+
+mod labels;
+pub(crate) mod scaling;
+mod tuples;
+
+pub use labels::Labels;
+pub use scaling::Scaling;
+pub(crate) use tuples::Spans;
+pub use tuples::Tuples;
+
+use tcmax_ops::Seed;
+
+use crate::error::{Error, Result};
+
+/// What the values of a variable mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VariableKind {
+    /// Numbers: order and distance mean something.
+    Continuous,
+    /// Names of classes written as numbers: only equality means something.
+    Categorical,
+}
+
+/// One variable: N rows of D numbers.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    name: String,
+    kind: VariableKind,
+    values: Vec<f64>,
+    /// Of each column, whether only equality means something.
+    discrete: Vec<bool>,
+    /// The number of classes; 0 for continuous variables.
+    classes: usize,
+}
+
+/// A group may hold indicator columns of this many classes at most.
+const MOST_INDICATORS: usize = 1024;
+
+impl Variable {
+    /// A continuous variable of `width` columns from N x width numbers, row by row.
+    ///
+    /// # Errors
+    /// When the numbers do not make whole rows, one is not finite, there is none, or a column is
+    /// constant.
+    pub fn continuous(name: impl Into<String>, values: Vec<f64>, width: usize) -> Result<Self> {
+        let name = name.into();
+        check_values(&name, &values, width)?;
+        Self::of_numbers(name, values, vec![false; width])
+    }
+
+    /// Numbers in columns of which some may be indicators of classes.
+    fn of_numbers(name: String, values: Vec<f64>, discrete: Vec<bool>) -> Result<Self> {
+        let width = discrete.len();
+        let kind = VariableKind::Continuous;
+        let variable = Self { name, kind, values, discrete, classes: 0 };
+        for column in 0..width {
+            let mut of_column = variable.column(column);
+            let first = of_column.next().unwrap_or(0.0);
+            if of_column.all(|value| value == first) {
+                let (name, value) = (variable.name.clone(), first);
+                return Err(Error::ConstantColumn { variable: name, column, value });
+            }
+        }
+        Ok(variable)
+    }
+
+    /// A categorical variable: any finite numbers, equal ones being one class.
+    ///
+    /// # Errors
+    /// When one is not finite, there is none, or all are equal.
+    pub fn categorical(name: impl Into<String>, values: &[f64]) -> Result<Self> {
+        let kind = VariableKind::Categorical;
+        let name = name.into();
+        check_values(&name, values, 1)?;
+        let (values, discrete) = (values.to_vec(), vec![true]);
+        let raw = Self { name, kind, values, discrete, classes: 0 };
+        let mut classes = raw.values.clone();
+        classes.sort_by(f64::total_cmp);
+        classes.dedup();
+        if let &[value] = classes.as_slice() {
+            return Err(Error::ConstantColumn { variable: raw.name, column: 0, value });
+        }
+        let class = |value: &f64| classes.partition_point(|class| class < value) as f64;
+        let values = raw.values.iter().map(class).collect();
+        Ok(Self { values, classes: classes.len(), ..raw })
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the values mean.
+    pub fn kind(&self) -> VariableKind {
+        self.kind
+    }
+
+    /// The number of columns D.
+    pub fn width(&self) -> usize {
+        self.discrete.len()
+    }
+
+    /// The number of rows N.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.width()
+    }
+
+    /// Never true: variables are checked to have rows.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The values, row by row; of a categorical variable class numbers from 0.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The number of classes of a categorical variable.
+    pub fn classes(&self) -> Option<usize> {
+        (self.kind == VariableKind::Categorical).then_some(self.classes)
+    }
+
+    /// Whether only equality means something in a column: in that of a categorical variable, and in the
+    /// indicator columns that it becomes in a group.
+    pub(crate) fn is_discrete(&self, column: usize) -> bool {
+        self.discrete[column]
+    }
+
+    /// The values of one column.
+    pub(crate) fn column(&self, column: usize) -> impl Iterator<Item = f64> + '_ {
+        self.values.iter().skip(column).step_by(self.width()).copied()
+    }
+
+    /// The same variable in some of the rows. Nothing is checked: a column may be constant there.
+    pub(crate) fn in_rows(&self, rows: &[usize]) -> Self {
+        let width = self.width();
+        let of_row = |&row: &usize| &self.values[row * width..][..width];
+        Self { values: rows.iter().flat_map(of_row).copied().collect(), ..self.clone() }
+    }
+}
+
+fn check_values(name: &str, values: &[f64], width: usize) -> Result<()> {
+    if values.is_empty() {
+        return Err(Error::Empty { what: "a variable", unit: "row" });
+    }
+    if width == 0 || !values.len().is_multiple_of(width) {
+        return Err(Error::WrongShape {
+            what: format!("variable '{name}'"),
+            got: vec![values.len()],
+            wanted: format!("whole rows of {width} numbers"),
+        });
+    }
+    if let Some(position) = values.iter().position(|value| !value.is_finite()) {
+        return Err(Error::NotFinite {
+            variable: name.to_owned(),
+            row: position / width,
+            column: position % width,
+            value: values[position],
+        });
+    }
+    Ok(())
+}
+
+/// N joint examples of at least two variables.
+///
+/// ```
+/// use tcmax_estimators::{Sample, Variable};
+///
+/// # fn main() -> tcmax_estimators::Result<()> {
+/// let a = Variable::continuous("a", vec![0.1, 0.2, 0.3], 1)?;
+/// let y = Variable::categorical("y", &[7.0, 5.0, 7.0])?;
+/// assert_eq!(y.values(), [1.0, 0.0, 1.0]);
+/// assert_eq!(Sample::new(vec![a, y])?.len(), 3);
+///
+/// let error = Variable::continuous("b", vec![0.1, f64::NAN], 1).unwrap_err();
+/// assert!(error.to_string().starts_with("variable 'b', row 1, column 0: the value is NaN"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sample {
+    variables: Vec<Variable>,
+}
+
+impl Sample {
+    /// Puts variables together.
+    ///
+    /// # Errors
+    /// When there are fewer than two, or their numbers of rows differ.
+    pub fn new(variables: Vec<Variable>) -> Result<Self> {
+        let Some(first) = variables.first().filter(|_| variables.len() > 1) else {
+            let problem = format!("at least 2 variables are needed; got {}", variables.len());
+            return Err(Error::Setting { field: "variables", problem });
+        };
+        if let Some(other) = variables.iter().find(|other| other.len() != first.len()) {
+            return Err(Error::UnequalLengths {
+                variable: other.name.clone(),
+                got: other.len(),
+                first: first.name.clone(),
+                wanted: first.len(),
+            });
+        }
+        Ok(Self { variables })
+    }
+
+    /// The variables.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// The number of examples N.
+    pub fn len(&self) -> usize {
+        self.variables[0].len()
+    }
+
+    /// Never true: variables are checked to have rows.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The same variables in some of the rows, or all of them if there are no more than `most`; which
+    /// ones depends on the seed. Nothing is checked: a column may be constant there.
+    pub(crate) fn of_at_most(&self, most: usize, seed: Seed) -> Self {
+        if self.len() <= most {
+            return self.clone();
+        }
+        let mut rows = rand::seq::index::sample(&mut seed.rng(), self.len(), most).into_vec();
+        rows.sort_unstable();
+        Self { variables: self.variables.iter().map(|v| v.in_rows(&rows)).collect() }
+    }
+
+    /// The sample of some of the variables, each group glued into one variable.
+    ///
+    /// A group of one stays as it is; in a larger group categorical variables become indicator
+    /// columns, one per class.
+    ///
+    /// # Errors
+    /// When a variable does not exist, a group is empty, there are fewer than two groups, or a group of
+    /// several holds more than 1024 classes.
+    pub fn grouped(&self, groups: &[&[usize]]) -> Result<Self> {
+        Self::new(groups.iter().map(|group| self.group(group)).collect::<Result<_>>()?)
+    }
+
+    /// Some of the variables glued into one, as [`Sample::grouped`] does.
+    ///
+    /// # Errors
+    /// When a variable does not exist, the group is empty, or it holds several variables with more than
+    /// 1024 classes.
+    pub fn group(&self, group: &[usize]) -> Result<Variable> {
+        let count = self.variables.len();
+        if let Some(&index) = group.iter().find(|&&index| index >= count) {
+            return Err(Error::NoSuchVariable { index, count });
+        }
+        if let &[only] = group {
+            return Ok(self.variables[only].clone());
+        }
+        let members: Vec<&Variable> = group.iter().map(|&index| &self.variables[index]).collect();
+        let names: Vec<&str> = members.iter().map(|member| member.name()).collect();
+        let indicators: usize = members.iter().map(|member| member.classes).sum();
+        if indicators > MOST_INDICATORS {
+            let problem = format!(
+                "the group ({}) has {indicators} classes, and each would become a column; at most \
+                 {MOST_INDICATORS} can be in a group of several variables: estimate them apart, or \
+                 merge classes",
+                names.join(", ")
+            );
+            return Err(Error::Setting { field: "variables", problem });
+        }
+        let mut discrete = Vec::new();
+        for member in &members {
+            match member.classes() {
+                None => discrete.extend_from_slice(&member.discrete),
+                Some(classes) => discrete.extend(vec![true; classes]),
+            }
+        }
+        let mut values = Vec::with_capacity(discrete.len() * self.len());
+        for row in 0..self.len() {
+            for member in &members {
+                let own = &member.values[row * member.width()..][..member.width()];
+                match member.classes() {
+                    None => values.extend_from_slice(own),
+                    Some(classes) => values
+                        .extend((0..classes).map(|c| f64::from(u8::from(own[0] as usize == c)))),
+                }
+            }
+        }
+        Variable::of_numbers(format!("({})", names.join(", ")), values, discrete)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_variables_are_named() {
+        let a = Variable::continuous("a", vec![1.0, 2.0, 3.0, 4.0], 2).unwrap();
+        assert!(matches!(
+            Variable::continuous("c", vec![1.0, 2.0, 1.0, 3.0], 2),
+            Err(Error::ConstantColumn { column: 0, .. })
+        ));
+        assert!(matches!(
+            Variable::continuous("d", vec![1.0, 2.0, 1.0], 2),
+            Err(Error::WrongShape { .. })
+        ));
+        let b = Variable::continuous("b", vec![1.0, 2.0, 3.0], 1).unwrap();
+        let error = Sample::new(vec![a.clone(), b]).unwrap_err().to_string();
+        assert!(error.contains("'b' has 3 rows, but 'a' has 2"), "{error}");
+        assert!(matches!(Sample::new(vec![a]), Err(Error::Setting { .. })));
+    }
+
+    #[test]
+    fn groups_are_glued_with_indicators_for_classes() {
+        let a = Variable::continuous("a", vec![1.0, 2.0, 3.0], 1).unwrap();
+        let y = Variable::categorical("y", &[4.0, 9.0, 4.0]).unwrap();
+        let sample = Sample::new(vec![a.clone(), y, a]).unwrap();
+        let glued = sample.grouped(&[&[0, 1], &[2]]).unwrap();
+        assert_eq!(glued.variables()[0].values(), [1.0, 1.0, 0.0, 2.0, 0.0, 1.0, 3.0, 1.0, 0.0]);
+        assert_eq!(glued.variables()[0].name(), "(a, y)");
+        let discrete: Vec<bool> = (0..3).map(|c| glued.variables()[0].is_discrete(c)).collect();
+        assert_eq!(discrete, [false, true, true]);
+        assert!(matches!(sample.grouped(&[&[0], &[3]]), Err(Error::NoSuchVariable { .. })));
+    }
+
+    #[test]
+    fn large_groups_take_time_in_proportion_and_thousands_of_classes_are_refused() {
+        // With a count of the classes in every row, this would be 10^10 steps.
+        let rows = 100_000;
+        let column = |step: usize| (0..rows).map(|row| (row * step % 7) as f64).collect::<Vec<_>>();
+        let class = Variable::categorical("c", &column(3)).unwrap();
+        let number = Variable::continuous("x", column(5), 1).unwrap();
+        let start = std::time::Instant::now();
+        let sample = Sample::new(vec![class, number]).unwrap();
+        let glued = sample.grouped(&[&[0, 1], &[1]]).unwrap();
+        assert_eq!(glued.variables()[0].width(), 8);
+        assert!(start.elapsed().as_secs() < 10);
+
+        let words: Vec<f64> = (0..3000).map(f64::from).collect();
+        let word = Variable::categorical("word", &words).unwrap();
+        let number = Variable::continuous("x", words, 1).unwrap();
+        let sample = Sample::new(vec![word, number]).unwrap();
+        let error = sample.grouped(&[&[0, 1], &[1]]).unwrap_err().to_string();
+        assert!(error.contains("(word, x)") && error.contains("3000 classes"), "{error}");
+        // Alone it needs no column for each class.
+        assert_eq!(sample.grouped(&[&[0], &[1]]).unwrap().variables()[0].width(), 1);
+    }
+}

@@ -1,0 +1,27 @@
+//! What can be chosen by name: the built-in methods and heads, and those that a program adds.
+
+use tcmax_fusion::{HeadSpec, heads};
+use tcmax_losses::MethodSpec;
+use tcmax_losses::methods::methods;
+use tcmax_registry::Catalogue;
+
+/// Methods and fusion heads by name. It starts with the built-in ones:
+///
+/// ```
+/// let registry = tcmax_train::Registry::default();
+/// assert_eq!(registry.methods.get("tcmax")?.usual_head.name, "concat");
+/// # Ok::<(), tcmax_registry::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// What there is to train by.
+    pub methods: Catalogue<MethodSpec>,
+    /// Classifiers on the features.
+    pub heads: Catalogue<HeadSpec>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { methods: methods(), heads: heads() }
+    }
+}
