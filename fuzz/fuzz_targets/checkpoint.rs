@@ -35,7 +35,7 @@ fn files() -> &'static [Vec<u8>; 2] {
             epochs: 1,
             batch_size: 2,
             workers: 0,
-            encoder: EncoderConfig::ResnetSlim { width: 1 },
+            encoder: EncoderConfig::resnet_slim(1),
             dataset: DatasetConfig::Synthetic(clips),
             ..TrainConfig::default()
         };

@@ -12,6 +12,9 @@ pub enum Error {
     /// A parameter could not be made.
     #[error(transparent)]
     Ops(#[from] tcmax_ops::Error),
+    /// There is no such encoder or option, or its value is out of range.
+    #[error(transparent)]
+    Registry(#[from] tcmax_registry::Error),
     /// The input has another shape.
     #[error("{encoder}: got input of shape {got:?}, wanted {wanted}")]
     WrongShape {

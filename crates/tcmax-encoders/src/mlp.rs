@@ -12,11 +12,56 @@
 //! `nn.Sequential` of `norm` and `layers`: `norm.weight`, `layers.0.weight`, ...
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::{BatchNorm2d, BatchNormConfig, Linear, ParamBuilder, relu};
+use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::spec::{EncoderSpec, InputKind};
+
+/// The specification of the perceptron.
+pub static MLP: EncoderSpec = EncoderSpec {
+    name: "mlp",
+    description: "a multilayer perceptron on vectors",
+    source: "",
+    inputs: &[InputKind::Vector],
+    options: Options::of::<MlpOptions>(),
+    make: |options, input, builder| {
+        let MlpOptions { widths } = read(options)?;
+        let inputs = input.shape.iter().product();
+        Ok(Box::new(Mlp::new(&MlpConfig { inputs, widths }, builder)?))
+    },
+};
+
+/// Options of the perceptron.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MlpOptions {
+    /// Units of each layer, 1 to 16384; the last is the number of features.
+    pub widths: Vec<usize>,
+}
+
+impl Default for MlpOptions {
+    fn default() -> Self {
+        Self { widths: vec![128, 128] }
+    }
+}
+
+/// Most units of a layer.
+const WIDEST: usize = 16_384;
+/// Most layers.
+const MOST_LAYERS: usize = 64;
+
+impl OptionSet for MlpOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        let layers = (1..=MOST_LAYERS).contains(&self.widths.len());
+        require(layers, "widths", &format!("must be 1 to {MOST_LAYERS} widths"))?;
+        let fits = self.widths.iter().all(|width| (1..=WIDEST).contains(width));
+        require(fits, "widths", &format!("must be 1 to {WIDEST}"))
+    }
+}
 
 /// The layout of an [`Mlp`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

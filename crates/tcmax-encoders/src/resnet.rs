@@ -12,14 +12,86 @@
 //! normal(1, 0.02). Parameter names are torchvision's (`layer2.0.downsample.0.weight`).
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::{
     BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, MaxPool2dConfig, ParamBuilder,
     global_avg_pool2d,
 };
+use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::spec::{EncoderSpec, Input, InputKind};
+
+/// The specification of the small [`ResNet`].
+pub static RESNET_SLIM: EncoderSpec = EncoderSpec {
+    name: "resnet-slim",
+    description: "a ResNet with one block in each stage, of widths w, 2w, 4w, 8w",
+    source: "He et al., CVPR 2016",
+    inputs: &[InputKind::Spectrogram, InputKind::Image],
+    options: Options::of::<SlimOptions>(),
+    make: |options, input, builder| {
+        let SlimOptions { width } = read(options)?;
+        let (channels, stem) = stem_of(input, &RESNET_SLIM)?;
+        Ok(Box::new(ResNet::new(&ResNetConfig::slim(channels, stem, width), builder)?))
+    },
+};
+
+/// The specification of ResNet-18.
+pub static RESNET18: EncoderSpec = EncoderSpec {
+    name: "resnet18",
+    description: "ResNet-18, as in the paper",
+    source: "He et al., CVPR 2016",
+    inputs: &[InputKind::Spectrogram, InputKind::Image],
+    options: Options::NONE,
+    make: |_, input, builder| {
+        let (channels, stem) = stem_of(input, &RESNET18)?;
+        Ok(Box::new(ResNet::new(&ResNetConfig::resnet18(channels, stem), builder)?))
+    },
+};
+
+/// Options of the small ResNet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SlimOptions {
+    /// Channels of the first stage, 1 to 2048; the last has eight times as many.
+    pub width: usize,
+}
+
+impl Default for SlimOptions {
+    fn default() -> Self {
+        Self { width: 8 }
+    }
+}
+
+impl OptionSet for SlimOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        require((1..=WIDEST).contains(&self.width), "width", &format!("must be 1 to {WIDEST}"))
+    }
+}
+
+/// Most channels of the first stage.
+const WIDEST: usize = 2_048;
+
+/// Images up to this many pixels a side keep their resolution in the stem.
+const SMALL_IMAGE: usize = 64;
+
+/// The channels of an input, and the stem that suits it.
+fn stem_of(input: Input<'_>, spec: &EncoderSpec) -> Result<(usize, Stem)> {
+    match (input.kind, input.shape) {
+        (InputKind::Spectrogram, &[channels, _, _]) => Ok((channels, Stem::Conv7x7)),
+        (InputKind::Image, &[channels, .., height, width]) => {
+            let is_small = height.max(width) <= SMALL_IMAGE;
+            Ok((channels, if is_small { Stem::Conv3x3 } else { Stem::Conv7x7 }))
+        }
+        _ => Err(Error::WrongShape {
+            encoder: spec.name,
+            got: input.shape.to_vec(),
+            wanted: "images or spectrograms of [channels, height, width]".to_owned(),
+        }),
+    }
+}
 
 /// The first convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

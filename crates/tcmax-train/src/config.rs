@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tcmax_encoders::{EncoderSpec, MLP, RESNET_SLIM};
 use tcmax_fusion::HeadSpec;
 use tcmax_losses::MethodSpec;
 use tcmax_registry::{Options, Table};
@@ -85,23 +86,29 @@ impl Default for TrainConfig {
     }
 }
 
-/// Which network encodes each modality of pixels or spectrograms; feature vectors have a
-/// perceptron ([`TrainConfig::mlp_widths`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "network")]
-pub enum EncoderConfig {
-    /// One basic block a stage, widths w, 2w, 4w, 8w.
-    ResnetSlim {
-        /// Channels of the first stage.
-        width: usize,
-    },
-    /// ResNet-18 as in the paper.
-    Resnet18,
+/// The network that encodes every modality whose inputs it takes; feature vectors have a perceptron
+/// ([`TrainConfig::mlp_widths`]) otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EncoderConfig {
+    /// Its name.
+    pub network: String,
+    /// Its options.
+    #[serde(flatten)]
+    pub options: Table,
+}
+
+impl EncoderConfig {
+    /// The small ResNet with `width` channels in the first stage.
+    pub fn resnet_slim(width: u32) -> Self {
+        let options = Table::from_iter([("width".to_owned(), width.into())]);
+        Self { network: RESNET_SLIM.name.to_owned(), options }
+    }
 }
 
 impl Default for EncoderConfig {
     fn default() -> Self {
-        Self::ResnetSlim { width: 8 }
+        Self { network: RESNET_SLIM.name.to_owned(), options: Table::new() }
     }
 }
 
@@ -111,6 +118,7 @@ pub struct CheckedConfig {
     config: TrainConfig,
     method: &'static MethodSpec,
     head: &'static HeadSpec,
+    encoder: &'static EncoderSpec,
     registry: Registry,
 }
 
@@ -118,12 +126,6 @@ pub struct CheckedConfig {
 const MOST_EPOCHS: usize = 100_000;
 /// Most loader threads.
 const MOST_WORKERS: usize = 256;
-/// Most channels of the first stage of a slim ResNet; the last has eight times as many.
-const WIDEST_STAGE: usize = 2_048;
-/// Most units of a layer.
-const WIDEST_LAYER: usize = 16_384;
-/// Most layers of the perceptron.
-const MOST_LAYERS: usize = 64;
 
 impl TrainConfig {
     /// Reads settings as they stand in a configuration file; what is not there has its default.
@@ -143,13 +145,9 @@ impl TrainConfig {
         let read = || {
             let mut root = toml::de::DeTable::parse(text)?;
             let dataset = root.get_mut().remove("dataset");
-            let encoder = root.get_mut().remove("encoder");
             let mut config = Self::deserialize(toml::de::Deserializer::from(root))?;
             if let Some(dataset) = dataset {
                 config.dataset = DatasetConfig::from_toml(dataset)?;
-            }
-            if let Some(encoder) = encoder {
-                config.encoder = EncoderConfig::from_toml(encoder)?;
             }
             Ok(config)
         };
@@ -168,6 +166,13 @@ impl TrainConfig {
             "" => registry.methods.get(&self.method)?.usual_head,
             name => registry.heads.get(name)?,
         })
+    }
+
+    /// Options of the perceptron that encodes feature vectors.
+    pub(crate) fn mlp_options(&self) -> Table {
+        let width = |&width: &usize| toml::Value::Integer(i64::try_from(width).unwrap_or(i64::MAX));
+        let widths = self.mlp_widths.iter().map(width).collect();
+        Table::from_iter([("widths".to_owned(), toml::Value::Array(widths))])
     }
 
     /// The decay of the learning rate.
@@ -200,6 +205,8 @@ impl TrainConfig {
         let own = self.method_options.entry(method.name.to_owned()).or_default();
         *own = completed(method.name, method.options, own)?;
         self.head_options = completed("head", head.options, &self.head_options)?;
+        let encoder = registry.encoders.get(&self.encoder.network)?;
+        self.encoder.options = completed("encoder", encoder.options, &self.encoder.options)?;
         at_most(self.epochs, 1, MOST_EPOCHS, "--epochs")?;
         at_most(self.workers, 0, MOST_WORKERS, "--workers")?;
         require(self.batch_size >= 2, "--batch-size", "must be at least 2")?;
@@ -214,47 +221,15 @@ impl TrainConfig {
         require(gamma, "--lr-gamma", "must be a positive number")?;
         let clip = self.clip_norm.is_none_or(|norm| norm.is_finite() && norm > 0.0);
         require(clip, "--clip-norm", "must be a positive number")?;
-        if let EncoderConfig::ResnetSlim { width } = self.encoder {
-            at_most(width, 1, WIDEST_STAGE, "--width")?;
-        }
-        let layers = (1..=MOST_LAYERS).contains(&self.mlp_widths.len());
-        require(layers, "--mlp-widths", &format!("must be 1 to {MOST_LAYERS} widths"))?;
-        for &width in &self.mlp_widths {
-            at_most(width, 1, WIDEST_LAYER, "--mlp-widths")?;
-        }
+        MLP.options.complete(&self.mlp_options()).map_err(|error| match error {
+            tcmax_registry::Error::OutOfRange { problem, .. } => {
+                Error::setting("--mlp-widths", problem)
+            }
+            other => other.into(),
+        })?;
         let dataset = self.dataset.absolute()?;
         let registry = registry.clone();
-        Ok(CheckedConfig { config: Self { dataset, ..self }, method, head, registry })
-    }
-}
-
-impl EncoderConfig {
-    /// Reads the table `encoder` of a configuration file.
-    fn from_toml(
-        value: toml::Spanned<toml::de::DeValue<'_>>,
-    ) -> std::result::Result<Self, toml::de::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        enum Network {
-            ResnetSlim,
-            Resnet18,
-        }
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Slim {
-            width: usize,
-        }
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Nothing {}
-        let (network, rest) = tagged(value, "network")?;
-        match network {
-            Network::ResnetSlim => {
-                let Slim { width } = Slim::deserialize(rest)?;
-                Ok(Self::ResnetSlim { width })
-            }
-            Network::Resnet18 => Nothing::deserialize(rest).map(|_| Self::Resnet18),
-        }
+        Ok(CheckedConfig { config: Self { dataset, ..self }, method, head, encoder, registry })
     }
 }
 
@@ -321,6 +296,11 @@ impl CheckedConfig {
         self.head
     }
 
+    /// The encoder of all modalities whose inputs it takes.
+    pub fn encoder(&self) -> &'static EncoderSpec {
+        self.encoder
+    }
+
     /// What its names are looked up in.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -361,9 +341,9 @@ mod tests {
 
     #[test]
     fn sizes_beyond_every_machine_are_refused_with_the_bound() {
-        let slim = |width| EncoderConfig::ResnetSlim { width };
-        assert_eq!(problem(|c| c.encoder = slim(100_000)), "--width: must be 1 to 2048");
-        assert_eq!(problem(|c| c.encoder = slim(usize::MAX)), "--width: must be 1 to 2048");
+        let slim = EncoderConfig::resnet_slim;
+        assert_eq!(problem(|c| c.encoder = slim(100_000)), "encoder.width: must be 1 to 2048");
+        assert_eq!(problem(|c| c.encoder = slim(u32::MAX)), "encoder.width: must be 1 to 2048");
         for width in [1_000_000_000, usize::MAX, 0] {
             let problem = problem(|c| c.mlp_widths = vec![128, width]);
             assert_eq!(problem, "--mlp-widths: must be 1 to 16384");
@@ -386,8 +366,6 @@ mod tests {
             ("[dataset]\nname = \"synthetic\"\n\ntrain-sise = 1", 4, "train-sise"),
             ("[dataset]\nname = \"magic\"", 2, "magic"),
             ("[dataset]\nname = \"files\"\nfolds = 1.5", 3, "folds"),
-            ("[encoder]\nnetwork = \"resnet-slim\"\nwidth = \"wide\"", 3, "width"),
-            ("[encoder]\nnetwork = \"resnet18\"\nwidth = 3", 3, "width"),
             ("dataset = 3", 1, "dataset"),
         ] {
             let error = TrainConfig::from_toml(text).unwrap_err().to_string();
@@ -397,10 +375,26 @@ mod tests {
     }
 
     #[test]
+    fn wrong_options_of_encoders_methods_and_heads_are_named() {
+        for (text, words) in [
+            ("[encoder]\nnetwork = \"resnet-slim\"\nwidth = \"wide\"", "encoder: invalid type"),
+            ("[encoder]\nnetwork = \"resnet18\"\nwidth = 3", "unknown field `width`"),
+            ("[encoder]\nnetwork = \"vgg\"", "no encoder 'vgg'; choose one of: resnet-slim"),
+            ("method = \"ogm\"\n[method-options.ogm]\nalpha = -1", "ogm.alpha: must be"),
+            ("[method-options.ogm]\nbeta = 1", "ogm: unknown field `beta`"),
+            ("[method-options.magic]\nbeta = 1", "no method 'magic'"),
+            ("head = \"clip\"\n[head-options]\ntemperature = 0", "head.temperature: must be"),
+        ] {
+            let error = TrainConfig::from_toml(text).unwrap().check().unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
-        for encoder in [EncoderConfig::Resnet18, EncoderConfig::ResnetSlim { width: 3 }] {
+        for encoder in [EncoderConfig::default(), EncoderConfig::resnet_slim(3)] {
             for name in ["synthetic", "av-digits"] {
-                let dataset = DatasetConfig::by_name(name).unwrap();
+                let (encoder, dataset) = (encoder.clone(), DatasetConfig::by_name(name).unwrap());
                 let config = TrainConfig { encoder, dataset, ..TrainConfig::default() };
                 let text = toml::to_string(&config).unwrap();
                 assert!(!text.contains("workers"), "{text}");

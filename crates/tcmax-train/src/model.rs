@@ -6,18 +6,15 @@
 
 use candle_core::{DType, Device, Tensor};
 use tcmax_data::{Batch, Dataset, Modality, ModalityKind, memory_bytes};
-use tcmax_encoders::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig, Stem};
+use tcmax_encoders::{Encoder, Input, InputKind, MLP};
 use tcmax_fusion::FusionHead;
 use tcmax_losses::{Method, Owners, Presence, Setup};
 use tcmax_ops::Error::OverLimit;
 use tcmax_ops::{ParamBuilder, Params, Seed};
 
-use crate::config::{CheckedConfig, EncoderConfig, TrainConfig};
+use crate::config::CheckedConfig;
 use crate::standardise::Standardise;
 use crate::{Error, Result};
-
-/// Images up to this many pixels a side keep their resolution in the stem.
-const SMALL_IMAGE: usize = 64;
 
 /// What a parameter takes in training, in bytes: value, gradient, momentum, the kept value, and the
 /// copies from which checkpoints are written.
@@ -93,7 +90,7 @@ impl Model {
         let mut names = Vec::with_capacity(used.len());
         for modality in used.iter().map(|&m| &modalities[m]) {
             let name = format!("{}_net", modality.name);
-            encoders.push(new_encoder(config.config(), modality, &builder.pp(&name))?);
+            encoders.push(new_encoder(config, modality, &builder.pp(&name))?);
             let vectors = modality.kind == ModalityKind::Features;
             let standardise = (vectors && config.config().standardise)
                 .then(|| Standardise::new(&builder.pp(&name).pp("input"), modality.len()));
@@ -265,38 +262,22 @@ fn used_modalities(names: &[String], modalities: &[Modality]) -> Result<Vec<usiz
     Ok(used)
 }
 
-/// The encoder of one modality: a perceptron for vectors, a ResNet for everything else.
+/// The encoder of one modality: the one of the settings, or a perceptron for vectors that it does not
+/// take.
 fn new_encoder(
-    config: &TrainConfig,
+    config: &CheckedConfig,
     modality: &Modality,
     builder: &ParamBuilder,
 ) -> Result<Box<dyn Encoder>> {
-    if modality.kind == ModalityKind::Features {
-        let layout = MlpConfig { inputs: modality.len(), widths: config.mlp_widths.clone() };
-        return Ok(Box::new(Mlp::new(&layout, builder)?));
-    }
-    let layout = resnet_config(config.encoder, modality)?;
-    Ok(Box::new(ResNet::new(&layout, builder)?))
-}
-
-fn resnet_config(encoder: EncoderConfig, modality: &Modality) -> Result<ResNetConfig> {
-    let stem = match (modality.kind, &modality.shape[..]) {
-        (ModalityKind::Spectrogram, [_, _, _]) => Stem::Conv7x7,
-        (ModalityKind::Image, [_, .., height, width]) if height.max(width) <= &SMALL_IMAGE => {
-            Stem::Conv3x3
-        }
-        (ModalityKind::Image, [_, .., _, _]) => Stem::Conv7x7,
-        (kind, shape) => {
-            let problem = format!("'{}' is {kind:?} of shape {shape:?}; ", modality.name);
-            return Err(Error::setting(
-                "--modalities",
-                problem + "a ResNet takes images and spectrograms of [channels, height, width]",
-            ));
-        }
+    let kind = match modality.kind {
+        ModalityKind::Spectrogram => InputKind::Spectrogram,
+        ModalityKind::Image => InputKind::Image,
+        ModalityKind::Features => InputKind::Vector,
     };
-    let channels = modality.shape[0];
-    Ok(match encoder {
-        EncoderConfig::ResnetSlim { width } => ResNetConfig::slim(channels, stem, width),
-        EncoderConfig::Resnet18 => ResNetConfig::resnet18(channels, stem),
-    })
+    let input = Input { kind, shape: &modality.shape };
+    let (encoder, settings) = (config.encoder(), config.config());
+    if kind == InputKind::Vector && !encoder.takes(kind) {
+        return Ok(MLP.build(&settings.mlp_options(), input, builder)?);
+    }
+    Ok(encoder.build(&settings.encoder.options, input, builder)?)
 }

@@ -1,11 +1,12 @@
-//! What can be chosen by name: the built-in methods and heads, and those that a program adds.
+//! What can be chosen by name: the built-in methods, heads and encoders, and those that a program adds.
 
+use tcmax_encoders::{EncoderSpec, encoders};
 use tcmax_fusion::{HeadSpec, heads};
 use tcmax_losses::MethodSpec;
 use tcmax_losses::methods::methods;
 use tcmax_registry::Catalogue;
 
-/// Methods and fusion heads by name. It starts with the built-in ones:
+/// Methods, fusion heads and encoders by name. It starts with the built-in ones:
 ///
 /// ```
 /// let registry = tcmax_train::Registry::default();
@@ -18,10 +19,12 @@ pub struct Registry {
     pub methods: Catalogue<MethodSpec>,
     /// Classifiers on the features.
     pub heads: Catalogue<HeadSpec>,
+    /// Networks from the inputs of a modality to its features.
+    pub encoders: Catalogue<EncoderSpec>,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { methods: methods(), heads: heads() }
+        Self { methods: methods(), heads: heads(), encoders: encoders() }
     }
 }

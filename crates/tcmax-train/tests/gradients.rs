@@ -31,7 +31,7 @@ fn gradients(
     let config = TrainConfig {
         method: method.name.to_owned(),
         head: head.name.to_owned(),
-        encoder: EncoderConfig::ResnetSlim { width: 4 },
+        encoder: EncoderConfig::resnet_slim(4),
         ..TrainConfig::default()
     };
     let config = config.check().unwrap();

@@ -171,7 +171,7 @@ fn a_card_that_claims_more_than_the_file_holds_is_refused_before_anything_is_mad
         assert!(message.contains("model.safetensors"), "{message}");
         message
     };
-    let slim = |width| EncoderConfig::ResnetSlim { width };
+    let slim = EncoderConfig::resnet_slim;
     let message = eval(&|card| card.config.encoder = slim(2_000));
     assert!(message.contains("would make the model larger than"), "{message}");
     eval(&|card| card.config.encoder = slim(3_000_000));
@@ -263,7 +263,7 @@ fn contender(name: &str, learning_rate: f64) -> Contender {
         batch_size: 8,
         learning_rate,
         workers: 0,
-        encoder: EncoderConfig::ResnetSlim { width: 1 },
+        encoder: EncoderConfig::resnet_slim(1),
         dataset: DatasetConfig::Synthetic(small()),
         ..TrainConfig::default()
     };

@@ -43,7 +43,7 @@ fn three() -> SyntheticConfig {
 fn config(method: &'static MethodSpec, dataset: SyntheticConfig) -> TrainConfig {
     TrainConfig {
         method: method.name.to_owned(),
-        encoder: EncoderConfig::ResnetSlim { width: 2 },
+        encoder: EncoderConfig::resnet_slim(2),
         epochs: 2,
         batch_size: 8,
         workers: 0,

@@ -10,15 +10,15 @@ use super::print;
 /// Options of `tcmax methods`.
 #[derive(Args)]
 pub struct Methods {
-    /// Tell about this method or head
+    /// Tell about this method, head or encoder
     name: Option<String>,
 }
 
 impl Methods {
-    /// Prints two tables, or what one method or head is and its options.
+    /// Prints three tables, or what one method, head or encoder is and its options.
     pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         match self.name.as_deref() {
-            None => print(&format!("{}\n\n{}\n\n{HINT}", methods(registry), heads(registry)))?,
+            None => print(&everything(registry))?,
             Some(name) => print(&one(registry, name)?)?,
         }
         Ok(())
@@ -26,7 +26,8 @@ impl Methods {
 }
 
 const HINT: &str = "`tcmax methods NAME` lists the options of one; set them with \
-                    `tcmax train --option METHOD.OPTION=VALUE` or `--option head.OPTION=VALUE`.";
+                    `tcmax train --option METHOD.OPTION=VALUE`, `--option head.OPTION=VALUE` or \
+                    `--option encoder.OPTION=VALUE`.";
 
 fn table(header: [&str; 5]) -> Table {
     let mut table = Table::new();
@@ -34,6 +35,12 @@ fn table(header: [&str; 5]) -> Table {
     table.set_header(header);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table
+}
+
+fn everything(registry: &Registry) -> String {
+    let tables = [methods(registry), heads(registry), encoders(registry)];
+    let tables: String = tables.iter().map(|table| format!("{table}\n\n")).collect();
+    tables + HINT
 }
 
 fn methods(registry: &Registry) -> Table {
@@ -60,16 +67,35 @@ fn heads(registry: &Registry) -> Table {
     table
 }
 
+fn encoders(registry: &Registry) -> Table {
+    let mut table = table(["encoder", "what it is", "takes", "", "source"]);
+    for spec in registry.encoders.iter() {
+        let inputs = spec.inputs.iter().map(|kind| format!("{kind:?}s").to_lowercase());
+        let inputs = inputs.collect::<Vec<_>>().join(", ");
+        table.add_row([spec.name, spec.description, &inputs, "", spec.source]);
+    }
+    table
+}
+
 fn one(registry: &Registry, name: &str) -> anyhow::Result<String> {
     if let Ok(head) = registry.heads.get(name) {
         let options = options("head", "[head-options]", head.options);
         return Ok(format!("{head}: {}{}\n\n{options}", head.description, source(head.source)));
     }
+    if let Ok(encoder) = registry.encoders.get(name) {
+        let (description, from) = (encoder.description, source(encoder.source));
+        let group = format!("[encoder]\nnetwork = \"{name}\"");
+        return Ok(format!(
+            "{name}: {description}{from}\n\n{}",
+            options("encoder", &group, encoder.options)
+        ));
+    }
     let Ok(method) = registry.methods.get(name) else {
         let problem = format!(
-            "no method or head '{name}'; methods are {}, heads are {}",
+            "no method, head or encoder '{name}'; methods are {}, heads are {}, encoders are {}",
             registry.methods.names().join(", "),
-            registry.heads.names().join(", ")
+            registry.heads.names().join(", "),
+            registry.encoders.names().join(", ")
         );
         return Err(Error::setting("NAME", problem).into());
     };

@@ -44,10 +44,10 @@ pub struct Train {
     /// Modalities to use, by name [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     modalities: Option<Vec<String>>,
-    /// Encoder: resnet-slim or resnet18
+    /// Encoder, such as resnet18 (see `tcmax methods`) [default: resnet-slim]
     #[arg(long)]
     encoder: Option<String>,
-    /// First-stage channels of resnet-slim
+    /// Channels of the first stage of resnet-slim [default: 8]
     #[arg(long)]
     width: Option<usize>,
     /// Units of each layer of the perceptron for feature vectors [default: 128,128]
@@ -326,37 +326,36 @@ impl Train {
         config.method = self.method.clone().unwrap_or(config.method);
         config.head = self.head.clone().unwrap_or(config.head);
         config.modalities = self.modalities.clone().unwrap_or(config.modalities);
-        for option in &self.options {
-            set_option(&mut config, registry, option)?;
-        }
         config.drop_last |= self.drop_last;
         config.standardise &= !self.no_standardise;
         config.lr_step = self.lr_step.or(config.lr_step);
         config.clip_norm = self.clip_norm.or(config.clip_norm);
-        config.encoder = self.encoder_settings(config.encoder)?;
+        self.encoder_settings(&mut config.encoder, registry)?;
+        for option in &self.options {
+            set_option(&mut config, registry, option)?;
+        }
         config.mlp_widths = self.mlp_widths.clone().unwrap_or(config.mlp_widths);
         self.dataset_settings(&mut config.dataset)?;
         Ok(config)
     }
 
-    fn encoder_settings(&self, current: EncoderConfig) -> anyhow::Result<EncoderConfig> {
-        let encoder = match self.encoder.as_deref() {
-            None => current,
-            Some("resnet18") => EncoderConfig::Resnet18,
-            Some("resnet-slim") => EncoderConfig::default(),
-            Some(other) => {
-                let problem = format!("no encoder '{other}'; choose resnet-slim or resnet18");
-                return Err(Error::setting("--encoder", problem).into());
+    fn encoder_settings(&self, config: &mut EncoderConfig, registry: &Registry) -> anyhow::Result<()> {
+        if let Some(name) = self.encoder.as_ref().filter(|name| **name != config.network) {
+            *config = EncoderConfig { network: name.clone(), options: toml::Table::new() };
+        }
+        let Some(width) = self.width else { return Ok(()) };
+        let encoder = registry.encoders.get(&config.network).map_err(Error::from)?;
+        if !encoder.options.documentation().iter().any(|option| option.name == "width") {
+            let problem = format!("'{}' has no option for it; leave it out", encoder.name);
+            return Err(Error::setting("--width", problem).into());
+        }
+        let width = i64::try_from(width).unwrap_or(i64::MAX);
+        config.options.insert("width".to_owned(), width.into());
+        match encoder.options.complete(&config.options) {
+            Err(tcmax_registry::Error::OutOfRange { problem, .. }) => {
+                Err(Error::setting("--width", problem).into())
             }
-        };
-        match (encoder, self.width) {
-            (EncoderConfig::ResnetSlim { .. }, Some(width)) => {
-                Ok(EncoderConfig::ResnetSlim { width })
-            }
-            (EncoderConfig::Resnet18, Some(_)) => {
-                Err(Error::setting("--width", "resnet18 has fixed widths; leave it out").into())
-            }
-            (encoder, None) => Ok(encoder),
+            _ => Ok(()),
         }
     }
 
@@ -413,7 +412,7 @@ impl Train {
     }
 }
 
-/// Puts one `method.option=value` (or `head.option=value`) into its place.
+/// Puts one `method.option=value` (or one of `head` or `encoder`) into its place.
 fn set_option(config: &mut TrainConfig, registry: &Registry, option: &str) -> anyhow::Result<()> {
     let wrong = |problem: String| Error::setting(format!("--option {option}"), problem);
     let Some((key, value)) = option.split_once('=') else {
@@ -429,8 +428,10 @@ fn set_option(config: &mut TrainConfig, registry: &Registry, option: &str) -> an
         .unwrap_or_else(|| toml::Value::String(value.trim().to_owned()));
     let method = registry.methods.get(&config.method).map_err(Error::from)?;
     let head = config.head(registry)?;
+    let encoder = registry.encoders.get(&config.encoder.network).map_err(Error::from)?;
     let (specified, given) = match owner {
         "head" => (head.options, &mut config.head_options),
+        "encoder" => (encoder.options, &mut config.encoder.options),
         _ if owner == method.name => {
             (method.options, config.method_options.entry(owner.to_owned()).or_default())
         }
