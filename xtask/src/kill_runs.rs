@@ -55,7 +55,7 @@ impl KillRuns {
 /// Builds the command in release mode; it lies beside this program.
 fn build() -> anyhow::Result<PathBuf> {
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "tcmax-train", "--bin", "tcmax"])
+        .args(["build", "--release", "--package", "tcmax-cli", "--bin", "tcmax"])
         .status()?;
     ensure!(status.success(), "the build of tcmax failed");
     let folder = std::env::current_exe()?;

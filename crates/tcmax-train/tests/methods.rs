@@ -1,6 +1,5 @@
-//! Every method on three modalities, interrupted runs, and predictions of the real binary.
+//! Every method on three modalities, and interrupted runs.
 
-mod common;
 mod vectors;
 
 use std::collections::BTreeMap;
@@ -9,7 +8,7 @@ use std::path::Path;
 use candle_core::Device;
 use tcmax_data::ModalityKind;
 use tcmax_datasets::{SyntheticConfig, SyntheticModality, synthetic};
-use tcmax_fusion::{BI_GATED, CONCAT, FILM, GATED, HEADS, HeadSpec, Modalities};
+use tcmax_fusion::{BI_GATED, CONCAT, FILM, GATED, HeadSpec, Modalities};
 use tcmax_losses::MethodSpec;
 use tcmax_losses::methods::{G_BLEND, JOINT, METHODS, MLA, MM_COSINE, PMR, TCMAX};
 use tcmax_ops::State;
@@ -204,103 +203,4 @@ fn wipe(run: &Path, copy: &Path) -> bool {
     std::fs::create_dir(copy).unwrap();
     save(&copy.join("last.safetensors"), &state, &progress).unwrap();
     any
-}
-
-#[test]
-fn predictions_are_a_table_with_and_without_a_modality() {
-    let (folder, settings) = common::folder();
-    let out = folder.path().join("run");
-    common::train(&settings, &["--out", out.to_str().unwrap()]).assert().success();
-    let predict = |arguments: &[&str]| {
-        let mut command = common::tcmax();
-        command.arg("predict").arg(out.join("seed-0")).args(arguments);
-        command.output().unwrap()
-    };
-    let whole = predict(&[]);
-    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
-    let mut reader = csv::Reader::from_reader(&whole.stdout[..]);
-    let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    assert_eq!(header[..3], ["row", "label", "prediction"]);
-    assert_eq!(header.last().unwrap(), "matching");
-    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    assert_eq!(rows.len(), 30);
-    for row in &rows {
-        let sum: f64 = (3..6).map(|column| row[column].parse::<f64>().unwrap()).sum();
-        assert!((sum - 1.0).abs() < 1e-5, "probabilities sum to {sum}");
-        assert!(row[header.len() - 1].parse::<f64>().unwrap().is_finite());
-    }
-    let right = rows.iter().filter(|row| row[1] == row[2]).count() as f64 / 30.0;
-    let result: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(out.join("seed-0/result.json")).unwrap()).unwrap();
-    assert!((right - result["test"]["accuracy"].as_f64().unwrap()).abs() < 1e-12);
-
-    let file = folder.path().join("absent.csv");
-    let absent = predict(&["--without", "audio", "--out", file.to_str().unwrap()]);
-    assert!(absent.status.success());
-    let mut reader = csv::Reader::from_path(&file).unwrap();
-    assert!(
-        !reader
-            .headers()
-            .unwrap()
-            .iter()
-            .any(|name| name == "matching" || name == "audio prediction")
-    );
-    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    let right = rows.iter().filter(|row| row[1] == row[2]).count() as f64 / 30.0;
-    let recorded = result["absence"]["accuracy_without"][0].as_f64().unwrap();
-    assert!((right - recorded).abs() < 1e-12, "{right} is not {recorded}");
-
-    for (arguments, words) in [
-        (["--without", "smell"], "no modality 'smell'"),
-        (["--without", "audio,visual"], "every modality"),
-    ] {
-        let output = predict(&arguments);
-        assert_eq!(output.status.code(), Some(2));
-        assert!(String::from_utf8_lossy(&output.stderr).contains(words));
-    }
-}
-
-#[test]
-fn methods_and_options_are_listed_set_and_refused() {
-    let output = common::tcmax().arg("methods").output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let methods = METHODS.iter().map(|method| method.name);
-    for name in methods.chain(HEADS.iter().map(|head| head.name)) {
-        assert!(text.contains(name), "{name} is missing:\n{text}");
-    }
-    let one = common::tcmax().args(["methods", "opm"]).output().unwrap();
-    assert!(String::from_utf8(one.stdout).unwrap().contains("strength = 0.5"));
-    for (head, options) in [
-        ("film", "No options."),
-        ("concat", "No options."),
-        ("clip", "temperature = 0.07\n\nOr: --option head.temperature=VALUE"),
-        ("gated", "# hidden =\n\nOr: --option head.hidden=VALUE"),
-    ] {
-        let output = common::tcmax().args(["methods", head]).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.ends_with(&format!("{options}\n")), "{head}: {text}");
-    }
-    let (folder, settings) = common::folder();
-    let out = folder.path().join("run");
-    let arguments =
-        ["--method", "mla", "--option", "mla.projection=none", "--out", out.to_str().unwrap()];
-    common::train(&settings, &arguments).assert().success();
-    let text = std::fs::read(out.join("seed-0/model.safetensors")).unwrap();
-    assert!(String::from_utf8_lossy(&text).contains(r#"projection\":\"none"#));
-    for (option, words) in [
-        ("mla.projection=none", "--method mla"),
-        ("ogm.beta=1", "its options are alpha, last-epoch"),
-        ("ogm.last-epoch=never", "integer"),
-        ("head.hidden=3", "the head 'concat' has no options"),
-        ("magic.alpha=1", "no method 'magic'"),
-        ("alpha", "KEY=VALUE"),
-        ("alpha=1", "METHOD.OPTION"),
-        ("ogm.alpha=-1", "ogm.alpha"),
-    ] {
-        let output =
-            common::train(&settings, &["--method", "ogm", "--option", option]).output().unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{option}: {text}");
-        assert!(text.contains(words), "{option}: {text}");
-    }
 }

@@ -73,14 +73,13 @@ impl Arguments {
     }
 
     /// Does what was asked.
-    pub fn run(self) -> anyhow::Result<()> {
-        let registry = Registry::default();
+    pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         match self.command {
-            Command::Train(train) => train.run(&registry),
+            Command::Train(train) => train.run(registry),
             Command::Estimate(estimate) => estimate.run(),
-            Command::Eval(eval) => eval.run(&registry),
-            Command::Predict(predict) => predict.run(&registry),
-            Command::Methods(methods) => methods.run(&registry),
+            Command::Eval(eval) => eval.run(registry),
+            Command::Predict(predict) => predict.run(registry),
+            Command::Methods(methods) => methods.run(registry),
             Command::Prepare(prepare) => prepare.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Examples(examples) => examples.run(),

@@ -1,0 +1,8 @@
+#![doc = include_str!("../README.md")]
+// `eprintln!` panics where standard error cannot be written to: `say` does not.
+#![cfg_attr(not(test), warn(clippy::print_stderr))]
+
+mod app;
+mod commands;
+
+pub use app::App;

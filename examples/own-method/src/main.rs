@@ -1,0 +1,16 @@
+//! The `tcmax` command with a method and an encoder of its own.
+
+mod blend;
+mod pooled;
+
+use std::process::ExitCode;
+
+use tcmax_cli::App;
+use tcmax_train::Registry;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let mut registry = Registry::default();
+    registry.methods.add(&blend::BLEND)?;
+    registry.encoders.add(&pooled::POOLED)?;
+    Ok(App::new().with(registry).run())
+}

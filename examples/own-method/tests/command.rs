@@ -1,0 +1,30 @@
+//! The whole command works for the method and the encoder that are added.
+
+use assert_cmd::Command;
+
+fn run(arguments: &[&str]) -> String {
+    let mut command = Command::cargo_bin("own-method").unwrap();
+    let output = command.env_remove("TCMAX_DATA_DIR").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn an_own_method_and_encoder_are_listed_trained_and_used() {
+    assert!(run(&["methods"]).contains("pooled"));
+    let about = run(&["methods", "blend"]);
+    assert!(about.contains("# Weight w of the TCMax loss, 0 to 1.\nweight = 0.5"), "{about}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let (out, seed) = (out.to_str().unwrap(), out.join("seed-0"));
+    let seed = seed.to_str().unwrap();
+    let what = ["train", "--method", "blend", "--option", "blend.weight=0.3", "--encoder", "pooled"];
+    let how = ["--train-size", "96", "--val-size", "32", "--epochs", "6", "--out", out, "--json"];
+    let result: serde_json::Value = serde_json::from_str(&run(&[&what[..], &how].concat())).unwrap();
+    let accuracy = result["methods"][0]["runs"][0]["test"]["accuracy"].as_f64().unwrap();
+    // Ten classes: it learned something.
+    assert!(accuracy > 0.2, "{accuracy}");
+    assert_eq!(run(&["predict", seed, "--without", "audio"]).lines().count(), 1001);
+    run(&["eval", seed, "--json"]);
+}
