@@ -93,7 +93,10 @@ fn methods_and_options_are_listed_set_and_refused() {
         ("ogm.beta=1", "its options are alpha, last-epoch"),
         ("ogm.last-epoch=never", "integer"),
         ("head.hidden=3", "the head 'concat' has no options"),
-        ("encoder.depth=3", "the encoder 'resnet-slim' has no option 'depth'; its options are width"),
+        (
+            "encoder.depth=3",
+            "the encoder 'resnet-slim' has no option 'depth'; its options are width",
+        ),
         ("encoder.width=0", "width: must be 1 to 2048"),
         ("magic.alpha=1", "no method 'magic'"),
         ("alpha", "KEY=VALUE"),

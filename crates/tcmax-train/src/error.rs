@@ -127,7 +127,9 @@ impl Error {
             Self::Media(tcmax_media::Error::Option { .. })
             | Self::Data(tcmax_data::Error::Option { .. }) => 2,
             Self::Datasets(error) if error.is_option() => 2,
-            Self::Encoder(tcmax_encoders::Error::Zero { .. } | tcmax_encoders::Error::Registry(_)) => 2,
+            Self::Encoder(
+                tcmax_encoders::Error::Zero { .. } | tcmax_encoders::Error::Registry(_),
+            ) => 2,
             Self::Estimator(
                 tcmax_estimators::Error::Setting { .. }
                 | tcmax_estimators::Error::UnknownEstimator { .. }

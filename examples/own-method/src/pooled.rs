@@ -53,7 +53,8 @@ impl Encoder for Pooled {
         let (batch, channels, height, width) = input.dims4()?;
         let (rows, columns) = (height / CELLS, width / CELLS);
         let whole = input.narrow(2, 0, rows * CELLS)?.narrow(3, 0, columns * CELLS)?;
-        let cells = whole.contiguous()?.reshape(&[batch, channels, CELLS, rows, CELLS, columns][..])?;
+        let cells =
+            whole.contiguous()?.reshape(&[batch, channels, CELLS, rows, CELLS, columns][..])?;
         let cells = cells.mean(5)?.mean(3)?.reshape((batch, channels * CELLS * CELLS))?;
         Ok(relu(&self.layer.forward(&cells)?)?)
     }

@@ -19,9 +19,11 @@ fn an_own_method_and_encoder_are_listed_trained_and_used() {
     let out = folder.path().join("run");
     let (out, seed) = (out.to_str().unwrap(), out.join("seed-0"));
     let seed = seed.to_str().unwrap();
-    let what = ["train", "--method", "blend", "--option", "blend.weight=0.3", "--encoder", "pooled"];
+    let what =
+        ["train", "--method", "blend", "--option", "blend.weight=0.3", "--encoder", "pooled"];
     let how = ["--train-size", "96", "--val-size", "32", "--epochs", "6", "--out", out, "--json"];
-    let result: serde_json::Value = serde_json::from_str(&run(&[&what[..], &how].concat())).unwrap();
+    let result: serde_json::Value =
+        serde_json::from_str(&run(&[&what[..], &how].concat())).unwrap();
     let accuracy = result["methods"][0]["runs"][0]["test"]["accuracy"].as_f64().unwrap();
     // Ten classes: it learned something.
     assert!(accuracy > 0.2, "{accuracy}");

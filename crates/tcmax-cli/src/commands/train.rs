@@ -339,7 +339,11 @@ impl Train {
         Ok(config)
     }
 
-    fn encoder_settings(&self, config: &mut EncoderConfig, registry: &Registry) -> anyhow::Result<()> {
+    fn encoder_settings(
+        &self,
+        config: &mut EncoderConfig,
+        registry: &Registry,
+    ) -> anyhow::Result<()> {
         if let Some(name) = self.encoder.as_ref().filter(|name| **name != config.network) {
             *config = EncoderConfig { network: name.clone(), options: toml::Table::new() };
         }
