@@ -13,8 +13,8 @@ use tcmax_losses::methods::{JOINT, METHODS, MLA, PMR, TCMAX, UNIMODAL};
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
 use tcmax_train::{
-    Contender, DatasetConfig, DownloadBar, Existing, FolderLock, OpenDataset, Registry, Stop,
-    Suite, TrainConfig, TrainingProgress, check_seeds, report, say, table,
+    DatasetConfig, DownloadBar, Existing, FolderLock, OpenDataset, Registry, Stop, Suite,
+    TrainConfig, TrainingProgress, Variant, check_seeds, report, say, table,
 };
 
 use crate::meter::Meter;
@@ -126,9 +126,9 @@ impl Reproduce {
             .iter()
             .map(|modality| modality.name.clone())
             .collect::<Vec<_>>();
-        let contenders = match self.suite {
+        let variants = match self.suite {
             SuiteName::Methods => self.compared_methods(&config, modalities.len())?,
-            _ => contenders(&config, &modalities)?,
+            _ => variants(&config, &modalities)?,
         };
         let what = match self.suite {
             SuiteName::Methods => "Methods and heads",
@@ -138,7 +138,7 @@ impl Reproduce {
             name: self.suite.name().to_owned(),
             title: format!("{what} on {}", config.dataset.name()),
             dataset: &data,
-            contenders,
+            variants,
             seeds,
             settings: vec![("configuration".to_owned(), toml::to_string(&config)?)],
             folder: Some(out.join("runs")),
@@ -146,7 +146,7 @@ impl Reproduce {
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let jobs = self.jobs.unwrap_or(cores);
-        let runs = suite.contenders.len() * suite.seeds.len();
+        let runs = suite.variants.len() * suite.seeds.len();
         let epochs = runs * config.epochs;
         let minutes = rough_minutes(epochs as f64 * self.suite.epoch_seconds() / jobs as f64);
         say(&format!(
@@ -178,7 +178,7 @@ impl Reproduce {
         &self,
         config: &TrainConfig,
         modalities: usize,
-    ) -> anyhow::Result<Vec<Contender>> {
+    ) -> anyhow::Result<Vec<Variant>> {
         let registry = Registry::default();
         let methods = match &self.methods {
             Some(names) => {
@@ -194,7 +194,7 @@ impl Reproduce {
             }
             None => None,
         };
-        let mut contenders = Vec::new();
+        let mut variants = Vec::new();
         for method in methods {
             let usual = method.usual_head;
             let heads = heads.clone().unwrap_or_else(|| usual_heads(method));
@@ -208,13 +208,13 @@ impl Reproduce {
                     true => method.name.to_owned(),
                     false => format!("{method} ({head})"),
                 };
-                contenders.push(contender(name, method, own)?);
+                variants.push(variant(name, method, own)?);
             }
         }
         if self.methods.is_none() && self.heads.is_none() {
-            contenders.extend(other_forms(config)?);
+            variants.extend(other_forms(config)?);
         }
-        Ok(contenders)
+        Ok(variants)
     }
 }
 
@@ -231,7 +231,7 @@ fn usual_heads(method: &'static MethodSpec) -> Vec<&'static HeadSpec> {
 }
 
 /// Methods whose paper and whose paper's code differ, in the form that is not the default here.
-fn other_forms(config: &TrainConfig) -> anyhow::Result<Vec<Contender>> {
+fn other_forms(config: &TrainConfig) -> anyhow::Result<Vec<Variant>> {
     let mut unprojected = config.clone();
     unprojected.method = MLA.name.to_owned();
     let options = toml::toml! { projection = "none" };
@@ -240,19 +240,19 @@ fn other_forms(config: &TrainConfig) -> anyhow::Result<Vec<Contender>> {
     momentum.method = PMR.name.to_owned();
     momentum.method_options.insert(PMR.name.to_owned(), toml::toml! { momentum = 0.2 });
     Ok(vec![
-        contender("mla, no projection".to_owned(), &MLA, unprojected)?,
-        contender("pmr, momentum 0.2".to_owned(), &PMR, momentum)?,
+        variant("mla, no projection".to_owned(), &MLA, unprojected)?,
+        variant("pmr, momentum 0.2".to_owned(), &PMR, momentum)?,
     ])
 }
 
-fn contender(
+fn variant(
     name: String,
     method: &'static MethodSpec,
     config: TrainConfig,
-) -> anyhow::Result<Contender> {
+) -> anyhow::Result<Variant> {
     let config = config.check()?;
     let description = format!("{}; head {}", method.description, config.head());
-    Ok(Contender { name, description, config })
+    Ok(Variant { name, description, config })
 }
 
 /// Options of `cargo xtask report`.
@@ -281,10 +281,10 @@ fn show(result: &SuiteResult, folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Every objective on all modalities, then each modality alone.
-fn contenders(config: &TrainConfig, modalities: &[String]) -> anyhow::Result<Vec<Contender>> {
-    let mut contenders = Vec::new();
+fn variants(config: &TrainConfig, modalities: &[String]) -> anyhow::Result<Vec<Variant>> {
+    let mut variants = Vec::new();
     for method in [&JOINT, &UNIMODAL, &TCMAX] {
-        contenders.push(Contender {
+        variants.push(Variant {
             name: method.name.to_owned(),
             description: method.description.to_owned(),
             config: TrainConfig { method: method.name.to_owned(), ..config.clone() }.check()?,
@@ -296,13 +296,13 @@ fn contenders(config: &TrainConfig, modalities: &[String]) -> anyhow::Result<Vec
             modalities: vec![name.clone()],
             ..config.clone()
         };
-        contenders.push(Contender {
+        variants.push(Variant {
             name: format!("only {name}"),
             description: format!("cross-entropy of a model that sees {name} alone"),
             config: alone.check()?,
         });
     }
-    Ok(contenders)
+    Ok(variants)
 }
 
 /// The root of the workspace, wherever the command is run from.

@@ -12,8 +12,8 @@ use tcmax_ops::State;
 use tcmax_train::checkpoint::{ModelCard, Progress, load, save};
 use tcmax_train::results::{EpochRecord, RunResult, SuiteResult};
 use tcmax_train::{
-    Contender, DatasetConfig, EncoderConfig, Existing, FolderLock, OpenDataset, RunLabel,
-    RunOptions, Silent, Suite, TrainConfig, train,
+    DatasetConfig, EncoderConfig, Existing, FolderLock, OpenDataset, RunLabel, RunOptions, Silent,
+    Suite, TrainConfig, Variant, train,
 };
 
 fn bytes(path: &Path) -> Vec<u8> {
@@ -257,7 +257,7 @@ fn small() -> SyntheticConfig {
     }
 }
 
-fn contender(name: &str, learning_rate: f64) -> Contender {
+fn variant(name: &str, learning_rate: f64) -> Variant {
     let config = TrainConfig {
         epochs: 2,
         batch_size: 8,
@@ -267,24 +267,24 @@ fn contender(name: &str, learning_rate: f64) -> Contender {
         dataset: DatasetConfig::Synthetic(small()),
         ..TrainConfig::default()
     };
-    Contender { name: name.to_owned(), description: String::new(), config: config.check().unwrap() }
+    Variant { name: name.to_owned(), description: String::new(), config: config.check().unwrap() }
 }
 
 #[test]
 fn a_diverging_method_of_a_comparison_is_reported_beside_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let data = OpenDataset::Synthetic(small());
-    let suite = |contenders, existing| Suite {
+    let suite = |variants, existing| Suite {
         name: "test".to_owned(),
         title: String::new(),
         dataset: &data,
-        contenders,
+        variants,
         seeds: vec![0, 1],
         settings: Vec::new(),
         folder: Some(folder.path().to_owned()),
         existing,
     };
-    let both = || vec![contender("a, wild", 1e30), contender("calm", 0.01)];
+    let both = || vec![variant("a, wild", 1e30), variant("calm", 0.01)];
     let compared = suite(both(), Existing::Refuse).run(2, &Device::Cpu, &Silent, None).unwrap();
     assert_eq!(compared.methods[0].failed.len(), 2);
     assert_eq!(compared.methods[1].runs.len(), 2);
@@ -301,7 +301,7 @@ fn a_diverging_method_of_a_comparison_is_reported_beside_the_others() {
     let again = suite(both(), Existing::Resume).run(1, &Device::Cpu, &Silent, None).unwrap();
     assert_eq!(again.methods[1].runs[0].test, compared.methods[1].runs[0].test);
     // Where nothing is finished, there is nothing to report.
-    let wild = suite(vec![contender("wild", 1e30)], Existing::Replace);
+    let wild = suite(vec![variant("wild", 1e30)], Existing::Replace);
     assert_eq!(wild.run(1, &Device::Cpu, &Silent, None).unwrap_err().exit_code(), 1);
 }
 
@@ -322,7 +322,7 @@ fn an_interruption_keeps_the_last_finished_epoch() {
     }
     let folder = tempfile::tempdir().unwrap();
     let splits = synthetic::splits(&small(), 0).unwrap();
-    let config = contender("x", 0.01).config;
+    let config = variant("x", 0.01).config;
     let label = RunLabel { method: "x".to_owned(), seed: 0 };
     let asking = Asking(Stop::new());
     let run = |folder: Option<&Path>| {

@@ -1,4 +1,4 @@
-//! Sum: one linear layer a modality, logits added.
+//! Sum: one linear layer per modality, logits added.
 //!
 //! f(z_1, ..., z_M) = sum_m (W_m z_m + b_m), additive with g_m(z_m) = W_m z_m + b_m.
 //!
@@ -61,7 +61,7 @@ impl SumHead {
         Ok(Self { widths: widths.to_vec(), layers })
     }
 
-    /// A head on given (weight (C, D_m), bias (C,)) pairs, one a modality.
+    /// A head on given (weight (C, D_m), bias (C,)) pairs, one per modality.
     ///
     /// # Errors
     /// When there is none, or the shapes do not fit.

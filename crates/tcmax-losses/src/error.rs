@@ -17,7 +17,7 @@ pub enum Error {
     Ops(#[from] tcmax_ops::Error),
     /// What shows a method the data failed.
     #[error(transparent)]
-    Survey(Box<dyn std::error::Error + Send + Sync>),
+    EpochContext(Box<dyn std::error::Error + Send + Sync>),
     /// A loss is not finite.
     #[error("the loss is {value}; lower the learning rate")]
     NotFinite {

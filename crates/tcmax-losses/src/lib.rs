@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 
-mod absent;
 mod cross_entropy;
 mod error;
 mod gradients;
+mod marginals;
 mod method;
 pub mod methods;
 mod presence;
@@ -12,12 +12,12 @@ mod spec;
 mod state;
 mod step;
 
-pub use absent::{Stand, matching_score};
 pub use cross_entropy::cross_entropy;
 pub use error::{Error, Result};
-pub use method::{Method, Part, Setup, Survey, Visit};
+pub use marginals::{Marginals, matching_score};
+pub use method::{EpochContext, Method, Part, Setup, Visit};
 pub use methods::tcmax::tcmax;
 pub use methods::unimodal::unimodal;
 pub use presence::Presence;
 pub use spec::{Heads, MethodSpec};
-pub use step::{Clock, Owners, Step, StepOutput, Update, finite};
+pub use step::{Clock, ParameterGroups, Step, StepOutput, Update, finite};

@@ -21,8 +21,8 @@ pub trait Method: Send {
     ///
     /// # Errors
     /// When the data cannot be read.
-    fn begin_epoch(&mut self, survey: &mut dyn Survey) -> Result<()> {
-        let _ = survey;
+    fn begin_epoch(&mut self, context: &mut dyn EpochContext) -> Result<()> {
+        let _ = context;
         Ok(())
     }
 
@@ -54,7 +54,7 @@ pub trait Method: Send {
     }
 }
 
-/// A part of the data that a [`Survey`] can show.
+/// A part of the data that a [`EpochContext`] can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The training split, shuffled.
@@ -64,7 +64,7 @@ pub enum Part {
 }
 
 /// What a method may look at before an epoch.
-pub trait Survey {
+pub trait EpochContext {
     /// Where training stands.
     fn clock(&self) -> Clock;
 
@@ -77,13 +77,13 @@ pub trait Survey {
     fn each(&mut self, part: Part, visit: &mut Visit<'_>) -> Result<()>;
 }
 
-/// What [`Survey::each`] calls with the classifier and the features and labels of a batch.
+/// What [`EpochContext::each`] calls with the classifier and the features and labels of a batch.
 pub type Visit<'a> = dyn FnMut(&dyn FusionHead, &[Tensor], &Labels) -> Result<bool> + 'a;
 
 /// What a method is made for.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Feature widths D_m, one a modality.
+    /// Feature widths D_m, one per modality.
     pub widths: Vec<usize>,
     /// Classes.
     pub classes: usize,

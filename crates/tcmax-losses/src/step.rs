@@ -23,28 +23,28 @@ pub struct Clock {
 
 /// The trainable parameters of a model by what they belong to.
 #[derive(Clone, Debug, Default)]
-pub struct Owners {
+pub struct ParameterGroups {
     /// Those of each modality's encoder, in the order of the modalities.
     pub encoders: Vec<Vec<Var>>,
     /// Those of the head.
     pub head: Vec<Var>,
 }
 
-impl Owners {
+impl ParameterGroups {
     /// Sorts the parameters of a model: those of modality m have names that begin with
     /// `prefixes[m]` and a dot, all others are the head's.
     pub fn by_prefix(params: &Params, prefixes: &[String]) -> Self {
-        let mut owners = Self { encoders: vec![Vec::new(); prefixes.len()], head: Vec::new() };
+        let mut groups = Self { encoders: vec![Vec::new(); prefixes.len()], head: Vec::new() };
         for (name, var) in params.trainable() {
             let is_of = |prefix: &String| {
                 name.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'))
             };
             match prefixes.iter().position(is_of) {
-                Some(m) => owners.encoders[m].push(var.clone()),
-                None => owners.head.push(var.clone()),
+                Some(m) => groups.encoders[m].push(var.clone()),
+                None => groups.head.push(var.clone()),
             }
         }
-        owners
+        groups
     }
 }
 
@@ -62,7 +62,7 @@ pub struct Step<'a> {
     /// Which training examples these are, for methods that remember them.
     pub rows: &'a [usize],
     /// Whose parameters are whose.
-    pub owners: &'a Owners,
+    pub groups: &'a ParameterGroups,
     /// Where training stands.
     pub clock: Clock,
     /// The start of everything random in this step.
@@ -81,20 +81,20 @@ pub struct StepOutput {
     /// The bound on the total correlation, where the method computes it, nats.
     pub total_correlation: Option<f64>,
     /// Figures of the method's own by name, such as the coefficient of a modality.
-    pub figures: Vec<(String, f64)>,
+    pub metrics: Vec<(String, f64)>,
 }
 
 impl StepOutput {
     /// A loss and logits, and nothing else.
     pub fn new(loss: f64, logits: &Tensor) -> Self {
-        Self { loss, logits: logits.detach(), total_correlation: None, figures: Vec::new() }
+        Self { loss, logits: logits.detach(), total_correlation: None, metrics: Vec::new() }
     }
 
-    /// With one figure a modality.
+    /// With one metric per modality.
     #[must_use]
-    pub fn with_figures(mut self, name: &str, values: &[f64]) -> Self {
-        let figures = values.iter().enumerate().map(|(m, &value)| (format!("{name} {m}"), value));
-        self.figures.extend(figures);
+    pub fn with_metrics(mut self, name: &str, values: &[f64]) -> Self {
+        let metrics = values.iter().enumerate().map(|(m, &value)| (format!("{name} {m}"), value));
+        self.metrics.extend(metrics);
         self
     }
 }

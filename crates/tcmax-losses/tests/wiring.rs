@@ -9,7 +9,7 @@ use tcmax_losses::methods::mla::{Mla, MlaOptions, Projection, Projector};
 use tcmax_losses::methods::ogm::{Ogm, OgmOptions};
 use tcmax_losses::methods::opm::{Opm, OpmOptions};
 use tcmax_losses::methods::pmr::{Pmr, PmrOptions};
-use tcmax_losses::{Clock, Error, Method, Owners, Setup, Step};
+use tcmax_losses::{Clock, Error, Method, ParameterGroups, Setup, Step};
 use tcmax_ops::{Init, ParamBuilder, Seed};
 use tcmax_registry::Table;
 
@@ -114,7 +114,7 @@ fn head_gradients(
             features: &features,
             labels: &labels,
             rows: &[0, 1, 2, 3],
-            owners: &Owners::default(),
+            groups: &ParameterGroups::default(),
             clock: Clock { epoch: 0, epochs: 1, batch: 0, batches: 2 },
             seed: Seed::new(0),
             update: &mut |gradients: &mut GradStore| {

@@ -4,7 +4,7 @@ use candle_core::{D, Tensor};
 use rand::seq::SliceRandom;
 use tcmax_estimators::auc;
 use tcmax_fusion::FusionHead;
-use tcmax_losses::{Stand, matching_score};
+use tcmax_losses::{Marginals, matching_score};
 use tcmax_ops::{Seed, to_vec_f64, wide};
 
 use crate::evaluate::{Classifier, EncodedSplit, accuracy};
@@ -20,9 +20,9 @@ const MOST_ORDERS: usize = 64;
 ///
 /// # Errors
 /// When the split does not fit the model.
-pub fn stand_ins(model: &Model, train: &EncodedSplit, seed: Seed) -> Result<Stand> {
+pub fn marginals_of(model: &Model, train: &EncodedSplit, seed: Seed) -> Result<Marginals> {
     let seed = seed.stream("stand-ins");
-    Ok(Stand::new(model.head(), &train.features, &train.present, seed)?)
+    Ok(Marginals::new(model.head(), &train.features, &train.present, seed)?)
 }
 
 /// Accuracy with each modality absent, and how well matched examples are told from shuffled ones;
@@ -35,7 +35,7 @@ pub fn absence(
     test: &EncodedSplit,
     modalities: usize,
 ) -> Result<Option<Absence>> {
-    let (Some(stand), head) = (classifier.stand, classifier.model.head()) else {
+    let (Some(marginals), head) = (classifier.marginals, classifier.model.head()) else {
         return Ok(None);
     };
     if test.features.len() < 2 {
@@ -49,7 +49,7 @@ pub fn absence(
     let mut with_zeros = vec![None; modalities];
     for (position, &m) in classifier.model.used_modalities().iter().enumerate() {
         let present = test.present.without(position);
-        without[m] = of(stand.scores(head, &test.features, &present)?)?;
+        without[m] = of(marginals.scores(head, &test.features, &present)?)?;
         let mut zeroed = test.features.clone();
         zeroed[position] = test.features[position].zeros_like()?;
         with_zeros[m] = of(head.scores(&zeroed)?)?;

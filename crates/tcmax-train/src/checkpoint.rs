@@ -2,7 +2,7 @@
 //!
 //! `model.safetensors` holds the kept weights and running statistics under PyTorch-style names, a
 //! number for each example they were learned from (`data.learned`), and, once the run is finished,
-//! what takes the place of absent modalities (`stand.*`).
+//! what takes the place of absent modalities (`marginals.*`).
 //! `last.safetensors` holds all that is needed to go on after an interruption: the live weights
 //! (`model.*`), the optimiser's momentum (`optimiser.*`), what the method remembers (`method.*`) and
 //! the kept weights (`best.*`). Times are in a file of their own, `seconds.json`, so that checkpoints
@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tcmax_data::{Modality, file, hexadecimal};
-use tcmax_losses::Stand;
+use tcmax_losses::Marginals;
 use tcmax_ops::{Seed, State};
 
 use crate::config::{CheckedConfig, TrainConfig};
@@ -39,7 +39,7 @@ const BEFORE_DIGEST: &[u8] = br#""tcmax":"{\"sha256\":\""#;
 const DIGITS: usize = 64;
 
 /// Prefix of the tensors in `model.safetensors` that take the place of absent modalities.
-pub(crate) const STAND: &str = "stand";
+pub(crate) const MARGINALS: &str = "marginals";
 /// The tensor in `model.safetensors` that says what was learned from: the identities of the training
 /// and validation examples.
 pub(crate) const LEARNED: &str = "data.learned";
@@ -200,7 +200,7 @@ pub struct SavedModel {
     /// The model with the kept weights.
     pub model: Model,
     /// What takes the place of absent modalities; `None` while the run was not finished.
-    pub stand: Option<Stand>,
+    pub marginals: Option<Marginals>,
     /// The identities of the examples it was trained or chosen on, sorted.
     pub learned: Vec<u64>,
 }
@@ -254,8 +254,8 @@ pub fn parse_model(
         Some(tensor) => learned_of(&tensor).map_err(|error| broken(&error))?,
         None => return Err(Error::bad_file(path, format!("it has no '{LEARNED}'"))),
     };
-    let of_stand = under_prefix(STAND, &state);
-    state.retain(|name, _| !name.starts_with("stand."));
+    let of_marginals = under_prefix(MARGINALS, &state);
+    state.retain(|name, _| !name.starts_with("marginals."));
     let config = card.config.clone().check_with(registry).map_err(|error| broken(&error))?;
     let seed = Seed::new(card.seed);
     // Whatever the card claims: no larger a model is made than the file has numbers for.
@@ -265,9 +265,10 @@ pub fn parse_model(
         .map_err(|error| broken(&error))?;
     model.params().load(&state).map_err(|error| broken(&error))?;
     let names = model.used_names(&card.modalities);
-    let stand = (!of_stand.is_empty()).then(|| Stand::from_state(model.head(), &of_stand, &names));
-    let stand = stand.transpose().map_err(|error| broken(&error))?;
-    Ok(SavedModel { card, config, model, stand, learned })
+    let marginals = (!of_marginals.is_empty())
+        .then(|| Marginals::from_state(model.head(), &of_marginals, &names));
+    let marginals = marginals.transpose().map_err(|error| broken(&error))?;
+    Ok(SavedModel { card, config, model, marginals, learned })
 }
 
 /// What later code relies on.

@@ -8,7 +8,7 @@ use candle_core::{D, Tensor};
 use tcmax_data::Loader;
 use tcmax_estimators::critic::TermsCritic;
 use tcmax_estimators::{Bound, Labels, Reference, Tuples};
-use tcmax_losses::{Method, Presence, Stand, cross_entropy};
+use tcmax_losses::{Marginals, Method, Presence, cross_entropy};
 use tcmax_ops::{Seed, to_scalar_f64, wide};
 
 use crate::results::Evaluation;
@@ -25,7 +25,7 @@ pub struct Classifier<'a> {
     /// The method it was trained by, which says how it predicts.
     pub method: &'a dyn Method,
     /// What averages absent modalities out; without it they count as features of zero.
-    pub stand: Option<&'a Stand>,
+    pub marginals: Option<&'a Marginals>,
 }
 
 impl Classifier<'_> {
@@ -35,8 +35,8 @@ impl Classifier<'_> {
     /// When the features do not fit the model.
     pub fn logits(&self, features: &[Tensor], present: &Presence) -> Result<Tensor> {
         let head = self.model.head();
-        Ok(match self.stand {
-            Some(stand) => stand.predict(self.method, head, features, present)?,
+        Ok(match self.marginals {
+            Some(marginals) => marginals.predict(self.method, head, features, present)?,
             None => self.method.predict(head, features)?,
         }
         .detach())

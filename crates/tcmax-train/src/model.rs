@@ -1,4 +1,4 @@
-//! One encoder a modality and a fusion head over them.
+//! One encoder per modality and a fusion head over them.
 //!
 //! An encoder sees only the examples that have its modality, so that what stands where there is none
 //! enters no batch statistics; the features of the others are zeros, without gradient. A batch in which
@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use tcmax_data::{Batch, Dataset, Modality, ModalityKind, memory_bytes};
 use tcmax_encoders::{Encoder, Input, InputKind, MLP};
 use tcmax_fusion::FusionHead;
-use tcmax_losses::{Method, Owners, Presence, Setup};
+use tcmax_losses::{Method, ParameterGroups, Presence, Setup};
 use tcmax_ops::Error::OverLimit;
 use tcmax_ops::{ParamBuilder, Params, Seed};
 
@@ -30,7 +30,7 @@ pub struct Model {
     inputs: Vec<Option<Standardise>>,
     head: Box<dyn FusionHead>,
     params: Params,
-    owners: Owners,
+    groups: ParameterGroups,
     device: Device,
     used: Vec<usize>,
     classes: usize,
@@ -101,9 +101,9 @@ impl Model {
         let options = &config.config().head_options;
         let head = config.head().build(options, &widths, classes, &builder.pp("fusion_module"))?;
         let params = builder.params();
-        let owners = Owners::by_prefix(&params, &names);
+        let groups = ParameterGroups::by_prefix(&params, &names);
         let device = device.clone();
-        Ok(Self { encoders, inputs, head, params, owners, device, used, classes })
+        Ok(Self { encoders, inputs, head, params, groups, device, used, classes })
     }
 
     /// Takes from the training split what standardises feature vectors.
@@ -211,8 +211,8 @@ impl Model {
     }
 
     /// Whose parameters are whose.
-    pub fn owners(&self) -> &Owners {
-        &self.owners
+    pub fn groups(&self) -> &ParameterGroups {
+        &self.groups
     }
 
     /// Parameters and buffers by name.

@@ -31,7 +31,7 @@ pub struct TrainingProgress {
 }
 
 impl TrainingProgress {
-    /// Bars when standard error is a terminal, a line an epoch elsewhere.
+    /// Bars when standard error is a terminal, one line per epoch elsewhere.
     pub fn new() -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
         Self { bars, runs: Mutex::default(), noted: Mutex::default() }
@@ -146,7 +146,7 @@ pub struct DownloadBar {
 }
 
 impl DownloadBar {
-    /// A bar when standard error is a terminal, a line a file elsewhere.
+    /// A bar when standard error is a terminal, one line per file elsewhere.
     pub fn new() -> Self {
         Self { bar: RefCell::new(None) }
     }

@@ -49,9 +49,9 @@ pub struct EpochRecord {
     /// Mean bound on the total correlation over the training batches, nats, where the method computes
     /// it; no other step is made longer for it.
     pub train_total_correlation: Option<f64>,
-    /// Means over the batches of figures of the method's own, such as `coefficient 0`.
+    /// Means over the batches of metrics of the method's own, such as `coefficient 0`.
     #[serde(default)]
-    pub figures: BTreeMap<String, f64>,
+    pub metrics: BTreeMap<String, f64>,
     /// The validation split after the epoch.
     pub validation: Evaluation,
     /// Wall-clock seconds of the epoch, validation included.

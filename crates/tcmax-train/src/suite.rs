@@ -17,7 +17,7 @@ use crate::{CheckedConfig, Error, Result, describe_error};
 
 /// One method of a comparison.
 #[derive(Clone, Debug)]
-pub struct Contender {
+pub struct Variant {
     /// Its short name.
     pub name: String,
     /// One line on what it does.
@@ -35,7 +35,7 @@ pub struct Suite<'a> {
     /// The data.
     pub dataset: &'a OpenDataset,
     /// The methods, in the order to show them.
-    pub contenders: Vec<Contender>,
+    pub variants: Vec<Variant>,
     /// The seeds; every method gets each.
     pub seeds: Vec<u64>,
     /// Settings to show, as (name, value).
@@ -69,17 +69,17 @@ impl Suite<'_> {
         let first = splits.first().ok_or_else(|| Error::setting("--seeds", "give at least one"))?;
         let summary = self.dataset.summary(first);
         let tasks: Vec<(usize, usize)> = (0..self.seeds.len())
-            .flat_map(|seed| (0..self.contenders.len()).map(move |method| (method, seed)))
+            .flat_map(|seed| (0..self.variants.len()).map(move |method| (method, seed)))
             .collect();
         let runs = parallel(jobs, tasks.len(), |task| {
             let (method, position) = tasks[task];
-            let contender = &self.contenders[method];
+            let variant = &self.variants[method];
             let seed = self.seeds[position];
-            let label = RunLabel { method: contender.name.clone(), seed };
+            let label = RunLabel { method: variant.name.clone(), seed };
             let folder = self
                 .folder
                 .as_ref()
-                .map(|folder| folder.join(file_name(&contender.name)).join(format!("seed-{seed}")));
+                .map(|folder| folder.join(file_name(&variant.name)).join(format!("seed-{seed}")));
             let options = RunOptions {
                 device,
                 folder: folder.as_deref(),
@@ -88,14 +88,14 @@ impl Suite<'_> {
                 observer,
                 label: &label,
             };
-            train(&contender.config, &splits[position], seed, options)
+            train(&variant.config, &splits[position], seed, options)
         });
         let mut methods: Vec<MethodResult> = self
-            .contenders
+            .variants
             .iter()
-            .map(|contender| MethodResult {
-                name: contender.name.clone(),
-                description: contender.description.clone(),
+            .map(|variant| MethodResult {
+                name: variant.name.clone(),
+                description: variant.description.clone(),
                 runs: Vec::new(),
                 failed: Vec::new(),
                 cost: None,

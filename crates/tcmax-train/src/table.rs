@@ -56,7 +56,7 @@ pub struct Column {
     pub heading: String,
     /// What it shows.
     pub kind: ColumnKind,
-    /// One cell a method, `None` where there is none.
+    /// One cell per method, `None` where there is none.
     pub cells: Vec<Option<Cell>>,
     /// Digits after the point.
     pub digits: usize,

@@ -9,13 +9,14 @@ use candle_core::backprop::GradStore;
 use candle_core::{D, Device};
 use tcmax_data::{Batch, Dataset, Loader, LoaderOptions, Splits};
 use tcmax_estimators::Labels;
-use tcmax_losses::{Clock, Method, Stand, Step, StepOutput};
+use tcmax_losses::{Clock, Marginals, Method, Step, StepOutput};
 use tcmax_ops::{Seed, Sgd, SgdConfig, State, clip_grad_norm};
 
-use crate::absence::{absence, stand_ins};
+use crate::absence::{absence, marginals_of};
 use crate::checkpoint::{
-    LEARNED, ModelCard, Progress, STAND, learned_tensor, save, under_prefix, with_prefix,
+    LEARNED, MARGINALS, ModelCard, Progress, learned_tensor, save, under_prefix, with_prefix,
 };
+use crate::epoch_context::View;
 use crate::evaluate::modality_accuracy;
 use crate::identity::Identified;
 use crate::observer::{Observer, RunLabel};
@@ -24,7 +25,6 @@ use crate::process::Stop;
 use crate::results::{EpochRecord, Evaluation, RunResult};
 use crate::resume;
 use crate::run_files::{Existing, RunFiles};
-use crate::survey::View;
 use crate::warnings::Finished;
 use crate::{CheckedConfig, Classifier, EncodedSplit, Error, Model, Result, evaluate};
 
@@ -153,7 +153,7 @@ struct Run<'a> {
     seconds_before: f64,
     data: Identified,
     /// Once the run is finished.
-    stand: Option<Stand>,
+    marginals: Option<Marginals>,
 }
 
 /// The weights kept so far.
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
             written: 0,
             seconds_before: 0.0,
             data: identified,
-            stand: None,
+            marginals: None,
         })
     }
 
@@ -263,7 +263,7 @@ impl<'a> Run<'a> {
         let settings = self.config.config();
         let rate = self.config.decay().learning_rate(settings.learning_rate, epoch);
         self.optimiser.set_learning_rate(rate);
-        self.survey(epoch)?;
+        self.context(epoch)?;
         let mut sums = EpochSums::default();
         let seed = Seed::new(self.seed).stream("epoch").index(epoch as u64);
         for (number, batch) in self.train.epoch(seed).enumerate() {
@@ -294,7 +294,7 @@ impl<'a> Run<'a> {
             train_total_correlation: sums.bounded.then(|| sums.bound / sums.examples as f64),
             validation,
             seconds: start.elapsed().as_secs_f64(),
-            figures: sums.mean_figures(),
+            metrics: sums.mean_metrics(),
         };
         self.history.push(record.clone());
         Ok(record)
@@ -304,15 +304,15 @@ impl<'a> Run<'a> {
     /// training split, as in the test.
     fn validate(&self, modalities: usize) -> Result<Evaluation> {
         let split = EncodedSplit::of(&self.model, &self.validation)?;
-        let stand = match split.present.is_complete() {
+        let marginals = match split.present.is_complete() {
             true => None,
             false => {
                 let train = self.loader_of(&self.splits.train)?;
                 let train = EncodedSplit::of(&self.model, &train)?;
-                Some(stand_ins(&self.model, &train, Seed::new(self.seed))?)
+                Some(marginals_of(&self.model, &train, Seed::new(self.seed))?)
             }
         };
-        evaluate(&self.classifier(stand.as_ref()), &split, modalities)
+        evaluate(&self.classifier(marginals.as_ref()), &split, modalities)
     }
 
     /// What to be wary of in the result.
@@ -336,18 +336,18 @@ impl<'a> Run<'a> {
         evaluation_loader(self.config, split.clone(), self.device)
     }
 
-    fn classifier<'b>(&'b self, stand: Option<&'b Stand>) -> Classifier<'b> {
-        Classifier { model: &self.model, method: self.method.as_ref(), stand }
+    fn classifier<'b>(&'b self, marginals: Option<&'b Marginals>) -> Classifier<'b> {
+        Classifier { model: &self.model, method: self.method.as_ref(), marginals }
     }
 
     /// Lets the method look at the data before an epoch.
-    fn survey(&mut self, epoch: usize) -> Result<()> {
+    fn context(&mut self, epoch: usize) -> Result<()> {
         let mut view = View {
             clock: self.clock(epoch, 0),
             model: &self.model,
             train: &self.train,
             validation: &self.validation,
-            seed: Seed::new(self.seed).stream("survey").index(epoch as u64),
+            seed: Seed::new(self.seed).stream("context").index(epoch as u64),
         };
         Ok(self.method.begin_epoch(&mut view)?)
     }
@@ -380,7 +380,7 @@ impl<'a> Run<'a> {
             features: &features,
             labels: &labels,
             rows: &batch.indices,
-            owners: self.model.owners(),
+            groups: self.model.groups(),
             clock,
             seed,
             update: &mut update,
@@ -443,9 +443,10 @@ impl<'a> Run<'a> {
     /// Saves the kept weights with what takes the place of absent modalities.
     fn save_finished(&self, files: &RunFiles) -> Result<()> {
         let mut state = self.kept()?;
-        if let Some(stand) = &self.stand {
-            let of_stand = stand.state(&self.model.used_names(self.splits.train.modalities()));
-            state.extend(with_prefix(STAND, &of_stand));
+        if let Some(marginals) = &self.marginals {
+            let of_marginals =
+                marginals.state(&self.model.used_names(self.splits.train.modalities()));
+            state.extend(with_prefix(MARGINALS, &of_marginals));
         }
         save(&files.model(), &state, &self.card())
     }
@@ -484,8 +485,8 @@ impl<'a> Run<'a> {
         let test = EncodedSplit::of(&self.model, &self.loader_of(&self.splits.test)?)?;
         let train = EncodedSplit::of(&self.model, &self.loader_of(&self.splits.train)?)?;
         let modalities = self.splits.test.modalities().len();
-        self.stand = Some(stand_ins(&self.model, &train, Seed::new(self.seed))?);
-        let classifier = self.classifier(self.stand.as_ref());
+        self.marginals = Some(marginals_of(&self.model, &train, Seed::new(self.seed))?);
+        let classifier = self.classifier(self.marginals.as_ref());
         let tested = evaluate(&classifier, &test, modalities)?;
         Ok(RunResult {
             absence: absence(&classifier, &test, modalities)?,
@@ -508,7 +509,7 @@ struct EpochSums {
     right: usize,
     bound: f64,
     bounded: bool,
-    figures: BTreeMap<String, f64>,
+    metrics: BTreeMap<String, f64>,
 }
 
 impl EpochSums {
@@ -522,16 +523,16 @@ impl EpochSums {
             self.bound += bound * examples as f64;
             self.bounded = true;
         }
-        for (name, value) in &output.figures {
-            *self.figures.entry(name.clone()).or_default() += value * examples as f64;
+        for (name, value) in &output.metrics {
+            *self.metrics.entry(name.clone()).or_default() += value * examples as f64;
         }
         self.examples += examples;
         Ok(())
     }
 
-    fn mean_figures(self) -> BTreeMap<String, f64> {
+    fn mean_metrics(self) -> BTreeMap<String, f64> {
         let examples = self.examples as f64;
-        self.figures.into_iter().map(|(name, sum)| (name, sum / examples)).collect()
+        self.metrics.into_iter().map(|(name, sum)| (name, sum / examples)).collect()
     }
 }
 

@@ -48,7 +48,7 @@ fn gradients(
         features: &features,
         labels: &Labels::from_tensor(&batch.labels, classes).unwrap(),
         rows: &batch.indices,
-        owners: model.owners(),
+        groups: model.groups(),
         clock: Clock { epoch: 0, epochs: 4, batch: 0, batches: 1 },
         seed: Seed::new(5),
         // Alternating methods update several times a batch.

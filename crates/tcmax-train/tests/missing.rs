@@ -262,12 +262,12 @@ fn a_saved_model_repeats_the_test_of_its_run() {
         let classifier = Classifier {
             model: &saved.model,
             method: method.as_ref(),
-            stand: saved.stand.as_ref(),
+            marginals: saved.marginals.as_ref(),
         };
         assert_eq!(evaluate(&classifier, &split, 2).unwrap(), result.test);
         assert_eq!(absence(&classifier, &split, 2).unwrap(), result.absence);
         // Without what averages absent modalities out, zeros would be predicted from.
-        let zeros = Classifier { stand: None, ..classifier };
+        let zeros = Classifier { marginals: None, ..classifier };
         assert_ne!(evaluate(&zeros, &split, 2).unwrap().cross_entropy, result.test.cross_entropy);
     }
 }

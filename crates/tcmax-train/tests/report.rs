@@ -29,7 +29,7 @@ fn method(name: &str, accuracy: f64, own: &[Option<f64>], losses: &[f64]) -> Met
             train_loss: loss,
             train_accuracy: accuracy,
             train_total_correlation: None,
-            figures: std::collections::BTreeMap::new(),
+            metrics: std::collections::BTreeMap::new(),
             validation: test.clone(),
             seconds: 1.0,
         };

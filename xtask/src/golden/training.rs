@@ -7,7 +7,7 @@ use tcmax_estimators::{Bound, Labels, Reference};
 use tcmax_fusion::{CONCAT, FusionHead, GATED, HeadSpec, SHARED, SPECIFIC};
 use tcmax_losses::methods::mm_pareto::encoder_weights;
 use tcmax_losses::methods::{JOINT, MLA, MM_PARETO, TCMAX};
-use tcmax_losses::{Clock, MethodSpec, Owners, Setup, Step, cross_entropy};
+use tcmax_losses::{Clock, MethodSpec, ParameterGroups, Setup, Step, cross_entropy};
 use tcmax_ops::{Init, ParamBuilder, Params, Seed, Sgd, SgdConfig, State};
 use tcmax_registry::Table;
 
@@ -56,7 +56,7 @@ struct Small {
     encoders: Vec<Perceptron>,
     head: Box<dyn FusionHead>,
     params: Params,
-    owners: Owners,
+    groups: ParameterGroups,
     setup: Setup,
 }
 
@@ -92,8 +92,8 @@ impl Small {
             state.insert(own.to_owned(), case.tensor(&format!("weight.{own}"))?);
         }
         params.load(&state)?;
-        let owners = Owners::by_prefix(&params, &names);
-        Ok(Self { encoders, head, params, owners, setup })
+        let groups = ParameterGroups::by_prefix(&params, &names);
+        Ok(Self { encoders, head, params, groups, setup })
     }
 
     fn features(&self, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
@@ -118,13 +118,13 @@ pub fn mla(case: &Case) -> anyhow::Result<()> {
             features: &features,
             labels: &labels,
             rows: &[],
-            owners: &model.owners,
+            groups: &model.groups,
             clock: START,
             seed: Seed::new(0),
             update: &mut |gradients| sgd.step(gradients),
         })?;
         losses.push(output.loss);
-        losses.extend(output.figures.iter().map(|(_, value)| *value));
+        losses.extend(output.metrics.iter().map(|(_, value)| *value));
     }
     case.check_values("output.losses", &losses)?;
     for (name, var) in model.params.trainable() {
@@ -156,7 +156,7 @@ pub fn mm_pareto(case: &Case) -> anyhow::Result<()> {
         let loss = cross_entropy(&own[m], &labels)?;
         case.check(["output.loss_a", "output.loss_v"][m], &loss)?;
         let own = loss.backward()?;
-        let vars = &model.owners.encoders[m];
+        let vars = &model.groups.encoders[m];
         let [gg, uu, gu] = [[&fused, &fused], [&own, &own], [&fused, &own]]
             .map(|[one, other]| product(one, other, vars));
         case.check_value(&format!("output.cos_{name}"), gu? / (gg? * uu?).sqrt())?;
@@ -169,7 +169,7 @@ pub fn mm_pareto(case: &Case) -> anyhow::Result<()> {
         features: &features,
         labels: &labels,
         rows: &[],
-        owners: &model.owners,
+        groups: &model.groups,
         clock: START,
         seed: Seed::new(0),
         update: &mut |gradients| {
@@ -231,7 +231,8 @@ pub fn train_step(case: &Case) -> anyhow::Result<()> {
     let head = kind.build(&options, &widths, classes, &builder.pp("fusion_module"))?;
     let params = builder.params();
     params.load(&state(case)?)?;
-    let owners = Owners::by_prefix(&params, &["audio_net".to_owned(), "visual_net".to_owned()]);
+    let groups =
+        ParameterGroups::by_prefix(&params, &["audio_net".to_owned(), "visual_net".to_owned()]);
     let setup = Setup { widths, classes, examples: 0, epochs: 1, head: kind, device: Device::Cpu };
     let mut method = method.build(&Table::new(), &setup)?;
     let mut sgd = Sgd::new(&params, sgd_config(case)?)?;
@@ -256,7 +257,7 @@ pub fn train_step(case: &Case) -> anyhow::Result<()> {
             features: &features,
             labels: &labels,
             rows: &[],
-            owners: &owners,
+            groups: &groups,
             clock: START,
             seed: Seed::new(0),
             update: &mut |gradients| sgd.step(gradients),

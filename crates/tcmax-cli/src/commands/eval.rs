@@ -101,7 +101,7 @@ impl Eval {
         let classifier = Classifier {
             model: &saved.model,
             method: method.as_ref(),
-            stand: saved.stand.as_ref(),
+            marginals: saved.marginals.as_ref(),
         };
         let evaluation = evaluate(&classifier, &split, count)?;
         let absence = absence(&classifier, &split, count)?;

@@ -98,7 +98,7 @@ impl<'a> Predictor<'a> {
             let problem = "every modality of the model is absent; leave one";
             return Err(Error::setting("--without", problem).into());
         }
-        if !without.is_empty() && saved.stand.is_none() {
+        if !without.is_empty() && saved.marginals.is_none() {
             let problem = "the run was not finished, so nothing stands in for absent modalities; go \
                            on with `tcmax train --resume`";
             return Err(Error::bad_file(path, problem).into());
@@ -162,7 +162,7 @@ impl<'a> Predictor<'a> {
         let classifier = Classifier {
             model: &self.saved.model,
             method: self.method.as_ref(),
-            stand: self.saved.stand.as_ref(),
+            marginals: self.saved.marginals.as_ref(),
         };
         Ok(classifier.logits(features, &present)?)
     }

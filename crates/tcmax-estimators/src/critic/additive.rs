@@ -36,7 +36,7 @@ impl AdditiveCritic {
         Self::from_networks(widths.iter().enumerate().map(network).collect::<Result<_>>()?)
     }
 
-    /// A critic on given networks, one a variable.
+    /// A critic on given networks, one per variable.
     ///
     /// # Errors
     /// When there is none, or their outputs differ in width.

@@ -45,8 +45,8 @@ pub struct FitConfig {
     pub held_out: [f64; 2],
     /// Joint examples in a batch.
     pub batch_size: usize,
-    /// Rearrangements of each batch that make its product tuples.
-    pub rearrangements: usize,
+    /// Permutations of each batch that make its product tuples.
+    pub permutations: usize,
     /// Steps at most.
     pub steps: usize,
     /// Steps between validations.
@@ -78,7 +78,7 @@ impl Default for FitConfig {
             most_classes: 128,
             held_out: [0.15, 0.3],
             batch_size: 512,
-            rearrangements: 4,
+            permutations: 4,
             steps: 2000,
             validate_every: 50,
             patience: 20,
@@ -116,7 +116,7 @@ impl FitConfig {
         let positive = [
             ("embedding", self.embedding),
             ("batch size", self.batch_size),
-            ("rearrangements", self.rearrangements),
+            ("permutations", self.permutations),
             ("validate every", self.validate_every),
             ("evaluation tuples", self.evaluation_tuples),
         ];

@@ -48,7 +48,7 @@ use tcmax_ops::Seed;
 use crate::error::Result;
 use crate::sample::Sample;
 
-/// Fits once a seed and puts the results together; seeds differ in split, initial weights, batches and
+/// Fits once per seed and puts the results together; seeds differ in split, initial weights, batches and
 /// tuples.
 ///
 /// # Errors

@@ -294,7 +294,7 @@ impl<'a> Trainer<'a> {
         let tuples = if config.estimator == Estimator::InfoNce {
             Tuples::all(batch, 2)?
         } else {
-            Tuples::permutations(config.rearrangements, batch, rows.len(), seed)?
+            Tuples::permutations(config.permutations, batch, rows.len(), seed)?
         };
         let parts = self.critic.parts(rows)?;
         let joint = self.critic.combine(&parts)?.squeeze(1)?;
@@ -392,7 +392,7 @@ fn set_rates(optimisers: &mut [(AdamW, f64)], config: &FitConfig, step: usize) {
     optimisers.iter_mut().for_each(|(optimiser, scale)| optimiser.set_learning_rate(rate * *scale));
 }
 
-/// Rearrangements that make at least `count` tuples.
+/// Permutations that make at least `count` tuples.
 fn evaluation_tuples(
     count: usize,
     examples: usize,

@@ -81,7 +81,7 @@ impl Tuples {
         Ok(Self { rows, variables, examples })
     }
 
-    /// `count` rearrangements: with a random order s of the rows and random distinct shifts d_m, tuple
+    /// `count` permutations: with a random order s of the rows and random distinct shifts d_m, tuple
     /// i is (s\[i + d_1\], ..., s\[i + d_n\]), indices modulo N.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Tuples {
         Ok(Self { rows, variables, examples })
     }
 
-    /// The tuples of given permutations, each one list of N rows a variable.
+    /// The tuples of given permutations, each one list of N rows per variable.
     ///
     /// # Errors
     /// When lists differ in number or length, or a row is not below N.
@@ -177,7 +177,7 @@ impl Tuples {
         self.examples
     }
 
-    /// The rows of the `tuple`-th tuple, one a variable.
+    /// The rows of the `tuple`-th tuple, one per variable.
     ///
     /// # Panics
     /// When there is no such tuple.

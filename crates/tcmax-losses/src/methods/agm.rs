@@ -160,12 +160,12 @@ impl Method for Agm {
         let mut factors = vec![1.0; losses.len()];
         if step.clock.epoch <= self.options.last_epoch.unwrap_or(step.clock.epochs / 2) {
             factors = self.modulation.step(&losses).coefficients;
-            for (vars, &factor) in step.owners.encoders.iter().zip(&factors) {
+            for (vars, &factor) in step.groups.encoders.iter().zip(&factors) {
                 scale(&mut gradients, vars, factor)?;
             }
         }
         (step.update)(&mut gradients)?;
-        Ok(StepOutput::new(value, &logits).with_figures("coefficient", &factors))
+        Ok(StepOutput::new(value, &logits).with_metrics("coefficient", &factors))
     }
 
     fn state(&self) -> Result<State> {

@@ -23,7 +23,7 @@ use tcmax_fusion::{Modalities, SPECIFIC};
 use tcmax_ops::{State, sum_of};
 use tcmax_registry::{OptionSet, Options, read, require};
 
-use crate::method::{Part, Survey};
+use crate::method::{EpochContext, Part};
 use crate::scores::log_likelihoods;
 use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
 
@@ -94,12 +94,12 @@ impl GBlend {
 }
 
 impl Method for GBlend {
-    fn begin_epoch(&mut self, survey: &mut dyn Survey) -> Result<()> {
-        if !survey.clock().epoch.is_multiple_of(self.options.every) {
+    fn begin_epoch(&mut self, context: &mut dyn EpochContext) -> Result<()> {
+        if !context.clock().epoch.is_multiple_of(self.options.every) {
             return Ok(());
         }
-        let train = branch_losses(survey, Part::Train, self.weights.len())?;
-        let validation = branch_losses(survey, Part::Validation, self.weights.len())?;
+        let train = branch_losses(context, Part::Train, self.weights.len())?;
+        let validation = branch_losses(context, Part::Validation, self.weights.len())?;
         let pairs = train.into_iter().zip(validation);
         let now: Vec<BranchLoss> =
             pairs.map(|(train, validation)| BranchLoss { train, validation }).collect();
@@ -119,7 +119,7 @@ impl Method for GBlend {
         };
         let parts = branches.iter().zip(&self.weights).map(weigh).collect::<Result<Vec<_>>>()?;
         let loss = step.descend(&sum_of(&parts)?)?;
-        Ok(StepOutput::new(loss, &logits).with_figures("weight", &self.weights))
+        Ok(StepOutput::new(loss, &logits).with_metrics("weight", &self.weights))
     }
 
     fn state(&self) -> Result<State> {
@@ -149,10 +149,10 @@ impl Method for GBlend {
 }
 
 /// Mean cross-entropy of every branch on a part of the data, nats.
-fn branch_losses(survey: &mut dyn Survey, part: Part, branches: usize) -> Result<Vec<f64>> {
+fn branch_losses(context: &mut dyn EpochContext, part: Part, branches: usize) -> Result<Vec<f64>> {
     let mut sums = vec![0.0; branches];
     let mut examples = 0;
-    survey.each(part, &mut |head, features, labels| {
+    context.each(part, &mut |head, features, labels| {
         let mut logits = head.modality_logits(features)?;
         logits.push(head.logits(features)?);
         for (sum, logits) in sums.iter_mut().zip(&logits) {

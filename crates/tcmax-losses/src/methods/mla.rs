@@ -180,7 +180,7 @@ impl Method for Mla {
             (0..step.modalities()).map(|m| self.step_of(step, m)).collect::<Result<Vec<f64>>>()?;
         let own = step.head.modality_logits(step.features)?;
         let output = StepOutput::new(losses.iter().sum(), &mixed(&own)?);
-        Ok(output.with_figures("loss", &losses))
+        Ok(output.with_metrics("loss", &losses))
     }
 
     fn predict(&self, head: &dyn FusionHead, features: &[Tensor]) -> Result<Tensor> {

@@ -90,8 +90,8 @@ impl Method for MmPareto {
             unimodal.push(tcmax_ops::backward(&loss)?);
         }
         let mut shares = Vec::with_capacity(own.len());
-        let mut gradients = summed(&fused, &unimodal, &step.owners.head)?;
-        for (vars, u) in step.owners.encoders.iter().zip(&unimodal) {
+        let mut gradients = summed(&fused, &unimodal, &step.groups.head)?;
+        for (vars, u) in step.groups.encoders.iter().zip(&unimodal) {
             let weights = encoder_weights(&fused, u, vars)?;
             shares.push(weights[0]);
             for var in vars {
@@ -103,7 +103,7 @@ impl Method for MmPareto {
             }
         }
         (step.update)(&mut gradients)?;
-        Ok(StepOutput::new(value, &logits).with_figures("share of the fused gradient", &shares))
+        Ok(StepOutput::new(value, &logits).with_metrics("share of the fused gradient", &shares))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The methods, one a file, each with its specification; and the list of them.
+//! The methods, one per file, each with its specification; and the list of them.
 
 pub mod agm;
 pub mod g_blend;

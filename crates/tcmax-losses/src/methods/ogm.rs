@@ -112,13 +112,13 @@ impl Method for Ogm {
         let mut factors = [1.0; 2];
         if step.clock.epoch <= last {
             factors = coefficients(scores, self.options.alpha);
-            for (m, (vars, factor)) in step.owners.encoders.iter().zip(factors).enumerate() {
+            for (m, (vars, factor)) in step.groups.encoders.iter().zip(factors).enumerate() {
                 let noise = self.enhanced.then(|| step.seed.stream("noise").index(m as u64));
                 modulate(&mut gradients, vars, factor, noise)?;
             }
         }
         (step.update)(&mut gradients)?;
-        Ok(StepOutput::new(value, &logits).with_figures("coefficient", &factors))
+        Ok(StepOutput::new(value, &logits).with_metrics("coefficient", &factors))
     }
 }
 

@@ -97,7 +97,7 @@ impl Method for Opm {
         let scores = pair(OPM.name, &label_probability_sums(&own, step.labels)?)?;
         self.rates = next_rates(scores, self.options.rate, self.options.strength);
         let loss = step.descend(&cross_entropy(&logits, step.labels)?)?;
-        Ok(StepOutput::new(loss, &logits).with_figures("drop rate", &rates))
+        Ok(StepOutput::new(loss, &logits).with_metrics("drop rate", &rates))
     }
 
     fn state(&self) -> Result<State> {

@@ -29,7 +29,7 @@ use tcmax_fusion::{CONCAT, Modalities};
 use tcmax_ops::{State, host_f64, log_sum_exp, placed_like, to_scalar_f64};
 use tcmax_registry::{OptionSet, Options, read, require};
 
-use crate::method::{Part, Survey};
+use crate::method::{EpochContext, Part};
 use crate::scores::{label_probability_sums, pair};
 use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
 
@@ -106,12 +106,12 @@ impl Pmr {
 }
 
 impl Method for Pmr {
-    fn begin_epoch(&mut self, survey: &mut dyn Survey) -> Result<()> {
-        let clock = survey.clock();
+    fn begin_epoch(&mut self, context: &mut dyn EpochContext) -> Result<()> {
+        let clock = context.clock();
         let wanted = (self.options.fraction * clock.batches as f64).ceil() as usize;
         let mut means = ClassMeans::new(self.classes);
         let mut seen = 0;
-        survey.each(Part::Train, &mut |_, features, labels| {
+        context.each(Part::Train, &mut |_, features, labels| {
             means.add(features, labels)?;
             seen += 1;
             Ok(seen < wanted || !means.is_complete())
@@ -132,9 +132,9 @@ impl Method for Pmr {
         };
         let own = Rebalance::new(step.features, prototypes, step.labels)?;
         let loss = own.loss(&ce, step.labels, self.options.alpha, self.options.mu)?;
-        let figures = own.weights;
+        let metrics = own.weights;
         let loss = step.descend(&loss)?;
-        Ok(StepOutput::new(loss, &logits).with_figures("weight", &figures))
+        Ok(StepOutput::new(loss, &logits).with_metrics("weight", &metrics))
     }
 
     fn state(&self) -> Result<State> {

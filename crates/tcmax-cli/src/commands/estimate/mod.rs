@@ -120,11 +120,11 @@ pub struct Estimate {
 enum Critic {
     /// A network on all variables side by side, and a quadratic form
     Concat,
-    /// Inner products of a network a variable
+    /// Inner products of one network per variable
     Separable,
     /// x^T W y of two variables
     Bilinear,
-    /// A mixture of products of a network a variable
+    /// A mixture of products of one network per variable
     Latent,
 }
 

@@ -62,7 +62,7 @@ impl Cost {
     fn of_fits(columns: &[f64], rows: f64, config: &FitConfig, seeds: u64) -> Self {
         let steps = config.steps as f64;
         let batch = (config.batch_size as f64).min(0.55 * rows);
-        let trained = 3.0 * batch * (1.0 + config.rearrangements as f64);
+        let trained = 3.0 * batch * (1.0 + config.permutations as f64);
         // Validations score a fifth of the tuples forward only.
         let validated = 0.2 * config.evaluation_tuples as f64 / config.validate_every as f64;
         let of_fit = |&columns: &f64| {

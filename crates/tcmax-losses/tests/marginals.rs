@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use tcmax_estimators::Critic;
 use tcmax_fusion::{FusionHead, SUM};
-use tcmax_losses::{Presence, Stand, matching_score};
+use tcmax_losses::{Marginals, Presence, matching_score};
 use tcmax_ops::{ParamBuilder, Seed, State};
 use tcmax_registry::Table;
 
@@ -33,9 +33,9 @@ fn posterior(scores: &Tensor) -> Vec<Vec<f64>> {
     candle_nn::ops::softmax(scores, 1).unwrap().to_vec2().unwrap()
 }
 
-fn stand_of(head: &dyn FusionHead, features: &[Tensor]) -> Stand {
+fn marginals_of(head: &dyn FusionHead, features: &[Tensor]) -> Marginals {
     let present = Presence::complete(2, features[0].dim(0).unwrap());
-    Stand::new(head, features, &present, Seed::new(0)).unwrap()
+    Marginals::new(head, features, &present, Seed::new(0)).unwrap()
 }
 
 /// The same head, but for saying that it is a sum: what absent modalities are averaged out with are
@@ -82,10 +82,11 @@ fn heads() -> [Box<dyn FusionHead>; 2] {
 fn averaging_a_modality_out_leaves_the_posterior_of_the_other() {
     for head in heads() {
         let head = head.as_ref();
-        let stand = stand_of(head, &[both(), both()]);
+        let marginals = marginals_of(head, &[both(), both()]);
         let complete = Presence::complete(2, 2);
         for (m, p) in SHOWS.into_iter().enumerate() {
-            let scores = stand.scores(head, &[both(), both()], &complete.without(1 - m)).unwrap();
+            let scores =
+                marginals.scores(head, &[both(), both()], &complete.without(1 - m)).unwrap();
             for (row, wanted) in posterior(&scores).iter().zip([[p, 1.0 - p], [1.0 - p, p]]) {
                 for (got, wanted) in row.iter().zip(wanted) {
                     assert!((got - wanted).abs() < 1e-12, "{got} is not {wanted}");
@@ -94,7 +95,7 @@ fn averaging_a_modality_out_leaves_the_posterior_of_the_other() {
         }
         // Nothing is there: the prior.
         let nothing = complete.without(0).without(1);
-        let scores = stand.scores(head, &[both(), both()], &nothing).unwrap();
+        let scores = marginals.scores(head, &[both(), both()], &nothing).unwrap();
         assert!(posterior(&scores).iter().flatten().all(|p| (p - 0.5).abs() < 1e-12));
     }
 }
@@ -104,11 +105,11 @@ fn every_example_is_predicted_from_what_it_has() {
     let present = Presence::new(vec![vec![true, true], vec![true, false]]).unwrap();
     for head in heads() {
         let head = head.as_ref();
-        let stand = stand_of(head, &[both(), both()]);
+        let marginals = marginals_of(head, &[both(), both()]);
         let whole = head.scores(&[both(), both()]).unwrap().to_vec2::<f64>().unwrap();
         // Whatever is where nothing is present does not matter.
         let nonsense = Tensor::new(&[[1f64, 0.0], [7e7, -3.0]], &Device::Cpu).unwrap();
-        let scores = stand.scores(head, &[both(), nonsense], &present).unwrap();
+        let scores = marginals.scores(head, &[both(), nonsense], &present).unwrap();
         let got = scores.to_vec2::<f64>().unwrap();
         assert_eq!(got[0], whole[0]);
         let alone = posterior(&scores)[1][1];
@@ -126,14 +127,14 @@ fn absent_training_examples_are_no_part_of_the_average() {
     let present = Presence::new(flags).unwrap();
     for head in heads() {
         let head = head.as_ref();
-        let own = |stand: &Stand| {
+        let own = |marginals: &Marginals| {
             let present = Presence::complete(2, 2).without(1);
-            let scores = stand.scores(head, &[both(), both()], &present).unwrap();
+            let scores = marginals.scores(head, &[both(), both()], &present).unwrap();
             scores.to_vec2::<f64>().unwrap()
         };
         let features = [first.clone(), second.clone()];
-        let with_gaps = Stand::new(head, &features, &present, Seed::new(0)).unwrap();
-        let whole = stand_of(head, &[both(), both()]);
+        let with_gaps = Marginals::new(head, &features, &present, Seed::new(0)).unwrap();
+        let whole = marginals_of(head, &[both(), both()]);
         for (got, wanted) in own(&with_gaps).iter().flatten().zip(own(&whole).iter().flatten()) {
             assert!((got - wanted).abs() < 1e-12, "{got} is not {wanted}");
         }
@@ -144,18 +145,18 @@ fn absent_training_examples_are_no_part_of_the_average() {
 fn what_does_not_fit_is_an_error() {
     let head = true_ratio();
     let present = Presence::complete(2, 3);
-    let made = Stand::new(head.as_ref(), &[both(), both()], &present, Seed::new(0));
+    let made = Marginals::new(head.as_ref(), &[both(), both()], &present, Seed::new(0));
     assert!(made.unwrap_err().to_string().contains("3 entries, and 2 are needed"));
-    let stand = stand_of(head.as_ref(), &[both(), both()]);
+    let marginals = marginals_of(head.as_ref(), &[both(), both()]);
     let one = Presence::complete(1, 2);
-    assert!(stand.scores(head.as_ref(), &[both(), both()], &one).is_err());
+    assert!(marginals.scores(head.as_ref(), &[both(), both()], &one).is_err());
     assert!(Presence::new(vec![vec![true], vec![]]).is_err());
     // Vectors of another number of classes, as a damaged checkpoint has them.
     let names = ["sound".to_owned(), "sight".to_owned()];
-    let mut state = stand.state(&names);
+    let mut state = marginals.state(&names);
     let wrong = Tensor::zeros(5, DType::F64, &Device::Cpu).unwrap();
     state.insert("class-vector.sight".to_owned(), wrong);
-    assert!(Stand::from_state(head.as_ref(), &state, &names).is_err());
+    assert!(Marginals::from_state(head.as_ref(), &state, &names).is_err());
 }
 
 #[test]
@@ -179,14 +180,14 @@ fn what_absent_modalities_are_averaged_with_is_saved_and_comes_back() {
     let names = ["sound".to_owned(), "sight".to_owned()];
     for head in heads() {
         let head = head.as_ref();
-        let stand = stand_of(head, &[both(), both()]);
-        let again = Stand::from_state(head, &stand.state(&names), &names).unwrap();
+        let marginals = marginals_of(head, &[both(), both()]);
+        let again = Marginals::from_state(head, &marginals.state(&names), &names).unwrap();
         let present = Presence::complete(2, 2).without(1);
-        let scores = |stand: &Stand| {
-            let scores = stand.scores(head, &[both(), both()], &present).unwrap();
+        let scores = |marginals: &Marginals| {
+            let scores = marginals.scores(head, &[both(), both()], &present).unwrap();
             scores.to_vec2::<f64>().unwrap()
         };
-        assert_eq!(scores(&stand), scores(&again));
-        assert!(Stand::from_state(head, &State::new(), &names).is_err());
+        assert_eq!(scores(&marginals), scores(&again));
+        assert!(Marginals::from_state(head, &State::new(), &names).is_err());
     }
 }

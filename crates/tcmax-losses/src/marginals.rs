@@ -16,7 +16,7 @@
 //!
 //! Both hold for heads trained by TCMax; for others the same formulas are a heuristic.
 //!
-//! Examples may lack different modalities: [`Stand`] is made of those that training examples have, and
+//! Examples may lack different modalities: [`Marginals`] is made of those that training examples have, and
 //! averages out those that an example lacks.
 
 use candle_core::Tensor;
@@ -33,7 +33,7 @@ pub const MOST_EXAMPLES: usize = 256;
 
 /// What absent modalities are averaged out with.
 #[derive(Clone, Debug)]
-pub struct Stand {
+pub struct Marginals {
     kept: Kept,
 }
 
@@ -45,7 +45,7 @@ enum Kept {
     Examples(Vec<Tensor>),
 }
 
-impl Stand {
+impl Marginals {
     /// From features z_m (N, D_m) of training examples, without gradients; where an example lacks a
     /// modality its row is not looked at. Examples to keep are drawn from `seed`. A modality that no
     /// example has tells nothing.
@@ -121,10 +121,10 @@ impl Stand {
     }
 
     /// Logits (N, C) as `method` predicts for examples that have every modality, and
-    /// [`Stand::scores`] for those that lack one.
+    /// [`Marginals::scores`] for those that lack one.
     ///
     /// # Errors
-    /// As [`Stand::scores`].
+    /// As [`Marginals::scores`].
     pub fn predict(
         &self,
         method: &dyn Method,
@@ -152,7 +152,7 @@ impl Stand {
         named.map(|(name, tensor)| (format!("{kind}.{name}"), tensor.clone())).collect()
     }
 
-    /// The inverse of [`Stand::state`], for the modalities of `head`.
+    /// The inverse of [`Marginals::state`], for the modalities of `head`.
     ///
     /// # Errors
     /// When a modality has neither a vector nor examples, or one that does not fit the head's classes.

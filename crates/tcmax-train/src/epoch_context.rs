@@ -2,7 +2,7 @@
 
 use tcmax_data::Loader;
 use tcmax_estimators::Labels;
-use tcmax_losses::{Clock, Part, Survey, Visit};
+use tcmax_losses::{Clock, EpochContext, Part, Visit};
 use tcmax_ops::Seed;
 
 use crate::{Error, Model};
@@ -17,7 +17,7 @@ pub(crate) struct View<'a> {
     pub(crate) seed: Seed,
 }
 
-impl Survey for View<'_> {
+impl EpochContext for View<'_> {
     fn clock(&self) -> Clock {
         self.clock
     }
@@ -28,7 +28,8 @@ impl Survey for View<'_> {
             Part::Validation => self.validation,
         };
         for batch in loader.epoch(self.seed) {
-            let batch = batch.map_err(|error| tcmax_losses::Error::Survey(Box::new(error)))?;
+            let batch =
+                batch.map_err(|error| tcmax_losses::Error::EpochContext(Box::new(error)))?;
             let features = self.model.features(&batch, false).map_err(passed_on)?;
             let features: Vec<_> = features.iter().map(candle_core::Tensor::detach).collect();
             let labels = Labels::from_tensor(&batch.labels, self.model.classes())?;
@@ -43,6 +44,6 @@ impl Survey for View<'_> {
 fn passed_on(error: Error) -> tcmax_losses::Error {
     match error {
         Error::Loss(error) => error,
-        other => tcmax_losses::Error::Survey(Box::new(other)),
+        other => tcmax_losses::Error::EpochContext(Box::new(other)),
     }
 }
