@@ -36,8 +36,10 @@ impl App {
     }
 
     /// Does what the arguments of the process say; what goes wrong is written to standard error. Ends the
-    /// process itself for `--help` and for arguments that are wrong.
+    /// process itself for `--help` and for arguments that are wrong. Best called before any thread is
+    /// started: candle's own threads are then left out, which only cost time here.
     pub fn run(self) -> ExitCode {
+        tcmax_train::process::keep_candle_on_one_thread_if_alone();
         let (arguments, command) = Arguments::of_process();
         match arguments.run(&self.registry) {
             Ok(()) => ExitCode::SUCCESS,

@@ -19,6 +19,15 @@ pub unsafe fn keep_candle_on_one_thread() {
     }
 }
 
+/// As [`keep_candle_on_one_thread`], if the system says that this is the only thread, as Linux does.
+pub fn keep_candle_on_one_thread_if_alone() {
+    let is_alone = std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1);
+    if is_alone {
+        // SAFETY: no other thread is running, and this one is here.
+        unsafe { keep_candle_on_one_thread() }
+    }
+}
+
 /// Whether training was asked to end; clones are told together.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicUsize>);
