@@ -3,9 +3,10 @@
 use std::fmt;
 
 use tcmax_ops::ParamBuilder;
-use tcmax_registry::{Catalogue, Options, Spec, Table};
+use tcmax_registry::{Options, Spec, Table};
 
-use crate::{Error, FusionHead, Result};
+use crate::error::{Error, Result};
+use crate::head::FusionHead;
 
 /// How many modalities a method or a head is defined for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,23 +97,4 @@ impl fmt::Display for HeadSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
-}
-
-/// The built-in heads, in the order to list them.
-pub static HEADS: [&HeadSpec; 10] = [
-    &crate::CONCAT,
-    &crate::SUM,
-    &crate::SHARED,
-    &crate::CLIP,
-    &crate::SPECIFIC,
-    &crate::FILM,
-    &crate::FILM_REVERSED,
-    &crate::GATED,
-    &crate::GATED_REVERSED,
-    &crate::BI_GATED,
-];
-
-/// A catalogue of the built-in heads, to which others can be added.
-pub fn heads() -> Catalogue<HeadSpec> {
-    Catalogue::new("fusion head", &HEADS)
 }
