@@ -14,6 +14,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use crate::file::{ending, without_mark};
 use crate::labels::LABELS;
+use crate::problems::{Position, Problems};
 use crate::words::is_missing;
 
 /// Cells of the longest record.
@@ -33,7 +34,7 @@ const FIRST_OF_LISTS: [&str; 10] = [
     "image",
 ];
 
-/// What the rows of a table hold, which is how its header is told from a row.
+/// What the rows of a table hold, which tells its header from a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableKind {
     /// Numbers or words in any column. A header has a word; or it counts 0, 1, 2, ..., as pandas does by
@@ -132,6 +133,28 @@ impl<'a> Records<'a> {
         Some(Ok(Record { line, cells, ends }))
     }
 
+    /// Hands every record and its cells as text to `each`; what cannot be read is a problem of the file
+    /// `path`.
+    pub fn each_text(
+        mut self,
+        path: &Path,
+        problems: &mut Problems,
+        mut each: impl FnMut(&Record<'_>, &[&str], &mut Problems),
+    ) {
+        while let Some(record) = self.next() {
+            match record {
+                Err((line, error)) => problems.add(path, Position::Line(line), "", error),
+                Ok(record) => match record.texts() {
+                    Ok(cells) => each(&record, &cells, problems),
+                    Err(_) => {
+                        let what = "not UTF-8 text; save the file as UTF-8";
+                        problems.add(path, Position::Line(record.line), "", what);
+                    }
+                },
+            }
+        }
+    }
+
     fn consume(&mut self, count: usize) {
         let (taken, rest) = self.bytes.split_at(count);
         self.line += taken.iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -157,10 +180,7 @@ impl Record<'_> {
     }
 
     /// All cells in order as text.
-    ///
-    /// # Errors
-    /// When a cell is not UTF-8.
-    pub fn texts(&self) -> Result<Vec<&str>, std::str::Utf8Error> {
+    fn texts(&self) -> Result<Vec<&str>, std::str::Utf8Error> {
         self.cells().map(std::str::from_utf8).collect()
     }
 
@@ -279,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_told_from_rows() {
+    fn headers_are_reported_from_rows() {
         let first = |kind, text: &str| {
             Records::new(text.as_bytes(), b',').next().unwrap().unwrap().is_header(kind)
         };

@@ -98,17 +98,17 @@ mod tests {
     #[test]
     fn only_regular_files_are_opened() {
         let folder = tempfile::tempdir().unwrap();
-        let told = |path: &Path| check(path, "").unwrap_err().to_string();
+        let message = |path: &Path| check(path, "").unwrap_err().to_string();
         let named = folder.path().join("a.csv");
-        assert!(told(&named).contains("does not exist"));
-        assert!(told(&named.join("b")).contains("does not exist"));
+        assert!(message(&named).contains("does not exist"));
+        assert!(message(&named.join("b")).contains("does not exist"));
         std::fs::create_dir(&named).unwrap();
-        assert!(told(&named).contains("a.csv: it is a folder"), "{}", told(&named));
+        assert!(message(&named).contains("a.csv: it is a folder"), "{}", message(&named));
         #[cfg(unix)]
         {
             let link = folder.path().join("x.npy");
             std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
-            assert!(told(&link).contains("a pipe or a device"), "{}", told(&link));
+            assert!(message(&link).contains("a pipe or a device"), "{}", message(&link));
         }
         let whole = folder.path().join("whole");
         std::fs::write(&whole, "12").unwrap();

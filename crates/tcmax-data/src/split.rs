@@ -76,10 +76,13 @@ mod tests {
 
     #[test]
     fn numbers_are_splits_only_where_they_are_clear() {
-        let told = |cells: &[&str]| ambiguous_numbers(cells.iter().copied());
-        assert_eq!(told(&["0", "1", "2"]).or(told(&["2", "0"])).or(told(&["train", "1"])), None);
+        let message = |cells: &[&str]| ambiguous_numbers(cells.iter().copied());
+        assert_eq!(
+            message(&["0", "1", "2"]).or(message(&["2", "0"])).or(message(&["train", "1"])),
+            None
+        );
         for cells in [&["0", "1"][..], &["1", "2"], &["1"]] {
-            assert!(told(cells).unwrap().contains("ambiguous"), "{cells:?}");
+            assert!(message(cells).unwrap().contains("ambiguous"), "{cells:?}");
         }
     }
 }

@@ -81,7 +81,7 @@ fn all_formats_say_the_same() {
 }
 
 #[test]
-fn what_is_wrong_is_told_together() {
+fn what_is_wrong_is_reported_together() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.csv");
     let text = "id,voice,picture,mood,split\r\n\

@@ -54,12 +54,12 @@ fn an_npz_that_unpacks_to_more_than_it_says_is_refused() {
     let (_keep, folder) = folder();
     let path = folder.join("x.npz");
     npz_of_zeros(&path, Some(100));
-    let told = problem(&UserDataConfig::at(&path));
-    assert!(told.contains("does not unpack to the 100 bytes it declares"), "{told}");
+    let message = problem(&UserDataConfig::at(&path));
+    assert!(message.contains("does not unpack to the 100 bytes it declares"), "{message}");
     // Honest, it is unpacked, and found to be no array.
     npz_of_zeros(&path, None);
-    let told = problem(&UserDataConfig::at(&path));
-    assert!(told.contains("not an npy file"), "{told}");
+    let message = problem(&UserDataConfig::at(&path));
+    assert!(message.contains("not an npy file"), "{message}");
 }
 
 /// An npz of uncompressed members.
@@ -87,12 +87,12 @@ fn flipped_bits_and_two_members_of_one_name_are_refused_in_npz() {
     let mut flipped = good.clone();
     let place = flipped.windows(8).position(|bytes| bytes == [77; 8]).unwrap();
     flipped[place + 3] ^= 1;
-    let told = parse(&flipped).unwrap_err().to_string();
-    assert!(told.contains("'a' has another checksum"), "{told}");
+    let message = parse(&flipped).unwrap_err().to_string();
+    assert!(message.contains("'a' has another checksum"), "{message}");
     let mut twice = good;
     while let Some(place) = twice.windows(5).position(|bytes| bytes == b"b.npy") {
         twice[place] = b'a';
     }
-    let told = parse(&twice).unwrap_err().to_string();
-    assert!(told.contains("the same name"), "{told}");
+    let message = parse(&twice).unwrap_err().to_string();
+    assert!(message.contains("the same name"), "{message}");
 }

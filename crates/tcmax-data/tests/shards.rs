@@ -135,7 +135,7 @@ fn the_same_clips_are_the_same_bytes() {
 }
 
 #[test]
-fn damage_is_told_with_its_file() {
+fn damage_is_reported_with_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let damaged = |damage: &dyn Fn(&Path)| {
         write(folder.path());
@@ -307,12 +307,13 @@ fn clips_without_a_split_beside_others_with_one_and_other_names_are_refused() {
     write(folder.path());
     let manifest = folder.path().join(MANIFEST_FILE);
     let text = std::fs::read_to_string(&manifest).unwrap();
-    let told = |config: &UserDataConfig| UserData::open(config).map(drop).unwrap_err().to_string();
+    let message =
+        |config: &UserDataConfig| UserData::open(config).map(drop).unwrap_err().to_string();
     let plain = UserDataConfig::at(folder.path());
     UserData::open(&UserDataConfig { label: Some("label".into()), ..plain.clone() }).unwrap();
-    let other = told(&UserDataConfig { label: Some("mood".into()), ..plain.clone() });
+    let other = message(&UserDataConfig { label: Some("mood".into()), ..plain.clone() });
     assert!(other.contains("prepare them again with `label` mood"), "{other}");
-    let other = told(&UserDataConfig { group: Some("speaker".into()), ..plain.clone() });
+    let other = message(&UserDataConfig { group: Some("speaker".into()), ..plain.clone() });
     assert!(other.contains("prepare them again with `group` speaker"), "{other}");
     let edited = text.replacen(",train,", ",,", 1);
     std::fs::write(&manifest, &edited).unwrap();
@@ -320,6 +321,6 @@ fn clips_without_a_split_beside_others_with_one_and_other_names_are_refused() {
     let known = std::fs::read_to_string(&description).unwrap();
     let sum = |text: &str| sha256_of(text.as_bytes());
     std::fs::write(&description, known.replace(&sum(&text), &sum(&edited))).unwrap();
-    let missing = told(&plain);
+    let missing = message(&plain);
     assert!(missing.contains("row 0, 'split': 'clip 0' has no split"), "{missing}");
 }

@@ -94,7 +94,7 @@ fn words_in_npz_are_classes() {
 }
 
 #[test]
-fn class_names_may_stand_in_the_header() {
+fn class_names_may_be_in_the_header() {
     let (_keep, folder) = folder();
     let path = folder.join("x.safetensors");
     let names = HashMap::from([("classes".to_owned(), "[\"cat\", \"dog\", \"ant\"]".to_owned())]);
@@ -177,8 +177,8 @@ fn truth_values_and_bytes_are_read_and_tiny_floats_refused_by_name() {
         [true, false, true, true]
     );
     file("F8_E4M3");
-    let told = problem(&UserDataConfig::at(&path));
-    assert!(told.contains("'a.present' has values of type F8_E4M3"), "{told}");
+    let message = problem(&UserDataConfig::at(&path));
+    assert!(message.contains("'a.present' has values of type F8_E4M3"), "{message}");
 }
 
 #[test]
@@ -191,14 +191,14 @@ fn headers_of_pandas_are_no_rows() {
     std::fs::write(&path, format!("x,y,class\n{rows}")).unwrap();
     assert_eq!(UserData::open(&UserDataConfig::at(&path)).unwrap().examples().len(), 20);
     std::fs::write(&path, format!("0,1,2\n{rows}")).unwrap();
-    let told = problem(&UserDataConfig::at(&path));
-    assert!(told.contains("line 1: the line counts 0, 1, 2"), "{told}");
+    let message = problem(&UserDataConfig::at(&path));
+    assert!(message.contains("line 1: the line counts 0, 1, 2"), "{message}");
     std::fs::write(&path, rows.replace(',', ";")).unwrap();
     assert_eq!(
         UserData::open(&UserDataConfig::at(&path)).unwrap().examples().modalities()[0].len(),
         2
     );
     std::fs::write(&path, rows.replace(',', ";").replace('.', ",")).unwrap();
-    let told = problem(&UserDataConfig::at(&path));
-    assert!(told.contains("'0,5' is not a number; write decimals with a point"), "{told}");
+    let message = problem(&UserDataConfig::at(&path));
+    assert!(message.contains("'0,5' is not a number; write decimals with a point"), "{message}");
 }

@@ -11,7 +11,7 @@ use tcmax_data::{SplitRule, UserDataConfig};
 use features::{folder, problem, save, tensors, write_tables};
 
 #[test]
-fn everything_wrong_with_a_feature_file_is_told_at_once() {
+fn everything_wrong_with_a_feature_file_is_reported_at_once() {
     let (_keep, folder) = folder();
     let path = folder.join("x.safetensors");
     let mut all = tensors(30);
@@ -37,7 +37,7 @@ fn everything_wrong_with_a_feature_file_is_told_at_once() {
 }
 
 #[test]
-fn a_class_without_training_examples_is_told() {
+fn a_class_without_training_examples_is_reported() {
     let (_keep, folder) = folder();
     let path = folder.join("x.safetensors");
     let mut all = tensors(30);
@@ -50,7 +50,7 @@ fn a_class_without_training_examples_is_told() {
 }
 
 #[test]
-fn everything_wrong_with_tables_is_told_at_once() {
+fn everything_wrong_with_tables_is_reported_at_once() {
     let (_keep, folder) = folder();
     write_tables(&folder);
     std::fs::write(folder.join("c.csv"), "1,2,yes\n1,nan,no\n1,x,yes\n1,no\n").unwrap();
@@ -65,15 +65,15 @@ fn everything_wrong_with_tables_is_told_at_once() {
     std::fs::remove_file(folder.join("c.csv")).unwrap();
     let text = std::fs::read_to_string(folder.join("a.csv")).unwrap();
     std::fs::write(folder.join("a.csv"), text.replace("7,8.5,no", "7,inf,yes")).unwrap();
-    let told = problem(&UserDataConfig::at(&folder));
-    assert!(told.contains("b.csv, line 9: label 'no', but"), "{told}");
+    let message = problem(&UserDataConfig::at(&folder));
+    assert!(message.contains("b.csv, line 9: label 'no', but"), "{message}");
     std::fs::write(folder.join("a.csv"), text.replace("7,8.5,no", "7,inf,no")).unwrap();
-    let told = problem(&UserDataConfig::at(&folder));
-    assert!(told.contains("a.csv, line 8: column 1: inf is not a finite number"), "{told}");
+    let message = problem(&UserDataConfig::at(&folder));
+    assert!(message.contains("a.csv, line 8: column 1: inf is not a finite number"), "{message}");
 }
 
 #[test]
-fn empty_files_pointers_and_cut_ones_are_told() {
+fn empty_files_pointers_and_cut_ones_are_reported() {
     let (_keep, folder) = folder();
     let path = folder.join("x.safetensors");
     std::fs::write(&path, "").unwrap();
@@ -101,20 +101,21 @@ fn splits_groups_and_masks_of_another_shape_are_refused() {
     let path = folder.join("x.safetensors");
     let device = &Device::Cpu;
     for name in ["split", "group"] {
-        let told = with(&path, name, Tensor::ones((30, 2), candle_core::DType::U8, device));
+        let message = with(&path, name, Tensor::ones((30, 2), candle_core::DType::U8, device));
         assert!(
-            told.contains(&format!("'{name}': must be one number or word per row, not 2")),
-            "{told}"
+            message.contains(&format!("'{name}': must be one number or word per row, not 2")),
+            "{message}"
         );
     }
-    let told = with(&path, "face.present", Tensor::ones((30, 2), candle_core::DType::U8, device));
-    assert!(told.contains("'face.present': must be one number per row"), "{told}");
-    let told = with(&path, "face.present", Tensor::full(2u8, 30, device));
-    assert!(told.contains("row 0, 'face.present': 2 is neither 0 nor 1"), "{told}");
-    let told = with(&path, "fac.present", Tensor::ones(30, candle_core::DType::U8, device));
-    assert!(told.contains("no modality 'fac'; did you mean 'face'?"), "{told}");
-    let told = with(&path, "y", Tensor::ones(30, candle_core::DType::U8, device));
-    assert!(told.contains("'y': looks like labels too, beside 'label'"), "{told}");
+    let message =
+        with(&path, "face.present", Tensor::ones((30, 2), candle_core::DType::U8, device));
+    assert!(message.contains("'face.present': must be one number per row"), "{message}");
+    let message = with(&path, "face.present", Tensor::full(2u8, 30, device));
+    assert!(message.contains("row 0, 'face.present': 2 is neither 0 nor 1"), "{message}");
+    let message = with(&path, "fac.present", Tensor::ones(30, candle_core::DType::U8, device));
+    assert!(message.contains("no modality 'fac'; did you mean 'face'?"), "{message}");
+    let message = with(&path, "y", Tensor::ones(30, candle_core::DType::U8, device));
+    assert!(message.contains("'y': looks like labels too, beside 'label'"), "{message}");
 }
 
 #[test]
@@ -123,8 +124,8 @@ fn a_split_of_ambiguous_numbers_is_refused() {
     let path = folder.join("x.safetensors");
     for [first, second] in [[0u8, 1], [1, 2]] {
         let split: Vec<u8> = (0..30).map(|row| if row < 20 { first } else { second }).collect();
-        let told = with(&path, "split", Tensor::from_vec(split, 30, &Device::Cpu));
-        assert!(told.contains("alone are ambiguous"), "{told}");
+        let message = with(&path, "split", Tensor::from_vec(split, 30, &Device::Cpu));
+        assert!(message.contains("alone are ambiguous"), "{message}");
     }
 }
 
@@ -134,16 +135,16 @@ fn labels_that_are_no_classes_are_named_by_row() {
     let path = folder.join("x.safetensors");
     let mut labels: Vec<f32> = (0..30).map(|row| (row % 3) as f32).collect();
     (labels[4], labels[9]) = (f32::NAN, f32::INFINITY);
-    let told = with(&path, "label", Tensor::from_vec(labels, 30, &Device::Cpu));
-    assert!(told.contains("row 4, 'label': the label is 'NaN'"), "{told}");
-    assert!(told.contains("row 9, 'label': the label is 'inf'"), "{told}");
+    let message = with(&path, "label", Tensor::from_vec(labels, 30, &Device::Cpu));
+    assert!(message.contains("row 4, 'label': the label is 'NaN'"), "{message}");
+    assert!(message.contains("row 9, 'label': the label is 'inf'"), "{message}");
     let table = folder.join("a.csv");
     std::fs::write(&table, "1,x\n2,nan\n3,\n4,y\n5,NA\n").unwrap();
-    let told = problem(&UserDataConfig::at(&table));
+    let message = problem(&UserDataConfig::at(&table));
     for part in
         ["line 2: the label is 'nan'", "line 3: the label is empty", "line 5: the label is 'NA'"]
     {
-        assert!(told.contains(part), "'{part}' is not in: {told}");
+        assert!(message.contains(part), "'{part}' is not in: {message}");
     }
 }
 
@@ -153,13 +154,20 @@ fn names_that_are_not_there_are_refused_with_the_nearest() {
     let path = folder.join("x.safetensors");
     save(&path, &tensors(30));
     let at = UserDataConfig::at(&path);
-    let told = problem(&UserDataConfig { label: Some("lable".into()), ..at.clone() });
-    assert!(told.contains("'lable': there is no such array; did you mean 'label'?"), "{told}");
-    let told = problem(&UserDataConfig { group: Some("voise".into()), ..at });
-    assert!(told.contains("'voise': there is no such array; did you mean 'voice'?"), "{told}");
+    let message = problem(&UserDataConfig { label: Some("lable".into()), ..at.clone() });
+    assert!(
+        message.contains("'lable': there is no such array; did you mean 'label'?"),
+        "{message}"
+    );
+    let message = problem(&UserDataConfig { group: Some("voise".into()), ..at });
+    assert!(
+        message.contains("'voise': there is no such array; did you mean 'voice'?"),
+        "{message}"
+    );
     write_tables(&folder);
-    let told = problem(&UserDataConfig { group: Some("a".into()), ..UserDataConfig::at(&folder) });
-    assert!(told.contains("feature tables have no named columns"), "{told}");
+    let message =
+        problem(&UserDataConfig { group: Some("a".into()), ..UserDataConfig::at(&folder) });
+    assert!(message.contains("feature tables have no named columns"), "{message}");
 }
 
 #[test]
@@ -177,13 +185,13 @@ fn groups_of_one_and_too_many_folds_are_refused() {
 }
 
 #[test]
-fn a_folder_called_like_a_file_and_no_path_are_told_so() {
+fn a_folder_called_like_a_file_and_no_path_are_reported() {
     let (_keep, folder) = folder();
     std::fs::create_dir(folder.join("a.csv")).unwrap();
-    let told = problem(&UserDataConfig::at(&folder));
-    assert!(told.contains("a.csv: it is a folder"), "{told}");
-    let told = problem(&UserDataConfig::default());
-    assert!(told.contains("path: is not given"), "{told}");
+    let message = problem(&UserDataConfig::at(&folder));
+    assert!(message.contains("a.csv: it is a folder"), "{message}");
+    let message = problem(&UserDataConfig::default());
+    assert!(message.contains("path: is not given"), "{message}");
 }
 
 #[test]
@@ -228,11 +236,11 @@ fn pipes_and_devices_are_refused() {
     for name in ["x.csv", "x.npz", "x.safetensors", "x.parquet"] {
         let path = folder.join(name);
         std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
-        let told = problem(&UserDataConfig::at(&path));
-        assert!(told.contains("a pipe or a device"), "{told}");
+        let message = problem(&UserDataConfig::at(&path));
+        assert!(message.contains("a pipe or a device"), "{message}");
         if name != "x.parquet" {
-            let told = tcmax_data::arrays::read_arrays(&path).unwrap_err().to_string();
-            assert!(told.contains("a pipe or a device"), "{told}");
+            let message = tcmax_data::arrays::read_arrays(&path).unwrap_err().to_string();
+            assert!(message.contains("a pipe or a device"), "{message}");
         }
     }
 }

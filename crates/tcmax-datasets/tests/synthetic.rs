@@ -88,9 +88,9 @@ fn sizes_beyond_memory_are_refused() {
         for field in 0..3 {
             let mut config = SyntheticConfig::default();
             *[&mut config.train_size, &mut config.val_size, &mut config.test_size][field] = size;
-            let told = config.check().unwrap_err().to_string();
+            let message = config.check().unwrap_err().to_string();
             let name = ["train-size", "val-size", "synthetic.test-size"][field];
-            assert!(told.starts_with(name) && told.contains("1 to 200000"), "{told}");
+            assert!(message.starts_with(name) && message.contains("1 to 200000"), "{message}");
         }
     }
 }

@@ -21,20 +21,8 @@ pub(super) fn parse(path: &Path, bytes: &[u8], problems: &mut Problems) -> TextT
     }
     table.rows.reserve_exact(size.rows.saturating_sub(1));
     table.positions.reserve_exact(size.rows.saturating_sub(1));
-    let mut records = Records::open(path, bytes);
-    while let Some(record) = records.next() {
-        let record = match record {
-            Ok(record) => record,
-            Err((line, error)) => {
-                problems.add(path, Position::Line(line), "", error);
-                break;
-            }
-        };
+    Records::open(path, bytes).each_text(path, problems, |record, cells, problems| {
         let position = Position::Line(record.line);
-        let Ok(cells) = record.texts() else {
-            problems.add(path, position, "", "not UTF-8 text; save the file as UTF-8");
-            continue;
-        };
         if table.names.is_empty() {
             table.names = cells.iter().map(ToString::to_string).collect();
             check_names(path, &table.names, problems);
@@ -46,6 +34,6 @@ pub(super) fn parse(path: &Path, bytes: &[u8], problems: &mut Problems) -> TextT
             table.rows.push(cells.iter().map(cell).collect());
             table.positions.push(position);
         }
-    }
+    });
     table
 }

@@ -267,14 +267,14 @@ mod tests {
             classes: Arc::default(),
         };
         let pool: Vec<usize> = (0..100).collect();
-        let told = |train_size, val_size| {
+        let message = |train_size, val_size| {
             let config = AvDigitsConfig { train_size, val_size, ..AvDigitsConfig::default() };
             draw(&data, &pool, &config, Seed::new(0)).unwrap_err().to_string()
         };
         for size in [usize::MAX, usize::MAX - 5, 1_000] {
-            assert!(told(Some(50), size).starts_with("val-size: training and validation"));
-            assert!(told(None, size).starts_with("val-size"));
-            assert!(told(Some(size), 20).starts_with("train-size"));
+            assert!(message(Some(50), size).starts_with("val-size: training and validation"));
+            assert!(message(None, size).starts_with("val-size"));
+            assert!(message(Some(size), 20).starts_with("train-size"));
         }
     }
 }

@@ -236,9 +236,9 @@ mod tests {
         };
         let patience = Duration::from_millis(200);
         let got = download_with_patience(&file, &url, folder.path(), &NoProgress, patience);
-        let told = got.unwrap_err().to_string();
-        assert!(told.contains("stopped sending"), "{told}");
-        assert!(told.contains("`data-dir`"), "{told}");
+        let message = got.unwrap_err().to_string();
+        assert!(message.contains("stopped sending"), "{message}");
+        assert!(message.contains("`data-dir`"), "{message}");
         assert_eq!(std::fs::read(folder.path().join("file.bin.part")).unwrap(), b"abc");
     }
 }

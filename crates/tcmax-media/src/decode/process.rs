@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn output_messages_and_exit_status_are_told() {
+    fn output_messages_and_exit_status_are_reported() {
         let read = |reader: &mut BufReader<ChildStdout>| {
             let mut line = String::new();
             reader.read_line(&mut line).map_err(|e| e.to_string()).map(|_| line)

@@ -56,35 +56,24 @@ enum Line {
 /// Every line that is not one of such a list.
 pub fn parse_list(format: ListFormat, path: &Path, bytes: &[u8]) -> Result<Vec<Listed>> {
     let delimiter = if format == ListFormat::Sentiments { b'\t' } else { b',' };
-    let mut records = Records::new(bytes, delimiter);
     let (mut listed, mut problems, mut first) = (Vec::new(), Problems::new(), true);
-    while let Some(record) = records.next() {
-        let record = match record {
-            Ok(record) => record,
-            Err((line, error)) => {
-                problems.add(path, Position::Line(line), "", error);
-                break;
-            }
-        };
+    Records::new(bytes, delimiter).each_text(path, &mut problems, |record, cells, problems| {
         if std::mem::take(&mut first) && record.is_header(TableKind::List) == Some(true) {
-            continue;
+            return;
         }
-        let read = match record.texts() {
-            Ok(cells) => format.line(&cells),
-            Err(_) => Line::Wrong("not UTF-8 text; save the list as UTF-8"),
-        };
-        let line = record.line;
-        match read {
+        let wrong = match format.line(cells) {
             Line::Clip { id, label, .. } if id.is_empty() || label.is_empty() => {
-                problems.add(path, Position::Line(line), "", "an id or a label is empty");
+                "an id or a label is empty"
             }
             Line::Clip { id, label, split, text } => {
-                listed.push(Listed { id, label, split, text, line });
+                listed.push(Listed { id, label, split, text, line: record.line });
+                return;
             }
-            Line::LeftOut => {}
-            Line::Wrong(what) => problems.add(path, Position::Line(line), "", what),
-        }
-    }
+            Line::LeftOut => return,
+            Line::Wrong(what) => what,
+        };
+        problems.add(path, Position::Line(record.line), "", wrong);
+    });
     problems.into_result()?;
     Ok(listed)
 }
@@ -203,13 +192,13 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named() {
-        let told = |format, text: &[u8]| ids_and_labels(format, text).unwrap_err().to_string();
-        let told_of = told(ListFormat::IdLabel(Split::Test), b"a,x\nb\nc,\xff\n,y\nd,e,f\n");
-        assert!(told_of.starts_with("4 problems"), "{told_of}");
-        assert!((2..=5).all(|line| told_of.contains(&format!("line {line}:"))), "{told_of}");
+        let message = |format, text: &[u8]| ids_and_labels(format, text).unwrap_err().to_string();
+        let message_of = message(ListFormat::IdLabel(Split::Test), b"a,x\nb\nc,\xff\n,y\nd,e,f\n");
+        assert!(message_of.starts_with("4 problems"), "{message_of}");
+        assert!((2..=5).all(|line| message_of.contains(&format!("line {line}:"))), "{message_of}");
         let text = b"\xef\xbb\xbfvideo,start,label,split\r\n\r\na,1,x,train\r\nb,?,x,train\r\n";
-        let told_of = told(ListFormat::Combined, text);
-        assert!(told_of.contains("line 4"), "{told_of}");
+        let message_of = message(ListFormat::Combined, text);
+        assert!(message_of.contains("line 4"), "{message_of}");
         assert!(ids_and_labels(ListFormat::Sentiments, b"\xff").is_err());
     }
 
