@@ -12,7 +12,8 @@ use crate::cpu::element::Element;
 use crate::cpu::storage::written;
 use crate::geometry::{ConvShape, Window};
 
-/// The passes of a convolution. Each writes every value of its last argument.
+/// The passes of a convolution, of f32 below and of f64 in `unfold`. Each writes every value of its last
+/// argument.
 pub(crate) trait Convolve: Element {
     /// y (B, H', W', to) of x and the filters.
     fn forward(shape: &ConvShape, x: &[Self], weight: &[Self], y: &mut [MaybeUninit<Self>]);
@@ -44,20 +45,6 @@ impl Convolve for f32 {
             Some(same) => winograd::weight_grad(&same, x, dy, dw),
             None => implicit::weight_grad(shape, x, dy, dw),
         }
-    }
-}
-
-impl Convolve for f64 {
-    fn forward(shape: &ConvShape, x: &[Self], weight: &[Self], y: &mut [MaybeUninit<Self>]) {
-        unfold::forward(shape, x, weight, y);
-    }
-
-    fn input_grad(shape: &ConvShape, weight: &[Self], dy: &[Self], dx: &mut [MaybeUninit<Self>]) {
-        unfold::input_grad(shape, weight, dy, dx);
-    }
-
-    fn weight_grad(shape: &ConvShape, x: &[Self], dy: &[Self], dw: &mut [MaybeUninit<Self>]) {
-        unfold::weight_grad(shape, x, dy, dw);
     }
 }
 

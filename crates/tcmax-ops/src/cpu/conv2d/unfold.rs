@@ -5,9 +5,9 @@
 
 use std::mem::MaybeUninit;
 
-use candle_core::FloatDType;
 use rayon::prelude::*;
 
+use crate::cpu::conv2d::Convolve;
 use crate::cpu::matmul::plain::{Matrix, multiply};
 use crate::cpu::storage::zeroed;
 use crate::geometry::ConvShape;
@@ -34,75 +34,62 @@ fn each_pixel(shape: &ConvShape, mut visit: impl FnMut(usize, usize)) {
     }
 }
 
-fn windows<T: FloatDType>(shape: &ConvShape, image: &[T]) -> Vec<T> {
-    let mut windows = vec![T::zero(); shape.window.positions() * shape.depth()];
+fn windows(shape: &ConvShape, image: &[f64]) -> Vec<f64> {
+    let mut windows = vec![0.0; shape.window.positions() * shape.depth()];
     each_pixel(shape, |index, pixel| {
         windows[index..][..shape.from].copy_from_slice(&image[pixel..][..shape.from]);
     });
     windows
 }
 
-pub(super) fn forward<T: FloatDType>(
-    shape: &ConvShape,
-    x: &[T],
-    weight: &[T],
-    y: &mut [MaybeUninit<T>],
-) {
-    let y = zeroed(y);
-    let images = x.par_chunks(shape.image_len());
-    y.par_chunks_mut(shape.out_len()).zip(images).for_each(|(y, image)| {
-        let windows = windows(shape, image);
-        let windows = Matrix::new(&windows, shape.window.positions(), shape.depth());
-        multiply(y, windows, Matrix::new(weight, shape.depth(), shape.to), false);
-    });
-}
-
-pub(super) fn input_grad<T: FloatDType>(
-    shape: &ConvShape,
-    weight: &[T],
-    grad: &[T],
-    dx: &mut [MaybeUninit<T>],
-) {
-    let dx = zeroed(dx);
-    let grads = grad.par_chunks(shape.out_len());
-    dx.par_chunks_mut(shape.image_len()).zip(grads).for_each(|(dx, grad)| {
-        let mut windows = vec![T::zero(); shape.window.positions() * shape.depth()];
-        let grad = Matrix::new(grad, shape.window.positions(), shape.to);
-        let weight = Matrix::new(weight, shape.depth(), shape.to);
-        multiply(&mut windows, grad, weight.transposed(), false);
-        each_pixel(shape, |index, pixel| {
-            let target = dx[pixel..][..shape.from].iter_mut();
-            for (sum, value) in target.zip(&windows[index..][..shape.from]) {
-                *sum += *value;
-            }
-        });
-    });
-}
-
-pub(super) fn weight_grad<T: FloatDType>(
-    shape: &ConvShape,
-    x: &[T],
-    grad: &[T],
-    dw: &mut [MaybeUninit<T>],
-) {
-    let dw = zeroed(dw);
-    let images = x.par_chunks(IMAGES_PER_SUM * shape.image_len());
-    let grads = grad.par_chunks(IMAGES_PER_SUM * shape.out_len());
-    let partial_sum = |(images, grads): (&[T], &[T])| {
-        let mut sum = vec![T::zero(); dw.len()];
-        let pairs = images.chunks(shape.image_len()).zip(grads.chunks(shape.out_len()));
-        for (image, grad) in pairs {
+impl Convolve for f64 {
+    fn forward(shape: &ConvShape, x: &[Self], weight: &[Self], y: &mut [MaybeUninit<Self>]) {
+        let y = zeroed(y);
+        let images = x.par_chunks(shape.image_len());
+        y.par_chunks_mut(shape.out_len()).zip(images).for_each(|(y, image)| {
             let windows = windows(shape, image);
             let windows = Matrix::new(&windows, shape.window.positions(), shape.depth());
+            multiply(y, windows, Matrix::new(weight, shape.depth(), shape.to), false);
+        });
+    }
+
+    fn input_grad(shape: &ConvShape, weight: &[Self], grad: &[Self], dx: &mut [MaybeUninit<Self>]) {
+        let dx = zeroed(dx);
+        let grads = grad.par_chunks(shape.out_len());
+        dx.par_chunks_mut(shape.image_len()).zip(grads).for_each(|(dx, grad)| {
+            let mut windows = vec![0.0; shape.window.positions() * shape.depth()];
             let grad = Matrix::new(grad, shape.window.positions(), shape.to);
-            multiply(&mut sum, windows.transposed(), grad, true);
-        }
-        sum
-    };
-    let sums: Vec<Vec<T>> = images.zip(grads).map(partial_sum).collect();
-    for sum in sums {
-        for (total, part) in dw.iter_mut().zip(sum) {
-            *total += part;
+            let weight = Matrix::new(weight, shape.depth(), shape.to);
+            multiply(&mut windows, grad, weight.transposed(), false);
+            each_pixel(shape, |index, pixel| {
+                let target = dx[pixel..][..shape.from].iter_mut();
+                for (sum, value) in target.zip(&windows[index..][..shape.from]) {
+                    *sum += *value;
+                }
+            });
+        });
+    }
+
+    fn weight_grad(shape: &ConvShape, x: &[Self], grad: &[Self], dw: &mut [MaybeUninit<Self>]) {
+        let dw = zeroed(dw);
+        let images = x.par_chunks(IMAGES_PER_SUM * shape.image_len());
+        let grads = grad.par_chunks(IMAGES_PER_SUM * shape.out_len());
+        let partial_sum = |(images, grads): (&[Self], &[Self])| {
+            let mut sum = vec![0.0; dw.len()];
+            let pairs = images.chunks(shape.image_len()).zip(grads.chunks(shape.out_len()));
+            for (image, grad) in pairs {
+                let windows = windows(shape, image);
+                let windows = Matrix::new(&windows, shape.window.positions(), shape.depth());
+                let grad = Matrix::new(grad, shape.window.positions(), shape.to);
+                multiply(&mut sum, windows.transposed(), grad, true);
+            }
+            sum
+        };
+        let sums: Vec<Vec<Self>> = images.zip(grads).map(partial_sum).collect();
+        for sum in sums {
+            for (total, part) in dw.iter_mut().zip(sum) {
+                *total += part;
+            }
         }
     }
 }

@@ -1,19 +1,17 @@
-//! Matrix products on slices of any float type, by the `gemm` crate: the plain way.
-
-use candle_core::FloatDType;
+//! Matrix products on slices of f64, by the `gemm` crate: the plain way.
 
 /// A matrix in a slice: element (row, column) at `row * row_stride + column * column_stride`.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a, T> {
-    values: &'a [T],
+pub(crate) struct Matrix<'a> {
+    values: &'a [f64],
     rows: usize,
     columns: usize,
     strides: [usize; 2],
 }
 
-impl<'a, T> Matrix<'a, T> {
+impl<'a> Matrix<'a> {
     /// A row-major matrix filling its slice.
-    pub(crate) fn new(values: &'a [T], rows: usize, columns: usize) -> Self {
+    pub(crate) fn new(values: &'a [f64], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns);
         Self { values, rows, columns, strides: [columns, 1] }
     }
@@ -27,19 +25,13 @@ impl<'a, T> Matrix<'a, T> {
 }
 
 /// `out` (row-major) becomes `left * right`, or has it added.
-pub(crate) fn multiply<T: FloatDType>(
-    out: &mut [T],
-    left: Matrix<'_, T>,
-    right: Matrix<'_, T>,
-    add: bool,
-) {
+pub(crate) fn multiply(out: &mut [f64], left: Matrix<'_>, right: Matrix<'_>, add: bool) {
     let (m, n, k) = (left.rows, right.columns, left.columns);
     assert_eq!(k, right.rows);
     assert_eq!(out.len(), m * n);
     // SAFETY: every index that gemm touches is row * stride + column * stride with row and column
     // below the dimensions asserted above and in `Matrix::new`, so inside the three slices; `out`
-    // is borrowed mutably, so it overlaps neither input; T is f32 or f64 (gemm panics on types it
-    // does not know, and `dispatch` passes no others).
+    // is borrowed mutably, so it overlaps neither input.
     unsafe {
         gemm::gemm(
             m,
@@ -55,8 +47,8 @@ pub(crate) fn multiply<T: FloatDType>(
             right.values.as_ptr(),
             right.strides[1] as isize,
             right.strides[0] as isize,
-            T::one(),
-            T::one(),
+            1.0,
+            1.0,
             false,
             false,
             false,

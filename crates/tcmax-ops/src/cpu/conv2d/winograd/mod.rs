@@ -20,7 +20,9 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::conv2d::transpose::transpose_into;
-use crate::cpu::conv2d::winograd::tiles::{Bank, Grid, POINTS, Points};
+use crate::cpu::conv2d::winograd::tiles::{
+    Bank, FilterGradPanel, FilterPanel, GradPanel, Grid, InputPanel, OutputPanel, POINTS, Points,
+};
 use crate::cpu::matmul::block::Block;
 use crate::cpu::matmul::micro::{self, Left, PANEL, Product, Segment, Target};
 use crate::cpu::matmul::scratch::Scratch;
@@ -277,59 +279,6 @@ fn weight_grad_at_once(shape: &Same3x3, x: &[f32], grad: &[f32], dw: &mut [Maybe
     });
 }
 
-/// Transforms some rows of one panel of the filters.
-struct FilterPanel<'a> {
-    bank: Bank<'a>,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for FilterPanel<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        tiles::filter(simd, self.bank, self.rows, self.columns, self.out);
-    }
-}
-
-/// Transforms the patches of some tiles, for one panel of channels.
-struct InputPanel<'a> {
-    grid: Grid,
-    source: (&'a [f32], usize),
-    tiles: Range<usize>,
-    panel: usize,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for InputPanel<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        tiles::input(simd, &self.grid, self.source, self.tiles, self.panel, self.out);
-    }
-}
-
-/// Transforms the gradients of some tiles, for one panel of channels.
-struct GradPanel<'a> {
-    grid: Grid,
-    source: (&'a [f32], usize),
-    tiles: Range<usize>,
-    panel: usize,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for GradPanel<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        tiles::output_adjoint(simd, &self.grid, self.source, self.tiles, self.panel, self.out);
-    }
-}
-
 /// Multiplies some channels of transformed tiles with one panel of filters, and adds the products to
 /// those of the channels before.
 struct Multiply<'a> {
@@ -368,23 +317,6 @@ impl WithSimd for Multiply<'_> {
             let (out, add) = (&mut out, channels.start > 0);
             micro::multiply(simd, product, Target { out, row: 0, step: 1, rows: tiles, add });
         }
-    }
-}
-
-/// Transforms the products of some tiles back into one panel of the output.
-struct OutputPanel<'a, 'b> {
-    grid: Grid,
-    tiles: Range<usize>,
-    products: &'a [f32],
-    out: &'a mut Block<'b>,
-}
-
-impl WithSimd for OutputPanel<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        tiles::output(simd, &self.grid, self.products, self.tiles, self.out);
     }
 }
 
@@ -429,21 +361,5 @@ impl WithSimd for SumPanel<'_> {
                 micro::multiply(simd, product, Target { out, row, step: 1, rows, add });
             }
         }
-    }
-}
-
-/// Transforms some rows of one panel of summed products back into the gradient of the filters.
-struct FilterGradPanel<'a, 'b> {
-    sum: &'a [f32],
-    rows: Range<usize>,
-    out: &'a mut Block<'b>,
-}
-
-impl WithSimd for FilterGradPanel<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        tiles::filter_adjoint(simd, self.sum, self.rows, self.out);
     }
 }

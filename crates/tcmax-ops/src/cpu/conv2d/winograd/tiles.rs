@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use crate::cpu::conv2d::winograd::transform::{
     Filter, FilterAdjoint, Input, Map, Output, OutputAdjoint,
@@ -88,53 +88,62 @@ impl Points {
     }
 }
 
-/// B^T d B of the 6x6 patches under `tiles`, for the channels of one panel.
-#[inline(always)]
-pub(super) fn input<S: Simd>(
-    simd: S,
-    grid: &Grid,
-    (x, channels): (&[f32], usize),
-    tiles: Range<usize>,
-    panel: usize,
-    out: &mut [f32],
-) {
-    let points = Points::new(tiles.len());
-    let lanes = S::F32_LANES;
-    assert_eq!(out.len(), points.len());
-    let end = channels.min((panel + 1) * PANEL);
-    for (number, tile) in tiles.enumerate() {
-        let origin = grid.origin(tile);
-        // The patch begins one pixel above and to the left of its outputs.
-        let inside = origin.row >= 1
-            && origin.column >= 1
-            && origin.row + 5 <= grid.height
-            && origin.column + 5 <= grid.width;
-        for channel in (panel * PANEL..end).step_by(lanes) {
-            let count = lanes.min(end - channel);
-            let mut half = [[simd.splat_f32s(0.0); 6]; 6];
-            if inside && count == lanes {
-                let corner = (origin.image * grid.height + origin.row - 1) * grid.width;
-                let corner = (corner + origin.column - 1) * channels + channel;
-                let line = grid.width * channels;
-                assert!(corner + 5 * line + 5 * channels + lanes <= x.len());
-                let corner = x[corner..].as_ptr();
-                for (i, half) in half.iter_mut().enumerate() {
-                    let mut row = [simd.splat_f32s(0.0); 6];
-                    for (j, value) in row.iter_mut().enumerate() {
-                        // SAFETY: the last vector of the patch ends inside, as asserted.
-                        *value = unsafe {
-                            corner.add(i * line + j * channels).cast::<S::f32s>().read_unaligned()
-                        };
+/// Transforms the patches of some tiles, for one panel of channels: B^T d B.
+pub(super) struct InputPanel<'a> {
+    pub(super) grid: Grid,
+    pub(super) source: (&'a [f32], usize),
+    pub(super) tiles: Range<usize>,
+    pub(super) panel: usize,
+    pub(super) out: &'a mut [f32],
+}
+
+impl WithSimd for InputPanel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { grid, source: (x, channels), tiles, panel, out } = self;
+        let points = Points::new(tiles.len());
+        let lanes = S::F32_LANES;
+        assert_eq!(out.len(), points.len());
+        let end = channels.min((panel + 1) * PANEL);
+        for (number, tile) in tiles.enumerate() {
+            let origin = grid.origin(tile);
+            // The patch begins one pixel above and to the left of its outputs.
+            let inside = origin.row >= 1
+                && origin.column >= 1
+                && origin.row + 5 <= grid.height
+                && origin.column + 5 <= grid.width;
+            for channel in (panel * PANEL..end).step_by(lanes) {
+                let count = lanes.min(end - channel);
+                let mut half = [[simd.splat_f32s(0.0); 6]; 6];
+                if inside && count == lanes {
+                    let corner = (origin.image * grid.height + origin.row - 1) * grid.width;
+                    let corner = (corner + origin.column - 1) * channels + channel;
+                    let line = grid.width * channels;
+                    assert!(corner + 5 * line + 5 * channels + lanes <= x.len());
+                    let corner = x[corner..].as_ptr();
+                    for (i, half) in half.iter_mut().enumerate() {
+                        let mut row = [simd.splat_f32s(0.0); 6];
+                        for (j, value) in row.iter_mut().enumerate() {
+                            // SAFETY: the last vector of the patch ends inside, as asserted.
+                            *value = unsafe {
+                                corner
+                                    .add(i * line + j * channels)
+                                    .cast::<S::f32s>()
+                                    .read_unaligned()
+                            };
+                        }
+                        *half = Input::map(simd, row);
                     }
-                    *half = Input::map(simd, row);
+                } else {
+                    let patch = patch_at_border(simd, &grid, (x, channels), origin, channel, count);
+                    for (half, row) in half.iter_mut().zip(patch) {
+                        *half = Input::map(simd, row);
+                    }
                 }
-            } else {
-                let patch = patch_at_border(simd, grid, (x, channels), origin, channel, count);
-                for (half, row) in half.iter_mut().zip(patch) {
-                    *half = Input::map(simd, row);
-                }
+                write_points::<S, Input, 6>(simd, half, out, points, number, channel % PANEL);
             }
-            write_points::<S, Input, 6>(simd, half, out, points, number, channel % PANEL);
         }
     }
 }
@@ -165,40 +174,53 @@ fn patch_at_border<S: Simd>(
     patch
 }
 
-/// A y A^T of the 4x4 gradients under `tiles`, for the channels of one panel.
-#[inline(always)]
-pub(super) fn output_adjoint<S: Simd>(
-    simd: S,
-    grid: &Grid,
-    (grad, channels): (&[f32], usize),
-    tiles: Range<usize>,
-    panel: usize,
-    out: &mut [f32],
-) {
-    let points = Points::new(tiles.len());
-    assert_eq!(out.len(), points.len());
-    let end = channels.min((panel + 1) * PANEL);
-    for (number, tile) in tiles.enumerate() {
-        let origin = grid.origin(tile);
-        for channel in (panel * PANEL..end).step_by(S::F32_LANES) {
-            let count = S::F32_LANES.min(end - channel);
-            let mut half = [[simd.splat_f32s(0.0); 6]; 4];
-            for (i, half) in half.iter_mut().enumerate() {
-                let y = origin.row + i;
-                if y >= grid.height {
-                    break;
-                }
-                let mut row = [simd.splat_f32s(0.0); 4];
-                for (j, value) in row.iter_mut().enumerate() {
-                    if origin.column + j < grid.width {
-                        let pixel =
-                            (origin.image * grid.height + y) * grid.width + origin.column + j;
-                        *value = load(simd, &grad[pixel * channels + channel..][..count]);
+/// Transforms the 4x4 gradients of some tiles, for one panel of channels: A y A^T.
+pub(super) struct GradPanel<'a> {
+    pub(super) grid: Grid,
+    pub(super) source: (&'a [f32], usize),
+    pub(super) tiles: Range<usize>,
+    pub(super) panel: usize,
+    pub(super) out: &'a mut [f32],
+}
+
+impl WithSimd for GradPanel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { grid, source: (grad, channels), tiles, panel, out } = self;
+        let points = Points::new(tiles.len());
+        assert_eq!(out.len(), points.len());
+        let end = channels.min((panel + 1) * PANEL);
+        for (number, tile) in tiles.enumerate() {
+            let origin = grid.origin(tile);
+            for channel in (panel * PANEL..end).step_by(S::F32_LANES) {
+                let count = S::F32_LANES.min(end - channel);
+                let mut half = [[simd.splat_f32s(0.0); 6]; 4];
+                for (i, half) in half.iter_mut().enumerate() {
+                    let y = origin.row + i;
+                    if y >= grid.height {
+                        break;
                     }
+                    let mut row = [simd.splat_f32s(0.0); 4];
+                    for (j, value) in row.iter_mut().enumerate() {
+                        if origin.column + j < grid.width {
+                            let pixel =
+                                (origin.image * grid.height + y) * grid.width + origin.column + j;
+                            *value = load(simd, &grad[pixel * channels + channel..][..count]);
+                        }
+                    }
+                    *half = OutputAdjoint::map(simd, row);
                 }
-                *half = OutputAdjoint::map(simd, row);
+                write_points::<S, OutputAdjoint, 4>(
+                    simd,
+                    half,
+                    out,
+                    points,
+                    number,
+                    channel % PANEL,
+                );
             }
-            write_points::<S, OutputAdjoint, 4>(simd, half, out, points, number, channel % PANEL);
         }
     }
 }
@@ -229,36 +251,44 @@ fn write_points<S: Simd, F: Map<ROWS, 6>, const ROWS: usize>(
     }
 }
 
-/// A^T m A of the products under `tiles`, into the rows of `out` (pixels of the band, channels of
-/// the panel).
-#[inline(always)]
-pub(super) fn output<S: Simd>(
-    simd: S,
-    grid: &Grid,
-    products: &[f32],
-    tiles: Range<usize>,
-    out: &mut Block<'_>,
-) {
-    let points = Points::new(tiles.len());
-    let first_pixel = grid.pixels_before(tiles.start / grid.across());
-    let width = out.columns();
-    for (number, tile) in tiles.enumerate() {
-        let origin = grid.origin(tile);
-        for channel in (0..width).step_by(S::F32_LANES) {
-            let count = S::F32_LANES.min(width - channel);
-            let half = columns::<S, Output, 4>(simd, products, points, number, channel);
-            for i in 0..4.min(grid.height - origin.row) {
-                let row = (origin.image * grid.height + origin.row + i) * grid.width;
-                let mut line = [simd.splat_f32s(0.0); 6];
-                for (value, half) in line.iter_mut().zip(&half) {
-                    *value = half[i];
-                }
-                let values = Output::map(simd, line);
-                for (j, value) in values.into_iter().enumerate().take(grid.width - origin.column) {
-                    let pixel = row + origin.column + j - first_pixel;
-                    let out = out.pointer(pixel, 1, 1, channel, count);
-                    // SAFETY: `count` elements of the block, as `pointer` has checked.
-                    unsafe { store(simd, out, count, value) };
+/// Transforms the products of some tiles back into one panel of the output, A^T m A: rows of `out` are the
+/// pixels of the band.
+pub(super) struct OutputPanel<'a, 'b> {
+    pub(super) grid: Grid,
+    pub(super) tiles: Range<usize>,
+    pub(super) products: &'a [f32],
+    pub(super) out: &'a mut Block<'b>,
+}
+
+impl WithSimd for OutputPanel<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { grid, tiles, products, out } = self;
+        let points = Points::new(tiles.len());
+        let first_pixel = grid.pixels_before(tiles.start / grid.across());
+        let width = out.columns();
+        for (number, tile) in tiles.enumerate() {
+            let origin = grid.origin(tile);
+            for channel in (0..width).step_by(S::F32_LANES) {
+                let count = S::F32_LANES.min(width - channel);
+                let half = columns::<S, Output, 4>(simd, products, points, number, channel);
+                for i in 0..4.min(grid.height - origin.row) {
+                    let row = (origin.image * grid.height + origin.row + i) * grid.width;
+                    let mut line = [simd.splat_f32s(0.0); 6];
+                    for (value, half) in line.iter_mut().zip(&half) {
+                        *value = half[i];
+                    }
+                    let values = Output::map(simd, line);
+                    for (j, value) in
+                        values.into_iter().enumerate().take(grid.width - origin.column)
+                    {
+                        let pixel = row + origin.column + j - first_pixel;
+                        let out = out.pointer(pixel, 1, 1, channel, count);
+                        // SAFETY: `count` elements of the block, as `pointer` has checked.
+                        unsafe { store(simd, out, count, value) };
+                    }
                 }
             }
         }
@@ -301,70 +331,82 @@ pub(super) struct Bank<'a> {
     pub(super) row_stride: usize,
 }
 
-/// G g G^T of some rows and at most 32 columns of a filter bank. Here a "tile" of `out` is a row.
-#[inline(always)]
-pub(super) fn filter<S: Simd>(
-    simd: S,
-    bank: Bank<'_>,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    out: &mut [f32],
-) {
-    let points = Points::new(rows.len());
-    assert_eq!(out.len(), points.len());
-    for (number, row) in rows.enumerate() {
-        // The rows of a bank are pages apart, further than the processor prefetches by itself.
-        for tap in 0..9 {
-            let ahead = tap * bank.tap_stride + (row + ROWS_AHEAD) * bank.row_stride;
-            if let Some(row) = bank.values.get(ahead + columns.start..) {
-                prefetch(row.as_ptr());
-            }
-        }
-        for column in columns.clone().step_by(S::F32_LANES) {
-            let count = S::F32_LANES.min(columns.end - column);
-            let mut half = [[simd.splat_f32s(0.0); 6]; 3];
-            for (i, half) in half.iter_mut().enumerate() {
-                let mut line = [simd.splat_f32s(0.0); 3];
-                for (j, value) in line.iter_mut().enumerate() {
-                    let first = (i * 3 + j) * bank.tap_stride + row * bank.row_stride + column;
-                    *value = load(simd, &bank.values[first..][..count]);
+/// Transforms some rows and at most 32 columns of a filter bank: G g G^T. Here a "tile" of `out` is a row.
+pub(super) struct FilterPanel<'a> {
+    pub(super) bank: Bank<'a>,
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+    pub(super) out: &'a mut [f32],
+}
+
+impl WithSimd for FilterPanel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { bank, rows, columns, out } = self;
+        let points = Points::new(rows.len());
+        assert_eq!(out.len(), points.len());
+        for (number, row) in rows.enumerate() {
+            // The rows of a bank are pages apart, further than the processor prefetches by itself.
+            for tap in 0..9 {
+                let ahead = tap * bank.tap_stride + (row + ROWS_AHEAD) * bank.row_stride;
+                if let Some(row) = bank.values.get(ahead + columns.start..) {
+                    prefetch(row.as_ptr());
                 }
-                *half = Filter::map(simd, line);
             }
-            let channel = column - columns.start;
-            write_points::<S, Filter, 3>(simd, half, out, points, number, channel);
+            for column in columns.clone().step_by(S::F32_LANES) {
+                let count = S::F32_LANES.min(columns.end - column);
+                let mut half = [[simd.splat_f32s(0.0); 6]; 3];
+                for (i, half) in half.iter_mut().enumerate() {
+                    let mut line = [simd.splat_f32s(0.0); 3];
+                    for (j, value) in line.iter_mut().enumerate() {
+                        let first = (i * 3 + j) * bank.tap_stride + row * bank.row_stride + column;
+                        *value = load(simd, &bank.values[first..][..count]);
+                    }
+                    *half = Filter::map(simd, line);
+                }
+                let channel = column - columns.start;
+                write_points::<S, Filter, 3>(simd, half, out, points, number, channel);
+            }
         }
     }
 }
 
-/// G^T u G, the adjoint of [`filter`], for some rows of `out` (3, 3, all rows;
-/// columns of the panel).
-#[inline(always)]
-pub(super) fn filter_adjoint<S: Simd>(
-    simd: S,
-    values: &[f32],
-    rows: Range<usize>,
-    out: &mut Block<'_>,
-) {
-    let all = out.rows() / 9;
-    let points = Points::new(rows.len());
-    let width = out.columns();
-    for (number, row) in rows.enumerate() {
-        for tap in 0..9 {
-            out.prefetch(tap * all + (row + ROWS_AHEAD).min(all - 1));
-        }
-        for column in (0..width).step_by(S::F32_LANES) {
-            let count = S::F32_LANES.min(width - column);
-            let half = columns::<S, FilterAdjoint, 3>(simd, values, points, number, column);
-            for i in 0..3 {
-                let mut line = [simd.splat_f32s(0.0); 6];
-                for (value, half) in line.iter_mut().zip(&half) {
-                    *value = half[i];
-                }
-                for (j, value) in FilterAdjoint::map(simd, line).into_iter().enumerate() {
-                    let out = out.pointer((i * 3 + j) * all + row, 1, 1, column, count);
-                    // SAFETY: `count` elements of the block, as `pointer` has checked.
-                    unsafe { store(simd, out, count, value) };
+/// Transforms some rows of one panel of summed products back into the gradient of the filters, G^T u G: the
+/// adjoint of [`FilterPanel`]. `out` is (3, 3, all rows; columns of the panel).
+pub(super) struct FilterGradPanel<'a, 'b> {
+    pub(super) sum: &'a [f32],
+    pub(super) rows: Range<usize>,
+    pub(super) out: &'a mut Block<'b>,
+}
+
+impl WithSimd for FilterGradPanel<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { sum: values, rows, out } = self;
+        let all = out.rows() / 9;
+        let points = Points::new(rows.len());
+        let width = out.columns();
+        for (number, row) in rows.enumerate() {
+            for tap in 0..9 {
+                out.prefetch(tap * all + (row + ROWS_AHEAD).min(all - 1));
+            }
+            for column in (0..width).step_by(S::F32_LANES) {
+                let count = S::F32_LANES.min(width - column);
+                let half = columns::<S, FilterAdjoint, 3>(simd, values, points, number, column);
+                for i in 0..3 {
+                    let mut line = [simd.splat_f32s(0.0); 6];
+                    for (value, half) in line.iter_mut().zip(&half) {
+                        *value = half[i];
+                    }
+                    for (j, value) in FilterAdjoint::map(simd, line).into_iter().enumerate() {
+                        let out = out.pointer((i * 3 + j) * all + row, 1, 1, column, count);
+                        // SAFETY: `count` elements of the block, as `pointer` has checked.
+                        unsafe { store(simd, out, count, value) };
+                    }
                 }
             }
         }
