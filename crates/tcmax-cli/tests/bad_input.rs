@@ -168,6 +168,8 @@ fn settings_out_of_range() {
     refuses(&["train", "--epochs", "0"], 2, &["--epochs", "1 to 100000"]);
     refuses(&["train", "--method", "magic"], 2, &["no method 'magic'", "joint, unimodal, tcmax"]);
     refuses(&["train", "--head", "magic"], 2, &["no fusion head 'magic'", "concat, sum"]);
+    refuses(&["train", "--encoder", "magic"], 2, &["no encoder 'magic'", "resnet-slim, resnet18"]);
+    refuses(&["train", "--encoder", "resnet18", "--width", "3"], 2, &["--width", "leave it out"]);
     refuses(&["train", "--dataset", "magic"], 2, &["no data set 'magic'", "av-digits"]);
     refuses(&["train", "--modalities", "smell"], 2, &["no modality 'smell'", "audio, visual"]);
     refuses(&["train", "--occlusion", "5"], 2, &["--occlusion", "--dataset av-digits"]);
@@ -175,7 +177,7 @@ fn settings_out_of_range() {
     refuses(&["train", "--threads", "100000"], 2, &["--threads", "at most 1024"]);
     refuses(&["eval", "x", "--threads", "100000"], 2, &["--threads", "at most 1024"]);
     refuses(&["train", "--seeds", "0,0"], 2, &["--seeds", "0 is given twice"]);
-    refuses(&["train", "--option", "head.hidden=64"], 2, &["the head is 'concat'", "no options"]);
+    refuses(&["train", "--option", "head.hidden=64"], 2, &["the head 'concat' has no options"]);
     refuses(&["train", "--option", "ogm.alpha=0.5"], 2, &["the method is 'tcmax'", "--method ogm"]);
     refuses(&["train", "--no-such-option"], 2, &["--no-such-option"]);
     refuses(&["datasets", "magic"], 2, &["no data set 'magic'"]);

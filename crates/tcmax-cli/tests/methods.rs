@@ -91,7 +91,7 @@ fn methods_and_options_are_listed_set_and_refused() {
     for (option, words) in [
         ("mla.projection=none", "--method mla"),
         ("ogm.beta=1", "its options are alpha, last-epoch"),
-        ("ogm.last-epoch=never", "integer"),
+        ("ogm.last-epoch=never", "expected usize"),
         ("head.hidden=3", "the head 'concat' has no options"),
         (
             "encoder.depth=3",

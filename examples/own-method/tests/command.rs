@@ -21,7 +21,7 @@ fn an_own_method_and_encoder_are_listed_trained_and_used() {
     let seed = seed.to_str().unwrap();
     let what =
         ["train", "--method", "blend", "--option", "blend.weight=0.3", "--encoder", "pooled"];
-    let how = ["--train-size", "96", "--val-size", "32", "--epochs", "6", "--out", out, "--json"];
+    let how = ["--train-size", "300", "--val-size", "64", "--epochs", "15", "--out", out, "--json"];
     let result: serde_json::Value =
         serde_json::from_str(&run(&[&what[..], &how].concat())).unwrap();
     let accuracy = result["methods"][0]["runs"][0]["test"]["accuracy"].as_f64().unwrap();

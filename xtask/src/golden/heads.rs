@@ -50,9 +50,8 @@ impl Recorded {
             let temperature = case.number("temp").unwrap_or(ClipOptions::default().temperature);
             options.insert("temperature".to_owned(), temperature.into());
         }
-        if let Some(hidden) =
-            case.number::<u32>("H").ok().filter(|_| !kind.options.documentation().is_empty())
-        {
+        let has_hidden = kind.options.documentation().iter().any(|option| option.name == "hidden");
+        if let Some(hidden) = case.number::<u32>("H").ok().filter(|_| has_hidden) {
             options.insert("hidden".to_owned(), hidden.into());
         }
         let builder = ParamBuilder::new(Seed::new(0), case.dtype, features[0].device());

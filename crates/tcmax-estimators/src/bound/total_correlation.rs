@@ -83,7 +83,8 @@ impl Default for Reference {
 /// let x = Tensor::new(&[[1f64], [-1.0]], &Device::Cpu)?;
 /// // No label: one outcome.
 /// let labels = Labels::none(2, &Device::Cpu)?;
-/// let bound = Bound::new(&critic, &[x.clone(), x], &labels, &Reference::all())?;
+/// let reference = Reference::all();
+/// let bound = Bound::new(&critic, &[x.clone(), x], &labels, &reference)?;
 /// // Joint examples score 1; of the four pairs, two score 1 and two -1.
 /// let expected = 1.0 - ((1f64.exp() + (-1f64).exp()) / 2.0).ln();
 /// assert!((bound.nats()? - expected).abs() < 1e-12);

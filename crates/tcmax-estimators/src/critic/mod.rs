@@ -75,8 +75,9 @@ use crate::error::{Error, Result};
 /// }
 ///
 /// # fn main() -> tcmax_estimators::Result<()> {
-/// let column = |x: &[[f64; 1]]| Tensor::new(x, &Device::Cpu);
-/// let x = [column(&[[1.0], [2.0]])?, column(&[[3.0], [4.0]])?];
+/// let x = [[[1f64], [2.0]], [[3.0], [4.0]]].map(|column| Tensor::new(&column, &Device::Cpu));
+/// let [a, b] = x;
+/// let x = [a?, b?];
 /// assert_eq!(Product.scores(&x)?.to_vec2::<f64>()?, [[3.0], [8.0]]);
 /// # Ok(())
 /// # }
