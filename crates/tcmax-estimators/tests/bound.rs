@@ -1,5 +1,10 @@
 //! The bound on the total correlation: gradients, caps, and what it must and must not see.
 
+#![allow(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method is of one lifetime, a closure of any"
+)]
+
 use std::cell::Cell;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -57,13 +62,16 @@ fn the_losses_of_single_variables_are_those_of_marginals() {
     let terms = terms(3, (4, 3), 1.0);
     let rows: Vec<Vec<Vec<f64>>> = terms.iter().map(|term| term.to_vec2().unwrap()).collect();
     let y = [0usize, 2, 1, 2];
+    let share = |tuple: [usize; 3], class: usize| {
+        (0..3).map(|m| rows[m][tuple[m]][class]).sum::<f64>().exp()
+    };
     // P_m(i, y_i) by adding up the tuples, one by one.
     let mut marginal = [[0.0; 4]; 3];
     let mut all = 0.0;
     for tuple in 0..64 {
         let tuple = [tuple / 16, tuple / 4 % 4, tuple % 4];
         for class in 0..3 {
-            let share = (0..3).map(|m| rows[m][tuple[m]][class]).sum::<f64>().exp();
+            let share = share(tuple, class);
             all += share;
             for m in 0..3 {
                 if y[tuple[m]] == class {

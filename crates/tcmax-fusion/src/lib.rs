@@ -23,6 +23,6 @@ pub use gated::{GATED, GATED_REVERSED, GatedHead, GatedOptions};
 pub use head::{Conditioning, FusionHead};
 pub use list::{HEADS, heads};
 pub use shared::{SHARED, SharedHead};
-pub use spec::{HeadSpec, Modalities};
+pub use spec::{HeadSpec, MakeHead, Modalities};
 pub use specific::{SPECIFIC, SpecificHead};
 pub use sum::{SUM, SumHead};

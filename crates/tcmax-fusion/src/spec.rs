@@ -43,9 +43,12 @@ pub struct HeadSpec {
     pub additive: bool,
     /// Its options.
     pub options: Options,
-    /// Makes the head for features of checked widths: (options, widths D_m, classes, parameters).
-    pub make: fn(&Table, &[usize], usize, &ParamBuilder) -> Result<Box<dyn FusionHead>>,
+    /// Makes the head for features of checked widths.
+    pub make: MakeHead,
 }
+
+/// Makes a head: (options, widths D_m, classes, parameters).
+pub type MakeHead = fn(&Table, &[usize], usize, &ParamBuilder) -> Result<Box<dyn FusionHead>>;
 
 impl HeadSpec {
     /// Builds the head for features of the given widths.

@@ -446,8 +446,11 @@ fn set_option(config: &mut TrainConfig, registry: &Registry, option: &str) -> an
     };
     let names: Vec<String> = specified.documentation().into_iter().map(|doc| doc.name).collect();
     if !names.iter().any(|name| name == field) {
-        let subject =
-            if owner == "head" { format!("the head '{head}'") } else { format!("'{owner}'") };
+        let subject = match owner {
+            "head" => format!("the head '{head}'"),
+            "encoder" => format!("the encoder '{}'", encoder.name),
+            _ => format!("'{owner}'"),
+        };
         let problem = match names[..] {
             [] => format!("{subject} has no options"),
             _ => format!("{subject} has no option '{field}'; its options are {}", names.join(", ")),
