@@ -81,11 +81,12 @@ impl Tuples {
         Ok(Self { rows, variables, examples })
     }
 
-    /// `count` permutations: with a random order s of the rows and random distinct shifts d_m, tuple
-    /// i is (s\[i + d_1\], ..., s\[i + d_n\]), indices modulo N.
+    /// `count` random permutations of the rows for each variable, N tuples each, in which every row of every
+    /// variable occurs once and no tuple has a row twice: with a random order s of the rows and random
+    /// distinct shifts d_m, tuple i is (s\[i + d_1\], ..., s\[i + d_n\]), indices modulo N.
     ///
     /// # Errors
-    /// As [`Tuples::new`].
+    /// As [`Tuples::all`], and when there are fewer examples than variables.
     pub fn permutations(
         count: usize,
         examples: usize,
