@@ -4,6 +4,7 @@
 pub(crate) mod batch_norm;
 pub(crate) mod conv2d;
 pub(crate) mod layer_norm;
+pub(crate) mod linear;
 pub(crate) mod log_sum_exp;
 pub(crate) mod max_pool2d;
 mod normalise;

@@ -3,13 +3,18 @@
 use candle_core::{Result, Tensor};
 
 use crate::activation::Activation;
+use crate::composed::linear::linear;
 use crate::composed::relu::relu;
-use crate::ops::linear::Linear;
 
-pub(crate) fn perceptron(x: &Tensor, layers: &[Linear], activation: Activation) -> Result<Tensor> {
+/// `layers` are pairs of weight and bias.
+pub(crate) fn perceptron(
+    x: &Tensor,
+    layers: &[[&Tensor; 2]],
+    activation: Activation,
+) -> Result<Tensor> {
     let mut x = x.clone();
-    for (i, layer) in layers.iter().enumerate() {
-        let z = layer.forward(&x)?;
+    for (i, [weight, bias]) in layers.iter().enumerate() {
+        let z = linear(&x, weight, bias)?;
         x = if i + 1 < layers.len() { apply(activation, &z)? } else { z };
     }
     Ok(x)

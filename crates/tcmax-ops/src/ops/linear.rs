@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use crate::composed::linear::linear;
 use crate::training::init::Init;
 use crate::training::params::ParamBuilder;
 
@@ -59,7 +60,7 @@ impl Linear {
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
+        linear(x, &self.weight, &self.bias)
     }
 
     /// The weight, (out, in).

@@ -65,7 +65,8 @@ pub fn perceptron(x: &Tensor, layers: &[Linear], activation: Activation) -> Resu
         width = to;
     }
     if !x.device().is_cpu() || x.dtype() != DType::F32 || rows == 0 {
-        return composed::perceptron::perceptron(x, layers, activation);
+        let layers: Vec<_> = layers.iter().map(|layer| [layer.weight(), layer.bias()]).collect();
+        return composed::perceptron::perceptron(x, &layers, activation);
     }
     let parameters = layers.iter().flat_map(Linear::parameters);
     let parameters = PackedParameters::new(parameters.collect())?;
