@@ -1,4 +1,4 @@
-//! What is wrong is said in one message that names file and mend, with the documented exit code.
+//! What is wrong is said in one message that names the file and what would put it right, with the documented exit code.
 
 mod common;
 

@@ -96,7 +96,7 @@ pub enum Error {
     BadFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and the mend.
+        /// What is wrong, and what would put it right.
         problem: String,
     },
 }

@@ -92,9 +92,9 @@ impl TestedData<'_> {
             let problem =
                 format!("the data have changed since the run: {}", differences.join(", "));
             if !self.force {
-                let mend = "test it on the data of the run, or on others with --dataset PATH; --force \
+                let remedy = "test it on the data of the run, or on others with --dataset PATH; --force \
                             goes on";
-                return Err(Error::bad_file(path, format!("{problem}; {mend}")));
+                return Err(Error::bad_file(path, format!("{problem}; {remedy}")));
             }
             notes.push(problem);
         }
@@ -114,9 +114,9 @@ impl TestedData<'_> {
                 let problem =
                     format!("the model was trained or chosen on {seen} of {total} examples");
                 if !self.force {
-                    let mend = "their accuracy says nothing about others; --part test takes the \
+                    let remedy = "their accuracy says nothing about others; --part test takes the \
                                 run's own test split, --force goes on";
-                    return Err(Error::bad_file(path, format!("{problem}; {mend}")));
+                    return Err(Error::bad_file(path, format!("{problem}; {remedy}")));
                 }
                 notes.push(problem);
             }

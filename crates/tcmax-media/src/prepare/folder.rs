@@ -1,5 +1,6 @@
 //! The folder that clips are made in: which of its files are ours.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
 use tcmax_data::Error as DataError;
@@ -10,13 +11,23 @@ use crate::error::{Error, Result};
 /// What is added to the names of files while they are written.
 const PARTIAL: &str = ".part";
 
-/// Checks that clips may be made in `out`, and removes what a killed run was writing there.
+/// The file that is locked; it stays in the folder, empty.
+const LOCK: &str = ".lock";
+
+/// A folder that no other process makes clips in while this value lives. The system gives the lock up
+/// however the process ends.
+pub(super) struct Taken {
+    _file: File,
+}
+
+/// Checks that clips may be made in `out`, locks it, and removes what a killed run was writing there.
 ///
 /// # Errors
-/// When it holds files and none of them says that the folder is one of prepared clips.
-pub(super) fn take_over(out: &Path) -> Result<()> {
+/// When it holds files and none of them says that the folder is one of prepared clips, or another process
+/// is making clips there.
+pub(super) fn take_over(out: &Path) -> Result<Taken> {
     if !out.exists() {
-        return Ok(());
+        return lock(out);
     }
     if !out.is_dir() {
         return Err(Error::option("out", format!("{} is a file; give a folder", out.display())));
@@ -39,11 +50,30 @@ pub(super) fn take_over(out: &Path) -> Result<()> {
     if !ours && !others.is_empty() {
         return Err(foreign(out, &others));
     }
+    let taken = lock(out)?;
     for name in names.iter().filter(|name| is_partial(name)) {
         let path = out.join(name);
         std::fs::remove_file(&path).map_err(DataError::io(&path))?;
     }
-    Ok(())
+    Ok(taken)
+}
+
+fn lock(out: &Path) -> Result<Taken> {
+    std::fs::create_dir_all(out).map_err(DataError::io(out))?;
+    let path = out.join(LOCK);
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.map_err(DataError::io(&path))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let problem = format!(
+                "another process makes clips in {}; wait until it is done, or choose another folder",
+                out.display()
+            );
+            Err(Error::option("out", problem))
+        }
+        // A file system without locks: nothing is protected, and nothing is lost by going on.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Taken { _file: file }),
+    }
 }
 
 /// Whether a file is one that this program was writing when it was killed.
@@ -75,6 +105,20 @@ fn foreign(out: &Path, names: &[String]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_has_one_process_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("clips");
+        let taken = take_over(&out).unwrap();
+        std::fs::write(out.join("clips.csv.part"), "being written").unwrap();
+        let error = take_over(&out).map(drop).unwrap_err().to_string();
+        assert!(error.contains("another process"), "{error}");
+        assert!(out.join("clips.csv.part").exists());
+        drop(taken);
+        drop(take_over(&out).unwrap());
+        assert!(!out.join("clips.csv.part").exists());
+    }
 
     #[test]
     fn only_names_of_ours_are_partial_files_of_ours() {

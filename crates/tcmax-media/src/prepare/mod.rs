@@ -33,7 +33,7 @@ pub use summary::Summary;
 /// Makes the shards of `plan` in the folder `out`, going on with what is there.
 ///
 /// # Errors
-/// When `out` holds something else or another plan's shards, a file cannot be written, a program is
+/// When `out` holds something else or another plan's shards, another process makes clips there, a file cannot be written, a program is
 /// missing, nothing is left, or, for a manifest, media cannot be decoded: all of them at once, and no
 /// `dataset.json` then.
 pub fn prepare(
@@ -49,6 +49,6 @@ pub fn prepare(
     if needs_flow && !cfg!(feature = "opencv") {
         return Err(apply::flow_is_missing());
     }
-    folder::take_over(out)?;
+    let _taken = folder::take_over(out)?;
     run::Run::new(plan, out, options, progress).all()
 }
