@@ -1,7 +1,6 @@
 //! Features in files, and what is read of them.
 
-// Every test file uses some of these.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses its own part")]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
