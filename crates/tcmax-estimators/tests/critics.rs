@@ -84,21 +84,22 @@ fn bounds_over_all_tuples_are_those_of_brute_force() {
 }
 
 #[test]
-fn gradients_of_a_bound_reach_every_parameter() {
+fn gradients_of_a_bound_reach_every_parameter_and_are_the_same_in_chunks() {
     let x = variables(5, &WIDTHS);
     for (name, critic) in critics(Activation::Squareplus) {
         let labels = vec![0; 5];
         let labels = Labels::new(&labels, critic.outcomes(), &Device::Cpu).unwrap();
-        // Together and in chunks.
-        for chunk in [1000, 7] {
+        let gradients = |chunk: usize| -> Vec<Vec<f64>> {
             let reference = Reference::all().in_chunks_of(chunk);
             let bound = Bound::new(critic.as_ref(), &x, &labels, &reference).unwrap();
             let gradients = bound.value().unwrap().backward().unwrap();
-            for (number, parameter) in critic.parameters().iter().enumerate() {
-                let gradient = gradients.get(parameter);
-                let gradient = values(gradient.unwrap_or_else(|| panic!("{name}, {number}")));
-                assert!(gradient.iter().all(|g| g.is_finite()), "{name}, {number}");
-            }
+            let of = |parameter| gradients.get(parameter).map(values);
+            critic.parameters().iter().map(|parameter| of(parameter).expect(name)).collect()
+        };
+        let (together, in_chunks) = (gradients(1000), gradients(7));
+        assert!(together.iter().flatten().all(|gradient| gradient.is_finite()), "{name}");
+        for (together, in_chunks) in together.iter().zip(&in_chunks) {
+            assert_close(name, in_chunks, together);
         }
     }
 }
