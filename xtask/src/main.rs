@@ -13,6 +13,9 @@ mod reproduce;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tcmax_cli::process::{exit_code, keep_candle_on_one_thread};
+use tcmax_cli::progress::say;
+use tcmax_train::describe_error;
 
 /// Automation of the tcmax workspace.
 #[derive(Parser)]
@@ -52,7 +55,7 @@ static ALLOCATOR: meter::Counting = meter::Counting;
 
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread yet.
-    unsafe { tcmax_train::process::keep_candle_on_one_thread() };
+    unsafe { keep_candle_on_one_thread() };
     let done = match Arguments::parse().command {
         Command::Reproduce(reproduce) => reproduce.run(),
         Command::BenchEstimators(bench) => bench.run(),
@@ -67,9 +70,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tcmax_train::say(&format!("error: {}", tcmax_train::describe_error(error.as_ref())));
-            let code = error.downcast_ref::<tcmax_train::Error>();
-            ExitCode::from(code.map_or(1, tcmax_train::Error::exit_code))
+            say(&format!("error: {}", describe_error(error.as_ref())));
+            ExitCode::from(exit_code(&error))
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use tcmax_cli::progress::TrainingProgress;
 use tcmax_train::results::{EpochRecord, RunResult};
-use tcmax_train::{Observer, RunLabel, TrainingProgress};
+use tcmax_train::{Observer, RunLabel};
 
 /// Says after every finished run how long the others will take, and passes everything on.
 pub struct Pace {

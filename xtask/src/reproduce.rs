@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
+use tcmax_cli::process::stop_on_signals;
+use tcmax_cli::progress::{DownloadBar, TrainingProgress, say};
 use tcmax_datasets::{AvDigitsConfig, fetch};
 use tcmax_fusion::{BI_GATED, CLIP, FILM, GATED, HeadSpec, SHARED, SUM};
 use tcmax_losses::MethodSpec;
 use tcmax_losses::methods::{JOINT, METHODS, MLA, PMR, TCMAX, UNIMODAL};
+use tcmax_report::{html, table};
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
 use tcmax_train::{
-    DatasetConfig, DownloadBar, Existing, FolderLock, OpenDataset, Registry, Stop, Suite,
-    TrainConfig, TrainingProgress, Variant, check_seeds, report, say, table,
+    DatasetConfig, Existing, FolderLock, OpenDataset, Registry, Stop, Suite, TrainConfig, Variant,
+    check_seeds,
 };
 
 use crate::meter::Meter;
@@ -158,7 +161,7 @@ impl Reproduce {
         ));
         let meter = Meter::new(Pace::new(TrainingProgress::new(), runs, epochs));
         let stop = Stop::new();
-        stop.on_signals().context("signals")?;
+        stop_on_signals(&stop).context("signals")?;
         let mut result = suite.run(jobs, &Device::Cpu, &meter, Some(&stop))?;
         if matches!(self.suite, SuiteName::Methods) {
             for method in &mut result.methods {
@@ -275,7 +278,7 @@ impl Report {
 /// Writes the report and prints the table.
 fn show(result: &SuiteResult, folder: &Path) -> anyhow::Result<()> {
     let page = folder.join("report.html");
-    write_whole(&page, report::html(result).as_bytes())?;
+    write_whole(&page, html(result).as_bytes())?;
     writeln!(std::io::stdout(), "{}\n\nreport: {}", table::comparison(result), page.display())?;
     Ok(())
 }

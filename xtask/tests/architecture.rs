@@ -94,10 +94,64 @@ fn every_card_is_linked_to_in_the_folder_of_data_sets() {
     }
 }
 
+/// The crates of the workspace that a manifest's table of dependencies names.
+fn dependencies(manifest: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(manifest).unwrap();
+    let table = text.split("\n[dependencies]\n").nth(1).unwrap_or_default();
+    let lines = table.split("\n[").next().unwrap_or_default().lines();
+    let names = lines.map(|line| line.split(['.', ' ']).next().unwrap_or_default().to_owned());
+    names.filter(|name| name.starts_with("tcmax-")).collect()
+}
+
+#[test]
+fn crates_depend_on_those_below_them_alone() {
+    let root = root();
+    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let block = text.split("## Layers").nth(1).unwrap().split("```").nth(1).unwrap();
+    let mut layer = BTreeMap::new();
+    for (number, line) in block.lines().enumerate() {
+        // What a layer is for comes after its crates, on the same line or the next.
+        let crates = line.split(' ').filter(|word| word.starts_with("tcmax-"));
+        layer.extend(crates.map(|name| (name.to_owned(), number)));
+    }
+    let entries = std::fs::read_dir(root.join("crates")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: BTreeSet<String> = names.collect();
+    let listed: BTreeSet<String> = layer.keys().cloned().collect();
+    assert_eq!(names, listed, "left: the crates; right: ARCHITECTURE.md");
+    for name in &names {
+        let folder = root.join("crates").join(name);
+        assert!(folder.join("README.md").exists(), "{name} has no README");
+        for other in dependencies(&folder.join("Cargo.toml")) {
+            assert!(layer[&other] > layer[name], "{name} is not above {other}");
+        }
+        let subject = format!("`crates/{name}`");
+        let has_subject = |line: &str| line.starts_with("### ") && line.contains(&subject);
+        assert!(text.lines().any(has_subject), "the code map has no {name}");
+    }
+}
+
+/// A library that others build on carries no command line, terminal, chart or page with it.
+#[test]
+fn the_trainer_needs_nothing_that_shows() {
+    let manifest = root().join("crates/tcmax-train/Cargo.toml");
+    let text = std::fs::read_to_string(manifest).unwrap();
+    for name in ["clap", "indicatif", "comfy-table", "plotters", "maud", "signal-hook"] {
+        assert!(!text.contains(name), "{name}");
+    }
+}
+
 /// Files of a crate that import each other, perhaps through others, cannot be read one after the other.
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let names = ["tcmax-ops", "tcmax-encoders", "tcmax-data", "tcmax-media", "tcmax-datasets"];
+    let names = [
+        "tcmax-ops",
+        "tcmax-encoders",
+        "tcmax-data",
+        "tcmax-media",
+        "tcmax-datasets",
+        "tcmax-report",
+    ];
     for name in names {
         let source = root().join("crates").join(name).join("src");
         let mut files = Vec::new();

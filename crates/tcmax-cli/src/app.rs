@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use tcmax_train::{Registry, describe_error, say};
+use tcmax_train::{Registry, describe_error};
 
-use crate::commands::{Arguments, exit_code, with_flags};
+use crate::commands::{Arguments, with_flags};
+use crate::process::{exit_code, keep_candle_on_one_thread_if_alone};
+use crate::progress::say;
 
 /// The `tcmax` command.
 ///
@@ -39,7 +41,7 @@ impl App {
     /// process itself for `--help` and for arguments that are wrong. Best called before any thread is
     /// started: candle's own threads are then left out, which only cost time here.
     pub fn run(self) -> ExitCode {
-        tcmax_train::process::keep_candle_on_one_thread_if_alone();
+        keep_candle_on_one_thread_if_alone();
         let (arguments, command) = Arguments::of_process();
         match arguments.run(&self.registry) {
             Ok(()) => ExitCode::SUCCESS,

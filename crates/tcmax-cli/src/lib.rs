@@ -4,5 +4,7 @@
 
 mod app;
 mod commands;
+pub mod process;
+pub mod progress;
 
 pub use app::App;

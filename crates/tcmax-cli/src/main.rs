@@ -8,6 +8,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread yet.
-    unsafe { tcmax_train::process::keep_candle_on_one_thread() };
+    unsafe { tcmax_cli::process::keep_candle_on_one_thread() };
     tcmax_cli::App::new().run()
 }

@@ -290,11 +290,11 @@ fn a_diverging_method_of_a_comparison_is_reported_beside_the_others() {
     assert_eq!(compared.methods[1].runs.len(), 2);
     let error = compared.complete().unwrap_err();
     assert!(error.to_string().starts_with("2 of 4 runs failed: a, wild seed 0: epoch"), "{error}");
-    assert_eq!(error.exit_code(), 1);
+    assert_eq!(tcmax_cli::process::exit_code(&error.into()), 1);
     // Reports show what is there.
-    let page = tcmax_train::report::html(&compared);
+    let page = tcmax_report::html(&compared);
     assert!(page.contains("calm"));
-    assert!(tcmax_train::table::comparison(&compared).contains("calm"));
+    assert!(tcmax_report::table::comparison(&compared).contains("calm"));
     // Finished runs are there, and need not be made again.
     assert!(folder.path().join("calm/seed-1/result.json").exists());
     assert!(!folder.path().join("a-wild/seed-0/result.json").exists());
@@ -302,7 +302,8 @@ fn a_diverging_method_of_a_comparison_is_reported_beside_the_others() {
     assert_eq!(again.methods[1].runs[0].test, compared.methods[1].runs[0].test);
     // Where nothing is finished, there is nothing to report.
     let wild = suite(vec![variant("wild", 1e30)], Existing::Replace);
-    assert_eq!(wild.run(1, &Device::Cpu, &Silent, None).unwrap_err().exit_code(), 1);
+    let error = wild.run(1, &Device::Cpu, &Silent, None).unwrap_err();
+    assert_eq!(tcmax_cli::process::exit_code(&error.into()), 1);
 }
 
 #[test]
@@ -337,9 +338,9 @@ fn an_interruption_keeps_the_last_finished_epoch() {
         train(&config, &splits, 0, options).unwrap_err()
     };
     let error = run(Some(folder.path()));
-    assert_eq!(error.exit_code(), 143);
     assert!(error.to_string().contains("kept up to epoch 1"), "{error}");
     assert!(error.to_string().contains("--resume"), "{error}");
+    assert_eq!(tcmax_cli::process::exit_code(&error.into()), 143);
     let (_, progress): (State, Progress) =
         load(&folder.path().join("last.safetensors"), &Device::Cpu).unwrap();
     assert_eq!(progress.history.len(), 1);

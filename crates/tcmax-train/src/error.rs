@@ -1,4 +1,4 @@
-//! Errors of training, and the one place that maps them to exit codes.
+//! Errors of training.
 
 use std::path::{Path, PathBuf};
 
@@ -112,38 +112,40 @@ impl Error {
         Self::BadFile { path: path.to_owned(), problem: problem.into() }
     }
 
-    /// 2 when the command itself has to be changed, 1 when data, files or training failed, and 128 plus
-    /// the signal's number when it was interrupted, as shells say it.
-    pub fn exit_code(&self) -> u8 {
+    /// Whether a setting has to be changed before it can work; otherwise data, files or training failed,
+    /// or someone asked for the end.
+    pub fn is_setting(&self) -> bool {
         match self {
-            Self::Setting { .. } | Self::Fusion(_) | Self::Registry(_) => 2,
-            Self::Loss(
+            Self::Setting { .. } | Self::Fusion(_) | Self::Registry(_) => true,
+            Self::Loss(error) => matches!(
+                error,
                 tcmax_losses::Error::Registry(_)
-                | tcmax_losses::Error::NeedsTwoModalities { .. }
-                | tcmax_losses::Error::NeedsSeveralModalities { .. }
-                | tcmax_losses::Error::NeedsItsHead { .. }
-                | tcmax_losses::Error::NotLinear { .. },
-            ) => 2,
-            Self::Media(tcmax_media::Error::Option { .. })
-            | Self::Data(tcmax_data::Error::Option { .. }) => 2,
-            Self::Datasets(error) if error.is_option() => 2,
-            Self::Encoder(
-                tcmax_encoders::Error::Zero { .. } | tcmax_encoders::Error::Registry(_),
-            ) => 2,
-            Self::Estimator(
+                    | tcmax_losses::Error::NeedsTwoModalities { .. }
+                    | tcmax_losses::Error::NeedsSeveralModalities { .. }
+                    | tcmax_losses::Error::NeedsItsHead { .. }
+                    | tcmax_losses::Error::NotLinear { .. }
+            ),
+            Self::Media(error) => matches!(error, tcmax_media::Error::Option { .. }),
+            Self::Data(error) => matches!(error, tcmax_data::Error::Option { .. }),
+            Self::Datasets(error) => error.is_option(),
+            Self::Encoder(error) => matches!(
+                error,
+                tcmax_encoders::Error::Zero { .. } | tcmax_encoders::Error::Registry(_)
+            ),
+            Self::Estimator(error) => matches!(
+                error,
                 tcmax_estimators::Error::Setting { .. }
-                | tcmax_estimators::Error::UnknownEstimator { .. }
-                | tcmax_estimators::Error::NeedsTwoVariables { .. },
-            ) => 2,
-            Self::Interrupted { signal, .. } => u8::try_from(128 + signal).unwrap_or(1),
-            _ => 1,
+                    | tcmax_estimators::Error::UnknownEstimator { .. }
+                    | tcmax_estimators::Error::NeedsTwoVariables { .. }
+            ),
+            _ => false,
         }
     }
 
     /// Whether one run failed for a reason of its own, such as a loss that left the finite numbers, so
     /// that others of the same command may well succeed.
     pub fn concerns_one_run(&self) -> bool {
-        self.exit_code() == 1
+        !self.is_setting() && !matches!(self, Self::Interrupted { .. })
     }
 }
 

@@ -21,10 +21,10 @@ use crate::evaluate::modality_accuracy;
 use crate::identity::Identified;
 use crate::observer::{Observer, RunLabel};
 use crate::probe::probe;
-use crate::process::Stop;
 use crate::results::{EpochRecord, Evaluation, RunResult};
 use crate::resume;
 use crate::run_files::{Existing, RunFiles};
+use crate::stop::Stop;
 use crate::warnings::Finished;
 use crate::{CheckedConfig, Classifier, EncodedSplit, Error, Model, Result, evaluate};
 

@@ -1,7 +1,7 @@
 //! Estimate against truth, one panel per estimator.
 
 use plotters::prelude::*;
-use tcmax_train::palette::{GRID, SINGLE};
+use tcmax_report::palette::{GRID, SINGLE};
 
 use super::Row;
 

@@ -4,7 +4,8 @@ use clap::Args;
 use tcmax_datasets::fetch::cache_folder;
 use tcmax_datasets::{DatasetCard, card, catalog};
 use tcmax_media::{DEFAULT_RECIPE, Recipe, Transform, Validation};
-use tcmax_train::{DatasetConfig, Error, OpenDataset, table};
+use tcmax_report::table;
+use tcmax_train::{DatasetConfig, Error, OpenDataset};
 
 use super::print;
 

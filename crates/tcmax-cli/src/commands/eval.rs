@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use tcmax_report::table;
 use tcmax_train::checkpoint::{SavedModel, open_model};
 use tcmax_train::{
-    Classifier, DownloadBar, EncodedSplit, Registry, Tested, TestedData, TestedPart, absence,
-    evaluate, evaluation_loader, say, table,
+    Classifier, EncodedSplit, Registry, Tested, TestedData, TestedPart, absence, evaluate,
+    evaluation_loader,
 };
 
 use super::print;
 use super::train::{device, set_threads};
+use crate::progress::{DownloadBar, say};
 
 /// Options of `tcmax eval`.
 #[derive(Args)]

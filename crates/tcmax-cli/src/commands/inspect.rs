@@ -7,9 +7,11 @@ use tcmax_data::shards::{Description, verify};
 use tcmax_data::user_data::{Inspection, Layout};
 use tcmax_data::{Problems, UserDataConfig, write_whole};
 use tcmax_media::{PrepareProgress, check};
-use tcmax_train::{Error, PrepareBar, balance, say};
+use tcmax_report::balance;
+use tcmax_train::Error;
 
 use super::{print, with_flags};
+use crate::progress::{PrepareBar, say};
 
 /// Options of `tcmax inspect`.
 #[derive(Args)]

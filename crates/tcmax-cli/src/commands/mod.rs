@@ -88,11 +88,6 @@ impl Arguments {
     }
 }
 
-/// 2 when the command has to be changed, 1 for everything else.
-pub fn exit_code(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<tcmax_train::Error>().map_or(1, tcmax_train::Error::exit_code)
-}
-
 /// Prints a result and a line end on standard output, as [`write_out`] writes.
 fn print(text: &str) -> anyhow::Result<()> {
     write_out(format!("{text}\n").as_bytes())

@@ -13,10 +13,11 @@ use tcmax_media::{
     ListOptions, PrepareOptions, Summary, Transform, list_plan, manifest_plan,
     parse_column_recipes, prepare,
 };
-use tcmax_train::{Error, PrepareBar};
+use tcmax_train::Error;
 
 use super::print;
 use super::train::set_threads;
+use crate::progress::PrepareBar;
 
 /// Options of `tcmax prepare`.
 #[derive(Args)]

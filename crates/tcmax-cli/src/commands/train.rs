@@ -7,16 +7,18 @@ use candle_core::Device;
 use clap::Args;
 use tcmax_data::{SplitRule, UserDataConfig};
 use tcmax_datasets::AvDigitsSplit;
+use tcmax_report::{html, table};
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::{MethodResult, SuiteResult};
 use tcmax_train::{
-    CheckedConfig, DatasetConfig, DownloadBar, EncoderConfig, Error, Existing, FolderLock,
-    OpenDataset, PrepareBar, Registry, RunLabel, RunOptions, Stop, TrainConfig, TrainingProgress,
-    check_seeds, keep, manifest_clips, refuse_comparison, report, resume, say, table, train,
-    versions,
+    CheckedConfig, DatasetConfig, EncoderConfig, Error, Existing, FolderLock, OpenDataset,
+    Registry, RunLabel, RunOptions, Stop, TrainConfig, check_seeds, keep, manifest_clips,
+    refuse_comparison, resume, train, versions,
 };
 
 use super::print;
+use crate::process::stop_on_signals;
+use crate::progress::{DownloadBar, PrepareBar, TrainingProgress, say};
 
 /// Options of `tcmax train`; what is not given comes from `--config`, or is the main recipe's.
 #[derive(Args)]
@@ -261,7 +263,7 @@ impl Train {
         let start = std::time::Instant::now();
         let progress = TrainingProgress::new();
         let stop = Stop::new();
-        stop.on_signals().context("signals")?;
+        stop_on_signals(&stop).context("signals")?;
         let mut method = MethodResult {
             name: config.method().name.to_owned(),
             description: config.method().description.to_owned(),
@@ -513,7 +515,7 @@ pub fn device() -> anyhow::Result<Device> {
 
 fn write_report(out: &Path, result: &SuiteResult) -> anyhow::Result<()> {
     write_whole(&out.join("results.json"), serde_json::to_string_pretty(result)?.as_bytes())?;
-    write_whole(&out.join("report.html"), report::html(result).as_bytes())?;
+    write_whole(&out.join("report.html"), html(result).as_bytes())?;
     say(&format!("wrote {}", out.join("report.html").display()));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The training curves of `tcmax estimate` as SVG text.
 
 use plotters::prelude::*;
-use tcmax_train::palette::{GRID, colour};
+use tcmax_report::palette::{GRID, colour};
 
 use super::output::{Outcome, Unit};
 

@@ -19,11 +19,12 @@ use tcmax_estimators::{
     Comparison, Gaussian, KsgConfig, Relation, Sample, Scaling, Variable, nearest_neighbours,
 };
 use tcmax_ops::Seed;
+use tcmax_train::Error;
 use tcmax_train::checkpoint::write_whole;
-use tcmax_train::{Error, say};
 
 use super::print;
 use super::train::set_threads;
+use crate::progress::say;
 use output::{Outcome, Unit};
 use progress::{Cost, Progress, duration};
 use variables::{FileArray, Member, Variables};

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tcmax_estimators::Variable;
 use tcmax_estimators::fit::FitConfig;
-use tcmax_train::say;
 
 use super::Method;
+use crate::progress::say;
 
 /// What one estimate is going to cost: rough numbers, right within a factor of two or three.
 #[derive(Clone, Copy, Debug, Default)]

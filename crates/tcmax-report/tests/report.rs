@@ -1,10 +1,10 @@
 //! The report and the tables say what the numbers say and no more, stand alone, and survive odd numbers.
 
+use tcmax_report::{html, table};
 use tcmax_train::results::{
     Absence, DatasetSummary, EpochRecord, Evaluation, InformationTruth, MethodResult, RunResult,
     StepCost, SuiteResult,
 };
-use tcmax_train::{report, table};
 
 fn evaluation(accuracy: f64, own: &[Option<f64>], bound: Option<f64>) -> Evaluation {
     Evaluation {
@@ -106,7 +106,7 @@ fn set_accuracies(method: &mut MethodResult, accuracies: &[f64]) {
 
 #[test]
 fn the_page_reads_the_numbers() {
-    let page = words(&report::html(&suite()));
+    let page = words(&html(&suite()));
     assert!(
         page.contains("best fused accuracy is 91.0 %, by tcmax, over 3 seeds: above every other")
     );
@@ -124,7 +124,7 @@ fn differences_are_those_over_the_same_seeds() {
     // Seeds vary by ten points; tcmax is 2, 3 and 4 points better than joint in each.
     set_accuracies(&mut result.methods[0], &[0.70, 0.80, 0.75]);
     set_accuracies(&mut result.methods[1], &[0.72, 0.83, 0.79]);
-    for text in [table::comparison(&result), words(&report::html(&result))] {
+    for text in [table::comparison(&result), words(&html(&result))] {
         assert!(text.contains("Differences to joint"), "{text}");
         // t = 3 sqrt(3) of 2 degrees of freedom: p = 0.035, twice that for two methods.
         assert!(text.contains("+3.0 ± 2.5 (p 0.070)"), "{text}");
@@ -146,7 +146,7 @@ fn only_a_winner_beyond_chance_is_marked() {
             run.probe_accuracy = Vec::new();
         });
     }
-    let page = |result: &SuiteResult| report::html(result);
+    let page = |result: &SuiteResult| html(result);
     assert_eq!(marked(&page(&result)), ["91.0 ± 2.5"], "tcmax is ten points better in every seed");
     // A tie of two, exactly, and one by chance.
     let accuracies = [0.90, 0.91, 0.92];
@@ -160,10 +160,10 @@ fn only_a_winner_beyond_chance_is_marked() {
     // Single seeds tell nothing, and a single method is not the best of anything.
     let mut one = suite();
     one.methods.iter_mut().for_each(|method| method.runs.truncate(1));
-    assert_eq!(marked(&report::html(&one)), Vec::<String>::new());
+    assert_eq!(marked(&html(&one)), Vec::<String>::new());
     let mut alone = suite();
     alone.methods.truncate(1);
-    let page = report::html(&alone);
+    let page = html(&alone);
     assert_eq!(marked(&page), Vec::<String>::new());
     assert!(!words(&page).contains("best fused") && !words(&page).contains("Differences"));
     assert!(words(&page).contains("The fused accuracy of joint is 81.0 %, over 3 seeds."));
@@ -174,12 +174,12 @@ fn warnings_and_notes_are_shown() {
     let mut result = suite();
     result.methods[1].runs[2].warnings.push("something is <odd>".to_owned());
     result.dataset.notes.push("3 clips were left out".to_owned());
-    let page = report::html(&result);
+    let page = html(&result);
     assert!(page.contains("tcmax, seed 2: something is &lt;odd&gt;"));
     assert!(page.contains("3 clips were left out"));
     let text = table::comparison(&result);
     assert!(text.contains("warning: tcmax, seed 2: something is <odd>"), "{text}");
-    assert!(!report::html(&suite()).contains("Warnings"));
+    assert!(!html(&suite()).contains("Warnings"));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn an_unbalanced_problem_shows_what_its_accuracy_is_worth() {
             (run.test.balanced_accuracy, run.test.majority_rate) = (0.55, 0.97);
         }
     }
-    for text in [words(&report::html(&result)), table::comparison(&result)] {
+    for text in [words(&html(&result)), table::comparison(&result)] {
         for part in ["balanced %", "55.0", "most frequent class is right on 97.0 %"] {
             assert!(text.contains(part), "'{part}' is not in\n{text}");
         }
@@ -205,14 +205,14 @@ fn costs_show_the_range_over_runs() {
         |seconds: f64, runs: &[f64]| StepCost { seconds, runs: runs.to_vec(), peak_bytes: 4096 };
     result.methods[0].cost = Some(cost(0.010, &[0.009, 0.010, 0.012]));
     result.methods[1].cost = Some(cost(0.011, &[0.0099, 0.012, 0.0108]));
-    for text in [words(&report::html(&result)), table::comparison(&result)] {
+    for text in [words(&html(&result)), table::comparison(&result)] {
         assert!(text.contains("1.10 (0.90 to 1.20)"), "{text}");
     }
 }
 
 #[test]
 fn the_page_stands_alone_and_escapes_text() {
-    let page = report::html(&suite());
+    let page = html(&suite());
     assert!(!page.contains("<script"), "text is escaped");
     let outside = page.replace("http://www.w3.org/2000/svg", "");
     for reference in ["http://", "https://", "src=", "@import", "url("] {
@@ -225,7 +225,7 @@ fn the_page_stands_alone_and_escapes_text() {
 
 #[test]
 fn models_of_several_modalities_are_shown_without_each() {
-    assert!(!report::html(&suite()).contains("Without a modality"), "nothing was tried without");
+    assert!(!html(&suite()).contains("Without a modality"), "nothing was tried without");
     let mut result = suite();
     for run in &mut result.methods[1].runs {
         run.absence = Some(Absence {
@@ -234,7 +234,7 @@ fn models_of_several_modalities_are_shown_without_each() {
             matching_auc: Some(0.875),
         });
     }
-    for text in [words(&report::html(&result)), table::comparison(&result)] {
+    for text in [words(&html(&result)), table::comparison(&result)] {
         for part in ["without sound %", "81.0 ± 0.0", "72.0 ± 0.0", "63.0 ± 0.0", "0.875 ± 0.000"]
         {
             assert!(text.contains(part), "'{part}' is not in\n{text}");
@@ -251,10 +251,10 @@ fn one_seed_and_no_epoch_are_shown_too() {
         method.runs.truncate(1);
         method.runs[0].history.clear();
     }
-    let page = report::html(&result);
+    let page = html(&result);
     assert!(page.contains("There are no finite values to draw."));
     result.methods.clear();
-    assert!(report::html(&result).contains("</html>"));
+    assert!(html(&result).contains("</html>"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What the numbers say, in a few sentences made from them.
 
-use crate::results::{MethodResult, SuiteResult};
-use crate::table::{Column, ColumnKind, columns, interval};
+use tcmax_train::results::{Evaluation, MethodResult, SuiteResult};
+use tcmax_train::stats::Interval;
+
+use crate::table::{Column, ColumnKind, columns};
 
 /// Sentences on the fused accuracy, the modality that suffers most, and the bound.
 pub(super) fn sentences(result: &SuiteResult) -> Vec<String> {
@@ -104,4 +106,13 @@ fn bound(result: &SuiteResult) -> Option<String> {
          shows at least {nats:.2} on the test split.",
         truth.total_correlation, best.name
     ))
+}
+
+/// The interval of a metric of the test over a method's runs; `None` where a run lacks it.
+fn interval(
+    method: &MethodResult,
+    metric: impl Fn(&Evaluation) -> Option<f64>,
+) -> Option<Interval> {
+    let values: Option<Vec<f64>> = method.runs.iter().map(|run| metric(&run.test)).collect();
+    Interval::of(&values?)
 }

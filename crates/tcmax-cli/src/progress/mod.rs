@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tcmax_datasets::fetch::DownloadProgress;
-
-use crate::observer::{Observer, RunLabel};
-use crate::results::{EpochRecord, RunResult};
+use tcmax_train::results::{EpochRecord, RunResult};
+use tcmax_train::{Error, Observer, RunLabel};
 
 pub use clips::PrepareBar;
 
-/// Says one line on standard error. Where that cannot be written to, a log on a full disk, work goes on
+/// Prints one line on standard error. Where that cannot be written to, a log on a full disk, work goes on
 /// without a word: results do not depend on it.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
@@ -38,14 +37,14 @@ impl TrainingProgress {
     }
 
     /// Shows that a run failed, while others go on.
-    pub fn failed(&self, run: &RunLabel, error: &crate::Error) {
+    pub fn failed(&self, run: &RunLabel, error: &Error) {
         if let Some(bar) = self.runs().remove(run) {
             bar.finish_and_clear();
         }
         self.line(&format!("{} seed {}: failed: {error}", run.method, run.seed));
     }
 
-    /// Says one line, above the bars if there are any.
+    /// Prints one line, above the bars if there are any.
     pub fn line(&self, text: &str) {
         match &self.bars {
             Some(bars) => drop(bars.println(text)),

@@ -4,14 +4,13 @@ mod charts;
 mod reading;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use tcmax_train::results::{EpochRecord, MethodResult, SuiteResult};
+use tcmax_train::stats::Interval;
 
-use crate::results::{EpochRecord, MethodResult, SuiteResult};
-use crate::stats::Interval;
+use crate::palette::{COLOURS, colour};
 use crate::table::{
     Column, ColumnKind, Section, columns, majority, rows_of, sections, truth_rows, warnings,
 };
-
-use crate::palette::{COLOURS, colour};
 use charts::{Bar, Level, Series};
 
 /// The page, without any external resource.

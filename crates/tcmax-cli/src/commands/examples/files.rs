@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use image::{GrayImage, ImageFormat, Luma};
 use tcmax_ops::{Init, Seed};
-
-use crate::checkpoint::write_whole;
-use crate::{Error, Result};
+use tcmax_train::checkpoint::write_whole;
+use tcmax_train::{Error, Result};
 
 const EXAMPLES: usize = 240;
 const CLASSES: usize = 3;
@@ -28,7 +27,7 @@ const SIDE: u32 = 64;
 ///
 /// # Errors
 /// When the folder holds any of them already, or they cannot be written.
-pub fn write_examples(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn write_examples(folder: &Path) -> Result<Vec<PathBuf>> {
     let names = ["features.npz", "tables", "table.csv", "posts.csv", "sounds", "pictures"];
     let paths = names.map(|name| folder.join(name));
     if let Some(path) = paths.iter().find(|path| path.exists()) {

@@ -1,9 +1,11 @@
 //! `tcmax examples`.
 
+mod files;
+
 use std::path::PathBuf;
 
 use clap::Args;
-use tcmax_train::write_examples;
+use files::write_examples;
 
 /// Options of `tcmax examples`.
 #[derive(Args)]

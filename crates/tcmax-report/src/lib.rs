@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+// A library prints nothing: it returns text.
+#![cfg_attr(not(test), warn(clippy::print_stderr))]
+
+pub mod balance;
+mod page;
+pub mod palette;
+pub mod table;
+
+pub use page::html;

@@ -1,0 +1,153 @@
+//! One quantity of every method, with its uncertainty.
+
+use tcmax_train::results::{MethodResult, RunResult, SuiteResult};
+use tcmax_train::stats::{Interval, PairedDifference, holm};
+
+use crate::table::style::dash;
+
+/// What a column of the comparison shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Accuracy of the model's own predictions, %.
+    Accuracy,
+    /// Accuracy of a linear probe, %.
+    Probe,
+    /// The bound on the total correlation, nats.
+    Bound,
+    /// What is left with a modality absent, %, or how well examples that do not match are told.
+    Absence,
+    /// The difference to the baseline over the same seeds.
+    Difference,
+    /// Time or memory.
+    Cost,
+}
+
+impl ColumnKind {
+    /// Whether more is better, and a best one can be named.
+    pub(super) fn is_ranked(self) -> bool {
+        !matches!(self, Self::Difference | Self::Cost)
+    }
+}
+
+/// A quantity of one method.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cell {
+    /// Mean over the runs, with its interval.
+    pub interval: Interval,
+    /// The least and the largest over the runs, for quantities that have no interval.
+    pub range: Option<[f64; 2]>,
+    /// Of a difference, the p value of the paired t-test, corrected for all methods.
+    pub p: Option<f64>,
+}
+
+impl From<Interval> for Cell {
+    fn from(interval: Interval) -> Self {
+        Self { interval, range: None, p: None }
+    }
+}
+
+/// One quantity of every method.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its heading, with the unit.
+    pub heading: String,
+    /// What it shows.
+    pub kind: ColumnKind,
+    /// One cell per method, `None` where there is none.
+    pub cells: Vec<Option<Cell>>,
+    /// Digits after the point.
+    pub digits: usize,
+    /// The seeds of each method and their values, in the unit of the heading.
+    pub(super) by_seed: Vec<Vec<(u64, f64)>>,
+}
+
+impl Column {
+    /// Of a quantity of each run, scaled; a method has no cell where one of its runs lacks it.
+    pub(super) fn over_runs(
+        result: &SuiteResult,
+        (heading, kind, digits): (String, ColumnKind, usize),
+        scale: f64,
+        quantity: &dyn Fn(&RunResult) -> Option<f64>,
+    ) -> Self {
+        let of_runs = |method: &MethodResult| -> Vec<(u64, f64)> {
+            let value = |run: &RunResult| Some((run.seed, scale * quantity(run)?));
+            let values: Option<Vec<_>> = method.runs.iter().map(value).collect();
+            values.unwrap_or_default()
+        };
+        let by_seed: Vec<Vec<(u64, f64)>> = result.methods.iter().map(of_runs).collect();
+        let cell = |values: &Vec<(u64, f64)>| {
+            let values: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
+            Interval::of(&values).map(Cell::from)
+        };
+        Self { heading, kind, cells: by_seed.iter().map(cell).collect(), digits, by_seed }
+    }
+
+    /// Of cells that are no means over runs.
+    pub(super) fn plain(heading: &str, digits: usize, cells: Vec<Option<Cell>>) -> Self {
+        let by_seed = vec![Vec::new(); cells.len()];
+        Self { heading: heading.to_owned(), kind: ColumnKind::Cost, cells, digits, by_seed }
+    }
+
+    /// The value of a cell, then what is said of its uncertainty.
+    pub fn text(&self, row: usize) -> Vec<String> {
+        let digits = self.digits;
+        let Some(cell) = self.cells.get(row).copied().flatten() else {
+            return vec![dash()];
+        };
+        let mean = match self.kind {
+            ColumnKind::Difference => format!("{:+.digits$}", cell.interval.mean),
+            _ => format!("{:.digits$}", cell.interval.mean),
+        };
+        let mut text = vec![mean];
+        text.extend(cell.interval.half_width.map(|half| format!("± {half:.digits$}")));
+        text.extend(cell.range.map(|[low, high]| format!("({low:.digits$} to {high:.digits$})")));
+        text.extend(cell.p.map(|p| match p {
+            p if p < 0.001 => "(p < 0.001)".to_owned(),
+            p => format!("(p {p:.3})"),
+        }));
+        text
+    }
+
+    /// The difference of one method to another over the seeds that both have.
+    pub fn difference(&self, row: usize, other: usize) -> Option<PairedDifference> {
+        let (of_row, of_other) = (self.by_seed.get(row)?, self.by_seed.get(other)?);
+        let pair = |(seed, value): &(u64, f64)| {
+            let partner = of_other.iter().find(|(other, _)| other == seed)?;
+            Some((*value, partner.1))
+        };
+        PairedDifference::of(&of_row.iter().filter_map(pair).collect::<Vec<_>>())
+    }
+
+    /// The method of the highest mean, and the others that cannot be told from it: those whose
+    /// difference over the same seeds has a corrected p value of 0.05 or more, or none.
+    pub fn ranking(&self) -> Option<(usize, Vec<usize>)> {
+        self.ranking_of(&|_| true)
+    }
+
+    /// As [`Column::ranking`], of some of the methods.
+    pub fn ranking_of(&self, counts: &dyn Fn(usize) -> bool) -> Option<(usize, Vec<usize>)> {
+        let means: Vec<(usize, f64)> = self
+            .cells
+            .iter()
+            .enumerate()
+            .filter_map(|(row, cell)| Some((row, (*cell)?.interval.mean)))
+            .filter(|(row, _)| counts(*row))
+            .collect();
+        // Of equals the first.
+        let best = means.iter().rev().max_by(|a, b| a.1.total_cmp(&b.1))?.0;
+        let others: Vec<usize> =
+            means.iter().map(|(row, _)| *row).filter(|&row| row != best).collect();
+        let p: Vec<Option<f64>> = others.iter().map(|&row| self.difference(best, row)?.p).collect();
+        let is_apart = |p: &Option<f64>| p.is_some_and(|p| p < 0.05);
+        let tied = others.iter().zip(holm(&p)).filter(|(_, p)| !is_apart(p));
+        Some((best, tied.map(|(row, _)| *row).collect()))
+    }
+
+    /// The method that is better than every other beyond chance; `None` where several cannot be told
+    /// apart, or there is nothing to compare with.
+    pub fn winner(&self) -> Option<usize> {
+        let others = self.cells.iter().flatten().count() > 1;
+        let (best, tied) = self.ranking().filter(|_| others && self.kind.is_ranked())?;
+        tied.is_empty().then_some(best)
+    }
+}

@@ -1,0 +1,133 @@
+//! The tables of a comparison: which quantities of the methods stand side by side.
+
+use tcmax_train::results::{RunResult, SuiteResult};
+use tcmax_train::stats::{PairedDifference, holm};
+
+use crate::table::column::{Cell, Column, ColumnKind};
+use crate::table::cost::costs;
+use crate::table::modalities::{absences, probes, zeros};
+use crate::table::remarks::is_unbalanced;
+
+/// A table of the comparison.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// Its title.
+    pub title: String,
+    /// What its columns are, in plain sentences.
+    pub note: String,
+    /// The columns.
+    pub columns: Vec<Column>,
+}
+
+/// The position of the method that others are compared with: joint training, or the first.
+pub fn baseline(result: &SuiteResult) -> Option<usize> {
+    let joint = result.methods.iter().position(|method| method.name == "joint");
+    joint.or((!result.methods.is_empty()).then_some(0))
+}
+
+/// All tables of a comparison that have something to show, in order.
+pub fn sections(result: &SuiteResult) -> Vec<Section> {
+    let section = |title: &str, note: &str, columns: Vec<Column>| {
+        let has_any = |column: &Column| column.cells.iter().any(Option::is_some);
+        let columns: Vec<Column> = columns.into_iter().filter(has_any).collect();
+        let (title, note) = (title.to_owned(), note.to_owned());
+        (!columns.is_empty()).then_some(Section { title, note, columns })
+    };
+    let against = baseline(result).map_or("", |row| result.methods[row].name.as_str());
+    let all = [
+        section("Results", RESULTS_NOTE, columns(result)),
+        section(
+            &format!("Differences to {against}"),
+            "Means of the differences over the same seeds, in points of percent or nats, with 95% t \
+             intervals; p values of paired t-tests, corrected for the number of methods in a column \
+             (Holm).",
+            differences(result),
+        ),
+        section(
+            "Probes",
+            "A probe is a logistic regression on a modality's frozen features: what can be read out of \
+             them, whatever the head makes of it.",
+            probes(result),
+        ),
+        section(
+            "Without a modality",
+            "The same models with a modality absent from every test example, averaged out over the \
+             training split. AUC: how well the fused logits tell matched modalities from randomly shuffled \
+             ones.",
+            absences(result),
+        ),
+        section(
+            "Zeros for a modality",
+            "The same with features of zero in place of the modality.",
+            zeros(result),
+        ),
+        section(
+            "Cost",
+            "A training step: its median time over all runs, in brackets those of the fastest and the \
+             slowest run; time relative to the run of joint training from the same seed; and its largest \
+             memory beyond joint training's.",
+            costs(result),
+        ),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+const RESULTS_NOTE: &str = "Means over the seeds with 95% t intervals, on the test split, from the weights \
+                            of the epoch with the best validation accuracy (of equals, the lowest \
+                            cross-entropy). A modality's column is the accuracy of its own logits on the \
+                            examples that have it. The bound is on the total correlation of all features \
+                            and the label, over the tuples of the test split.";
+
+/// Accuracies and the bound, for every method and averaged over the seeds.
+pub fn columns(result: &SuiteResult) -> Vec<Column> {
+    let accuracy = |heading: String, quantity: &dyn Fn(&RunResult) -> Option<f64>| {
+        Column::over_runs(result, (heading, ColumnKind::Accuracy, 1), 100.0, quantity)
+    };
+    let mut columns = vec![accuracy("fused %".to_owned(), &|run| Some(run.test.accuracy))];
+    for (m, name) in result.dataset.modalities.iter().enumerate() {
+        columns.push(accuracy(format!("{name} %"), &|run| {
+            run.test.modality_accuracy.get(m).copied().flatten()
+        }));
+    }
+    if is_unbalanced(result) {
+        let balanced = |run: &RunResult| Some(run.test.balanced_accuracy);
+        let what = ("balanced %".to_owned(), ColumnKind::Absence, 1);
+        columns.push(Column::over_runs(result, what, 100.0, &balanced));
+    }
+    let what = ("TC bound, nats".to_owned(), ColumnKind::Bound, 2);
+    columns.push(Column::over_runs(result, what, 1.0, &|run| run.test.total_correlation));
+    columns.retain(|column| column.cells.iter().any(Option::is_some));
+    let mut seconds =
+        Column::over_runs(result, ("s / run".to_owned(), ColumnKind::Cost, 0), 1.0, &|run| {
+            Some(run.seconds)
+        });
+    for cell in seconds.cells.iter_mut().flatten() {
+        cell.interval.half_width = None;
+    }
+    columns.push(seconds);
+    columns
+}
+
+/// The positions of the methods that have any of the quantities.
+pub fn rows_of(result: &SuiteResult, columns: &[Column]) -> Vec<usize> {
+    let has_any = |row: &usize| columns.iter().any(|column| column.cells[*row].is_some());
+    (0..result.methods.len()).filter(has_any).collect()
+}
+
+/// What methods differ by from the baseline, over the same seeds.
+fn differences(result: &SuiteResult) -> Vec<Column> {
+    let Some(against) = baseline(result) else { return Vec::new() };
+    let difference = |column: Column| {
+        let found: Vec<Option<PairedDifference>> = (0..column.cells.len())
+            .map(|row| if row == against { None } else { column.difference(row, against) })
+            .collect();
+        let p: Vec<Option<f64>> = found.iter().map(|found| (*found)?.p).collect();
+        let cells = found.iter().zip(holm(&p));
+        let cells = cells.map(|(found, p)| Some(Cell { p, ..Cell::from((*found)?.interval) }));
+        let cells = cells.collect();
+        let heading = column.heading.replace('%', "points");
+        Column { heading, kind: ColumnKind::Difference, cells, ..column }
+    };
+    let ranked = columns(result).into_iter().filter(|column| column.kind.is_ranked());
+    ranked.map(difference).collect()
+}

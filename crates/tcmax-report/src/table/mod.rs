@@ -1,0 +1,18 @@
+//! Tables for the terminal and for the report.
+
+mod column;
+mod comparison;
+mod cost;
+mod evaluation;
+mod modalities;
+mod remarks;
+mod style;
+mod terminal;
+mod truth;
+
+pub use column::{Cell, Column, ColumnKind};
+pub use comparison::{Section, baseline, columns, rows_of, sections};
+pub use evaluation::evaluation;
+pub use remarks::{is_unbalanced, majority, warnings};
+pub use terminal::comparison;
+pub use truth::{truth_rows, truth_table};

@@ -1,0 +1,51 @@
+//! The tables of a comparison as text.
+
+use tcmax_train::results::SuiteResult;
+
+use crate::table::column::{Column, ColumnKind};
+use crate::table::comparison::{Section, rows_of, sections};
+use crate::table::remarks::{majority, warnings};
+use crate::table::style::{bordered, right_align};
+use crate::table::truth::truth_table;
+
+/// Warnings in a terminal at most.
+const MOST_WARNINGS: usize = 10;
+
+/// Methods against accuracies and the bound, their differences, and without a modality; the truth below
+/// where it is known, and warnings.
+pub fn comparison(result: &SuiteResult) -> String {
+    let mut parts: Vec<String> =
+        sections(result).iter().map(|section| methods_table(result, section)).collect();
+    let truth = result.truth.iter();
+    parts.extend(truth.map(|truth| truth_table(truth, &result.dataset.modalities)));
+    parts.extend(majority(result));
+    let warnings = warnings(result);
+    let mut lines: Vec<String> =
+        warnings.iter().take(MOST_WARNINGS).map(|text| format!("warning: {text}")).collect();
+    if warnings.len() > MOST_WARNINGS {
+        let rest = warnings.len() - MOST_WARNINGS;
+        lines.push(format!("and {rest} more warnings, in the results"));
+    }
+    parts.extend((!lines.is_empty()).then(|| lines.join("\n")));
+    parts.join("\n\n")
+}
+
+/// One row per method that has any of the quantities.
+fn methods_table(result: &SuiteResult, section: &Section) -> String {
+    let columns = &section.columns;
+    let mut table = bordered();
+    let is_difference = columns.iter().all(|column| column.kind == ColumnKind::Difference);
+    let first = if is_difference { section.title.as_str() } else { "method" };
+    let mut header = vec![first.to_owned(), "seeds".to_owned()];
+    header.extend(columns.iter().map(|column| column.heading.clone()));
+    table.set_header(header);
+    for row in rows_of(result, columns) {
+        let method = &result.methods[row];
+        let mut cells = vec![method.name.clone(), method.runs.len().to_string()];
+        let text = |column: &Column| column.text(row).join(" ");
+        cells.extend(columns.iter().map(text));
+        table.add_row(cells);
+    }
+    right_align(&mut table);
+    table.to_string()
+}
