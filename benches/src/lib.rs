@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
-use tcmax_estimators::fit::{Estimator, FitConfig, fit};
-use tcmax_estimators::{Sample, Variable};
+use tcmax_estimators::bound::{MINE, TCNE};
+use tcmax_estimators::fit::{FitConfig, fit};
+use tcmax_estimators::{EstimatorSpec, Sample, Variable};
 use tcmax_ops::{
     BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Seed, Sgd,
     SgdConfig,
@@ -46,7 +47,7 @@ enum Kind {
     /// SGD of so many parameters.
     Sgd(usize),
     /// A whole fit of [`FIT_STEPS`] steps to 10,000 rows of so many correlated Gaussian variables.
-    Fit { estimator: Estimator, variables: usize },
+    Fit { estimator: &'static EstimatorSpec, variables: usize },
 }
 
 /// An encoder with the shape of its inputs, as (batch, channels, height, width).
@@ -88,12 +89,12 @@ pub const CASES: &[Case] = &[
     Case {
         name: "fit-tcne",
         title: "TCNE fit, 3 variables, 10,000 rows, 1,000 steps",
-        kind: Kind::Fit { estimator: Estimator::Tcne, variables: 3 },
+        kind: Kind::Fit { estimator: &TCNE, variables: 3 },
     },
     Case {
         name: "fit-mine",
         title: "MINE fit, 2 variables, 10,000 rows, 1,000 steps",
-        kind: Kind::Fit { estimator: Estimator::Mine, variables: 2 },
+        kind: Kind::Fit { estimator: &MINE, variables: 2 },
     },
     conv("conv-stem", "7x7/2, 3 to 64, 8 x 224 x 224", [8, 224, 224, 3], 7, 64, 2),
     conv("conv-56", "3x3, 64 to 64, 8 x 56 x 56", [8, 56, 56, 64], 3, 64, 1),
@@ -268,7 +269,10 @@ fn descent(count: usize) -> tcmax_encoders::Result<Work> {
 }
 
 /// What `tcmax estimate` does for each seed, except that it never stops early.
-fn estimator_fit(estimator: Estimator, variables: usize) -> tcmax_encoders::Result<Work> {
+fn estimator_fit(
+    estimator: &'static EstimatorSpec,
+    variables: usize,
+) -> tcmax_encoders::Result<Work> {
     const ROWS: usize = 10_000;
     let wrap = candle_core::Error::wrap;
     let common = random("common", &[ROWS])?.to_vec1::<f32>()?;

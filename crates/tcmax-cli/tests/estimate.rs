@@ -9,7 +9,7 @@ use tcmax_ops::{Init, Seed};
 use tempfile::TempDir;
 
 /// Few steps: the Gaussian start is the answer on these data.
-const QUICK: [&str; 6] = ["--seeds", "1", "--steps", "20", "--threads", "1"];
+const QUICK: [&str; 6] = ["--seeds", "0", "--steps", "20", "--threads", "1"];
 
 /// 1000 rows of a = z + noise, b = z + noise, c of three columns without any relation, label = z > 0.
 fn columns() -> (Vec<f64>, Vec<f64>, Vec<f64>, Vec<i64>) {
@@ -175,7 +175,7 @@ fn the_text_names_estimate_interval_and_cap() {
     let folder = folder();
     let csv = csv(folder.path());
     let output = tcmax()
-        .args(["estimate", csv.to_str().unwrap(), "--variables", "a,b", "--seeds", "2"])
+        .args(["estimate", csv.to_str().unwrap(), "--variables", "a,b", "--seeds", "0,1"])
         .args(&QUICK[2..])
         .output()
         .unwrap();
@@ -223,9 +223,13 @@ fn bad_data_and_bad_settings_are_named() {
     refuses("x.csv", &table(100, &|_| "2.5".into()), &[], 1, &["'b'", "every value is 2.5"]);
     let few = table(20, &|row| format!("{}.5", row * 53 % 97));
     refuses("x.csv", &few, &[], 1, &["I(a; b): ", "20 examples are too few"]);
-    refuses("x.csv", &good, &["--seeds", "0"], 2, &["--seeds"]);
-    let neighbours = ["--estimator", "ksg", "--neighbours", "0"];
-    refuses("x.csv", &good, &neighbours, 2, &["--neighbours: must be at least 1"]);
+    refuses("x.csv", &good, &["--seeds", "7,8,7"], 2, &["--seeds", "7 is given twice"]);
+    let set = |estimator, option| ["--estimator", estimator, "--set", option];
+    refuses("x.csv", &good, &set("ksg", "neighbours=0"), 2, &["--set neighbours=0", "at least 1"]);
+    refuses("x.csv", &good, &set("ksg", "k=5"), 2, &["'ksg' has no option 'k'", "neighbours"]);
+    refuses("x.csv", &good, &set("smile", "tau=wide"), 2, &["--set tau=wide"]);
+    refuses("x.csv", &good, &set("smile", "tau"), 2, &["--set tau", "OPTION=VALUE"]);
+    refuses("x.csv", &good, &set("gaussian", "tau=1"), 2, &["'gaussian' has no options"]);
     let words = table(100, &|row| format!("word{row}"));
     refuses("x.csv", &words, &[], 2, &["'b' has 100 different words in 100 rows", "--classes b"]);
     refuses("x.csv", &words, &["--all-pairs"], 2, &["'b' has 100 different words"]);
@@ -299,15 +303,12 @@ fn a_result_that_cannot_be_written_fails_and_a_reader_that_went_away_does_not() 
 fn work_of_days_is_refused_unless_insisted_on() {
     let folder = folder();
     let csv = csv(folder.path());
-    for (option, parts) in [
-        ("--steps", ["3 fits, about ", " days at most", "--long"]),
-        ("--seeds", ["--seeds", "1 to 1000", ""]),
-    ] {
-        let arguments = ["--variables", "a,b", option, "18446744073709551615"];
-        let output = tcmax().arg("estimate").arg(&csv).args(arguments).output().unwrap();
-        let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{message}");
-        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    let arguments = ["--variables", "a,b", "--steps", "18446744073709551615"];
+    let output = tcmax().arg("estimate").arg(&csv).args(arguments).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    for part in ["3 fits, about ", " days at most", "--long"] {
+        assert!(message.contains(part), "{message}");
     }
 }
 
@@ -446,7 +447,7 @@ fn mine_is_trained_as_published_and_bounds_what_tcne_bounds() {
         let output = tcmax()
             .arg("estimate")
             .args([&plain, arguments].concat())
-            .args(["--seeds", "1", "--json"])
+            .args(["--seeds", "0", "--json"])
             .output()
             .unwrap();
         let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -454,5 +455,20 @@ fn mine_is_trained_as_published_and_bounds_what_tcne_bounds() {
     };
     let (mine, tcne) = (of(&["--estimator", "mine"]), of(&[]));
     assert!((mine - tcne).abs() < 0.03 && mine != tcne, "{mine} and {tcne}");
-    assert_eq!(of(&["--estimator", "mine", "--moving-average", "1"]), tcne);
+    assert_eq!(of(&["--estimator", "mine", "--set", "moving-average=1"]), tcne);
+    assert_eq!(of(&["--estimator", "tcne", "--set", "moving-average=0.01"]), mine);
+}
+
+#[test]
+fn estimators_and_their_options_are_listed() {
+    let output = tcmax().args(["estimate", "--list"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let names = text.lines().filter(|line| !line.is_empty() && !line.starts_with(' '));
+    let names: Vec<&str> = names.filter_map(|line| line.split_whitespace().next()).collect();
+    let all = ["tcne", "mine", "nwj", "infonce", "smile", "js", "line", "tree", "ksg", "gaussian"];
+    assert_eq!(names, all);
+    for part in ["--set tau=5.0: ", "--set neighbours=3: ", "--set moving-average=0.01: "] {
+        assert!(text.contains(part), "'{part}' is not in: {text}");
+    }
 }

@@ -153,11 +153,14 @@ pub enum Error {
         reason: String,
     },
     /// An estimator was asked for by a name that none has.
-    #[error("there is no estimator '{name}'; choose one of: {}", crate::fit::Estimator::NAMES.join(", "))]
+    #[error("there is no estimator '{name}'")]
     UnknownEstimator {
         /// The name given.
         name: String,
     },
+    /// An option does not exist or is out of range.
+    #[error(transparent)]
+    Registry(#[from] tcmax_registry::Error),
     /// Training left the finite numbers.
     #[error("step {step}: the objective is {value}; lower the learning rate")]
     NotFiniteObjective {

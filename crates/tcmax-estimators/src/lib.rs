@@ -3,15 +3,21 @@
 pub mod bound;
 pub mod critic;
 mod error;
+mod estimate;
 pub mod exact;
 pub mod fit;
+mod list;
 pub mod sample;
+mod spec;
 
-pub use bound::{Bound, Reference};
+pub use bound::{Bound, Objective, Reference};
 pub use critic::Critic;
 pub use error::{Error, Result};
+pub use estimate::{Estimate, estimate, estimate_observed};
 pub use exact::{
     Comparison, Gaussian, JointTable, KsgConfig, NearestNeighbours, Relation, RelationKind, auc,
     ksg, nearest_neighbours,
 };
+pub use list::{ESTIMATORS, estimators};
 pub use sample::{Labels, Sample, Scaling, Tuples, Variable, VariableKind};
+pub use spec::{Computed, Cuts, Direct, EstimatorKind, EstimatorSpec, MakeObjective};

@@ -3,11 +3,11 @@
 mod cross_entropy;
 mod error;
 mod gradients;
+mod likelihood;
 mod marginals;
 mod method;
 pub mod methods;
 mod presence;
-mod scores;
 mod spec;
 mod state;
 mod step;

@@ -1,11 +1,14 @@
 //! With the true log-density ratio for a critic, averaging a modality out gives the true posterior.
 
+#[path = "../../tcmax-estimators/tests/wrapped/mod.rs"]
+mod wrapped;
+
 use candle_core::{DType, Device, Tensor};
-use tcmax_estimators::Critic;
 use tcmax_fusion::{FusionHead, SUM};
 use tcmax_losses::{Marginals, Presence, matching_score};
 use tcmax_ops::{ParamBuilder, Seed, State};
 use tcmax_registry::Table;
+use wrapped::Wrapped;
 
 /// y fair in 0..2; x_1 shows it with probability 0.9, x_2 with 0.7; both are one-hot vectors.
 const SHOWS: [f64; 2] = [0.9, 0.7];
@@ -38,44 +41,15 @@ fn marginals_of(head: &dyn FusionHead, features: &[Tensor]) -> Marginals {
     Marginals::new(head, features, &present, Seed::new(0)).unwrap()
 }
 
-/// The same head, but for saying that it is a sum: what absent modalities are averaged out with are
-/// then examples.
-struct Opaque(Box<dyn FusionHead>);
-
-impl Critic for Opaque {
-    fn widths(&self) -> &[usize] {
-        self.0.widths()
-    }
-
-    fn outcomes(&self) -> usize {
-        self.0.outcomes()
-    }
-
-    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        self.0.parts(z)
-    }
-
-    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        self.0.combine(parts)
-    }
-
-    fn is_additive(&self) -> bool {
-        false
-    }
-
-    fn parameters(&self) -> Vec<Tensor> {
-        self.0.parameters()
-    }
-}
-
-impl FusionHead for Opaque {
+/// What absent modalities are averaged out with are then examples.
+impl FusionHead for Wrapped<Box<dyn FusionHead>> {
     fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         self.0.modality_logits(features)
     }
 }
 
 fn heads() -> [Box<dyn FusionHead>; 2] {
-    [true_ratio(), Box::new(Opaque(true_ratio()))]
+    [true_ratio(), Box::new(Wrapped(true_ratio()))]
 }
 
 #[test]

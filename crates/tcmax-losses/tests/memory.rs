@@ -1,49 +1,13 @@
 //! The memory that total correlation takes, counted by the allocator.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "../../tcmax-data/tests/counting/mod.rs"]
+mod counting;
 
 use candle_core::{DType, Device, Tensor};
 use tcmax_estimators::{Bound, Labels, Reference};
 use tcmax_fusion::{CONCAT, FILM, FusionHead, HeadSpec};
 use tcmax_ops::{Init, ParamBuilder, Seed};
 use tcmax_registry::Table;
-
-/// The system's allocator, with live bytes and their peak.
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on to the system unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Bytes that `work` has in use at its peak beyond those before. One measurement at a time.
-fn peak_of<R>(work: impl FnOnce() -> R) -> (R, usize) {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let before = LIVE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let result = work();
-    (result, PEAK.load(Ordering::Relaxed) - before)
-}
 
 struct Setting {
     head: Box<dyn FusionHead>,
@@ -66,7 +30,7 @@ fn setting(kind: &'static HeadSpec, batch: usize, classes: usize) -> Setting {
 fn exact_total_correlation_stays_small() {
     let Setting { head, features, labels } = setting(&FILM, 256, 101);
     let head = head.as_ref();
-    let (loss, bytes) = peak_of(|| {
+    let (loss, bytes) = counting::measure(|| {
         let loss = tcmax_losses::tcmax(head, &features, &labels).unwrap();
         loss.backward().unwrap();
         loss
@@ -80,7 +44,7 @@ fn exact_total_correlation_stays_small() {
     assert!((chunked - whole).abs() < 1e-4, "{chunked} in chunks, {whole} at once");
 
     let Setting { head, features, labels } = setting(&CONCAT, 2048, 309);
-    let (_, bytes) = peak_of(|| {
+    let (_, bytes) = counting::measure(|| {
         let loss = tcmax_losses::tcmax(head.as_ref(), &features, &labels).unwrap();
         tcmax_ops::backward(&loss).unwrap();
     });

@@ -1,9 +1,12 @@
 //! Methods refuse what they are not defined for when they are made, and change the gradients that they
 //! say they change.
 
+#[path = "../../tcmax-estimators/tests/wrapped/mod.rs"]
+mod wrapped;
+
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
-use tcmax_estimators::{Critic, Labels};
+use tcmax_estimators::Labels;
 use tcmax_fusion::{FusionHead, SHARED};
 use tcmax_losses::methods::mla::{Mla, MlaOptions, Projection, Projector};
 use tcmax_losses::methods::ogm::{Ogm, OgmOptions};
@@ -12,6 +15,7 @@ use tcmax_losses::methods::pmr::{Pmr, PmrOptions};
 use tcmax_losses::{Clock, Error, Method, ParameterGroups, Setup, Step};
 use tcmax_ops::{Init, ParamBuilder, Seed};
 use tcmax_registry::Table;
+use wrapped::Wrapped;
 
 fn setup(widths: &[usize]) -> Setup {
     Setup {
@@ -49,36 +53,8 @@ fn methods_for_two_modalities_are_not_made_for_others() {
     assert!(matches!(one, Error::NeedsSeveralModalities { got: 1, .. }), "{one}");
 }
 
-/// A shared head that hands out copies of its weight.
-struct Copies(Box<dyn FusionHead>);
-
-impl Critic for Copies {
-    fn widths(&self) -> &[usize] {
-        self.0.widths()
-    }
-
-    fn outcomes(&self) -> usize {
-        self.0.outcomes()
-    }
-
-    fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
-        self.0.parts(z)
-    }
-
-    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
-        self.0.combine(parts)
-    }
-
-    fn is_additive(&self) -> bool {
-        self.0.is_additive()
-    }
-
-    fn parameters(&self) -> Vec<Tensor> {
-        self.0.parameters()
-    }
-}
-
-impl FusionHead for Copies {
+/// Hands out copies of the weight.
+impl FusionHead for Wrapped<Box<dyn FusionHead>> {
     fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         self.0.modality_logits(features)
     }
@@ -100,7 +76,7 @@ fn head_gradients(
     let mut head = SHARED.build(&Table::new(), &[3, 3], 2, &builder).unwrap();
     let weight = head.class_vectors()?.unwrap()[0].clone();
     if copies {
-        head = Box::new(Copies(head));
+        head = Box::new(Wrapped(head));
     }
     let unit = Init::Normal { mean: 0.5, std: 1.0 };
     let features = [0, 1]

@@ -13,8 +13,9 @@ use clap::Args;
 use rayon::prelude::*;
 use serde::Serialize;
 use tasks::Task;
-use tcmax_estimators::fit::{self, Estimator, FitConfig, Path as Joining, decompose};
-use tcmax_estimators::{Gaussian, KsgConfig, Sample, ksg};
+use tcmax_estimators::bound::TCNE;
+use tcmax_estimators::fit::FitConfig;
+use tcmax_estimators::{EstimatorKind, Sample, estimate, estimators};
 use tcmax_ops::Seed;
 use tcmax_train::checkpoint::write_whole;
 
@@ -27,7 +28,7 @@ pub struct BenchEstimators {
     /// Draws of every task
     #[arg(long, default_value_t = 5)]
     seeds: u64,
-    /// Fits of every draw, as `tcmax estimate --seeds`; line and tree make one
+    /// Seeds of every draw, each fitted, as `tcmax estimate --seeds` does
     #[arg(long, default_value_t = 1)]
     fits: u64,
     /// Estimators; plain is tcne without its Gaussian start
@@ -105,7 +106,7 @@ impl BenchEstimators {
         let of_seed = |seed: u64| -> anyhow::Result<Option<(f64, Option<f64>, f64)>> {
             let sample = task.draw(self.rows, Seed::new(seed).stream("task"))?;
             let start = Instant::now();
-            let Some((value, error)) = estimate(&sample, estimator, seed, self.fits)? else {
+            let Some((value, error)) = estimate_draw(&sample, estimator, seed, self.fits)? else {
                 return Ok(None);
             };
             Ok(Some((value, error, start.elapsed().as_secs_f64())))
@@ -134,37 +135,29 @@ impl BenchEstimators {
 }
 
 /// The value and its standard error; none where the estimator is not for such variables.
-fn estimate(
+fn estimate_draw(
     sample: &Sample,
-    estimator: &str,
+    name: &str,
     seed: u64,
     fits: u64,
 ) -> anyhow::Result<Option<(f64, Option<f64>)>> {
-    let pairs = sample.variables().len() == 2;
+    let variables = sample.variables().len();
     let numbers = sample.variables().iter().all(|v| v.classes().is_none());
-    let default = FitConfig::default();
-    let config = match estimator {
-        "gaussian" if !numbers => return Ok(None),
-        "ksg" => return Ok(Some((ksg(sample, KsgConfig::default())?, None))),
-        "gaussian" => return Ok(Some((Gaussian::information_of(sample)?, None))),
-        "line" | "tree" if pairs => return Ok(None),
-        "line" | "tree" => {
-            let path = if estimator == "line" { Joining::Line } else { Joining::Tree };
-            let parts = decompose(sample, path, &default.check()?, Seed::new(seed))?;
-            return Ok(Some((parts.value, Some(parts.standard_error))));
-        }
-        "plain" => FitConfig { gaussian_start: false, ..default },
-        name => FitConfig { estimator: name.parse::<Estimator>()?, ..default },
-    };
-    if config.estimator.needs_two_variables() && !pairs {
+    let estimator = if name == PLAIN { &TCNE } else { estimators().get(name)? };
+    // Of two variables a sum has one part, which is tcne.
+    let is_same = variables == 2 && matches!(estimator.kind, EstimatorKind::Sum(_));
+    if is_same || (name == "gaussian" && !numbers) || estimator.check(variables).is_err() {
         return Ok(None);
     }
+    let config = FitConfig { estimator, gaussian_start: name != PLAIN, ..FitConfig::default() };
     // Other seeds for every draw.
     let seeds: Vec<u64> = (seed * fits..(seed + 1) * fits).collect();
-    let estimate = fit::estimate(sample, &config.check()?, &seeds)?;
-    let squares: f64 = estimate.fits.iter().map(|fit| fit.standard_error.powi(2)).sum();
-    Ok(Some((estimate.value, Some((squares / fits as f64).sqrt()))))
+    let estimate = estimate(sample, &config.check()?, &seeds)?;
+    Ok(Some((estimate.value, estimate.standard_error)))
 }
+
+/// TCNE without its Gaussian start.
+const PLAIN: &str = "plain";
 
 const HEADER: [&str; 7] =
     ["task", "truth", "estimator", "mean", "spread", "worst above interval", "s / fit"];

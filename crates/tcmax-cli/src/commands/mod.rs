@@ -76,7 +76,7 @@ impl Arguments {
     pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         match self.command {
             Command::Train(train) => train.run(registry),
-            Command::Estimate(estimate) => estimate.run(),
+            Command::Estimate(estimate) => estimate.run(&tcmax_estimators::estimators()),
             Command::Eval(eval) => eval.run(registry),
             Command::Predict(predict) => predict.run(registry),
             Command::Methods(methods) => methods.run(registry),

@@ -10,9 +10,36 @@
 
 use candle_core::Tensor;
 use tcmax_ops::log_sum_exp;
+use tcmax_registry::Options;
 
-use super::{diagonal, scores::side};
+use super::objective::Objective;
+use super::scores::{diagonal, side};
 use crate::error::Result;
+use crate::spec::{EstimatorKind, EstimatorSpec};
+
+/// The specification of InfoNCE.
+pub static INFO_NCE: EstimatorSpec = EstimatorSpec {
+    name: "infonce",
+    description: "InfoNCE; small variance, cannot exceed the log of the block size",
+    source: "van den Oord et al., Representation Learning with Contrastive Predictive Coding (2018)",
+    lower_bound: true,
+    pairs_only: true,
+    options: Options::NONE,
+    kind: EstimatorKind::Critic(|_| Ok(Box::new(InfoNce))),
+};
+
+struct InfoNce;
+
+impl Objective for InfoNce {
+    fn of_batch(&mut self, joint: &Tensor, product: &Tensor) -> Result<Tensor> {
+        let n = joint.elem_count();
+        symmetric_info_nce(&product.reshape((n, n))?)
+    }
+
+    fn all_pairs(&self) -> bool {
+        true
+    }
+}
 
 /// InfoNCE from pair scores S_ij = T(x_i, y_j), (N, N), with the negatives of x_i in row i: a scalar,
 /// nats, at most log N.

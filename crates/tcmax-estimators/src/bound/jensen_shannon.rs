@@ -12,9 +12,32 @@
 //! [`super::donsker_varadhan`] of the same scores.
 
 use candle_core::Tensor;
+use tcmax_registry::Options;
 
-use super::check_vector;
+use super::objective::Objective;
+use super::scores::check_vector;
 use crate::error::Result;
+use crate::spec::{EstimatorKind, EstimatorSpec};
+
+/// The specification of Donsker and Varadhan's bound under a critic of the Jensen-Shannon objective.
+pub static JENSEN_SHANNON: EstimatorSpec = EstimatorSpec {
+    name: "js",
+    description: "critic of the Jensen-Shannon objective in Donsker-Varadhan's bound",
+    source: "Hjelm et al., Learning deep representations by mutual information estimation and \
+             maximization (ICLR 2019)",
+    lower_bound: true,
+    pairs_only: false,
+    options: Options::NONE,
+    kind: EstimatorKind::Critic(|_| Ok(Box::new(JensenShannon))),
+};
+
+struct JensenShannon;
+
+impl Objective for JensenShannon {
+    fn of_batch(&mut self, joint: &Tensor, product: &Tensor) -> Result<Tensor> {
+        jensen_shannon(joint, product)
+    }
+}
 
 /// The Jensen-Shannon objective from the scores of joint examples (N,) and product tuples (K,): a
 /// scalar, at most 0.

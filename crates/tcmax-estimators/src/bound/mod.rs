@@ -18,35 +18,24 @@
 //! Score matrices S_ij = T(x_i, y_j) of pairs go through [`diagonal`] and [`off_diagonal`].
 
 mod donsker_varadhan;
-mod info_nce;
-mod jensen_shannon;
-mod nwj;
+pub(crate) mod info_nce;
+pub(crate) mod jensen_shannon;
+pub(crate) mod mine;
+pub(crate) mod nwj;
+pub(crate) mod objective;
 mod product;
 mod scores;
-mod smile;
+pub(crate) mod smile;
+pub(crate) mod tcne;
 mod total_correlation;
 
-pub use donsker_varadhan::{MovingAverage, donsker_varadhan, log_mean_exp};
-pub use info_nce::{info_nce, symmetric_info_nce};
-pub use jensen_shannon::jensen_shannon;
-pub use nwj::nwj;
+pub use donsker_varadhan::{donsker_varadhan, log_mean_exp};
+pub use info_nce::{INFO_NCE, info_nce, symmetric_info_nce};
+pub use jensen_shannon::{JENSEN_SHANNON, jensen_shannon};
+pub use mine::{MINE, MineOptions, MovingAverage};
+pub use nwj::{NWJ, nwj};
+pub use objective::Objective;
 pub use scores::{diagonal, off_diagonal};
-pub(crate) use smile::check_tau;
-pub use smile::smile;
+pub use smile::{SMILE, SmileOptions, smile};
+pub use tcne::{TCNE, TcneOptions};
 pub use total_correlation::{Bound, Reference};
-
-use candle_core::Tensor;
-
-use crate::error::{Error, Result};
-
-/// Scores must be a vector with at least one entry.
-fn check_vector(what: &str, scores: &Tensor) -> Result<()> {
-    if scores.rank() == 1 && scores.elem_count() > 0 {
-        return Ok(());
-    }
-    Err(Error::WrongShape {
-        what: what.to_owned(),
-        got: scores.dims().to_vec(),
-        wanted: "a vector with at least one score".to_owned(),
-    })
-}

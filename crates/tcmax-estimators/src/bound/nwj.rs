@@ -10,9 +10,41 @@
 //! values may lie far above the truth. Cap: none. For any one critic it is below Donsker-Varadhan's.
 
 use candle_core::Tensor;
+use tcmax_registry::Options;
 
-use super::{check_vector, log_mean_exp};
+use super::donsker_varadhan::log_mean_exp;
+use super::objective::Objective;
+use super::scores::check_vector;
 use crate::error::Result;
+use crate::spec::{EstimatorKind, EstimatorSpec};
+
+/// The specification of the NWJ bound.
+pub static NWJ: EstimatorSpec = EstimatorSpec {
+    name: "nwj",
+    description: "bound of Nguyen, Wainwright and Jordan; unbiased, large variance",
+    source: "Nguyen, Wainwright and Jordan, Estimating divergence functionals and the likelihood ratio \
+             by convex risk minimization (2010)",
+    lower_bound: true,
+    pairs_only: false,
+    options: Options::NONE,
+    kind: EstimatorKind::Critic(|_| Ok(Box::new(Nwj))),
+};
+
+struct Nwj;
+
+impl Objective for Nwj {
+    fn of_batch(&mut self, joint: &Tensor, product: &Tensor) -> Result<Tensor> {
+        nwj(joint, product)
+    }
+
+    fn reported(&self, mean: f64, log_mean_exp: f64) -> f64 {
+        mean - (log_mean_exp - 1.0).exp()
+    }
+
+    fn offset(&self) -> f64 {
+        1.0
+    }
+}
 
 /// The NWJ bound from the scores of joint examples (N,) and product tuples (K,): a scalar, nats.
 ///

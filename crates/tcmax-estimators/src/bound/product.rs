@@ -6,7 +6,8 @@ use tcmax_ops::{log_sum_exp, log_sum_exp_all, placed_like, to_scalar_f64, to_vec
 use super::Reference;
 use crate::critic::Critic;
 use crate::error::{Error, Result};
-use crate::sample::{Labels, Spans, Tuples};
+use crate::sample::spans::Spans;
+use crate::sample::{Labels, Tuples};
 
 /// The tuples of a [`Reference`], in pieces of at most its chunk.
 pub(super) struct Pieces<'a> {

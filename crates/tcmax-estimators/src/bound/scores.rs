@@ -1,4 +1,4 @@
-//! Parts of a matrix of pair scores S_ij = T(x_i, y_j).
+//! Checks of scores, and parts of a matrix of pair scores S_ij = T(x_i, y_j).
 
 use candle_core::Tensor;
 
@@ -47,6 +47,18 @@ pub(super) fn side(scores: &Tensor) -> Result<usize> {
             wanted: "a square matrix with at least one row".to_owned(),
         }),
     }
+}
+
+/// Scores must be a vector with at least one entry.
+pub(super) fn check_vector(what: &str, scores: &Tensor) -> Result<()> {
+    if scores.rank() == 1 && scores.elem_count() > 0 {
+        return Ok(());
+    }
+    Err(Error::WrongShape {
+        what: what.to_owned(),
+        got: scores.dims().to_vec(),
+        wanted: "a vector with at least one score".to_owned(),
+    })
 }
 
 fn pick(scores: &Tensor, places: impl Iterator<Item = usize>) -> Result<Tensor> {

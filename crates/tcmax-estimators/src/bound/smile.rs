@@ -10,9 +10,60 @@
 //! use this as the value; the gradient here is that of the expression above, zero where it clips.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tcmax_registry::{OptionSet, Options, read, require};
 
-use super::{check_vector, log_mean_exp};
+use super::donsker_varadhan::log_mean_exp;
+use super::jensen_shannon::jensen_shannon;
+use super::objective::Objective;
+use super::scores::check_vector;
 use crate::error::{Error, Result};
+use crate::spec::{EstimatorKind, EstimatorSpec};
+
+/// The specification of SMILE.
+pub static SMILE: EstimatorSpec = EstimatorSpec {
+    name: "smile",
+    description: "SMILE; clipped, not a lower bound",
+    source: "Song and Ermon, Understanding the Limitations of Variational Mutual Information Estimators \
+             (ICLR 2020)",
+    lower_bound: false,
+    pairs_only: false,
+    options: Options::of::<SmileOptions>(),
+    kind: EstimatorKind::Critic(|options| Ok(Box::new(Smile(read(options)?)))),
+};
+
+/// Options of SMILE.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SmileOptions {
+    /// Held-out product scores are clipped to plus or minus this, above 0.
+    pub tau: f64,
+}
+
+impl Default for SmileOptions {
+    fn default() -> Self {
+        Self { tau: 5.0 }
+    }
+}
+
+impl OptionSet for SmileOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        require(self.tau > 0.0, "tau", "must be above 0")
+    }
+}
+
+struct Smile(SmileOptions);
+
+impl Objective for Smile {
+    fn of_batch(&mut self, joint: &Tensor, product: &Tensor) -> Result<Tensor> {
+        jensen_shannon(joint, product)
+    }
+
+    fn clip(&self) -> f64 {
+        self.0.tau
+    }
+}
 
 /// The SMILE value from the scores of joint examples (N,) and product tuples (K,): a scalar, nats.
 /// Not a lower bound.
@@ -34,14 +85,12 @@ use crate::error::{Error, Result};
 pub fn smile(joint: &Tensor, product: &Tensor, tau: f64) -> Result<Tensor> {
     check_vector("joint scores", joint)?;
     check_vector("product scores", product)?;
-    check_tau(tau)?;
-    Ok((joint.mean_all()? - log_mean_exp(&product.clamp(-tau, tau)?)?)?)
-}
-
-/// tau must be a positive number; infinity is Donsker-Varadhan's bound.
-pub(crate) fn check_tau(tau: f64) -> Result<()> {
-    if tau > 0.0 {
-        return Ok(());
+    // Infinity is Donsker and Varadhan's bound.
+    if tau.is_nan() || tau <= 0.0 {
+        return Err(Error::Setting {
+            field: "tau",
+            problem: format!("must be above 0; got {tau}"),
+        });
     }
-    Err(Error::Setting { field: "tau", problem: format!("must be above 0; got {tau}") })
+    Ok((joint.mean_all()? - log_mean_exp(&product.clamp(-tau, tau)?)?)?)
 }

@@ -8,10 +8,30 @@
 //! with the covariance S, its diagonal blocks S_bb, and the correlation matrix R (Watanabe 1960; Cover
 //! and Thomas, chapter 8).
 
+use tcmax_registry::Options;
+
 use super::linalg::{cholesky, log_det, square, submatrix};
 use crate::error::{Error, Result};
 use crate::sample::scaling::{normal_scores, standardised};
 use crate::sample::{Sample, Variable, VariableKind};
+use crate::spec::{Computed, Direct, EstimatorKind, EstimatorSpec};
+
+/// The specification of the closed form of Gaussian variables.
+pub static GAUSSIAN: EstimatorSpec = EstimatorSpec {
+    name: "gaussian",
+    description: "closed form of jointly Gaussian variables with the covariance of the sample",
+    source: "Watanabe, Information theoretical analysis of multivariate correlation (1960)",
+    lower_bound: false,
+    pairs_only: false,
+    options: Options::NONE,
+    kind: EstimatorKind::Direct(Direct {
+        compute: |_, sample| Ok(Computed::new(Gaussian::information_of(sample)?)),
+        operations: |rows, columns| {
+            let all = columns.iter().sum::<usize>() as f64;
+            4.0 * rows as f64 * all * all
+        },
+    }),
+};
 
 /// A Gaussian distribution of several coordinates, by its covariance.
 ///

@@ -27,12 +27,61 @@
 
 use rand::Rng;
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tcmax_ops::Seed;
+use tcmax_registry::{OptionSet, Options, Table, read, require};
 
 use super::plug_in::{States, digamma_table, standard_error, total_correlation};
 use crate::error::{Error, Result};
 use crate::sample::scaling::standardised;
 use crate::sample::{Sample, Variable};
+use crate::spec::{Computed, Direct, EstimatorKind, EstimatorSpec};
+
+/// The specification of nearest neighbours.
+pub static KSG: EstimatorSpec = EstimatorSpec {
+    name: "ksg",
+    description: "nearest neighbours of numbers, counts of classes, and both together",
+    source: "Kraskov, Stoegbauer and Grassberger, Estimating mutual information (2004)",
+    lower_bound: false,
+    pairs_only: false,
+    options: Options::of::<KsgOptions>(),
+    kind: EstimatorKind::Direct(Direct { compute, operations }),
+};
+
+/// Options of nearest neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KsgOptions {
+    /// The neighbour whose distance counts, at least 1; small means small bias and large variance.
+    pub neighbours: usize,
+}
+
+impl Default for KsgOptions {
+    fn default() -> Self {
+        Self { neighbours: KsgConfig::default().neighbours }
+    }
+}
+
+impl OptionSet for KsgOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        require(self.neighbours > 0, "neighbours", "must be at least 1")
+    }
+}
+
+fn compute(options: &Table, sample: &Sample) -> Result<Computed> {
+    let KsgOptions { neighbours } = read(options)?;
+    let found = nearest_neighbours(sample, KsgConfig { neighbours, ..KsgConfig::default() })?;
+    let left_out = found.left_out;
+    let warning = format!("{left_out} rows were left out: they are alone in their class");
+    Ok(Computed { value: found.value, warnings: Vec::from_iter((left_out > 0).then_some(warning)) })
+}
+
+/// Every distance between two rows.
+fn operations(rows: usize, columns: &[usize]) -> f64 {
+    let (rows, all) = (rows as f64, columns.iter().sum::<usize>() as f64);
+    8.0 * rows * rows * (all + 4.0 * columns.len() as f64)
+}
 
 /// Settings of [`ksg`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

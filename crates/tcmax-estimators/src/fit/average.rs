@@ -11,7 +11,7 @@ use crate::error::Result;
 pub(super) struct Average(BTreeMap<String, Vec<f32>>);
 
 impl Average {
-    /// The parameters as they are.
+    /// The current parameters.
     pub(super) fn new(params: &Params) -> Result<Self> {
         let value = |(name, var): (&str, &candle_core::Var)| {
             Ok((name.to_owned(), var.as_detached_tensor().flatten_all()?.to_vec1()?))
@@ -20,7 +20,7 @@ impl Average {
     }
 
     /// average <- decay average + (1 - decay) parameter.
-    pub(super) fn take(&mut self, params: &Params, decay: f64) -> Result<()> {
+    pub(super) fn update(&mut self, params: &Params, decay: f64) -> Result<()> {
         let (old, new) = (decay as f32, (1.0 - decay) as f32);
         for ((_, average), (_, var)) in self.0.iter_mut().zip(params.trainable()) {
             let now: Vec<f32> = var.as_detached_tensor().flatten_all()?.to_vec1()?;

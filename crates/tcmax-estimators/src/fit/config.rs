@@ -1,9 +1,13 @@
 //! Settings of a fit, checked once.
 
-use super::Estimator;
-use crate::bound::MovingAverage;
+use tcmax_registry::Table;
+
+use crate::bound::mine::DonskerVaradhan;
+use crate::bound::objective::Objective;
+use crate::bound::tcne::TCNE;
 use crate::error::{Error, Result};
-use crate::sample::Scaling;
+use crate::sample::scaling::Scaling;
+use crate::spec::{EstimatorKind, EstimatorSpec};
 
 /// The form of the critic that is fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -19,16 +23,18 @@ pub enum CriticKind {
     Latent,
 }
 
-/// Settings of [`super::fit`]; the defaults are meant to be left alone.
+/// An estimator and how its critics are fitted; the defaults are meant to be left alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FitConfig {
-    /// What is maximised and reported.
-    pub estimator: Estimator,
+    /// The estimator.
+    pub estimator: &'static EstimatorSpec,
+    /// Its options; what is not there has its default.
+    pub options: Table,
     /// The form of the critic.
     pub critic: CriticKind,
     /// Widths of the critic's hidden layers.
     pub hidden: Vec<usize>,
-    /// Outputs a variable of separable critics, classes of latent ones.
+    /// Outputs per variable of separable critics, classes of latent ones.
     pub embedding: usize,
     /// Start concatenating critics at the best one for a Gaussian copula where that helps.
     pub gaussian_start: bool,
@@ -55,10 +61,6 @@ pub struct FitConfig {
     pub patience: usize,
     /// Largest learning rate of Adam; it falls to a tenth along a cosine.
     pub learning_rate: f64,
-    /// Weight of the newest batch in MINE's moving average of the product term, which the gradient is
-    /// divided by; 1 divides by the batch's own mean. None: [`FitConfig::MINE_RATE`] for
-    /// [`Estimator::Mine`], as published, and 1 for [`Estimator::Tcne`].
-    pub moving_average: Option<f64>,
     /// Product tuples the held-out value is taken over, at least.
     pub evaluation_tuples: usize,
     /// Bootstrap replicates.
@@ -68,7 +70,8 @@ pub struct FitConfig {
 impl Default for FitConfig {
     fn default() -> Self {
         Self {
-            estimator: Estimator::Tcne,
+            estimator: &TCNE,
+            options: Table::new(),
             critic: CriticKind::Concat,
             hidden: vec![64, 64],
             embedding: 32,
@@ -83,16 +86,10 @@ impl Default for FitConfig {
             validate_every: 50,
             patience: 20,
             learning_rate: 5e-3,
-            moving_average: None,
             evaluation_tuples: 200_000,
             bootstrap: 200,
         }
     }
-}
-
-impl FitConfig {
-    /// Weight of the newest batch in the moving average of [`Estimator::Mine`].
-    pub const MINE_RATE: f64 = 0.01;
 }
 
 /// Settings that can run.
@@ -103,6 +100,23 @@ impl CheckedConfig {
     /// The settings.
     pub fn config(&self) -> &FitConfig {
         &self.0
+    }
+
+    /// What a fit maximises: of a sum of mutual informations, each of these.
+    ///
+    /// # Errors
+    /// When the estimator trains no critic.
+    pub(super) fn objective(&self) -> Result<Box<dyn Objective>> {
+        let FitConfig { estimator, options, .. } = &self.0;
+        match estimator.kind {
+            EstimatorKind::Critic(make) => make(options),
+            EstimatorKind::Sum(_) => Ok(Box::new(DonskerVaradhan::plain())),
+            EstimatorKind::Direct(_) => {
+                let problem =
+                    format!("'{estimator}' trains no critic, and none can be fitted for it");
+                Err(Error::Setting { field: "estimator", problem })
+            }
+        }
     }
 }
 
@@ -145,12 +159,7 @@ impl FitConfig {
             );
             return refuse("held out", problem);
         }
-        if let Estimator::Smile { tau } = self.estimator {
-            crate::bound::check_tau(tau)?;
-        }
-        if let Some(rate) = self.moving_average {
-            MovingAverage::new(rate)?;
-        }
+        self.estimator.options.complete(&self.options)?;
         Ok(CheckedConfig(self))
     }
 }

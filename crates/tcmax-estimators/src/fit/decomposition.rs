@@ -12,48 +12,65 @@
 
 use serde::Serialize;
 use tcmax_ops::Seed;
+use tcmax_registry::Options;
 
-use super::{CheckedConfig, Fit, fit_observed};
+use super::config::CheckedConfig;
+use super::outcome::Fit;
+use super::run::fit_observed;
 use crate::error::Result;
 use crate::sample::Sample;
+use crate::spec::{Cuts, EstimatorKind, EstimatorSpec};
 
-/// How variables are joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Path {
-    /// One by one.
-    Line,
-    /// Half by half.
-    Tree,
+const SOURCE: &str =
+    "Bai et al., Estimating Total Correlation with Mutual Information Estimators (AISTATS 2023)";
+
+/// The specification of sums along a line.
+pub static LINE: EstimatorSpec = EstimatorSpec {
+    name: "line",
+    description: "total correlation as a sum of mutual informations, variables added one by one",
+    source: SOURCE,
+    lower_bound: true,
+    pairs_only: false,
+    options: Options::NONE,
+    kind: EstimatorKind::Sum(line),
+};
+
+/// The specification of sums along a tree.
+pub static TREE: EstimatorSpec = EstimatorSpec {
+    name: "tree",
+    description: "total correlation as a sum of mutual informations, variables halved again and again",
+    source: SOURCE,
+    lower_bound: true,
+    pairs_only: false,
+    options: Options::NONE,
+    kind: EstimatorKind::Sum(tree),
+};
+
+/// Variables 0, ..., n - 1 added one by one.
+///
+/// ```
+/// assert_eq!(tcmax_estimators::fit::line(3), [(vec![0], vec![1]), (vec![0, 1], vec![2])]);
+/// ```
+pub fn line(n: usize) -> Vec<(Vec<usize>, Vec<usize>)> {
+    (1..n).map(|i| ((0..i).collect(), vec![i])).collect()
 }
 
-impl Path {
-    /// The pairs of groups of variables 0, ..., n - 1 whose mutual informations add up to their total
-    /// correlation.
-    ///
-    /// ```
-    /// use tcmax_estimators::fit::Path;
-    ///
-    /// assert_eq!(Path::Line.cuts(3), [(vec![0], vec![1]), (vec![0, 1], vec![2])]);
-    /// assert_eq!(Path::Tree.cuts(4)[0], (vec![0, 1], vec![2, 3]));
-    /// ```
-    pub fn cuts(self, n: usize) -> Vec<(Vec<usize>, Vec<usize>)> {
-        match self {
-            Self::Line => (1..n).map(|i| ((0..i).collect(), vec![i])).collect(),
-            Self::Tree => {
-                let mut cuts = Vec::new();
-                let mut groups = vec![(0..n).collect::<Vec<_>>()];
-                while let Some(group) = groups.pop() {
-                    if group.len() > 1 {
-                        let (left, right) = group.split_at(group.len().div_ceil(2));
-                        cuts.push((left.to_vec(), right.to_vec()));
-                        groups.extend([right.to_vec(), left.to_vec()]);
-                    }
-                }
-                cuts
-            }
+/// Variables 0, ..., n - 1 halved until single.
+///
+/// ```
+/// assert_eq!(tcmax_estimators::fit::tree(4)[0], (vec![0, 1], vec![2, 3]));
+/// ```
+pub fn tree(n: usize) -> Vec<(Vec<usize>, Vec<usize>)> {
+    let mut cuts = Vec::new();
+    let mut groups = vec![(0..n).collect::<Vec<_>>()];
+    while let Some(group) = groups.pop() {
+        if group.len() > 1 {
+            let (left, right) = group.split_at(group.len().div_ceil(2));
+            cuts.push((left.to_vec(), right.to_vec()));
+            groups.extend([right.to_vec(), left.to_vec()]);
         }
     }
+    cuts
 }
 
 /// One mutual information of a decomposition.
@@ -81,33 +98,33 @@ pub struct Decomposition {
     pub parts: Vec<Part>,
 }
 
-/// Estimates the total correlation of all variables by parts.
+/// Estimates the total correlation of all variables by parts, with the same division into training,
+/// validation and test examples for all.
 ///
 /// # Errors
-/// As [`fit`](super::fit).
+/// As [`fit`](super::fit()).
 pub fn decompose(
     sample: &Sample,
-    path: Path,
+    cuts: Cuts,
     config: &CheckedConfig,
     seed: Seed,
 ) -> Result<Decomposition> {
-    decompose_observed(sample, path, config, seed, &|_| {})
+    decompose_observed(sample, cuts, config, seed, &|_| {})
 }
 
-/// As [`decompose`], and calls `observe` as [`fit_observed`] does, for one part after another.
+/// As [`decompose`], and calls `observe` as [`fit_observed`] does.
 ///
 /// # Errors
-/// As [`fit`](super::fit).
+/// As [`fit`](super::fit()).
 pub fn decompose_observed(
     sample: &Sample,
-    path: Path,
+    cuts: Cuts,
     config: &CheckedConfig,
     seed: Seed,
     observe: &(dyn Fn(usize) + Sync),
 ) -> Result<Decomposition> {
     let mut parts = Vec::new();
-    for (left, right) in path.cuts(sample.variables().len()) {
-        // One split of the examples for all parts.
+    for (left, right) in cuts(sample.variables().len()) {
         let fit = fit_observed(&sample.grouped(&[&left, &right])?, config, seed, observe)?;
         parts.push(Part { left, right, fit });
     }

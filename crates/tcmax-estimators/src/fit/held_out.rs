@@ -1,13 +1,14 @@
 //! The value of a critic on examples it was not fitted to, with a bootstrap of those examples.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use rand::Rng;
 use tcmax_ops::Seed;
 
-use super::Estimator;
+use super::contrasts::{CHUNK, contrasts, log_mean_exp, to_vec};
+use crate::bound::objective::Objective;
 use crate::critic::Critic;
 use crate::error::Result;
-use crate::sample::Tuples;
+use crate::sample::tuples::Tuples;
 
 /// Where scores are cut off, below and above: part of the critic, for any function is one.
 ///
@@ -40,50 +41,46 @@ impl Limits {
 /// The part of joint examples whose scores are cut.
 const RARE: f64 = 0.005;
 
-/// Product tuples scored at once.
-const CHUNK: usize = 8192;
-
 /// Scores of joint examples and product tuples of one part.
 pub(super) struct HeldOut<'a> {
     joint: Vec<f64>,
-    /// exp (T - top) of the product tuples, T clipped for SMILE.
+    /// exp (T - top) of the product tuples.
     exponentials: Vec<f64>,
     /// The largest product score.
     top: f64,
-    /// For InfoNCE, what each example contributes to the contrasts: log-mean-exps of its row and column
-    /// within its block, and what it adds to those of others.
+    /// Of objectives of all pairs, what each example contributes to the contrasts: log-mean-exps of its
+    /// row and column within its block, and what it adds to those of others.
     contrasts: Vec<f64>,
     /// Where scores were cut off.
     limits: Option<Limits>,
     tuples: &'a Tuples,
-    estimator: Estimator,
+    objective: &'a dyn Objective,
 }
 
 impl<'a> HeldOut<'a> {
-    /// Scores the variables, each (N, D_m), with a critic. For InfoNCE the tuples are not used. Without
-    /// limits from another part, scores have those that these examples suggest.
+    /// Scores the variables, each (N, D_m), with a critic. Objectives of all pairs do not use the tuples.
+    /// Without limits from another part, scores have those that these examples suggest.
     pub(super) fn new(
         critic: &dyn Critic,
         variables: &[Tensor],
         tuples: &'a Tuples,
-        estimator: Estimator,
+        objective: &'a dyn Objective,
         limits: Option<Limits>,
     ) -> Result<Self> {
         let parts = critic.parts(variables)?;
         let mut joint = to_vec(&critic.combine(&parts)?)?;
-        if estimator == Estimator::InfoNce {
+        if objective.all_pairs() {
             let contrasts = contrasts(critic, &parts, joint.len())?;
             let exponentials = Vec::new();
             let (top, limits) = (0.0, None);
-            return Ok(Self { joint, exponentials, top, contrasts, limits, tuples, estimator });
+            return Ok(Self { joint, exponentials, top, contrasts, limits, tuples, objective });
         }
         let mut product = Vec::with_capacity(tuples.len());
         for piece in tuples.chunks(CHUNK) {
             product.extend(to_vec(&critic.combine(&piece.gather(&parts)?)?)?);
         }
-        if let Estimator::Smile { tau } = estimator {
-            product.iter_mut().for_each(|score| *score = score.clamp(-tau, tau));
-        }
+        let clip = objective.clip();
+        product.iter_mut().for_each(|score| *score = score.clamp(-clip, clip));
         let limits = limits.unwrap_or_else(|| Limits::of(&joint, &product));
         let cut = |score: &mut f64| *score = score.clamp(limits.floor, limits.ceiling);
         joint.iter_mut().chain(&mut product).for_each(cut);
@@ -91,7 +88,7 @@ impl<'a> HeldOut<'a> {
         product.iter_mut().for_each(|score| *score = (*score - top).exp());
         let (exponentials, contrasts) = (product, Vec::new());
         let limits = Some(limits);
-        Ok(Self { joint, exponentials, top, contrasts, limits, tuples, estimator })
+        Ok(Self { joint, exponentials, top, contrasts, limits, tuples, objective })
     }
 
     /// Where scores were cut off, for other parts.
@@ -125,7 +122,7 @@ impl<'a> HeldOut<'a> {
     /// How many tuples carry the mean of exp T: (sum w)^2 / sum w^2, with w summed over the tuples of
     /// one example, so that examples and not tuples are counted.
     pub(super) fn effective_examples(&self) -> f64 {
-        if self.estimator == Estimator::InfoNce {
+        if self.objective.all_pairs() {
             return f64::INFINITY;
         }
         let mut fewest = f64::INFINITY;
@@ -147,14 +144,11 @@ impl<'a> HeldOut<'a> {
         let mean = |scores: &[f64]| {
             scores.iter().zip(weights).map(|(score, weight)| score * weight).sum::<f64>() / total
         };
-        match self.estimator {
-            Estimator::InfoNce => mean(&self.joint) - mean(&self.contrasts),
-            Estimator::Nwj => mean(&self.joint) - (self.log_mean_exp(weights) - 1.0).exp(),
-            Estimator::Mine
-            | Estimator::Tcne
-            | Estimator::JensenShannon
-            | Estimator::Smile { .. } => mean(&self.joint) - self.log_mean_exp(weights),
-        }
+        let log_mean_exp = match self.objective.all_pairs() {
+            true => mean(&self.contrasts),
+            false => self.log_mean_exp(weights),
+        };
+        self.objective.reported(mean(&self.joint), log_mean_exp)
     }
 
     /// log of the weighted mean of exp T over the tuples.
@@ -169,77 +163,14 @@ impl<'a> HeldOut<'a> {
     }
 }
 
-/// The cap of the value on `examples` held-out examples, nats, with limits from `limiting` product tuples.
-pub(super) fn cap(estimator: Estimator, examples: usize, variables: usize, limiting: usize) -> f64 {
-    match estimator {
-        Estimator::InfoNce => (block_size(examples) as f64).ln(),
-        _ => {
-            let of_examples = (variables as f64 - 1.0) * (examples as f64).ln();
-            of_examples.min((limiting as f64).ln())
-        }
-    }
-}
-
-/// Examples told apart at once: blocks of equal size, up to [`Estimator::INFO_NCE_BLOCK`].
-fn block_size(examples: usize) -> usize {
-    examples / examples.div_ceil(Estimator::INFO_NCE_BLOCK)
-}
-
-/// For each example the mean over its row and its column of log-mean-exp of the pair scores within its
-/// block; the examples left over at the end join the last block that is full. And the share of each
-/// example in the log-mean-exps of all others, less the mean share, which is what they change by, to
-/// first order, where the example weighs more: with it, reweighted examples have reweighted contrasts.
-/// These parts add up to 0, so the value is what it is without them.
-fn contrasts(critic: &dyn Critic, parts: &[Tensor], n: usize) -> Result<Vec<f64>> {
-    let size = block_size(n);
-    let pairs = Tuples::all(size, 2)?;
-    let mut contrasts = vec![0.0; n];
-    let mut start = 0;
-    while start < n {
-        // The last block overlaps the one before where n is not a multiple.
-        let first = start.min(n - size);
-        let block = parts
-            .iter()
-            .map(|part| part.narrow(0, first, size))
-            .collect::<candle_core::Result<Vec<_>>>();
-        let block = block?;
-        let mut scores = Vec::with_capacity(size * size);
-        for piece in pairs.chunks(CHUNK) {
-            scores.extend(to_vec(&critic.combine(&piece.gather(&block)?)?)?);
-        }
-        for i in start - first..size {
-            let own = |line: &dyn Fn(usize) -> f64, contrasts: &mut [f64]| {
-                let log_mean = log_mean_exp((0..size).map(line));
-                for j in 0..size {
-                    let share = (line(j) - log_mean).exp() - 1.0;
-                    contrasts[first + j] += 0.5 * share / size as f64;
-                }
-                contrasts[first + i] += 0.5 * log_mean;
-            };
-            own(&|j| scores[i * size + j], &mut contrasts);
-            own(&|j| scores[j * size + i], &mut contrasts);
-        }
-        start = first + size;
-    }
-    Ok(contrasts)
-}
-
-fn log_mean_exp(scores: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
-    let count = scores.len() as f64;
-    let top = scores.clone().fold(f64::NEG_INFINITY, f64::max);
-    top + (scores.map(|score| (score - top).exp()).sum::<f64>() / count).ln()
-}
-
-fn to_vec(scores: &Tensor) -> Result<Vec<f64>> {
-    Ok(scores.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
-}
-
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{DType, Device};
 
     use super::*;
+    use crate::bound::INFO_NCE;
     use crate::critic::BilinearCritic;
+    use crate::fit::FitConfig;
 
     /// Pairs with noise of 0.3, scored by half their product.
     fn scored(n: usize, seed: u64) -> (BilinearCritic, Vec<Tensor>) {
@@ -271,10 +202,12 @@ mod tests {
     fn the_interval_of_info_nce_counts_examples_as_contrasts_too() {
         let (n, draws) = (100, 200);
         let tuples = Tuples::permutations(1, n, 2, Seed::new(0)).unwrap();
+        let config = FitConfig { estimator: &INFO_NCE, ..FitConfig::default() };
+        let objective = config.check().unwrap().objective().unwrap();
         let (mut values, mut errors, mut kept) = (vec![], vec![], vec![]);
         for draw in 0..draws {
             let (critic, x) = scored(n, draw);
-            let held_out = HeldOut::new(&critic, &x, &tuples, Estimator::InfoNce, None).unwrap();
+            let held_out = HeldOut::new(&critic, &x, &tuples, objective.as_ref(), None).unwrap();
             values.push(held_out.value());
             errors.push(held_out.bootstrap(50, Seed::new(5)));
             let plain = HeldOut { contrasts: contrasts_alone(&critic, &x, n), ..held_out };

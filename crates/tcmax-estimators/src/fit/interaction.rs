@@ -10,7 +10,9 @@
 use serde::Serialize;
 use tcmax_ops::Seed;
 
-use super::{CheckedConfig, Fit, fit};
+use super::config::CheckedConfig;
+use super::outcome::Fit;
+use super::run::fit;
 use crate::error::{Error, Result};
 use crate::sample::Sample;
 
@@ -30,7 +32,7 @@ pub struct Conditional {
 /// Estimates I(a; b | c) of groups of variables, by number.
 ///
 /// # Errors
-/// As [`fit`], and when a variable does not exist.
+/// As [`fit`](super::fit()), and when a variable does not exist.
 pub fn conditional_mutual_information(
     sample: &Sample,
     [a, b, c]: [&[usize]; 3],
@@ -67,7 +69,7 @@ pub struct Interaction {
 /// Estimates the interaction structure of the features numbered `a` and `b` and the label numbered `y`.
 ///
 /// # Errors
-/// As [`fit`], and when a variable does not exist or is named twice.
+/// As [`fit`](super::fit()), and when a variable does not exist or is named twice.
 pub fn interaction(
     sample: &Sample,
     [a, b, y]: [usize; 3],

@@ -27,33 +27,23 @@
 
 mod average;
 mod config;
-mod decomposition;
-mod estimator;
+mod contrasts;
+mod critic;
+pub(crate) mod decomposition;
 mod held_out;
 mod interaction;
-mod outcome;
+pub(crate) mod outcome;
 mod prepared;
+pub(crate) mod run;
+mod schedule;
+mod score_limits;
 mod start;
 mod train;
 
 pub use config::{CheckedConfig, CriticKind, FitConfig};
-pub use decomposition::{Decomposition, Part, Path, decompose, decompose_observed};
-pub use estimator::Estimator;
+pub use decomposition::{
+    Decomposition, LINE, Part, TREE, decompose, decompose_observed, line, tree,
+};
 pub use interaction::{Conditional, Interaction, conditional_mutual_information, interaction};
-pub use outcome::{CurvePoint, Estimate, Fit, Start, Warning};
-pub use train::{fit, fit_observed};
-
-use tcmax_ops::Seed;
-
-use crate::error::Result;
-use crate::sample::Sample;
-
-/// Fits once per seed and puts the results together; seeds differ in split, initial weights, batches and
-/// tuples.
-///
-/// # Errors
-/// As [`fit`], and when there is no seed.
-pub fn estimate(sample: &Sample, config: &CheckedConfig, seeds: &[u64]) -> Result<Estimate> {
-    let fits = seeds.iter().map(|&seed| fit(sample, config, Seed::new(seed)));
-    Estimate::new(fits.collect::<Result<Vec<_>>>()?)
-}
+pub use outcome::{CurvePoint, Fit, Start, Warning};
+pub use run::{fit, fit_observed};

@@ -1,9 +1,6 @@
-//! What fits return.
+//! What one fit returns.
 
 use serde::Serialize;
-
-use super::Estimator;
-use crate::error::{Error, Result};
 
 /// One validation during training, nats.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -141,69 +138,18 @@ impl Fit {
     }
 }
 
-/// Fits of several seeds together.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Estimate {
-    /// The mean of the fits' held-out bounds, or 0 where that is negative, nats.
-    pub value: f64,
-    /// 95% interval, nats: the mean held-out bound +- 1.96 standard errors of *one* fit. Seeds share
-    /// their examples, so averaging earns less than their number; how much less is not known. With
-    /// three seeds or more the interval is wider than the error by about a third.
-    pub interval: [f64; 2],
-    /// Standard deviation between seeds, nats; none for one seed.
-    pub spread: Option<f64>,
-    /// The smallest cap of the fits, nats.
-    pub cap: f64,
-    /// The fits in the order of the seeds.
-    pub fits: Vec<Fit>,
-}
-
-impl Estimate {
-    /// Puts fits together.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn new(fits: Vec<Fit>) -> Result<Self> {
-        if fits.is_empty() {
-            return Err(Error::Empty { what: "the list of seeds", unit: "seed" });
-        }
-        let count = fits.len() as f64;
-        let mean = |of: &dyn Fn(&Fit) -> f64| fits.iter().map(of).sum::<f64>() / count;
-        let held_out = mean(&|fit| fit.held_out);
-        let variance = mean(&|fit| fit.standard_error.powi(2));
-        let interval = interval(held_out, variance.sqrt());
-        let squares: f64 = fits.iter().map(|fit| (fit.held_out - held_out).powi(2)).sum();
-        let spread = (fits.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
-        let cap = fits.iter().map(|fit| fit.cap).fold(f64::INFINITY, f64::min);
-        Ok(Self { value: held_out.max(0.0), interval, spread, cap, fits })
-    }
-
-    /// Every warning of any fit, each kind once, with how many fits gave it.
-    pub fn warnings(&self) -> Vec<(&Warning, usize)> {
-        let mut found: Vec<(&Warning, usize)> = Vec::new();
-        for warning in self.fits.iter().flat_map(|fit| &fit.warnings) {
-            let kind = std::mem::discriminant(warning);
-            match found.iter_mut().find(|(other, _)| std::mem::discriminant(*other) == kind) {
-                Some((_, count)) => *count += 1,
-                None => found.push((warning, 1)),
-            }
-        }
-        found
-    }
-}
-
 /// 95%, each end at least 0.
-pub(super) fn interval(centre: f64, standard_error: f64) -> [f64; 2] {
+pub(crate) fn interval(centre: f64, standard_error: f64) -> [f64; 2] {
     [-1.96, 1.96].map(|z| (centre + z * standard_error).max(0.0))
 }
 
-/// The part of the cap beyond which bounds are known to fall short: of 10,000 examples of two variables, of
+/// The fraction of the cap beyond which bounds are known to fall short: of 10,000 examples of two variables, of
 /// which 3,000 are held out, above 3.2 nats.
 const HIGH: f64 = 0.4;
 
 /// Warnings on a held-out value, given what else is known of the fit.
 pub(super) fn warnings(
-    estimator: Estimator,
+    lower_bound: bool,
     held_out: f64,
     standard_error: f64,
     training: f64,
@@ -211,7 +157,7 @@ pub(super) fn warnings(
     effective_examples: f64,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    if !estimator.is_lower_bound() {
+    if !lower_bound {
         warnings.push(Warning::NotALowerBound);
     }
     if held_out > 0.9 * cap {
@@ -233,49 +179,20 @@ pub(super) fn warnings(
 mod tests {
     use super::*;
 
-    /// A fit of that held-out value and a standard error of 0.02.
-    fn fit_of(held_out: f64) -> Fit {
-        Fit {
-            value: held_out.max(0.0),
-            held_out,
-            standard_error: 0.02,
-            cap: 8.0,
-            start: Start::Constant,
-            best_step: 0,
-            curve: Vec::new(),
-            examples: [1, 1, 1],
-            warnings: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn estimates_are_cut_off_at_zero_once_and_lie_within_their_intervals() {
-        // Seeds that scatter about 0: a mean of values cut off one by one would be 0.04.
-        let scattered = [-0.08, 0.08].map(fit_of).to_vec();
-        let estimate = Estimate::new(scattered).unwrap();
-        assert!(estimate.value.abs() < 1e-15, "{}", estimate.value);
-        for held_out in [[-0.5, 0.4, 0.1], [-0.5, -0.4, 0.3], [1.0, 2.0, -0.1]] {
-            let estimate = Estimate::new(held_out.map(fit_of).to_vec()).unwrap();
-            let [low, high] = estimate.interval;
-            assert!(low <= estimate.value && estimate.value <= high, "{estimate:?}");
-            assert!((estimate.value - (held_out.iter().sum::<f64>() / 3.0).max(0.0)).abs() < 1e-12);
-        }
-    }
-
     #[test]
     fn each_doubt_has_its_warning_and_sound_fits_have_none() {
-        let of = |estimator, held_out, training, effective| {
-            warnings(estimator, held_out, 0.02, training, 8.0, effective)
+        let of = |held_out, training, effective| {
+            warnings(true, held_out, 0.02, training, 8.0, effective)
         };
-        assert_eq!(of(Estimator::Tcne, 1.0, 1.1, 500.0), []);
-        assert_eq!(of(Estimator::Tcne, 7.5, 7.5, 500.0), [Warning::AtCap { cap: 8.0 }]);
+        assert_eq!(of(1.0, 1.1, 500.0), []);
+        assert_eq!(of(7.5, 7.5, 500.0), [Warning::AtCap { cap: 8.0 }]);
         let high = Warning::HighInformation { cap: 8.0 };
-        assert_eq!(of(Estimator::Tcne, 3.5, 3.5, 500.0), [high]);
+        assert_eq!(of(3.5, 3.5, 500.0), [high]);
         let overfit = Warning::Overfit { training: 1.3, held_out: 1.0 };
-        assert_eq!(of(Estimator::Mine, 1.0, 1.3, 500.0), [overfit]);
+        assert_eq!(of(1.0, 1.3, 500.0), [overfit]);
         let few = Warning::FewEffectiveExamples { examples: 5.0 };
-        assert_eq!(of(Estimator::Nwj, 1.0, 1.0, 5.0), [few]);
-        let smile = Estimator::Smile { tau: 5.0 };
-        assert_eq!(of(smile, 1.0, 1.0, 500.0), [Warning::NotALowerBound]);
+        assert_eq!(of(1.0, 1.0, 5.0), [few]);
+        let no_bound = warnings(false, 1.0, 0.02, 1.0, 8.0, 500.0);
+        assert_eq!(no_bound, [Warning::NotALowerBound]);
     }
 }

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
 use tcmax_ops::Seed;
 
-use super::FitConfig;
+use super::config::FitConfig;
 use crate::error::{Error, Result};
 use crate::sample::Sample;
 use crate::sample::scaling::{Column, Map};

@@ -2,114 +2,33 @@
 
 use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
-use tcmax_ops::{AdamW, AdamWConfig, ParamBuilder, Params, Seed, State, backward, log_sum_exp_all};
+use tcmax_ops::{ParamBuilder, Params, Seed, State, backward};
 
 use super::average::Average;
-use super::held_out::{HeldOut, cap};
-use super::outcome::warnings;
+use super::config::{CriticKind, FitConfig};
+use super::contrasts::cap_of_pairs;
+use super::critic::build;
+use super::held_out::HeldOut;
+use super::outcome::{CurvePoint, Fit, Start, Warning, warnings};
 use super::prepared::Prepared;
+use super::schedule::{WARM_UP, optimisers, set_rates};
+use super::score_limits::{ceiling, floor};
 use super::start::gaussian_critics;
-use super::{CheckedConfig, CriticKind, CurvePoint, Estimator, Fit, FitConfig, Start, Warning};
-use crate::bound::MovingAverage;
+use crate::bound::objective::Objective;
 use crate::critic::Critic;
-use crate::critic::{
-    Activation, AdditiveCritic, BilinearCritic, ConcatCritic, LatentCritic, SeparableCritic,
-};
 use crate::error::{Error, Result};
-use crate::sample::{Sample, Tuples};
-
-/// The activation of fitted critics.
-const ACTIVATION: Activation = Activation::Squareplus;
+use crate::sample::tuples::Tuples;
 
 /// How much of the old average stays at each step.
 const AVERAGE_DECAY: f64 = 0.99;
 
-/// Trains a critic on one part of the examples and reports its bound on another.
-///
-/// ```
-/// use tcmax_estimators::fit::{FitConfig, fit};
-/// use tcmax_estimators::{Sample, Variable};
-/// use tcmax_ops::Seed;
-///
-/// # fn main() -> tcmax_estimators::Result<()> {
-/// // b is a with noise of a quarter of its range: a uniform on [0, 1), I = log 4 + 1/8 nats.
-/// let unit = |i: u32, step: f64| (f64::from(i) * step).fract();
-/// let a: Vec<f64> = (0..2000).map(|i| unit(i, 0.618_033_988_7)).collect();
-/// let b = (0..2000).map(|i| a[i as usize] + 0.25 * unit(i, 0.414_213_562_4)).collect();
-/// let variables =
-///     vec![Variable::continuous("a", a, 1)?, Variable::continuous("b", b, 1)?];
-/// let config = FitConfig { hidden: vec![32], steps: 50, ..FitConfig::default() };
-/// let fit = fit(&Sample::new(variables)?, &config.check()?, Seed::new(0))?;
-/// assert!(fit.value > 0.9 && fit.value < 4f64.ln() + 0.125 + 0.1, "{}", fit.value);
-/// # Ok(())
-/// # }
-/// ```
-///
-/// Runs on one thread; several fits may run at a time.
-///
-/// # Errors
-/// When there are too few examples, the estimator or the critic is for another number of variables, or
-/// training leaves the finite numbers.
-pub fn fit(sample: &Sample, config: &CheckedConfig, seed: Seed) -> Result<Fit> {
-    fit_observed(sample, config, seed, &|_| {})
-}
+/// Examples in a batch of objectives of all pairs, which score the square of them.
+const MOST_PAIRED: usize = 96;
 
-/// As [`fit`], and calls `observe` with the number of steps made after each of them, up to
-/// [`FitConfig::steps`], which comes last even where training stops early.
-///
-/// # Errors
-/// As [`fit`].
-pub fn fit_observed(
-    sample: &Sample,
-    config: &CheckedConfig,
-    seed: Seed,
-    observe: &(dyn Fn(usize) + Sync),
-) -> Result<Fit> {
-    let config = config.config();
-    let variables = sample.variables().len();
-    if variables != 2 {
-        let pairs_only = match config.critic {
-            CriticKind::Bilinear => Some("the bilinear critic"),
-            _ => config.estimator.needs_two_variables().then(|| config.estimator.name()),
-        };
-        if let Some(estimator) = pairs_only {
-            return Err(Error::NeedsTwoVariables { estimator, got: variables });
-        }
-    }
-    let run = || {
-        let data = Prepared::new(sample, config, seed)?;
-        let mut trainer = Trainer::new(&data, config, seed)?;
-        let start = trainer.start()?;
-        trainer.train(observe)?;
-        observe(config.steps);
-        trainer.report(start)
-    };
-    // A step's matrices are small: threads would spend their time waiting for each other, most of all
-    // on a busy machine. Several fits at a time use the cores better.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    pool.map_err(candle_core::Error::wrap)?.install(run)
-}
-
-/// Builds the critic a configuration asks for.
-fn build(config: &FitConfig, widths: &[usize], builder: &ParamBuilder) -> Result<Box<dyn Critic>> {
-    let (hidden, embedding) = (config.hidden.as_slice(), config.embedding);
-    Ok(match config.critic {
-        CriticKind::Concat => {
-            Box::new(ConcatCritic::new(widths, hidden, ACTIVATION, true, builder)?)
-        }
-        CriticKind::Separable => {
-            Box::new(SeparableCritic::new(widths, hidden, embedding, ACTIVATION, builder)?)
-        }
-        CriticKind::Bilinear => Box::new(BilinearCritic::new([widths[0], widths[1]], builder)?),
-        CriticKind::Latent => {
-            let inner = AdditiveCritic::new(widths, hidden, embedding, ACTIVATION, builder)?;
-            Box::new(LatentCritic(Box::new(inner)))
-        }
-    })
-}
-
-struct Trainer<'a> {
+/// A critic in training.
+pub(super) struct Trainer<'a> {
     config: &'a FitConfig,
+    objective: Box<dyn Objective>,
     data: &'a Prepared,
     seed: Seed,
     critic: Box<dyn Critic>,
@@ -123,7 +42,12 @@ struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    fn new(data: &'a Prepared, config: &'a FitConfig, seed: Seed) -> Result<Self> {
+    pub(super) fn new(
+        data: &'a Prepared,
+        config: &'a FitConfig,
+        objective: Box<dyn Objective>,
+        seed: Seed,
+    ) -> Result<Self> {
         let widths = data.widths();
         let builder = ParamBuilder::new(seed.stream("critic"), DType::F32, &Device::Cpu);
         let critic = build(config, &widths, &builder)?;
@@ -138,6 +62,7 @@ impl<'a> Trainer<'a> {
         let average = Average::new(&params)?;
         Ok(Self {
             config,
+            objective,
             data,
             seed,
             critic,
@@ -152,12 +77,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// Sets the critic to where training starts from, and validates it.
-    fn start(&mut self) -> Result<Start> {
+    pub(super) fn start(&mut self) -> Result<Start> {
         let mut start = Start::Random;
         if self.config.critic == CriticKind::Concat {
             let last = self.config.hidden.len() + 1;
             self.fill(&format!("fc{last}.weight"), |_| 0.0)?;
-            self.fill(&format!("fc{last}.bias"), |_| self.config.estimator.offset())?;
+            self.fill(&format!("fc{last}.bias"), |_| self.objective.offset())?;
             start = Start::Constant;
             let mut best = self.validate()?;
             let critics = match self.config.gaussian_start {
@@ -166,7 +91,7 @@ impl<'a> Trainer<'a> {
             };
             let mut kept = self.params.snapshot()?;
             for gaussian in critics {
-                let offset = gaussian.constant + self.config.estimator.offset();
+                let offset = gaussian.constant + self.objective.offset();
                 self.fill("quadratic", |place| gaussian.form[place])?;
                 self.fill(&format!("fc{last}.bias"), |_| offset)?;
                 let value = self.validate()?;
@@ -184,12 +109,12 @@ impl<'a> Trainer<'a> {
         Ok(start)
     }
 
-    fn train(&mut self, observe: &(dyn Fn(usize) + Sync)) -> Result<()> {
+    /// Trains until nothing is gained any more, and returns the number of steps made.
+    pub(super) fn train(&mut self, observe: &(dyn Fn(usize) + Sync)) -> Result<usize> {
         let config = self.config;
-        let batch = batch_size(config).min(self.data.training.len());
+        let most = if self.objective.all_pairs() { MOST_PAIRED } else { usize::MAX };
+        let batch = config.batch_size.min(most).min(self.data.training.len());
         let mut optimisers = optimisers(&self.params, config.learning_rate)?;
-        let mine = (config.estimator == Estimator::Mine).then_some(FitConfig::MINE_RATE);
-        let mut moving = config.moving_average.or(mine).map(MovingAverage::new).transpose()?;
         let mut order = self.data.training.clone();
         let (mut used, mut epoch) = (order.len(), 0);
         let (mut objective_sum, mut since) = (0.0, 0);
@@ -201,7 +126,7 @@ impl<'a> Trainer<'a> {
             let rows = self.data.rows(&order[used..used + batch])?;
             used += batch;
             set_rates(&mut optimisers, config, step);
-            let objective = self.objective(&rows, step, moving.as_mut())?;
+            let objective = self.of_batch(&rows, step)?;
             let value = f64::from(objective.to_scalar::<f32>()?);
             if !value.is_finite() {
                 return Err(Error::NotFiniteObjective { step, value });
@@ -210,8 +135,8 @@ impl<'a> Trainer<'a> {
             for (optimiser, _) in &mut optimisers {
                 optimiser.step(&gradients)?;
             }
-            self.take_into_average(step)?;
-            observe(step);
+            self.update_average(step)?;
+            observe(1);
             objective_sum += value;
             since += 1;
             if step % config.validate_every == 0 || step == config.steps {
@@ -228,14 +153,15 @@ impl<'a> Trainer<'a> {
                     self.best_step = step;
                 } else if step >= self.best_step + config.patience * config.validate_every {
                     self.stopped_early = true;
-                    return Ok(());
+                    return Ok(step);
                 }
             }
         }
-        Ok(())
+        Ok(config.steps)
     }
 
-    fn report(&mut self, start: Start) -> Result<Fit> {
+    /// The kept critic on the test part.
+    pub(super) fn report(&mut self, start: Start) -> Result<Fit> {
         let (config, data) = (self.config, self.data);
         self.params.load(&self.best)?;
         let limits = self.on_validation()?.limits();
@@ -246,7 +172,7 @@ impl<'a> Trainer<'a> {
                 self.critic.as_ref(),
                 &data.rows(rows)?,
                 &tuples,
-                config.estimator,
+                self.objective.as_ref(),
                 limits,
             )?;
             let error = held_out.bootstrap(config.bootstrap, self.seed.stream(part).stream("boot"));
@@ -257,9 +183,10 @@ impl<'a> Trainer<'a> {
         // As many training examples as test examples, so that both have the same cap.
         let training = &data.training[..data.training.len().min(data.test.len())];
         let (training, ..) = value_of(training, "training", config.evaluation_tuples / 5)?;
-        let cap = cap(config.estimator, data.test.len(), variables, self.validation.1.len());
+        let cap = self.cap();
+        let lower_bound = config.estimator.lower_bound;
         let mut warnings =
-            warnings(config.estimator, held_out, standard_error, training, cap, effective);
+            warnings(lower_bound, held_out, standard_error, training, cap, effective);
         if !self.stopped_early && self.was_still_rising() {
             warnings.push(Warning::NotConverged);
         }
@@ -282,28 +209,32 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// What the batch's rows are worth, a scalar to maximise.
-    fn objective(
-        &self,
-        rows: &[Tensor],
-        step: usize,
-        moving: Option<&mut MovingAverage>,
-    ) -> Result<Tensor> {
+    /// About the most that the test part can show, nats; see [`Fit::cap`].
+    fn cap(&self) -> f64 {
+        let examples = self.data.test.len();
+        if self.objective.all_pairs() {
+            return cap_of_pairs(examples);
+        }
+        let (variables, tuples) = &self.validation;
+        let of_examples = (variables.len() as f64 - 1.0) * (examples as f64).ln();
+        of_examples.min((tuples.len() as f64).ln())
+    }
+
+    /// The objective of the rows of a batch, a scalar to maximise.
+    fn of_batch(&mut self, rows: &[Tensor], step: usize) -> Result<Tensor> {
         let (config, seed) = (self.config, self.seed.stream("tuples").index(step as u64));
         let batch = rows[0].dim(0)?;
-        let tuples = if config.estimator == Estimator::InfoNce {
-            Tuples::all(batch, 2)?
+        let pairs = self.objective.all_pairs();
+        let tuples = if pairs {
+            Tuples::all(batch, rows.len())?
         } else {
             Tuples::permutations(config.permutations, batch, rows.len(), seed)?
         };
         let parts = self.critic.parts(rows)?;
         let joint = self.critic.combine(&parts)?.squeeze(1)?;
         let product = self.critic.combine(&tuples.gather(&parts)?)?.squeeze(1)?;
-        let (joint, product) = match config.estimator {
-            Estimator::InfoNce => (joint, floor(&product)?),
-            _ => (ceiling(&joint, &product)?, floor(&product)?),
-        };
-        config.estimator.objective(&joint, &product, moving)
+        let joint = if pairs { joint } else { ceiling(&joint, &product)? };
+        self.objective.of_batch(&joint, &floor(&product)?)
     }
 
     /// The reported quantity on the validation part with the weights as they are.
@@ -313,7 +244,7 @@ impl<'a> Trainer<'a> {
 
     fn on_validation(&self) -> Result<HeldOut<'_>> {
         let (variables, tuples) = &self.validation;
-        HeldOut::new(self.critic.as_ref(), variables, tuples, self.config.estimator, None)
+        HeldOut::new(self.critic.as_ref(), variables, tuples, self.objective.as_ref(), None)
     }
 
     /// Whether the validation bound rose over the last three validations, or there was no time to see: in
@@ -331,10 +262,10 @@ impl<'a> Trainer<'a> {
             .map_or(f64::NEG_INFINITY, |point| point.validation)
     }
 
-    fn take_into_average(&mut self, step: usize) -> Result<()> {
+    fn update_average(&mut self, step: usize) -> Result<()> {
         // A plain mean at first, so that the start is forgotten soon.
         let decay = AVERAGE_DECAY.min(step as f64 / (step as f64 + 10.0));
-        self.average.take(&self.params, decay)
+        self.average.update(&self.params, decay)
     }
 
     /// Sets every entry of a parameter.
@@ -345,51 +276,6 @@ impl<'a> Trainer<'a> {
         }
         Ok(())
     }
-}
-
-/// Scores with those far below the largest raised to a floor. Their share of a sum of exponentials is
-/// below f32's resolution either way, but as gradients they are subnormal numbers, on which processors
-/// are slow.
-fn floor(scores: &Tensor) -> Result<Tensor> {
-    let top = scores.max_all()?.to_scalar::<f32>()?;
-    Ok(scores.maximum(f64::from(top) - 50.0)?)
-}
-
-/// Joint scores, no higher than K product tuples can answer for: log K above their log-mean-exp. Beyond
-/// it, joint scores could be raised at no cost, and a critic that does so is worthless on other tuples.
-fn ceiling(joint: &Tensor, product: &Tensor) -> Result<Tensor> {
-    let log_sum = log_sum_exp_all(&product.detach())?.to_scalar::<f32>()?;
-    Ok(joint.minimum(f64::from(log_sum))?)
-}
-
-/// InfoNCE scores all pairs of a batch, so its batches are small.
-fn batch_size(config: &FitConfig) -> usize {
-    match config.estimator {
-        Estimator::InfoNce => config.batch_size.min(96),
-        _ => config.batch_size,
-    }
-}
-
-/// Adam for the networks, and a slower one for the quadratic form, whose start is good.
-fn optimisers(params: &Params, rate: f64) -> Result<Vec<(AdamW, f64)>> {
-    let adam = |params: Params, scale: f64| -> Result<_> {
-        let learning_rate = rate * scale;
-        let config = AdamWConfig { learning_rate, weight_decay: 0.0, ..AdamWConfig::default() };
-        Ok((AdamW::new(&params, config)?, scale))
-    };
-    let is_form = |name: &str| name == "quadratic";
-    Ok(vec![adam(params.only(|name| !is_form(name)), 1.0)?, adam(params.only(is_form), 0.2)?])
-}
-
-/// Steps in which the learning rate rises, for Adam's averages to settle.
-const WARM_UP: usize = 100;
-
-/// [`WARM_UP`] rising steps; then the cosine from the largest rate to a tenth of it.
-fn set_rates(optimisers: &mut [(AdamW, f64)], config: &FitConfig, step: usize) {
-    let done = step as f64 / config.steps as f64;
-    let warm = (step as f64 / WARM_UP as f64).min(1.0);
-    let rate = warm * config.learning_rate * (0.55 + 0.45 * (std::f64::consts::PI * done).cos());
-    optimisers.iter_mut().for_each(|(optimiser, scale)| optimiser.set_learning_rate(rate * *scale));
 }
 
 /// Permutations that make at least `count` tuples.

@@ -6,7 +6,7 @@
 
 use statrs::function::erf::erfc_inv;
 
-use crate::sample::{Variable, VariableKind};
+use super::variable::{Variable, VariableKind};
 
 /// How continuous columns are scaled; categorical variables always become indicator columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

@@ -25,7 +25,7 @@ use tcmax_ops::State;
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::gradients::scale;
-use crate::scores::log_likelihoods;
+use crate::likelihood::log_likelihoods;
 use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
 
 /// The specification of AGM.

@@ -23,8 +23,8 @@ use tcmax_fusion::{Modalities, SPECIFIC};
 use tcmax_ops::{State, sum_of};
 use tcmax_registry::{OptionSet, Options, read, require};
 
+use crate::likelihood::log_likelihoods;
 use crate::method::{EpochContext, Part};
-use crate::scores::log_likelihoods;
 use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
 
 /// The specification of G-Blend.

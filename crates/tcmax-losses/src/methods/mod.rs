@@ -8,6 +8,7 @@ pub mod mm_cosine;
 pub mod mm_pareto;
 pub mod ogm;
 pub mod opm;
+mod pair;
 pub mod pmr;
 pub mod qmf;
 pub mod tcmax;

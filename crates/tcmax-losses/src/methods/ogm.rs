@@ -26,7 +26,8 @@ use tcmax_fusion::{CONCAT, Modalities};
 use tcmax_ops::{Seed, placed_like, to_vec_f64};
 use tcmax_registry::{OptionSet, Options, read, require};
 
-use crate::scores::{label_probability_sums, pair};
+use super::pair::pair;
+use crate::likelihood::label_probability_sums;
 use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
 
 /// The specification of OGM.

@@ -29,8 +29,9 @@ use tcmax_fusion::{CONCAT, Modalities};
 use tcmax_ops::{State, host_f64, log_sum_exp, placed_like, to_scalar_f64};
 use tcmax_registry::{OptionSet, Options, read, require};
 
+use super::pair::pair;
+use crate::likelihood::label_probability_sums;
 use crate::method::{EpochContext, Part};
-use crate::scores::{label_probability_sums, pair};
 use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
 
 /// The specification of PMR.

@@ -25,8 +25,8 @@ use tcmax_fusion::{CONCAT, FusionHead, Modalities};
 use tcmax_ops::{State, log_sum_exp, placed_like, sum_of};
 use tcmax_registry::Options;
 
+use crate::likelihood::log_likelihoods;
 use crate::methods::unimodal::unimodal;
-use crate::scores::log_likelihoods;
 use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
 
 /// The specification of QMF.

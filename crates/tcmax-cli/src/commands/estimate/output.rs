@@ -6,9 +6,9 @@ use clap::ValueEnum;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::Serialize;
-use tcmax_estimators::fit::{Decomposition, Estimate, Fit, Warning};
+use tcmax_estimators::fit::Fit;
 use tcmax_estimators::{
-    Comparison, NearestNeighbours, Relation, RelationKind, Sample, Variable, VariableKind,
+    Comparison, Estimate, Relation, RelationKind, Sample, Variable, VariableKind,
 };
 
 /// Units of information.
@@ -125,7 +125,7 @@ impl Outcome {
         Self { fits: Vec::new(), ..self }
     }
 
-    /// Takes what one variable says of another; the value is infinite if that is.
+    /// Sets how one variable determines another; the value is infinite if their information is.
     pub(super) fn set_relation(&mut self, relation: Option<Relation>) {
         if relation.as_ref().is_some_and(Relation::is_infinite) {
             self.value = f64::INFINITY;
@@ -133,55 +133,19 @@ impl Outcome {
         self.relation = relation;
     }
 
-    /// Takes an estimate by nearest neighbours.
-    pub(super) fn set_neighbours(&mut self, estimate: NearestNeighbours) {
-        self.value = estimate.value;
-        if estimate.left_out > 0 {
-            let count = estimate.left_out;
-            self.warnings
-                .push(format!("{count} rows were left out: they are alone in their class"));
-        }
-    }
-
-    /// Takes the fits of all seeds.
+    /// Sets what the estimator found.
     pub(super) fn set_estimate(&mut self, estimate: Estimate, is_lower_bound: bool) {
-        let seeds = estimate.fits.len();
-        let warnings = estimate.warnings().into_iter().map(|(warning, count)| match count {
-            _ if seeds == 1 => warning.message(),
-            count => format!("{} ({count} of {seeds} fits)", warning.message()),
-        });
-        self.warnings = warnings.collect();
         self.value = estimate.value;
         self.is_lower_bound = is_lower_bound;
-        self.interval = Some(estimate.interval);
-        self.cap = Some(estimate.cap);
+        self.interval = estimate.interval;
+        self.cap = estimate.cap;
         self.spread = estimate.spread;
-        self.seed_values = estimate.fits.iter().map(|fit| fit.held_out).collect();
+        self.seed_values = estimate.seed_values;
+        self.warnings = estimate.warnings;
         self.fits = estimate.fits;
     }
 
-    /// Takes the decompositions of all seeds; fits are the parts of the first seed, then those of the
-    /// second, ...
-    pub(super) fn set_parts(&mut self, all: Vec<Decomposition>) {
-        let count = all.len() as f64;
-        self.seed_values = all.iter().map(|parts| parts.held_out).collect();
-        let mean = self.seed_values.iter().sum::<f64>() / count;
-        let variance = all.iter().map(|parts| parts.standard_error.powi(2)).sum::<f64>() / count;
-        let half = 1.96 * variance.sqrt();
-        self.value = mean.max(0.0);
-        self.is_lower_bound = true;
-        self.interval = Some([mean - half, mean + half].map(|end| end.max(0.0)));
-        let squares: f64 = self.seed_values.iter().map(|v| (v - mean).powi(2)).sum();
-        self.spread = (all.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
-        self.fits = all.into_iter().flat_map(|all| all.parts).map(|part| part.fit).collect();
-        let mut messages: Vec<String> =
-            self.fits.iter().flat_map(|fit| &fit.warnings).map(Warning::message).collect();
-        messages.dedup();
-        messages.truncate(5);
-        self.warnings = messages;
-    }
-
-    /// Takes what other estimators say, and warns where one is above the interval of a bound.
+    /// Sets what other estimators find, and warns where one is above the interval of a bound.
     pub(super) fn compare(&mut self, comparisons: Vec<Comparison>) {
         if let Some(interval) = self.interval.filter(|_| self.is_lower_bound) {
             let above = comparisons.iter().filter(|comparison| comparison.is_above(interval));

@@ -1,15 +1,14 @@
 //! What an estimate is going to cost, and how far it has got.
 
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tcmax_estimators::Variable;
 use tcmax_estimators::fit::FitConfig;
+use tcmax_estimators::{EstimatorKind, Variable};
 
-use super::Method;
 use crate::progress::say;
 
 /// What one estimate is going to cost: rough numbers, right within a factor of two or three.
@@ -27,45 +26,39 @@ pub(super) struct Cost {
 const SPEED: f64 = 8e9;
 
 impl Cost {
-    /// What `method` on all of some variables costs.
-    pub(super) fn of(
-        variables: &[&Variable],
-        method: Method,
-        config: &FitConfig,
-        seeds: u64,
-    ) -> Self {
-        let rows = variables.first().map_or(0, |variable| variable.len()) as f64;
+    /// What an estimate of all of some variables costs.
+    pub(super) fn of(variables: &[&Variable], config: &FitConfig, seeds: u64) -> Self {
+        let rows = variables.first().map_or(0, |variable| variable.len());
         let columns = |v: &&Variable| match v.classes() {
-            Some(classes) => classes.min(config.most_classes) as f64,
-            None => v.width() as f64 + f64::from(u8::from(config.norms && v.width() > 1)),
+            Some(classes) => classes.min(config.most_classes),
+            None => v.width() + usize::from(config.norms && v.width() > 1),
         };
-        let widths: Vec<f64> = variables.iter().map(columns).collect();
-        let all: f64 = widths.iter().sum();
-        match method {
-            Method::Gaussian => Self { fits: 0, steps: 1, seconds: rows * all * all / SPEED * 4.0 },
-            Method::Ksg => {
-                let seconds = rows * rows * (all + 4.0 * widths.len() as f64) * 1e-9;
+        let columns: Vec<usize> = variables.iter().map(columns).collect();
+        match config.estimator.kind {
+            EstimatorKind::Direct(direct) => {
+                let seconds = (direct.operations)(rows, &columns) / SPEED;
                 Self { fits: 0, steps: 1, seconds }
             }
-            Method::Fit(_) => Self::of_fits(&[all], rows, config, seeds),
-            Method::Parts(path) => {
+            EstimatorKind::Critic(_) => Self::of_fits(&[columns.iter().sum()], rows, config, seeds),
+            EstimatorKind::Sum(cuts) => {
                 let both = |(a, b): &(Vec<usize>, Vec<usize>)| {
-                    a.iter().chain(b).map(|&variable| widths[variable]).sum()
+                    a.iter().chain(b).map(|&variable| columns[variable]).sum()
                 };
-                let cuts: Vec<f64> = path.cuts(widths.len()).iter().map(both).collect();
-                Self::of_fits(&cuts, rows, config, seeds)
+                let of_cuts: Vec<usize> = cuts(columns.len()).iter().map(both).collect();
+                Self::of_fits(&of_cuts, rows, config, seeds)
             }
         }
     }
 
     /// Fits of critics on so many columns each.
-    fn of_fits(columns: &[f64], rows: f64, config: &FitConfig, seeds: u64) -> Self {
+    fn of_fits(columns: &[usize], rows: usize, config: &FitConfig, seeds: u64) -> Self {
         let steps = config.steps as f64;
-        let batch = (config.batch_size as f64).min(0.55 * rows);
+        let batch = (config.batch_size as f64).min(0.55 * rows as f64);
         let trained = 3.0 * batch * (1.0 + config.permutations as f64);
         // Validations score a fifth of the tuples forward only.
         let validated = 0.2 * config.evaluation_tuples as f64 / config.validate_every as f64;
-        let of_fit = |&columns: &f64| {
+        let of_fit = |&columns: &usize| {
+            let columns = columns as f64;
             let layers: Vec<f64> = config.hidden.iter().map(|&width| width as f64).collect();
             let inputs = std::iter::once(columns).chain(layers.iter().copied());
             let network: f64 = inputs.zip(&layers).map(|(a, b)| a * b).sum();
@@ -149,16 +142,6 @@ impl Progress {
         }
     }
 
-    /// What fits report their steps to: turns their counts, which start again with each part of a
-    /// decomposition, into steps done.
-    pub(super) fn of_fit(&self) -> impl Fn(usize) + Sync + '_ {
-        let before = AtomicUsize::new(0);
-        move |step| {
-            let before = before.swap(step, Ordering::Relaxed);
-            self.add(if step < before { step } else { step - before } as u64);
-        }
-    }
-
     /// All is done.
     pub(super) fn finish(&self) {
         if let Some(bar) = &self.bar {
@@ -169,32 +152,28 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use tcmax_estimators::fit::Path as Joining;
+    use tcmax_estimators::EstimatorSpec;
+    use tcmax_estimators::bound::TCNE;
+    use tcmax_estimators::exact::KSG;
+    use tcmax_estimators::fit::LINE;
 
     use super::*;
 
     #[test]
-    fn costs_grow_with_columns_and_steps_of_parts_add_up() {
+    fn costs_grow_with_columns_and_those_of_parts_add_up() {
         let variable = |columns: usize| {
             let values = (0..200 * columns).map(|i| (i * 7 % 101) as f64).collect();
             Variable::continuous("x", values, columns).unwrap()
         };
-        let config = FitConfig::default();
-        let of = |variable: &Variable, method| Cost::of(&[variable; 3], method, &config, 3);
+        let of = |variable: &Variable, estimator: &'static EstimatorSpec| {
+            let config = FitConfig { estimator, ..FitConfig::default() };
+            Cost::of(&[variable; 3], &config, 3)
+        };
         let (few, many) = (variable(1), variable(300));
-        let tcne = Method::Fit(config.estimator);
-        assert!(of(&many, tcne).seconds > 20.0 * of(&few, tcne).seconds);
-        assert_eq!((of(&few, tcne).fits, of(&few, tcne).steps), (3, 6000));
-        assert_eq!(of(&few, Method::Parts(Joining::Line)).fits, 6);
-        assert!(of(&few, Method::Ksg).seconds < 0.1);
-
-        let progress = Progress::new(40);
-        let observe = progress.of_fit();
-        for _ in 0..2 {
-            (1..=7).for_each(&observe);
-            observe(20);
-        }
-        assert_eq!(progress.done.load(Ordering::Relaxed), 40);
+        assert!(of(&many, &TCNE).seconds > 20.0 * of(&few, &TCNE).seconds);
+        assert_eq!((of(&few, &TCNE).fits, of(&few, &TCNE).steps), (3, 6000));
+        assert_eq!((of(&few, &LINE).fits, of(&few, &LINE).steps), (6, 12_000));
+        assert!(of(&few, &KSG).seconds < 0.1);
     }
 
     #[test]

@@ -1,0 +1,180 @@
+//! Estimates by any estimator: those that train critics, from several seeds; those that do not, at once.
+
+use rayon::prelude::*;
+use serde::Serialize;
+use tcmax_ops::Seed;
+
+use crate::error::{Error, Result};
+use crate::fit::decomposition::decompose_observed;
+use crate::fit::outcome::{Fit, Warning, interval};
+use crate::fit::run::fit_observed;
+use crate::fit::{CheckedConfig, Decomposition};
+use crate::sample::Sample;
+use crate::spec::{Computed, EstimatorKind};
+
+/// What an estimator finds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The estimate, nats. With fits, the mean of the seeds' held-out bounds, or 0 where that is negative;
+    /// without, it may be negative.
+    pub value: f64,
+    /// 95% interval, nats: the mean held-out bound +- 1.96 standard errors of *one* seed; none without
+    /// fits. Seeds share their examples, so averaging earns less than their number; how much less is not
+    /// known. With three seeds or more the interval is wider than the error by about a third.
+    pub interval: Option<[f64; 2]>,
+    /// The standard error of one seed's held-out bound, nats; none without fits.
+    pub standard_error: Option<f64>,
+    /// Standard deviation between seeds, nats; none for one seed.
+    pub spread: Option<f64>,
+    /// The smallest cap of the fits, nats; none for sums of several and without fits.
+    pub cap: Option<f64>,
+    /// The held-out bound of each seed, nats; may be negative.
+    pub seed_values: Vec<f64>,
+    /// The fits of the first seed, then those of the second, ...
+    pub fits: Vec<Fit>,
+    /// What casts doubt on the value, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Estimates what the variables of a sample share, nats: for two their mutual information, for more their
+/// total correlation.
+///
+/// An estimator that trains critics does so once per seed; seeds differ in split, initial weights, batches
+/// and tuples, and run in parallel. Other estimators do not use the seeds.
+///
+/// # Errors
+/// When the estimator is not defined for these variables, there are too few examples, there is no seed, or
+/// training leaves the finite numbers.
+pub fn estimate(sample: &Sample, config: &CheckedConfig, seeds: &[u64]) -> Result<Estimate> {
+    estimate_observed(sample, config, seeds, &|_| {})
+}
+
+/// As [`estimate`], and calls `observe` with the number of steps made since the last call: of all fits
+/// together [`FitConfig::steps`](crate::fit::FitConfig::steps) each, whether or not training stops early;
+/// 1 without fits.
+///
+/// # Errors
+/// As [`estimate`].
+pub fn estimate_observed(
+    sample: &Sample,
+    config: &CheckedConfig,
+    seeds: &[u64],
+    observe: &(dyn Fn(usize) + Sync),
+) -> Result<Estimate> {
+    let estimator = config.config().estimator;
+    estimator.check(sample.variables().len())?;
+    match estimator.kind {
+        EstimatorKind::Direct(direct) => {
+            let Computed { value, warnings } = (direct.compute)(&config.config().options, sample)?;
+            observe(1);
+            Ok(Estimate { value, warnings, ..Estimate::NOTHING })
+        }
+        EstimatorKind::Critic(_) => of_seeds(seeds, |seed| {
+            let fit = fit_observed(sample, config, seed, observe)?;
+            Ok(OfSeed { cap: Some(fit.cap), ..OfSeed::of(fit.held_out, fit.standard_error, [fit]) })
+        }),
+        EstimatorKind::Sum(cuts) => of_seeds(seeds, |seed| {
+            let Decomposition { held_out, standard_error, parts, .. } =
+                decompose_observed(sample, cuts, config, seed, observe)?;
+            Ok(OfSeed::of(held_out, standard_error, parts.into_iter().map(|part| part.fit)))
+        }),
+    }
+}
+
+/// What one seed shows.
+struct OfSeed {
+    held_out: f64,
+    standard_error: f64,
+    cap: Option<f64>,
+    fits: Vec<Fit>,
+}
+
+impl OfSeed {
+    fn of(held_out: f64, standard_error: f64, fits: impl IntoIterator<Item = Fit>) -> Self {
+        Self { held_out, standard_error, cap: None, fits: fits.into_iter().collect() }
+    }
+}
+
+/// In parallel, but collected in the order of the seeds.
+fn of_seeds(seeds: &[u64], of_seed: impl Fn(Seed) -> Result<OfSeed> + Sync) -> Result<Estimate> {
+    let all = seeds.par_iter().map(|&seed| of_seed(Seed::new(seed)));
+    Estimate::together(all.collect::<Result<_>>()?)
+}
+
+impl Estimate {
+    const NOTHING: Self = Self {
+        value: f64::NAN,
+        interval: None,
+        standard_error: None,
+        spread: None,
+        cap: None,
+        seed_values: Vec::new(),
+        fits: Vec::new(),
+        warnings: Vec::new(),
+    };
+
+    fn together(seeds: Vec<OfSeed>) -> Result<Self> {
+        if seeds.is_empty() {
+            return Err(Error::Empty { what: "the list of seeds", unit: "seed" });
+        }
+        let count = seeds.len() as f64;
+        let mean = |of: &dyn Fn(&OfSeed) -> f64| seeds.iter().map(of).sum::<f64>() / count;
+        let held_out = mean(&|seed| seed.held_out);
+        let standard_error = mean(&|seed| seed.standard_error.powi(2)).sqrt();
+        let squares: f64 = seeds.iter().map(|seed| (seed.held_out - held_out).powi(2)).sum();
+        let spread = (seeds.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
+        let cap = seeds.iter().filter_map(|seed| seed.cap).reduce(f64::min);
+        let seed_values = seeds.iter().map(|seed| seed.held_out).collect();
+        let fits: Vec<Fit> = seeds.into_iter().flat_map(|seed| seed.fits).collect();
+        Ok(Self {
+            value: held_out.max(0.0),
+            interval: Some(interval(held_out, standard_error)),
+            standard_error: Some(standard_error),
+            spread,
+            cap,
+            seed_values,
+            warnings: warnings(&fits),
+            fits,
+        })
+    }
+}
+
+/// Every warning of any fit, each kind once, with how many of several fits gave it.
+fn warnings(fits: &[Fit]) -> Vec<String> {
+    let mut found: Vec<(&Warning, usize)> = Vec::new();
+    for warning in fits.iter().flat_map(|fit| &fit.warnings) {
+        let kind = std::mem::discriminant(warning);
+        match found.iter_mut().find(|(other, _)| std::mem::discriminant(*other) == kind) {
+            Some((_, count)) => *count += 1,
+            None => found.push((warning, 1)),
+        }
+    }
+    let all = fits.len();
+    let message = |(warning, count): (&Warning, usize)| match all {
+        1 => warning.message(),
+        _ => format!("{} ({count} of {all} fits)", warning.message()),
+    };
+    found.into_iter().map(message).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_are_cut_off_at_zero_once_and_lie_within_their_intervals() {
+        let estimate = |held_out: &[f64]| {
+            let seeds = held_out.iter().map(|&held_out| OfSeed::of(held_out, 0.02, []));
+            Estimate::together(seeds.collect()).unwrap()
+        };
+        // Seeds that scatter about 0: a mean of values cut off one by one would be 0.04.
+        let scattered = estimate(&[-0.08, 0.08]);
+        assert!(scattered.value.abs() < 1e-15, "{}", scattered.value);
+        for held_out in [[-0.5, 0.4, 0.1], [-0.5, -0.4, 0.3], [1.0, 2.0, -0.1]] {
+            let estimate = estimate(&held_out);
+            let [low, high] = estimate.interval.unwrap();
+            assert!(low <= estimate.value && estimate.value <= high, "{estimate:?}");
+            assert!((estimate.value - (held_out.iter().sum::<f64>() / 3.0).max(0.0)).abs() < 1e-12);
+        }
+    }
+}

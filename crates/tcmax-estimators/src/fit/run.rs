@@ -1,0 +1,74 @@
+//! One fit, from a sample to a value.
+
+use tcmax_ops::Seed;
+
+use super::config::{CheckedConfig, CriticKind};
+use super::outcome::Fit;
+use super::prepared::Prepared;
+use super::train::Trainer;
+use crate::error::{Error, Result};
+use crate::sample::Sample;
+
+/// Trains a critic on one part of the examples and reports its bound on another.
+///
+/// ```
+/// use tcmax_estimators::fit::{FitConfig, fit};
+/// use tcmax_estimators::{Sample, Variable};
+/// use tcmax_ops::Seed;
+///
+/// # fn main() -> tcmax_estimators::Result<()> {
+/// // b is a with noise of a quarter of its range: a uniform on [0, 1), I = log 4 + 1/8 nats.
+/// let unit = |i: u32, step: f64| (f64::from(i) * step).fract();
+/// let a: Vec<f64> = (0..2000).map(|i| unit(i, 0.618_033_988_7)).collect();
+/// let b = (0..2000).map(|i| a[i as usize] + 0.25 * unit(i, 0.414_213_562_4)).collect();
+/// let variables =
+///     vec![Variable::continuous("a", a, 1)?, Variable::continuous("b", b, 1)?];
+/// let config = FitConfig { hidden: vec![32], steps: 50, ..FitConfig::default() };
+/// let fit = fit(&Sample::new(variables)?, &config.check()?, Seed::new(0))?;
+/// assert!(fit.value > 0.9 && fit.value < 4f64.ln() + 0.125 + 0.1, "{}", fit.value);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Runs on one thread; several fits may run at a time.
+///
+/// # Errors
+/// When there are too few examples, the estimator or the critic is for another number of variables, or
+/// training leaves the finite numbers.
+pub fn fit(sample: &Sample, config: &CheckedConfig, seed: Seed) -> Result<Fit> {
+    fit_observed(sample, config, seed, &|_| {})
+}
+
+/// As [`fit`], and calls `observe` with the number of steps made since the last call: in all
+/// [`FitConfig::steps`](super::FitConfig::steps), whether or not training stops early.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_observed(
+    sample: &Sample,
+    config: &CheckedConfig,
+    seed: Seed,
+    observe: &(dyn Fn(usize) + Sync),
+) -> Result<Fit> {
+    let checked = config;
+    let config = checked.config();
+    let variables = sample.variables().len();
+    config.estimator.check(variables)?;
+    if variables != 2 && config.critic == CriticKind::Bilinear {
+        let estimator = "the bilinear critic";
+        return Err(Error::NeedsTwoVariables { estimator, got: variables });
+    }
+    let run = || {
+        let objective = checked.objective()?;
+        let data = Prepared::new(sample, config, seed)?;
+        let mut trainer = Trainer::new(&data, config, objective, seed)?;
+        let start = trainer.start()?;
+        let made = trainer.train(observe)?;
+        observe(config.steps - made);
+        trainer.report(start)
+    };
+    // A step's matrices are small: threads would spend their time waiting for each other, most of all
+    // on a busy machine. Several fits at a time use the cores better.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    pool.map_err(candle_core::Error::wrap)?.install(run)
+}
