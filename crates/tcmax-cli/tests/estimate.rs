@@ -167,7 +167,7 @@ fn all_pairs_are_a_symmetric_matrix_and_the_curve_is_drawn() {
     assert_eq!(a[3], b[2], "{text}");
     assert_eq!(a[2], "", "{text}");
     let svg = std::fs::read_to_string(svg).unwrap();
-    assert!(svg.contains("<polyline") && svg.contains("bound on the validation part, nats"));
+    assert!(svg.contains("<polyline") && svg.contains("bound on the validation split, nats"));
 }
 
 #[test]

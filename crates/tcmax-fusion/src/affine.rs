@@ -20,8 +20,8 @@ pub(crate) fn layer_name(stem: &str, modality: usize) -> String {
 
 /// Features of modality `keep` of two, and zeros in place of the other's.
 ///
-/// Heads that are not additive have no logits of one modality; what the head says beside zeros stands
-/// in for them.
+/// Heads that are not additive have no logits of one modality; what the head returns with
+/// zeros for the other modality is used instead.
 pub(crate) fn beside_zeros(features: &[Tensor], keep: usize) -> Result<Vec<Tensor>> {
     let alone = |(m, z): (usize, &Tensor)| if m == keep { Ok(z.clone()) } else { z.zeros_like() };
     Ok(features.iter().enumerate().map(alone).collect::<candle_core::Result<_>>()?)

@@ -84,7 +84,7 @@ impl Critic for BiGatedHead {
         self.by_first.outcomes()
     }
 
-    /// What both halves make of a modality, side by side.
+    /// The parts of both halves for one modality, side by side.
     fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         let (first, second) = (self.by_first.parts(z)?, self.by_second.parts(z)?);
         let both = first.iter().zip(&second).map(|(one, other)| Tensor::cat(&[one, other], 1));

@@ -84,7 +84,7 @@ pub struct ClipHead {
 }
 
 impl ClipHead {
-    /// A new head with class vectors drawn in every direction alike.
+    /// A new head with class vectors drawn uniformly over directions.
     ///
     /// # Errors
     /// When the temperature is not a positive number, or a parameter name is taken.

@@ -1,4 +1,4 @@
-//! What every fusion head is.
+//! The trait of fusion heads.
 
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
@@ -8,18 +8,17 @@ use crate::{Error, Result};
 /// A classifier on the features of M modalities.
 ///
 /// It is a [`Critic`]: its logits are the scores T(z_1, ..., z_M, c), with the classes as outcomes.
-/// That is the idea of TCMax, and why a head needs nothing else to have its total correlation
-/// bounded.
+/// This is the idea of TCMax, and why a bound on the total correlation needs nothing else of a head.
 pub trait FusionHead: Critic + Send + Sync {
     /// Logits of each modality alone, each (N, C), as they are logged and trained by unimodal
-    /// objectives. For additive heads these are the additive terms, but for
+    /// objectives. For additive heads these are the additive terms, except for
     /// [`SpecificHead`](crate::SpecificHead), which has layers for them.
     ///
     /// # Errors
     /// When the number or the shapes of the features do not fit.
     fn modality_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>>;
 
-    /// Fused logits (N, C) as cross-entropy trains them: the critic's scores, but for
+    /// Fused logits (N, C) as cross-entropy trains them: the critic's scores, except for
     /// [`SharedHead`](crate::SharedHead), whose logits are a mean and whose scores are a sum.
     ///
     /// # Errors

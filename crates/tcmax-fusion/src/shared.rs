@@ -6,7 +6,7 @@
 //!
 //! All features must be of one width. As a critic the head is the *sum* of the g(z_m), not their mean:
 //! what maximises the total correlation has the sum's scale, and so softmax(sum_m g(z_m)) is p(y | z)
-//! after training by it.
+//! after training with TCMax.
 //!
 //! PyTorch names: `fc_out.weight`, `fc_out.bias`.
 
@@ -41,7 +41,7 @@ pub static SHARED: HeadSpec = HeadSpec {
 /// let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
 /// let head = SharedHead::new(&[3, 3], 2, &builder)?;
 /// let z = Tensor::ones((1, 3), DType::F64, &Device::Cpu)?;
-/// // Two equal modalities: the mean is what either says, the critic's score twice that.
+/// // Two equal modalities: the mean is the logit of either, the critic's score twice that.
 /// let own = head.modality_logits(&[z.clone(), z.clone()])?[0].to_vec2::<f64>()?;
 /// assert_eq!(head.logits(&[z.clone(), z.clone()])?.to_vec2::<f64>()?, own);
 /// assert_eq!(head.scores(&[z.clone(), z])?.to_vec2::<f64>()?[0][0], 2.0 * own[0][0]);

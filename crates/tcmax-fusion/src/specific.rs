@@ -1,7 +1,7 @@
-//! Concatenation with a head of its own for every modality beside it.
+//! Concatenation, and beside it a separate linear layer for every modality.
 //!
 //! The fused logits are those of [`ConcatHead`]; the logits of one modality come from a linear layer
-//! that the fused logits do not use. Unimodal losses then train layers of their own. Under a joint loss
+//! that the fused logits do not use. Unimodal losses then train separate layers. Under a joint loss
 //! those layers get no gradient at all: judge the modalities by a probe there.
 //!
 //! PyTorch names: `fc_out.*`, and `fc_x.*`, `fc_y.*`, `fc_2.*`, ...

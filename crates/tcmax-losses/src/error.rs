@@ -104,22 +104,22 @@ pub enum Error {
         /// Training examples.
         examples: usize,
     },
-    /// A checkpoint lacks a part of a method's state.
+    /// A checkpoint lacks an entry of a method's state.
     #[error("the method's state has no '{name}'; it is of another method")]
     MissingState {
-        /// The part.
+        /// The entry.
         name: String,
     },
     /// A checkpoint has state that the method does not know.
     #[error("the method has no state '{name}'; it is of another method")]
     UnknownState {
-        /// The part.
+        /// The entry.
         name: String,
     },
-    /// A part of a method's state has the wrong size.
+    /// An entry of a method's state has the wrong size.
     #[error("the method's state '{name}' has {got} numbers, and {wanted} are needed")]
     WrongState {
-        /// The part.
+        /// The entry.
         name: String,
         /// Numbers found.
         got: usize,

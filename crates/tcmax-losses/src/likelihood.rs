@@ -1,4 +1,4 @@
-//! The likelihood of labels under logits, by which balancing methods tell how well a modality does.
+//! The likelihood of labels under logits, by which balancing methods compare modalities.
 
 use candle_core::Tensor;
 use tcmax_estimators::Labels;

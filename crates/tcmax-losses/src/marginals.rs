@@ -1,4 +1,4 @@
-//! What the total correlation gives for free: predictions without a modality, and a score of whether
+//! What comes with a bound on the total correlation: predictions without a modality, and a score of whether
 //! modalities belong together.
 //!
 //! At its maximum the critic is f(z)\[y\] = log p(z_1, ..., z_M, y) / (p(z_1) ... p(z_M) U(y)) + const.
@@ -47,8 +47,8 @@ enum Kept {
 
 impl Marginals {
     /// From features z_m (N, D_m) of training examples, without gradients; where an example lacks a
-    /// modality its row is not looked at. Examples to keep are drawn from `seed`. A modality that no
-    /// example has tells nothing.
+    /// modality its row is ignored. Examples to keep are drawn from `seed`. A modality that no
+    /// example has adds nothing.
     ///
     /// # Errors
     /// When the features do not fit the head or `present`.
@@ -90,8 +90,8 @@ impl Marginals {
     }
 
     /// Scores (N, C) of features z_m (N, D_m), with what is not `present` averaged out, whatever is in
-    /// its rows; softmax of them is p(y | what is there). An example without any modality gets what is
-    /// expected of all.
+    /// its rows; softmax of them is p(y | what is there). An example without any modality gets the
+    /// average over all.
     ///
     /// # Errors
     /// When the features do not fit the head or `present`.

@@ -54,7 +54,7 @@ pub trait Method: Send {
     }
 }
 
-/// A part of the data that a [`EpochContext`] can show.
+/// A split of the data that an [`EpochContext`] can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The training split, shuffled.
@@ -65,7 +65,7 @@ pub enum Part {
 
 /// What a method may look at before an epoch.
 pub trait EpochContext {
-    /// Where training stands.
+    /// The current epoch.
     fn clock(&self) -> Clock;
 
     /// Shows `visit` the classifier, and the features (in evaluation mode, without gradients) and

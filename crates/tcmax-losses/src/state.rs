@@ -1,4 +1,4 @@
-//! Reading back what methods remember.
+//! Entries of the state of methods, read back.
 
 use candle_core::Tensor;
 use tcmax_ops::{State, to_vec_f64};

@@ -8,7 +8,7 @@ use tcmax_ops::{Params, Seed};
 
 use crate::{Error, Result};
 
-/// Where training stands.
+/// The current epoch and batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     /// The epoch, from 0.
@@ -63,7 +63,7 @@ pub struct Step<'a> {
     pub rows: &'a [usize],
     /// Whose parameters are whose.
     pub groups: &'a ParameterGroups,
-    /// Where training stands.
+    /// The current epoch and batch.
     pub clock: Clock,
     /// The start of everything random in this step.
     pub seed: Seed,
@@ -71,7 +71,7 @@ pub struct Step<'a> {
     pub update: &'a mut Update<'a>,
 }
 
-/// What a step tells.
+/// What a step reports.
 #[derive(Clone, Debug)]
 pub struct StepOutput {
     /// The loss, nats.
@@ -80,7 +80,7 @@ pub struct StepOutput {
     pub logits: Tensor,
     /// The bound on the total correlation, where the method computes it, nats.
     pub total_correlation: Option<f64>,
-    /// Figures of the method's own by name, such as the coefficient of a modality.
+    /// Metrics of the method, by name, such as the coefficient of a modality.
     pub metrics: Vec<(String, f64)>,
 }
 

@@ -1,4 +1,4 @@
-//! Checks of scores, and parts of a matrix of pair scores S_ij = T(x_i, y_j).
+//! Checks of scores, and entries of a matrix of pair scores S_ij = T(x_i, y_j).
 
 use candle_core::Tensor;
 

@@ -39,7 +39,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Tuples in memory at a time if nothing else is said.
+    /// Tuples in memory at a time by default.
     pub const CHUNK: usize = 2048;
 
     /// All N^M tuples: the exact bound.
@@ -186,7 +186,7 @@ impl<'a> Bound<'a> {
     }
 
     /// The loss of each variable alone under the normalised product P(j_1, ..., j_M, c), nats:
-    /// -1/N sum_i log P_m(i, y_i) - log N, where P_m sums out all other variables. These tell how much of
+    /// -1/N sum_i log P_m(i, y_i) - log N, where P_m sums out all other variables. They show how much of
     /// the fit each variable carries.
     ///
     /// # Errors

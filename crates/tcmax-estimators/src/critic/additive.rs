@@ -1,4 +1,4 @@
-//! The additive critic: T(x_1, ..., x_n, c) = sum_m g_m(x_m)\[c\], with a network g_m a variable.
+//! The additive critic: T(x_1, ..., x_n, c) = sum_m g_m(x_m)\[c\], with one network g_m per variable.
 
 use candle_core::Tensor;
 use tcmax_ops::{ParamBuilder, sum_of};
@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 
 /// The additive critic; parameters are called `net0.fc1.weight`, ...
 ///
-/// With labels as outcomes it its bound counts the label in; without, it goes into [`super::LatentCritic`].
+/// With labels as outcomes, its bound is on the information of the variables and the label; for the
+/// variables alone, put it into a [`super::LatentCritic`].
 #[derive(Clone, Debug)]
 pub struct AdditiveCritic {
     widths: Vec<usize>,
@@ -18,7 +19,7 @@ pub struct AdditiveCritic {
 
 impl AdditiveCritic {
     /// A critic of variables of the given widths; every network has the given hidden layers and one
-    /// output an outcome.
+    /// output per outcome.
     ///
     /// # Errors
     /// When a width or a layer is 0, or a parameter name is taken.
@@ -41,7 +42,7 @@ impl AdditiveCritic {
     /// # Errors
     /// When there is none, or their outputs differ in width.
     pub fn from_networks(networks: Vec<Mlp>) -> Result<Self> {
-        // The same shapes are asked for there.
+        // A separable critic needs the same shapes.
         SeparableCritic::from_networks(networks.clone())?;
         let outcomes = networks.first().map(Mlp::outputs);
         let outcomes = outcomes.ok_or(Error::Empty { what: "the critic", unit: "network" })?;

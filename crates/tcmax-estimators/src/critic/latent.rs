@@ -1,4 +1,4 @@
-//! A critic whose outcome is not seen: T(x_1, ..., x_n) = logsumexp_c T'(x_1, ..., x_n, c).
+//! A critic whose outcome is summed out: T(x_1, ..., x_n) = logsumexp_c T'(x_1, ..., x_n, c).
 //!
 //! Of an additive T', exp T = sum_c prod_m exp g_m(x_m)\[c\] is a mixture of products: it can come as
 //! close to any density ratio as C allows, and its sum over all N^n tuples still factorises. Of a trained
@@ -12,8 +12,8 @@ use tcmax_ops::log_sum_exp;
 use super::Critic;
 use crate::error::Result;
 
-/// The critic of the variables alone that another critic holds; `P` points to that critic, as a `Box` or
-/// a reference does.
+/// A critic of the variables alone, made of another critic by summing its outcomes out; `P` points to that
+/// critic, as a `Box` or a reference does.
 #[derive(Clone, Debug)]
 pub struct LatentCritic<P>(pub P);
 

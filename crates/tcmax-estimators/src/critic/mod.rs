@@ -6,7 +6,7 @@
 //! | [`SeparableCritic`] | sum_k prod_m e_m(x_m)\[k\], a network per variable | O(M N) evaluations, O(N^M) products |
 //! | [`BilinearCritic`] | x_1^T W x_2 | O(N) evaluations, O(N^2) products |
 //! | [`AdditiveCritic`] | sum_m g_m(x_m)\[c\], the outcome c a label | O(M N C) |
-//! | [`LatentCritic`] | logsumexp_c sum_m g_m(x_m)\[c\]: the outcome unseen | O(M N C) |
+//! | [`LatentCritic`] | logsumexp_c sum_m g_m(x_m)\[c\]: the outcome summed out | O(M N C) |
 //! | [`TermsCritic`] | sum_m x_m\[c\]: the terms are the variables | O(M N C) |
 //!
 //! Fusion heads implement the same trait: the classifier is the critic.
@@ -37,9 +37,9 @@ use crate::error::{Error, Result};
 /// With the label as the outcome, a classifier *is* a critic: T(x_1, ..., x_M, c) is its logit of
 /// class c (TCMax, section 3). A critic of the variables alone, as in MINE and TCNE, has C = 1.
 ///
-/// A critic is what it makes of each variable alone, its *parts*, computed once per example, and a way
-/// to *combine* parts of any examples, computed once per tuple. T of the product of marginals then is
-/// `combine` of parts gathered from independent rows.
+/// A critic computes *parts*, one per variable, once per example, and *combines* the parts of any examples
+/// once per tuple. On the product of marginals, T is then `combine` of parts gathered from independent
+/// rows.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -89,7 +89,7 @@ pub trait Critic {
     /// The number of outcomes C; 1 for a critic of the variables alone.
     fn outcomes(&self) -> usize;
 
-    /// What the critic makes of each variable alone: of `x[m]`, (N, D_m), a tensor of N rows.
+    /// What can be computed of each variable alone: from `x[m]`, (N, D_m), a tensor of N rows.
     ///
     /// # Errors
     /// When the number or the shapes of the variables do not fit [`Critic::widths`]; see
@@ -99,7 +99,7 @@ pub trait Critic {
     /// Scores (K, C) of K tuples from their parts, each of K rows.
     ///
     /// # Errors
-    /// When the parts are not such as [`Critic::parts`] gives.
+    /// When the parts do not have the shapes that [`Critic::parts`] returns.
     fn combine(&self, parts: &[Tensor]) -> Result<Tensor>;
 
     /// Whether `combine` is the sum of the parts, each (K, C), or a log-sum-exp over the columns of that

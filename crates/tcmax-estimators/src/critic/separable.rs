@@ -1,4 +1,4 @@
-//! The separable critic: T(x_1, ..., x_n) = sum_k prod_m e_m(x_m)\[k\], with a network e_m a variable.
+//! The separable critic: T(x_1, ..., x_n) = sum_k prod_m e_m(x_m)\[k\], with one network e_m per variable.
 //!
 //! For n = 2 this is the inner product of two embeddings (Poole et al. 2019). The networks see every row
 //! once, whatever the number of tuples.

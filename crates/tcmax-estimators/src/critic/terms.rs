@@ -6,8 +6,8 @@ use tcmax_ops::sum_of;
 use super::{Critic, check_variables};
 use crate::error::Result;
 
-/// A sum of its variables, which are the terms g_m (N, C) of an additive critic evaluated elsewhere,
-/// such as the unimodal logits of an ensemble.
+/// The sum of its variables: they are the terms g_m (N, C) of an additive critic that was evaluated
+/// elsewhere, such as the unimodal logits of an ensemble.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

@@ -11,7 +11,7 @@ const MOST_ROWS: usize = 2000;
 /// Columns of all variables together, at most.
 const MOST_COLUMNS: usize = 128;
 
-/// What another estimator says.
+/// The estimate of another estimator.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// The estimator.
@@ -23,8 +23,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// What nearest neighbours (`ksg`, on at most 2,000 rows) and the Gaussian copula (`gaussian copula`)
-    /// say; an estimator that refuses the variables, or takes long, is left out.
+    /// The estimates by nearest neighbours (`ksg`, on at most 2,000 rows) and the Gaussian copula (`gaussian
+    /// copula`); an estimator that refuses the variables, or takes long, is left out.
     pub fn of(sample: &Sample, seed: Seed) -> Vec<Self> {
         let mut found = Vec::new();
         let columns: usize = sample.variables().iter().map(crate::sample::Variable::width).sum();

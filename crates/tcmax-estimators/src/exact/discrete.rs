@@ -90,7 +90,7 @@ impl JointTable {
         Ok(of_target.map(|row| row.iter().copied().fold(0.0, f64::max)).sum())
     }
 
-    /// How well matched tuples of `variables` can be told from shuffled ones: the area under the curve
+    /// How well matched tuples of `variables` can be distinguished from shuffled ones: the area under the curve
     /// of the best score there is, p(x_1, ..., x_n) / prod_i p(x_i).
     ///
     /// With `through`, of the best score that sees the variables through that one alone: the same ratio

@@ -16,14 +16,14 @@
 //! rows that are alone in theirs are left out. What several categorical variables share with each other
 //! comes from counts (the psi estimator that the formula becomes, less what chance shows of rare classes),
 //! and so does everything where all variables are categorical. Columns of numbers with at most ten distinct
-//! ones, each ten times on average, are taken for classes too.
+//! ones, each ten times on average, count as classes too.
 //!
 //! *Ties* of numbers, as rounding and counting make them, break the formula: neighbours at one distance
 //! cannot be told apart, and information is found that is not there. The estimator of Gao, Kannan, Oh and
 //! Viswanath (2017) counts ties, but only those at distance 0; on independent Poisson counts of mean 100 it
 //! still shows 0.3 nats with 1,000 rows. Here each repeated number is moved at random within the gap
-//! between its neighbours. Since the number can be told from where it moved to, and the move tells nothing
-//! else, the information is exactly what it was, and of a density without steps.
+//! between its neighbours. Where it moved to determines the number, and the move carries no other information, so
+//! the information is exactly what it was, and the density has no steps.
 
 use rand::Rng;
 use rayon::prelude::*;
@@ -105,8 +105,8 @@ impl Default for KsgConfig {
 pub struct NearestNeighbours {
     /// The estimate, nats; may be negative.
     pub value: f64,
-    /// What the terms of single rows scatter by, as the standard deviation of their mean, nats: a rough
-    /// measure, which knows nothing of bias.
+    /// The standard error of the mean over the terms of single rows, nats: a rough measure, which does not
+    /// include the bias.
     pub standard_error: f64,
     /// Rows that were left out because they are alone in their class.
     pub left_out: usize,
@@ -119,7 +119,7 @@ pub struct NearestNeighbours {
 /// use tcmax_estimators::{Sample, Variable, ksg};
 ///
 /// # fn main() -> tcmax_estimators::Result<()> {
-/// // x lies in one of two intervals, as the class says: log 2.
+/// // x lies in one of two intervals, as the class tells: log 2.
 /// let unit = |i: u32| (f64::from(i) * 0.618_033_988_7).fract();
 /// let x = (0..400).map(|i| unit(i) + f64::from(5 * (i % 2))).collect();
 /// let class: Vec<f64> = (0..400).map(|i| f64::from(i % 2)).collect();
@@ -179,7 +179,7 @@ pub fn nearest_neighbours(sample: &Sample, config: KsgConfig) -> Result<NearestN
     })
 }
 
-/// What each row says beyond what the counts of classes do. In order, so that their sum has the same bits
+/// The term of each row beyond those of the counts of classes. In order, so that their sum has the same bits
 /// for every number of threads.
 fn terms(variables: &[Seen], joint: &States, k: usize, psi: &[f64]) -> Vec<f64> {
     let n = joint.rows();
@@ -194,7 +194,7 @@ fn terms(variables: &[Seen], joint: &States, k: usize, psi: &[f64]) -> Vec<f64> 
         let k = k.min(joint.count(i) - 1);
         let (_, radius, _) = together.select_nth_unstable_by(k - 1, f64::total_cmp);
         let radius = *radius;
-        // Ties that even moving numbers could not part are counted, as Gao et al. do.
+        // Ties that remain after numbers were moved are counted, as Gao et al. do.
         let ties = together.iter().filter(|&&d| d <= 0.0).count();
         let k = if radius > 0.0 { k } else { ties + 1 };
         let closer = |d: f64| d < radius || d <= 0.0;
@@ -209,7 +209,7 @@ fn terms(variables: &[Seen], joint: &States, k: usize, psi: &[f64]) -> Vec<f64> 
     (0..n).into_par_iter().map(of_row).collect()
 }
 
-/// Distinct numbers that are taken for classes, at most, and how often each occurs on average, at least.
+/// Distinct numbers that count as classes, at most, and how often each occurs on average, at least.
 const FEW: usize = 10;
 
 /// One variable as distances see it.
@@ -234,7 +234,7 @@ impl Seen {
             }
             let mut values: Vec<f64> = variable.column(column).collect();
             if of_column.len() < n {
-                part_ties(&mut values, &of_column, seed.index(column as u64));
+                break_ties(&mut values, &of_column, seed.index(column as u64));
             }
             columns.push(standardised(values));
         }
@@ -270,7 +270,7 @@ impl Seen {
 
 /// Moves every number that occurs more than once to anywhere between the middles of the gaps to the numbers
 /// below and above it.
-fn part_ties(values: &mut [f64], states: &States, seed: Seed) {
+fn break_ties(values: &mut [f64], states: &States, seed: Seed) {
     let mut distinct = values.to_vec();
     distinct.sort_by(f64::total_cmp);
     distinct.dedup();

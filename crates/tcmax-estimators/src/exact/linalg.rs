@@ -5,7 +5,7 @@ use linfa_linalg::eigh::EighInto;
 use linfa_linalg::triangular::{SolveTriangular, UPLO};
 use ndarray::{Array1, Array2};
 
-/// A pivot below this part of its diagonal entry is rounding.
+/// A pivot below this fraction of its diagonal entry is rounding.
 const ROUNDING: f64 = 1e-14;
 
 /// A matrix of side `n` of its entries row by row.

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 /// Random pairings that E is the mean over.
 const PAIRINGS: u64 = 20;
 
-/// Above this part of TC_max nothing can be told from chance.
+/// Above this fraction of TC_max nothing can be distinguished from chance.
 const MOST_CHANCE: f64 = 0.8;
 
 /// The states of a discrete variable, numbered in the order in which they first occur.

@@ -2,14 +2,14 @@
 //!
 //! Where y is a function of a continuous x, I(x; y) is infinite, and every estimate from N rows a finite
 //! number of no meaning: bounds end near log N, nearest neighbours near log N too. Where x and y are
-//! discrete and x determines y, I(x; y) = H(y), which counting tells better than any fit.
+//! discrete and x determines y, I(x; y) = H(y), which counting gives better than any fit.
 
 use std::fmt;
 
 use super::plug_in::{States, digamma_table};
 use crate::sample::{Sample, Variable};
 
-/// Fewest rows that say anything: that 20 random numbers are in order is one chance in 10^18.
+/// Fewest rows in which a relation means anything: that 20 random numbers are in order is one chance in 10^18.
 const FEWEST: usize = 20;
 
 /// Numbers of all columns together, at most: more would take more memory than the estimate.

@@ -44,10 +44,10 @@ pub struct FitConfig {
     /// tells nothing new, but where variables share their scale (heavy tails), networks find it late.
     pub norms: bool,
     /// Most indicator columns of a categorical variable: where there are more classes, the most frequent
-    /// of the training part have a column each and all others share one, which leaves a lower bound what
-    /// it is and bounds time and memory.
+    /// of the training split have a column each and all others share one, which keeps lower bounds valid
+    /// and limits time and memory.
     pub most_classes: usize,
-    /// Examples of the validation and of the test part, as fractions; the rest trains.
+    /// Fractions of the examples in the validation and the test split; the rest trains.
     pub held_out: [f64; 2],
     /// Joint examples in a batch.
     pub batch_size: usize,

@@ -1,4 +1,4 @@
-//! Held-out examples told apart from each other, as InfoNCE does it.
+//! Contrasts of held-out examples with each other, as in InfoNCE.
 
 use candle_core::{DType, Tensor};
 
@@ -9,7 +9,7 @@ use crate::sample::tuples::Tuples;
 /// Product tuples scored at once.
 pub(super) const CHUNK: usize = 8192;
 
-/// Held-out examples that are told apart at once, at most.
+/// Held-out examples that are contrasted with each other, at most.
 const BLOCK: usize = 256;
 
 /// No value on so many examples is above the logarithm of the size of a block, nats.
@@ -26,7 +26,7 @@ fn block_size(examples: usize) -> usize {
 /// block; the examples left over at the end join the last block that is full. And the share of each
 /// example in the log-mean-exps of all others, less the mean share, which is what they change by, to
 /// first order, where the example weighs more: with it, reweighted examples have reweighted contrasts.
-/// These parts add up to 0, so the value is what it is without them.
+/// These shares add up to 0, so they do not change the value.
 pub(super) fn contrasts(critic: &dyn Critic, parts: &[Tensor], n: usize) -> Result<Vec<f64>> {
     let size = block_size(n);
     let pairs = Tuples::all(size, 2)?;

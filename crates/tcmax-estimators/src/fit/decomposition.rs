@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Bai et al., "Estimating Total Correlation with Mutual Information Estimators" (AISTATS 2023). Exact
-//! identities; with lower bounds for the parts the sum is a lower bound too. Each part has its own critic
-//! and its own cap, so n - 1 fits take n - 1 times as long as the direct bound, see (n - 1) log N nats as
-//! it does, and add up the slack of n - 1 bounds.
+//! identities; of lower bounds the sum is a lower bound too. Each term has its own critic and its own cap,
+//! so n - 1 fits take n - 1 times as long as the direct bound, can show (n - 1) log N nats as it can, and
+//! add up the slack of n - 1 bounds.
 
 use serde::Serialize;
 use tcmax_ops::Seed;
@@ -84,21 +84,21 @@ pub struct Part {
     pub fit: Fit,
 }
 
-/// A total correlation by parts.
+/// A total correlation as a sum of mutual informations.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Decomposition {
-    /// The sum of the parts' held-out bounds, or 0 where that is negative, nats.
+    /// The sum of the held-out bounds, or 0 where that is negative, nats.
     pub value: f64,
-    /// The sum of the parts' held-out bounds itself, nats.
+    /// The sum of the held-out bounds itself, nats.
     pub held_out: f64,
-    /// Standard error of the sum, nats; parts share examples, so their errors are added, not their
-    /// squares.
+    /// Standard error of the sum, nats; the fits share examples, so their errors are added, not the squares
+    /// of these.
     pub standard_error: f64,
     /// The mutual informations.
     pub parts: Vec<Part>,
 }
 
-/// Estimates the total correlation of all variables by parts, with the same division into training,
+/// Estimates the total correlation of all variables as a sum, with the same division into training,
 /// validation and test examples for all.
 ///
 /// # Errors

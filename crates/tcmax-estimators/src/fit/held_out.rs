@@ -10,7 +10,7 @@ use crate::critic::Critic;
 use crate::error::Result;
 use crate::sample::tuples::Tuples;
 
-/// Where scores are cut off, below and above: part of the critic, for any function is one.
+/// Where scores are cut off, below and above. The cut belongs to the critic, as any function is one.
 ///
 /// For the true log ratio t of p to the product q, P(t <= -a) <= e^-a over joint examples and
 /// P(t >= a) <= e^-a over product tuples. Scores far beyond are a critic's mistakes where it has seen no
@@ -25,7 +25,7 @@ impl Limits {
     /// 12 nats below log mean exp T over K product tuples; above, log K above it, where one tuple of K
     /// would outweigh all others and K tuples cannot tell whether it is there, or the score that
     /// [`RARE`] of the joint examples exceed if that is less: it costs them a few thousandths of a nat,
-    /// and a single example in an odd place can no longer cost hundreds of them.
+    /// and a single unusual example can no longer cost hundreds of them.
     fn of(joint: &[f64], product: &[f64]) -> Self {
         let log_mean = log_mean_exp(product.iter().copied());
         let floor = log_mean - 12.0;
@@ -38,10 +38,10 @@ impl Limits {
     }
 }
 
-/// The part of joint examples whose scores are cut.
+/// The fraction of joint examples whose scores are cut off.
 const RARE: f64 = 0.005;
 
-/// Scores of joint examples and product tuples of one part.
+/// Scores of joint examples and product tuples of one split.
 pub(super) struct HeldOut<'a> {
     joint: Vec<f64>,
     /// exp (T - top) of the product tuples.
@@ -59,7 +59,7 @@ pub(super) struct HeldOut<'a> {
 
 impl<'a> HeldOut<'a> {
     /// Scores the variables, each (N, D_m), with a critic. Objectives of all pairs do not use the tuples.
-    /// Without limits from another part, scores have those that these examples suggest.
+    /// Without limits from another split, those that these examples suggest are used.
     pub(super) fn new(
         critic: &dyn Critic,
         variables: &[Tensor],
@@ -91,7 +91,7 @@ impl<'a> HeldOut<'a> {
         Ok(Self { joint, exponentials, top, contrasts, limits, tuples, objective })
     }
 
-    /// Where scores were cut off, for other parts.
+    /// Where scores were cut off, for other splits.
     pub(super) fn limits(&self) -> Option<Limits> {
         self.limits
     }

@@ -21,7 +21,7 @@ use crate::sample::Sample;
 pub struct Conditional {
     /// The difference, nats; may be negative.
     pub value: f64,
-    /// Standard error, nats: the square root of both parts' summed squares.
+    /// Standard error, nats: the square root of the sum of both squares.
     pub standard_error: f64,
     /// The estimate of I(a; (b, c)).
     pub with: Fit,
@@ -45,7 +45,7 @@ pub fn conditional_mutual_information(
     Ok(Conditional { value: with.held_out - without.held_out, standard_error, with, without })
 }
 
-/// What two features and a label share, in nats: the parts of a Venn diagram.
+/// What two features and a label share, nats: the areas of a Venn diagram.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Interaction {
     /// I(y; a).
@@ -62,7 +62,7 @@ pub struct Interaction {
     /// TC(a, b, y) = I(a; b) + I(y; (a, b)), or 0 where that is negative.
     pub total_correlation: f64,
     /// I(a; b) - I(a; b | y): positive where the features repeat each other about the label, negative
-    /// where only both together tell it.
+    /// where only both together determine it.
     pub redundancy: f64,
 }
 

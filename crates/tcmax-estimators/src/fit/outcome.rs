@@ -9,7 +9,7 @@ pub struct CurvePoint {
     pub step: usize,
     /// Mean of the objective over the batches since the last validation; none at step 0.
     pub training: Option<f64>,
-    /// The reported quantity on the validation part.
+    /// The reported quantity on the validation split.
     pub validation: f64,
 }
 
@@ -29,16 +29,16 @@ pub enum Start {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "warning")]
 pub enum Warning {
-    /// The value is near the most that so many held-out examples can show.
+    /// The value is near the highest that so many held-out examples can show.
     AtCap {
         /// The cap, nats.
         cap: f64,
     },
-    /// The kept critic fits the training part much better than the test part.
+    /// The kept critic fits the training split much better than the test split.
     Overfit {
-        /// The bound on the training part, nats.
+        /// The bound on the training split, nats.
         training: f64,
-        /// The bound on the test part, nats.
+        /// The bound on the test split, nats.
         held_out: f64,
     },
     /// A handful of held-out examples carries the mean of exp T.
@@ -51,13 +51,13 @@ pub enum Warning {
         /// The cap, nats.
         cap: f64,
     },
-    /// A variable has more classes than the critic tells apart.
+    /// A variable has more classes than the critic can distinguish.
     MergedClasses {
         /// The variable's name.
         variable: String,
         /// Its number of classes.
         classes: usize,
-        /// The part of the rows whose classes count as one.
+        /// The fraction of the rows whose classes count as one.
         share: f64,
     },
     /// The estimator may lie above the truth.
@@ -79,12 +79,12 @@ impl Warning {
                  short here, by a nat or more, and the truth may lie well above the interval"
             ),
             Self::MergedClasses { variable, classes, share } => format!(
-                "'{variable}' has {classes} classes; the most frequent are told apart, and those of \
-                 {:.0} % of the rows count as one: what they share is not seen",
+                "'{variable}' has {classes} classes; the most frequent have a column each, and those \
+                 of {:.0} % of the rows share one: the information that they alone carry is not counted",
                 100.0 * share
             ),
             Self::Overfit { training, held_out } => format!(
-                "the critic overfits: {training:.3} nats on its training part, {held_out:.3} on held-out \
+                "the critic overfits: {training:.3} nats on its training split, {held_out:.3} on held-out \
                  data; the truth is probably higher than the estimate, and more examples would show it"
             ),
             Self::FewEffectiveExamples { examples } => format!(
@@ -106,17 +106,17 @@ impl Warning {
 /// One fit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Fit {
-    /// The estimate: the bound on the test part, or 0 where that is negative, nats.
+    /// The estimate: the bound on the test split, or 0 where that is negative, nats.
     pub value: f64,
-    /// The bound on the test part itself, nats.
+    /// The bound on the test split itself, nats.
     pub held_out: f64,
     /// Bootstrap standard deviation of [`Fit::held_out`] over the test examples, nats.
     pub standard_error: f64,
-    /// About the most that the test part can show, nats. For InfoNCE exact: the logarithm of the
+    /// About the most that the test split can show, nats. For InfoNCE exact: the logarithm of the
     /// block size, which no scores exceed. For all others a rule of thumb, the smaller of two numbers:
     /// (n - 1) log N of N test examples of n variables, since no lower bound that holds with confidence
     /// for every distribution can exceed about log N (McAllester and Stratos 2020); and log K of the K
-    /// product tuples of the validation part, where scores are cut off (see the [module](super)).
+    /// product tuples of the validation split, where scores are cut off (see the [module](super)).
     pub cap: f64,
     /// Where training set out from.
     pub start: Start,
@@ -147,7 +147,7 @@ pub(crate) fn interval(centre: f64, standard_error: f64) -> [f64; 2] {
 /// which 3,000 are held out, above 3.2 nats.
 const HIGH: f64 = 0.4;
 
-/// Warnings on a held-out value, given what else is known of the fit.
+/// The warnings that a held-out value deserves.
 pub(super) fn warnings(
     lower_bound: bool,
     held_out: f64,

@@ -1,4 +1,4 @@
-//! A sample split into parts and brought to scale.
+//! A sample, scaled and split.
 
 use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
@@ -12,14 +12,14 @@ use crate::sample::scaling::{Column, Map};
 /// Fewest examples a fit accepts: 22 train, 6 validate, 12 test.
 pub(super) const FEWEST: usize = 40;
 
-/// The three parts, as row numbers, and all rows scaled.
+/// The three splits, as row numbers, and all rows, scaled.
 pub(super) struct Prepared {
     pub(super) training: Vec<usize>,
     pub(super) validation: Vec<usize>,
     pub(super) test: Vec<usize>,
     variables: Vec<Scaled>,
     /// Names of categorical variables with more classes than columns, their numbers of classes, and the
-    /// parts of the rows whose classes share a column.
+    /// fractions of the rows whose classes share a column.
     pub(super) merged: Vec<(String, usize, f64)>,
 }
 
@@ -43,7 +43,7 @@ impl Prepared {
             config.held_out.map(|fraction| ((n as f64 * fraction) as usize).max(4));
         if validation + test + 4 > n {
             let wanted = validation + test + 4;
-            return Err(Error::TooFewSamples { got: n, wanted, purpose: "parts of this size" });
+            return Err(Error::TooFewSamples { got: n, wanted, purpose: "splits of this size" });
         }
         let test = rows.split_off(n - test);
         let validation = rows.split_off(rows.len() - validation);
@@ -71,7 +71,7 @@ impl Prepared {
         self.variables.iter().map(|variable| variable.columns.clone()).collect()
     }
 
-    /// The values of some rows, one tensor (rows, D_m) a variable.
+    /// The values of some rows, one tensor (rows, D_m) per variable.
     pub(super) fn rows(&self, rows: &[usize]) -> Result<Vec<Tensor>> {
         let gather = |variable: &Scaled| {
             let width = variable.width;
@@ -84,7 +84,7 @@ impl Prepared {
         self.variables.iter().map(gather).collect()
     }
 
-    /// The covariance of the columns of all variables side by side over the training part.
+    /// The covariance of the columns of all variables side by side over the training split.
     pub(super) fn training_covariance(&self) -> Vec<f64> {
         let dim: usize = self.widths().iter().sum();
         let row_of = |row: usize| {

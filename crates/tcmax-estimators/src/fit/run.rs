@@ -9,7 +9,7 @@ use super::train::Trainer;
 use crate::error::{Error, Result};
 use crate::sample::Sample;
 
-/// Trains a critic on one part of the examples and reports its bound on another.
+/// Trains a critic on some of the examples and reports its bound on others.
 ///
 /// ```
 /// use tcmax_estimators::fit::{FitConfig, fit};

@@ -29,7 +29,7 @@ const MOST_COLUMNS: usize = 600;
 /// Eigenvalues of 1 + M are at least this, so that nearly singular covariances stay in range.
 const LEAST: f64 = 1e-6;
 
-/// The Gaussian critics of the training part's covariance, on the columns of numbers, and on those and
+/// The Gaussian critics of the training split's covariance, on the columns of numbers, and on those and
 /// the norms; each as it is and without noise. Empty where a covariance is singular, as with columns that
 /// repeat each other.
 pub(super) fn gaussian_critics(data: &Prepared) -> Vec<GaussianCritic> {
@@ -50,7 +50,8 @@ pub(super) fn gaussian_critics(data: &Prepared) -> Vec<GaussianCritic> {
     critics
 }
 
-/// The places of some columns of each variable among all columns, variables without any left out.
+/// The indices of some columns of each variable among all columns; variables without such columns are left
+/// out.
 fn blocks(columns: &[Vec<Column>], takes: &dyn Fn(Column) -> bool) -> Vec<Vec<usize>> {
     let mut blocks = Vec::new();
     let mut first = 0;
@@ -130,7 +131,7 @@ impl Noise {
         Self::Spread(2.0 * ((total - within / total) / n).sqrt())
     }
 
-    /// The eigenvalue that serves best in place of an observed one.
+    /// The best estimate of an eigenvalue without noise, from an observed one.
     ///
     /// Of a pair, r^2 = (p (1 - a) + a) (p (1 - b) + b) / p for many columns with the true p = rho^2 (Bao,
     /// Hu, Pan and Zhou 2019), solved for p; then times the cosines between true and observed directions,

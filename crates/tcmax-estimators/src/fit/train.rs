@@ -109,7 +109,7 @@ impl<'a> Trainer<'a> {
         Ok(start)
     }
 
-    /// Trains until nothing is gained any more, and returns the number of steps made.
+    /// Trains until the steps are made or the bound no longer rises, and returns the number of steps made.
     pub(super) fn train(&mut self, observe: &(dyn Fn(usize) + Sync)) -> Result<usize> {
         let config = self.config;
         let most = if self.objective.all_pairs() { MOST_PAIRED } else { usize::MAX };
@@ -160,7 +160,7 @@ impl<'a> Trainer<'a> {
         Ok(config.steps)
     }
 
-    /// The kept critic on the test part.
+    /// The kept critic on the test split.
     pub(super) fn report(&mut self, start: Start) -> Result<Fit> {
         let (config, data) = (self.config, self.data);
         self.params.load(&self.best)?;
@@ -209,7 +209,7 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// About the most that the test part can show, nats; see [`Fit::cap`].
+    /// About the most that the test split can show, nats; see [`Fit::cap`].
     fn cap(&self) -> f64 {
         let examples = self.data.test.len();
         if self.objective.all_pairs() {
@@ -237,7 +237,7 @@ impl<'a> Trainer<'a> {
         self.objective.of_batch(&joint, &floor(&product)?)
     }
 
-    /// The reported quantity on the validation part with the weights as they are.
+    /// The reported quantity on the validation split with the current weights.
     fn validate(&self) -> Result<f64> {
         Ok(self.on_validation()?.value())
     }

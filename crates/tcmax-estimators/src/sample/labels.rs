@@ -105,7 +105,7 @@ impl Labels {
         Ok(self.column.squeeze(1)?)
     }
 
-    /// Each example's own entry of `scores` (N, C): shape (N,).
+    /// For each example the entry of `scores` (N, C) at its label: shape (N,).
     ///
     /// # Errors
     /// When `scores` has another shape.

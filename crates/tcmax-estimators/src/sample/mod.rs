@@ -40,7 +40,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Puts variables together.
+    /// A sample of variables with the same rows.
     ///
     /// # Errors
     /// When there are fewer than two, or their numbers of rows differ.
@@ -86,7 +86,7 @@ impl Sample {
         Self { variables: self.variables.iter().map(|v| v.in_rows(&rows)).collect() }
     }
 
-    /// The sample of some of the variables, each group glued into one variable.
+    /// The sample of some of the variables, each group joined into one variable.
     ///
     /// A group of one stays as it is; in a larger group categorical variables become indicator
     /// columns, one per class.
@@ -98,7 +98,7 @@ impl Sample {
         Self::new(groups.iter().map(|group| self.group(group)).collect::<Result<_>>()?)
     }
 
-    /// Some of the variables glued into one, as [`Sample::grouped`] does.
+    /// Some of the variables joined into one, as [`Sample::grouped`] does.
     ///
     /// # Errors
     /// When a variable does not exist, the group is empty, or it holds several variables with more than

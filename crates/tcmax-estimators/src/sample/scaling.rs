@@ -1,7 +1,7 @@
 //! Invertible maps that bring variables to a common scale.
 //!
 //! Information does not change under invertible maps of single variables, so a fit may choose the map
-//! that suits its critic. Maps are made from the training part alone and are strictly increasing on the
+//! that suits its critic. Maps are made from the training split alone and are strictly increasing on the
 //! whole line, so that nothing is lost on data they have not seen.
 
 use statrs::function::erf::erfc_inv;
@@ -33,10 +33,10 @@ pub(crate) enum Column {
 
 /// The fitted map of one variable.
 pub(crate) enum Map {
-    /// A map a column, and that of the norm if it is wanted.
+    /// One map per column, and one of the norm if it is wanted.
     Numbers { columns: Vec<Monotone>, norm: Option<Monotone> },
-    /// An indicator column for each class, or one for several rare ones: the column of each class, and how
-    /// many columns there are.
+    /// One indicator column per class, or one for several rare ones: the column of each class, and the
+    /// number of columns.
     Indicators { column_of: Vec<usize>, columns: usize },
 }
 
@@ -94,7 +94,7 @@ impl Map {
         Self::Indicators { column_of, columns: most }
     }
 
-    /// The part of the rows whose class shares its column with others; 0 for numbers.
+    /// The fraction of the rows whose class shares its column with others; 0 for numbers.
     pub(crate) fn merged_share(&self, variable: &Variable) -> f64 {
         match self {
             Self::Indicators { column_of, columns } if column_of.len() > *columns => {

@@ -1,4 +1,4 @@
-//! All tuples of the product of marginals, one span after the other.
+//! All tuples of the product of marginals, one chunk after the other.
 
 use super::tuples::{Tuples, check_size};
 use crate::error::{Error, Result};

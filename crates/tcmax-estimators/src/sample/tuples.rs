@@ -136,7 +136,7 @@ impl Tuples {
         Ok(Self { rows, variables, examples })
     }
 
-    /// K tuples of given rows, one list of K rows below `examples` a variable.
+    /// K tuples of given rows: for each variable a list of K row numbers below `examples`.
     ///
     /// # Errors
     /// When there is no list, lists differ in length, or a row is not below `examples`.
@@ -191,7 +191,7 @@ impl Tuples {
         self.rows.chunks_exact(self.variables)
     }
 
-    /// The tuples in pieces of at most `size`.
+    /// The tuples in chunks of at most `size`.
     pub fn chunks(&self, size: usize) -> impl Iterator<Item = Self> {
         let pieces = self.rows.chunks(size.max(1) * self.variables);
         pieces.map(|rows| Self { rows: rows.to_vec(), ..*self })
@@ -209,7 +209,7 @@ impl Tuples {
         Ok(Tensor::from_vec(rows, self.len(), device)?)
     }
 
-    /// Takes every tuple's rows out of `variables`, each (N, D_m): tensors (K, D_m).
+    /// The rows of every tuple, gathered from `variables`, each (N, D_m): tensors (K, D_m).
     ///
     /// # Errors
     /// When the number or the lengths of the variables do not fit.

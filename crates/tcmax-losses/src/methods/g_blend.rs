@@ -1,4 +1,4 @@
-//! Gradient blending (G-Blend): branches weighed by how well they generalise.
+//! Gradient blending (G-Blend): branches weighted by how well they generalise.
 //!
 //! ```text
 //! L = sum_k w_k L_k,     w_k proportional to G_k / O_k^2
@@ -148,7 +148,7 @@ impl Method for GBlend {
     }
 }
 
-/// Mean cross-entropy of every branch on a part of the data, nats.
+/// Mean cross-entropy of every branch on one split of the data, nats.
 fn branch_losses(context: &mut dyn EpochContext, part: Part, branches: usize) -> Result<Vec<f64>> {
     let mut sums = vec![0.0; branches];
     let mut examples = 0;

@@ -14,7 +14,7 @@
 //! Any number of modalities.
 //!
 //! The paper's own code never projects (it looks for a parameter by a name that does not exist), so its
-//! figures are those of `projection = "none"`; and had it projected, it would have divided by a matrix
+//! results are those of `projection = "none"`; and had it projected, it would have divided by a matrix
 //! element by element ([`Projection::Elementwise`]).
 //!
 //! Source: Zhang, Yoon, Bansal, Yao, "Multimodal Representation Learning by Alternating Unimodal

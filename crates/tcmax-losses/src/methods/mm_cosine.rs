@@ -4,7 +4,7 @@
 //! f\[c\] = s sum_m cos(z_m, w_m^c),     L = CE(f, y)      (nats)
 //! ```
 //!
-//! with w_m^c modality m's part of the weight of class c. Heads that are linear in the features, any
+//! with w_m^c the columns of modality m in the weight of class c. Heads that are linear in the features, any
 //! number of modalities; their biases are not used. Predictions use the same f.
 //!
 //! Source: Xu, Feng, Lan, Lu, Wu, Xu, "MMCosine: Multi-Modal Cosine Loss Towards Balanced

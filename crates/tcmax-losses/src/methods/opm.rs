@@ -7,7 +7,7 @@
 //! ```
 //!
 //! is the probability with which the features of modality m are zeroed, example by example, in the
-//! *next* step. As in the paper's code the rate lags one step behind, and lives across epochs. Two
+//! *next* step. As in the paper's code the rate lags one step behind, and is kept across epochs. Two
 //! modalities; the loss is the cross-entropy of the fused logits. Dropping ends half way through
 //! training.
 //!
@@ -126,7 +126,7 @@ pub fn next_rates([first, second]: [f64; 2], rate: f64, strength: f64) -> [f64; 
 /// Features (B, D) with the rows zeroed whose draw from [0, 1) is below `rate`.
 ///
 /// # Errors
-/// When there is not one draw a row.
+/// When there is not one draw per row.
 pub fn dropped(features: &Tensor, draws: &[f64], rate: f64) -> Result<Tensor> {
     let keep: Vec<f64> = draws.iter().map(|&draw| f64::from(u8::from(draw >= rate))).collect();
     let keep = Tensor::from_vec(keep, (draws.len(), 1), &Device::Cpu)?;

@@ -16,7 +16,7 @@
 //!
 //! Before each epoch the prototypes are the class means of the first tenth of the shuffled training
 //! batches, or of as many more as it takes to meet every class (the paper's code goes on with NaN when
-//! one is missing); `momentum` keeps a part of the old ones, as the paper has it and its code does not.
+//! one is missing); `momentum` keeps a fraction of the old ones, as in the paper but not in its code.
 //!
 //! Source: Fan, Xu, Wang, Wang, Guo, "PMR: Prototypical Modal Rebalance for Multimodal Learning"
 //! (CVPR 2023), equations 8 to 13.

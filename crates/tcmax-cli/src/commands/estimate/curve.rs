@@ -33,7 +33,7 @@ pub(super) fn svg(outcomes: &[Outcome], unit: Unit) -> Option<String> {
             .light_line_style(WHITE)
             .bold_line_style(GRID)
             .x_desc("step")
-            .y_desc(format!("bound on the validation part, {}", unit.name()))
+            .y_desc(format!("bound on the validation split, {}", unit.name()))
             .x_label_formatter(&|x| format!("{x:.0}"))
             .label_style(("sans-serif", 13))
             .axis_desc_style(("sans-serif", 14))
