@@ -4,6 +4,7 @@ mod bench_clips;
 mod bench_estimators;
 mod bench_load;
 mod bench_peers;
+mod check_metrics;
 mod golden;
 mod kill_runs;
 mod meter;
@@ -32,6 +33,8 @@ enum Command {
     BenchEstimators(bench_estimators::BenchEstimators),
     /// Compare every loss, head, method and encoder with recorded values.
     Golden(golden::Golden),
+    /// Compare metrics and tests with scikit-learn's and scipy's on random data.
+    CheckMetrics(check_metrics::CheckMetrics),
     /// Draw report.html and the table again from a folder's results.json.
     Report(reproduce::Report),
     /// Time training operations and steps beside PyTorch's.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Reproduce(reproduce) => reproduce.run(),
         Command::BenchEstimators(bench) => bench.run(),
         Command::Golden(golden) => golden.run(),
+        Command::CheckMetrics(check) => check.run(),
         Command::Report(report) => report.run(),
         Command::BenchPeers(bench) => bench.run(),
         Command::OwnCase(case) => case.run(),

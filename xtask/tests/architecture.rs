@@ -151,6 +151,7 @@ fn no_files_import_each_other_in_a_circle() {
         "tcmax-media",
         "tcmax-datasets",
         "tcmax-report",
+        "tcmax-metrics",
     ];
     for name in names {
         let source = root().join("crates").join(name).join("src");

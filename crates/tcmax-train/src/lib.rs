@@ -20,7 +20,6 @@ pub mod resume;
 mod run_files;
 mod schedule;
 mod standardise;
-pub mod stats;
 mod stop;
 mod suite;
 mod tested;

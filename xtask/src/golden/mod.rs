@@ -6,6 +6,7 @@ mod encoders;
 mod estimators;
 mod heads;
 mod methods;
+mod metrics;
 mod total_correlation;
 mod training;
 
@@ -42,6 +43,8 @@ const KINDS: &[(&str, Check)] = &[
     ("fbank_", audio::filter_bank),
     ("fusion_", heads::fusion),
     ("gaussian_tc", estimators::gaussian),
+    ("metrics_", metrics::classification),
+    ("metrics_multilabel", metrics::multi_label),
     ("mi_bounds", estimators::bounds),
     ("minnorm", methods::min_norm),
     ("mla_projection", methods::mla_projection),

@@ -4,8 +4,8 @@ mod charts;
 mod reading;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use tcmax_metrics::Interval;
 use tcmax_train::results::{EpochRecord, MethodResult, SuiteResult};
-use tcmax_train::stats::Interval;
 
 use crate::palette::{COLOURS, colour};
 use crate::table::{

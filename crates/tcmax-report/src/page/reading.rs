@@ -1,7 +1,7 @@
 //! What the numbers say, in a few sentences made from them.
 
+use tcmax_metrics::Interval;
 use tcmax_train::results::{Evaluation, MethodResult, SuiteResult};
-use tcmax_train::stats::Interval;
 
 use crate::table::{Column, ColumnKind, columns};
 

@@ -1,7 +1,7 @@
 //! One quantity of every method, with its uncertainty.
 
+use tcmax_metrics::{Interval, PairedDifference, holm};
 use tcmax_train::results::{MethodResult, RunResult, SuiteResult};
-use tcmax_train::stats::{Interval, PairedDifference, holm};
 
 use crate::table::style::dash;
 

@@ -1,7 +1,7 @@
 //! The tables of a comparison: which quantities of the methods stand side by side.
 
+use tcmax_metrics::{PairedDifference, holm};
 use tcmax_train::results::{RunResult, SuiteResult};
-use tcmax_train::stats::{PairedDifference, holm};
 
 use crate::table::column::{Cell, Column, ColumnKind};
 use crate::table::cost::costs;

@@ -1,7 +1,7 @@
 //! What methods cost.
 
+use tcmax_metrics::Interval;
 use tcmax_train::results::{StepCost, SuiteResult};
-use tcmax_train::stats::Interval;
 
 use crate::table::column::{Cell, Column};
 

@@ -1,7 +1,7 @@
 //! Sentences that belong to the tables.
 
+use tcmax_metrics::Interval;
 use tcmax_train::results::{MethodResult, RunResult, SuiteResult};
-use tcmax_train::stats::Interval;
 
 /// What to be wary of, by method and seed.
 pub fn warnings(result: &SuiteResult) -> Vec<String> {
