@@ -48,3 +48,29 @@ fn ascending(p: &[Option<f64>]) -> Vec<(usize, f64)> {
     known.sort_by(|a, b| a.1.total_cmp(&b.1));
     known
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_values() {
+        let p = [0.01, 0.04, 0.03, 0.2, 0.005].map(Some);
+        let agree = |got: Vec<Option<f64>>, wanted: [f64; 5]| {
+            let mut pairs = got.iter().zip(wanted);
+            pairs.all(|(got, wanted)| (got.unwrap() - wanted).abs() < 1e-15)
+        };
+        // scipy 1.17.1: false_discovery_control(p).
+        assert!(agree(benjamini_hochberg(&p), [0.025, 0.05, 0.05, 0.2, 0.025]));
+        // By hand: 5 * 0.005, 4 * 0.01, 3 * 0.03, then at least that, 0.2.
+        assert!(agree(holm(&p), [0.04, 0.09, 0.09, 0.2, 0.025]));
+    }
+
+    #[test]
+    fn no_corrected_value_is_above_one() {
+        let p = [Some(0.9), None, Some(0.8)];
+        assert_eq!(holm(&p), [Some(1.0), None, Some(1.0)]);
+        assert_eq!(benjamini_hochberg(&p), [Some(0.9), None, Some(0.9)]);
+        assert!(holm(&[]).is_empty() && benjamini_hochberg(&[]).is_empty());
+    }
+}

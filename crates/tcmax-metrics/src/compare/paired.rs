@@ -114,6 +114,24 @@ mod tests {
     }
 
     #[test]
+    fn known_values() {
+        let first = [0.912, 0.905, 0.931, 0.887, 0.921, 0.899, 0.915];
+        let second = [0.901, 0.899, 0.915, 0.893, 0.905, 0.880, 0.914];
+        let pairs: Vec<(f64, f64)> = first.into_iter().zip(second).collect();
+        let close =
+            |got: f64, wanted: f64| assert!((got - wanted).abs() < 1e-11, "{got}, {wanted}");
+        // scipy 1.17.1: ttest_rel(first, second) and its confidence_interval(0.95).
+        let plain = PairedDifference::of(&pairs).unwrap();
+        close(plain.p.unwrap(), 0.04020401963416458);
+        close(plain.interval.mean, 0.009);
+        close(plain.interval.mean - plain.interval.half_width.unwrap(), 0.0005573520238910234);
+        // With numpy: se = sqrt((1/7 + 0.25) * d.var(ddof=1)), 2 * t.sf(d.mean() / se, 6), t.ppf(0.975, 6) * se.
+        let resampled = PairedDifference::of_resampled(&pairs, 0.25).unwrap().unwrap();
+        close(resampled.p.unwrap(), 0.1667917964393932);
+        close(resampled.interval.half_width.unwrap(), 0.014000547786903449);
+    }
+
+    #[test]
     fn equal_values_one_pair_and_none() {
         let same = PairedDifference::of(&[(0.5, 0.5), (0.25, 0.25)]).unwrap();
         assert_eq!((same.interval.mean, same.p), (0.0, Some(1.0)));
