@@ -8,3 +8,4 @@ pub mod palette;
 pub mod table;
 
 pub use page::html;
+pub use table::verdict;

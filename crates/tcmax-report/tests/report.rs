@@ -1,108 +1,10 @@
 //! The report and the tables say what the numbers say and no more, stand alone, and survive odd numbers.
 
+mod fixture;
+
+use fixture::{set_accuracies, suite, words};
 use tcmax_report::{html, table};
-use tcmax_train::results::{
-    Absence, DatasetSummary, EpochRecord, Evaluation, InformationTruth, MethodResult, RunResult,
-    StepCost, SuiteResult,
-};
-
-fn evaluation(accuracy: f64, own: &[Option<f64>], bound: Option<f64>) -> Evaluation {
-    Evaluation {
-        examples: 4,
-        accuracy,
-        balanced_accuracy: accuracy,
-        majority_rate: 0.5,
-        modality_accuracy: own.to_vec(),
-        cross_entropy: 0.7,
-        total_correlation: bound,
-        confusion: vec![vec![2, 0], vec![1, 1]],
-    }
-}
-
-fn method(name: &str, accuracy: f64, own: &[Option<f64>], losses: &[f64]) -> MethodResult {
-    let run = |seed: u64| {
-        let shift = 0.01 * seed as f64;
-        let test = evaluation(accuracy + shift, own, Some(1.5));
-        let record = |(epoch, &loss): (usize, &f64)| EpochRecord {
-            epoch: epoch + 1,
-            learning_rate: 0.05,
-            train_loss: loss,
-            train_accuracy: accuracy,
-            train_total_correlation: None,
-            metrics: std::collections::BTreeMap::new(),
-            validation: test.clone(),
-            seconds: 1.0,
-        };
-        let history = losses.iter().enumerate().map(record).collect();
-        RunResult {
-            seed,
-            best_epoch: 1,
-            test: test.clone(),
-            probe_accuracy: vec![Some(0.5); own.len()],
-            absence: None,
-            history,
-            warnings: Vec::new(),
-            seconds: 2.0,
-        }
-    };
-    MethodResult {
-        name: name.to_owned(),
-        description: "d".to_owned(),
-        runs: (0..3).map(run).collect(),
-        failed: Vec::new(),
-        cost: None,
-    }
-}
-
-fn suite() -> SuiteResult {
-    SuiteResult {
-        suite: "test".to_owned(),
-        title: "A <script>alert(1)</script> & title".to_owned(),
-        dataset: DatasetSummary {
-            name: "pairs".to_owned(),
-            description: "two modalities".to_owned(),
-            modalities: vec!["sound".to_owned(), "sight".to_owned()],
-            classes: vec!["no".to_owned(), "yes".to_owned()],
-            sizes: [8, 4, 4],
-            notes: Vec::new(),
-        },
-        truth: Some(InformationTruth {
-            label_entropy: 0.693,
-            label_information: vec![0.5, 0.6],
-            joint_information: 0.65,
-            total_correlation: 1.3,
-            additive_gap: 0.2,
-            bayes_accuracy: 0.95,
-            bayes_modality_accuracy: vec![0.8, 0.9],
-            matching_auc: 0.8,
-            additive_matching_auc: 0.7,
-        }),
-        settings: vec![("epochs".to_owned(), "2".to_owned())],
-        versions: vec![("tcmax".to_owned(), "0".to_owned())],
-        methods: vec![
-            method("joint", 0.80, &[Some(0.30), Some(0.79)], &[1.0, 0.5]),
-            method("tcmax", 0.90, &[Some(0.70), Some(0.81)], &[1.0, 0.5, 0.4]),
-            method("only sight", 0.79, &[None, Some(0.79)], &[1.0, f64::NAN]),
-        ],
-        seconds: 12.0,
-    }
-}
-
-/// The words of a page.
-fn words(page: &str) -> String {
-    let mut text = String::new();
-    for (n, part) in page.split('<').enumerate() {
-        text += if n == 0 { part } else { part.split_once('>').map_or("", |(_, after)| after) };
-    }
-    text
-}
-
-/// Sets the fused accuracies of a method's runs.
-fn set_accuracies(method: &mut MethodResult, accuracies: &[f64]) {
-    for (run, accuracy) in method.runs.iter_mut().zip(accuracies) {
-        run.test.accuracy = *accuracy;
-    }
-}
+use tcmax_train::results::{Absence, FailedRun, StepCost, SuiteResult};
 
 #[test]
 fn the_page_reads_the_numbers() {
@@ -183,6 +85,49 @@ fn warnings_and_notes_are_shown() {
 }
 
 #[test]
+fn warnings_that_differ_in_numbers_alone_are_one() {
+    let mut result = suite();
+    for (method, seed, share) in [(0, 0, "97.4"), (1, 0, "9.5"), (1, 2, "100.0")] {
+        let text = format!("'sound' memorises: right on {share} % of examples, not 40.0 %");
+        result.methods[method].runs[seed].warnings.push(text);
+    }
+    let failed = FailedRun { seed: 3, problem: "epoch 1, batch 2: the loss is NaN".to_owned() };
+    result.methods[2].failed.push(failed);
+    result.dataset.warnings.push("2 test examples have copies".to_owned());
+    assert_eq!(
+        table::warnings(&result),
+        [
+            "2 test examples have copies",
+            "only sight, seed 3, failed: epoch 1, batch 2: the loss is NaN",
+            "joint (seed 0), tcmax (seeds 0, 2): 'sound' memorises: right on 9.5 to 100.0 % of examples, not \
+             40.0 %",
+        ]
+    );
+    let page = words(&html(&result));
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("'{text}' is not in {page}"));
+    assert!(at("Warnings") < at("Results") && at("Results") < at("Settings"));
+}
+
+#[test]
+fn classes_are_named_and_a_thousand_are_summed_up() {
+    let page = html(&suite());
+    assert!(words(&page).contains("1 yes"), "rows of the confusion have names");
+    let mut result = suite();
+    result.dataset.classes = (0..1000).map(|n| format!("class {n}")).collect();
+    for run in result.methods.iter_mut().flat_map(|method| &mut method.runs) {
+        run.test.confusion = vec![vec![0; 1000]; 1000];
+        run.test.confusion[7][9] = 5;
+        run.test.majority_rate = 0.001;
+    }
+    let page = html(&result);
+    assert!(
+        words(&page).contains("class 7class 915"),
+        "the most frequent confusion, over three seeds"
+    );
+    assert!(page.len() < 200_000, "{} bytes", page.len());
+}
+
+#[test]
 fn an_unbalanced_problem_shows_what_its_accuracy_is_worth() {
     assert!(!table::comparison(&suite()).contains("balanced %"), "balanced classes need no column");
     let mut result = suite();
@@ -218,7 +163,10 @@ fn the_page_stands_alone_and_escapes_text() {
     for reference in ["http://", "https://", "src=", "@import", "url("] {
         assert!(!outside.contains(reference), "{reference}");
     }
-    assert!(page.matches("<svg").count() >= 7, "all charts are drawn");
+    // Two modalities and four of the training; the accuracies of two methods of both modalities and one of
+    // one, fused and by modality.
+    assert_eq!(page.matches("<svg").count(), 6, "all curves are drawn");
+    assert_eq!(page.matches(r#"<i class="bar""#).count(), 8, "all bars are drawn");
     assert!(!page.contains("could not be drawn"));
     assert!(!page.contains("NaN"));
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tcmax_data::shards::PREPARED_FILE;
 use tcmax_data::user_data::Layout;
-use tcmax_data::{ColumnNames, Splits, UserData, UserDataConfig};
+use tcmax_data::{ColumnNames, Dataset, Modality, Splits, UserData, UserDataConfig};
 use tcmax_datasets::fetch::{self, DownloadProgress};
 use tcmax_datasets::{AvDigits, AvDigitsConfig, SyntheticConfig, card, catalog, synthetic};
 use tcmax_estimators::JointTable;
@@ -181,7 +182,8 @@ impl OpenDataset {
             modalities: splits.train.modalities().iter().map(|m| m.name.clone()).collect(),
             classes: splits.train.classes().to_vec(),
             sizes: [splits.train.len(), splits.validation.len(), splits.test.len()],
-            notes: self.notes().to_vec(),
+            notes: self.notes().iter().cloned().chain(missing(splits)).collect(),
+            warnings: self.warnings().to_vec(),
         }
     }
 
@@ -235,6 +237,21 @@ pub fn manifest_clips(
 
 fn card_text(name: &str) -> String {
     card(name).map_or_else(String::new, |card| card.description.clone())
+}
+
+/// Which modalities some examples lack, one sentence each.
+fn missing(splits: &Splits) -> Vec<String> {
+    let splits = [&splits.train, &splits.validation, &splits.test];
+    let total: usize = splits.iter().map(|split| split.len()).sum();
+    let of_modality = |(m, modality): (usize, &Modality)| {
+        let lacking = |split: &&Arc<dyn Dataset>| {
+            (0..split.len()).filter(|&index| !split.present(index, m)).count()
+        };
+        let count: usize = splits.iter().map(lacking).sum();
+        let name = &modality.name;
+        (count > 0).then(|| format!("'{name}' is missing in {count} of {total} examples"))
+    };
+    splits[0].modalities().iter().enumerate().filter_map(of_modality).collect()
 }
 
 /// Name and description of user data.

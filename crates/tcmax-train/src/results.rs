@@ -153,6 +153,9 @@ pub struct DatasetSummary {
     /// What a reader should know of the data, such as clips left out or speakers in several splits.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What makes results doubtful, such as copies of training examples in the test split.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// The information in a data set whose distribution is known, nats.

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{Device, Tensor};
 use tcmax_data::{Batch, Dataset, Loader, LoaderOptions, Splits};
+use tcmax_datasets::SyntheticConfig;
 use tcmax_losses::cross_entropy;
 use tcmax_ops::Seed;
 use tcmax_train::checkpoint::open_model;
 use tcmax_train::results::{EpochRecord, RunResult};
 use tcmax_train::{
-    Classifier, EncodedSplit, Existing, Model, Observer, Registry, RunLabel, RunOptions, Silent,
-    TrainConfig, absence, evaluate, evaluation_loader, train,
+    Classifier, EncodedSplit, Existing, Model, Observer, OpenDataset, Registry, RunLabel,
+    RunOptions, Silent, TrainConfig, absence, evaluate, evaluation_loader, train,
 };
 
 use vectors::{Vectors, splits, vectors};
@@ -40,6 +41,14 @@ fn run(config: TrainConfig, splits: &Splits, observer: &dyn Observer) -> RunResu
         label: &label,
     };
     train(&config.check().unwrap(), splits, 1, options).unwrap()
+}
+
+#[test]
+fn a_summary_says_what_is_missing() {
+    let data = OpenDataset::Synthetic(SyntheticConfig::default());
+    let splits = splits(with_gaps, 200);
+    let notes = data.summary(&splits).notes;
+    assert_eq!(notes, ["'left' is missing in 70 of 700 examples"]);
 }
 
 #[test]

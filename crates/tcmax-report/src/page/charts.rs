@@ -2,9 +2,8 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::palette::{COLOURS, GRID};
+use crate::palette::GRID;
 
 /// A line of a chart: points in the order of x; points that are not finite are left out.
 pub(super) struct Series {
@@ -55,11 +54,17 @@ pub(super) fn lines(
     let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), y| (l.min(y), h.max(y)));
     let low = floor.map_or(low, |floor| low.max(floor.min(high)));
     let margin = ((high - low) * 0.06).max(1e-3);
-    svg((500, 300), |area| {
+    // Steps between labels are about a sixth of the range.
+    let digits = match high - low {
+        range if range > 6.0 => 0,
+        range if range > 0.6 => 1,
+        _ => 2,
+    };
+    svg((420, 270), |area| {
         let mut chart = ChartBuilder::on(area)
-            .margin(10)
+            .margin(9)
             .x_label_area_size(38)
-            .y_label_area_size(58)
+            .y_label_area_size(54)
             .build_cartesian_2d(1.0..last.max(2.0), low - margin..high + 1.5 * margin)?;
         chart
             .configure_mesh()
@@ -67,88 +72,24 @@ pub(super) fn lines(
             .bold_line_style(GRID)
             .x_desc("epoch")
             .y_desc(y_label)
+            .y_labels(8)
+            .x_labels(8)
             .x_label_formatter(&|x| format!("{x:.0}"))
-            .label_style(("sans-serif", 13))
-            .axis_desc_style(("sans-serif", 14))
+            .y_label_formatter(&|y| format!("{y:.digits$}"))
+            .label_style(("sans-serif", 15))
+            .axis_desc_style(("sans-serif", 15))
             .draw()?;
         for level in levels {
             let ends = [(1.0, level.value), (last.max(2.0), level.value)];
             chart.draw_series(DashedLineSeries::new(ends, 6, 4, BLACK.stroke_width(1)))?;
             let above = (high - low) * 0.055;
             let place = (1.0, level.value + above);
-            let label = Text::new(level.name.clone(), place, ("sans-serif", 13));
+            let label = Text::new(level.name.clone(), place, ("sans-serif", 14));
             chart.draw_series([label])?;
         }
         for line in series {
             let points = finite(&line.points).map(|(x, y)| (x, y.max(low)));
             chart.draw_series(LineSeries::new(points, line.colour.stroke_width(2)))?;
-        }
-        Ok(())
-    })
-}
-
-/// One bar of a group, with its interval.
-pub(super) struct Bar {
-    pub(super) colour: RGBColor,
-    pub(super) value: Option<f64>,
-    pub(super) half_width: Option<f64>,
-}
-
-/// Groups of bars from 0 to 100 %, with whiskers; `names` and colours tell the bars of every group.
-pub(super) fn bars(groups: &[(String, Vec<Bar>)], names: &[(String, RGBColor)]) -> String {
-    // Names of many groups have room only upright.
-    let upright = groups.len() > COLOURS;
-    let label_area = if upright { 130 } else { 30 };
-    svg((860, 310 + label_area), |area| {
-        let count = groups.len().max(1) as f64;
-        let mut chart = ChartBuilder::on(area)
-            .margin(10)
-            .x_label_area_size(label_area)
-            .y_label_area_size(58)
-            .build_cartesian_2d(0.0..count * 1.25, 0.0..105.0)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .disable_x_axis()
-            .light_line_style(WHITE)
-            .bold_line_style(GRID)
-            .y_desc("accuracy, %")
-            .label_style(("sans-serif", 13))
-            .axis_desc_style(("sans-serif", 14))
-            .draw()?;
-        for (g, (name, bars)) in groups.iter().enumerate() {
-            let width = 0.8 / bars.len().max(1) as f64;
-            for (b, bar) in bars.iter().enumerate() {
-                let Some(value) = bar.value else { continue };
-                let left = g as f64 + 0.1 + b as f64 * width;
-                let corners = [(left, 0.0), (left + 0.9 * width, value)];
-                chart.draw_series([Rectangle::new(corners, bar.colour.filled())])?;
-                let middle = left + 0.45 * width;
-                if let Some(half) = bar.half_width {
-                    let ends =
-                        [(middle, (value - half).max(0.0)), (middle, (value + half).min(104.0))];
-                    chart.draw_series([PathElement::new(ends, BLACK.stroke_width(1))])?;
-                }
-            }
-            let place = chart.backend_coord(&(g as f64 + 0.5, 0.0));
-            let font = ("sans-serif", if upright { 13 } else { 15 });
-            let style = font.into_text_style(area);
-            let style = if upright {
-                style.transform(FontTransform::Rotate90).pos(Pos::new(HPos::Left, VPos::Center))
-            } else {
-                style.pos(Pos::new(HPos::Center, VPos::Top))
-            };
-            area.draw_text(name, &style, (place.0, place.1 + 8))?;
-        }
-        for (n, (name, colour)) in names.iter().enumerate() {
-            let y = 100.0 - 8.0 * n as f64;
-            let corner = (count + 0.02 * count, y);
-            chart.draw_series([Rectangle::new(
-                [corner, (corner.0 + 0.03 * count, y - 4.5)],
-                colour.filled(),
-            )])?;
-            let text = Text::new(name.clone(), (corner.0 + 0.04 * count, y), ("sans-serif", 14));
-            chart.draw_series([text])?;
         }
         Ok(())
     })

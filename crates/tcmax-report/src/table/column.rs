@@ -46,6 +46,16 @@ impl From<Interval> for Cell {
     }
 }
 
+/// The scale of accuracies.
+pub(super) const PERCENT: f64 = 100.0;
+
+/// The smallest step between two accuracies on the test split, %.
+fn step(result: &SuiteResult) -> f64 {
+    let runs = result.methods.iter().flat_map(|method| &method.runs);
+    let examples = runs.map(|run| run.test.examples).min().unwrap_or(0);
+    PERCENT / examples.max(1) as f64
+}
+
 /// One quantity of every method.
 #[derive(Clone, Debug)]
 pub struct Column {
@@ -59,6 +69,8 @@ pub struct Column {
     pub digits: usize,
     /// The seeds of each method and their values, in the unit of the heading.
     pub(super) by_seed: Vec<Vec<(u64, f64)>>,
+    /// The smallest step between two values, as accuracies on few examples have it; 0 for none.
+    pub(super) step: f64,
 }
 
 impl Column {
@@ -79,13 +91,22 @@ impl Column {
             let values: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
             Interval::of(&values).map(Cell::from)
         };
-        Self { heading, kind, cells: by_seed.iter().map(cell).collect(), digits, by_seed }
+        let cells = by_seed.iter().map(cell).collect();
+        let step = if scale == PERCENT { step(result) } else { 0.0 };
+        Self { heading, kind, cells, digits, by_seed, step }
     }
 
     /// Of cells that are no means over runs.
     pub(super) fn plain(heading: &str, digits: usize, cells: Vec<Option<Cell>>) -> Self {
         let by_seed = vec![Vec::new(); cells.len()];
-        Self { heading: heading.to_owned(), kind: ColumnKind::Cost, cells, digits, by_seed }
+        Self {
+            heading: heading.to_owned(),
+            kind: ColumnKind::Cost,
+            cells,
+            digits,
+            by_seed,
+            step: 0.0,
+        }
     }
 
     /// The value of a cell, then what is said of its uncertainty.
@@ -115,7 +136,37 @@ impl Column {
             let partner = of_other.iter().find(|(other, _)| other == seed)?;
             Some((*value, partner.1))
         };
-        PairedDifference::of(&of_row.iter().filter_map(pair).collect::<Vec<_>>())
+        let pairs: Vec<(f64, f64)> = of_row.iter().filter_map(pair).collect();
+        self.with_rounding(&pairs)
+    }
+
+    /// The paired difference, with at least the standard deviation that counting examples leaves.
+    ///
+    /// Two seeds with the same difference of one example would otherwise be certain of it: accuracies are
+    /// multiples of 1 / n, the difference of two roundings has the variance step^2 / 6, and of a few seeds
+    /// the sample's standard deviation may be less than that by chance.
+    fn with_rounding(&self, pairs: &[(f64, f64)]) -> Option<PairedDifference> {
+        let found = PairedDifference::of(pairs)?;
+        let count = pairs.len();
+        if count < 2 || self.step == 0.0 || found.interval.mean == 0.0 {
+            return Some(found);
+        }
+        // Evenly spread values 0, 1, ..., n - 1 have the variance n (n + 1) / 12.
+        let unit = self.step / 6f64.sqrt() / ((count * (count + 1)) as f64 / 12.0).sqrt();
+        let middle = (count as f64 - 1.0) / 2.0;
+        let spread = |n: usize| (found.interval.mean + unit * (n as f64 - middle), 0.0);
+        let rounded = PairedDifference::of(&(0..count).map(spread).collect::<Vec<_>>())?;
+        let is_wider = rounded.interval.half_width > found.interval.half_width;
+        Some(if is_wider { rounded } else { found })
+    }
+
+    /// How many seeds two methods have in common.
+    pub(crate) fn shared_seeds(&self, row: usize, other: usize) -> usize {
+        let (Some(of_row), Some(of_other)) = (self.by_seed.get(row), self.by_seed.get(other))
+        else {
+            return 0;
+        };
+        of_row.iter().filter(|(seed, _)| of_other.iter().any(|(other, _)| other == seed)).count()
     }
 
     /// The method of the highest mean, and the others that cannot be told from it: those whose

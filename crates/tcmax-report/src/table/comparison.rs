@@ -3,7 +3,7 @@
 use tcmax_metrics::{PairedDifference, holm};
 use tcmax_train::results::{RunResult, SuiteResult};
 
-use crate::table::column::{Cell, Column, ColumnKind};
+use crate::table::column::{Cell, Column, ColumnKind, PERCENT};
 use crate::table::cost::costs;
 use crate::table::modalities::{absences, probes, zeros};
 use crate::table::remarks::is_unbalanced;
@@ -81,7 +81,7 @@ const RESULTS_NOTE: &str = "Means over the seeds with 95% t intervals, on the te
 /// Accuracies and the bound, for every method and averaged over the seeds.
 pub fn columns(result: &SuiteResult) -> Vec<Column> {
     let accuracy = |heading: String, quantity: &dyn Fn(&RunResult) -> Option<f64>| {
-        Column::over_runs(result, (heading, ColumnKind::Accuracy, 1), 100.0, quantity)
+        Column::over_runs(result, (heading, ColumnKind::Accuracy, 1), PERCENT, quantity)
     };
     let mut columns = vec![accuracy("fused %".to_owned(), &|run| Some(run.test.accuracy))];
     for (m, name) in result.dataset.modalities.iter().enumerate() {
@@ -92,7 +92,7 @@ pub fn columns(result: &SuiteResult) -> Vec<Column> {
     if is_unbalanced(result) {
         let balanced = |run: &RunResult| Some(run.test.balanced_accuracy);
         let what = ("balanced %".to_owned(), ColumnKind::Absence, 1);
-        columns.push(Column::over_runs(result, what, 100.0, &balanced));
+        columns.push(Column::over_runs(result, what, PERCENT, &balanced));
     }
     let what = ("TC bound, nats".to_owned(), ColumnKind::Bound, 2);
     columns.push(Column::over_runs(result, what, 1.0, &|run| run.test.total_correlation));
@@ -114,8 +114,9 @@ pub fn rows_of(result: &SuiteResult, columns: &[Column]) -> Vec<usize> {
     (0..result.methods.len()).filter(has_any).collect()
 }
 
-/// What methods differ by from the baseline, over the same seeds.
-fn differences(result: &SuiteResult) -> Vec<Column> {
+/// What methods differ by from the baseline over the same seeds, in each column of [`columns`] in which more is
+/// better.
+pub fn differences(result: &SuiteResult) -> Vec<Column> {
     let Some(against) = baseline(result) else { return Vec::new() };
     let difference = |column: Column| {
         let found: Vec<Option<PairedDifference>> = (0..column.cells.len())

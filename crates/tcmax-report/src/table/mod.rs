@@ -9,10 +9,13 @@ mod remarks;
 mod style;
 mod terminal;
 mod truth;
+mod verdict;
 
 pub use column::{Cell, Column, ColumnKind};
-pub use comparison::{Section, baseline, columns, rows_of, sections};
+pub use comparison::{Section, baseline, columns, differences, rows_of, sections};
 pub use evaluation::evaluation;
-pub use remarks::{is_unbalanced, majority, warnings};
+pub use remarks::{is_unbalanced, warnings};
 pub use terminal::comparison;
 pub use truth::{truth_rows, truth_table};
+pub(crate) use verdict::is_whole;
+pub use verdict::verdict;

@@ -2,13 +2,15 @@
 
 use tcmax_train::results::{Absence, SuiteResult};
 
-use crate::table::column::{Column, ColumnKind};
+use crate::table::column::{Column, ColumnKind, PERCENT};
 
 /// Accuracies of linear probes.
 pub(super) fn probes(result: &SuiteResult) -> Vec<Column> {
     let probe = |(m, name): (usize, &String)| {
         let what = (format!("probe {name} %"), ColumnKind::Probe, 1);
-        Column::over_runs(result, what, 100.0, &|run| run.probe_accuracy.get(m).copied().flatten())
+        Column::over_runs(result, what, PERCENT, &|run| {
+            run.probe_accuracy.get(m).copied().flatten()
+        })
     };
     result.dataset.modalities.iter().enumerate().map(probe).collect()
 }
@@ -33,7 +35,7 @@ fn per_modality(
 ) -> Vec<Column> {
     let column = |(m, name): (usize, &String)| {
         let heading = (format!("{what} {name} %"), ColumnKind::Absence, 1);
-        Column::over_runs(result, heading, 100.0, &|run| {
+        Column::over_runs(result, heading, PERCENT, &|run| {
             quantity(run.absence.as_ref()?).get(m).copied().flatten()
         })
     };

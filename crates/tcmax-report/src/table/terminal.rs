@@ -4,21 +4,22 @@ use tcmax_train::results::SuiteResult;
 
 use crate::table::column::{Column, ColumnKind};
 use crate::table::comparison::{Section, rows_of, sections};
-use crate::table::remarks::{majority, warnings};
+use crate::table::remarks::warnings;
 use crate::table::style::{bordered, right_align};
 use crate::table::truth::truth_table;
+use crate::table::verdict::verdict;
 
 /// Warnings in a terminal at most.
 const MOST_WARNINGS: usize = 10;
 
 /// Methods against accuracies and the bound, their differences, and without a modality; the truth below
-/// where it is known, and warnings.
+/// where it is known, the verdict, and warnings.
 pub fn comparison(result: &SuiteResult) -> String {
     let mut parts: Vec<String> =
         sections(result).iter().map(|section| methods_table(result, section)).collect();
     let truth = result.truth.iter();
     parts.extend(truth.map(|truth| truth_table(truth, &result.dataset.modalities)));
-    parts.extend(majority(result));
+    parts.extend(verdict(result).map(|sentence| wrapped(&sentence)));
     let warnings = warnings(result);
     let mut lines: Vec<String> =
         warnings.iter().take(MOST_WARNINGS).map(|text| format!("warning: {text}")).collect();
@@ -28,6 +29,27 @@ pub fn comparison(result: &SuiteResult) -> String {
     }
     parts.extend((!lines.is_empty()).then(|| lines.join("\n")));
     parts.join("\n\n")
+}
+
+/// Characters on a line of prose at most.
+const LINE: usize = 110;
+
+/// The words of a sentence on as many lines as they need.
+fn wrapped(sentence: &str) -> String {
+    let (mut text, mut length) = (String::new(), 0);
+    for word in sentence.split(' ') {
+        let own = word.chars().count();
+        if length > 0 && length + 1 + own > LINE {
+            text.push('\n');
+            length = 0;
+        } else if length > 0 {
+            text.push(' ');
+            length += 1;
+        }
+        text += word;
+        length += own;
+    }
+    text
 }
 
 /// One row per method that has any of the quantities.

@@ -1,0 +1,170 @@
+//! Which method is better, in one sentence that chance does not contradict.
+
+use tcmax_metrics::Interval;
+use tcmax_train::results::{MethodResult, SuiteResult};
+
+use crate::table::column::Column;
+use crate::table::comparison::{baseline, columns, differences};
+
+/// Differences with a smaller corrected p value are not chance.
+const LEVEL: f64 = 0.05;
+
+/// What the fused accuracies show, as a sentence: how methods of all modalities differ from the baseline over
+/// the same seeds, with 95 % t intervals and corrected p values. A method is called best only if it differs
+/// from every other beyond chance. `None` without any such method.
+///
+/// See the README of the crate for an example.
+pub fn verdict(result: &SuiteResult) -> Option<String> {
+    let columns = columns(result);
+    let fused = columns.first()?;
+    let is_whole = |row: usize| is_whole(&result.methods[row]) && fused.cells[row].is_some();
+    let (best, tied) = fused.ranking_of(&is_whole)?;
+    let others: Vec<usize> =
+        (0..result.methods.len()).filter(|&row| row != best && is_whole(row)).collect();
+    let shared = others.iter().map(|&other| fused.shared_seeds(best, other)).max();
+    let comparison = Comparison { result, fused, differences: differences(result), best };
+    Some(match shared {
+        None => comparison.alone(),
+        Some(0) => format!(
+            "The methods have no seed in common, which shows nothing about which is better; {}.",
+            comparison.highest()
+        ),
+        Some(1) => format!(
+            "One seed shows nothing about which method is better; {}.",
+            comparison.highest()
+        ),
+        Some(_) if tied.is_empty() => comparison.winner(),
+        Some(_) => comparison.against_baseline(&others),
+    })
+}
+
+/// Whether a method uses all modalities.
+pub(crate) fn is_whole(method: &MethodResult) -> bool {
+    method.runs.iter().all(|run| run.test.modality_accuracy.iter().all(Option::is_some))
+}
+
+struct Comparison<'a> {
+    result: &'a SuiteResult,
+    fused: &'a Column,
+    /// To the baseline; that of the fused accuracy is the first, if there is any.
+    differences: Vec<Column>,
+    /// The method of the highest mean.
+    best: usize,
+}
+
+impl Comparison<'_> {
+    fn name(&self, row: usize) -> &str {
+        &self.result.methods[row].name
+    }
+
+    fn mean(&self) -> String {
+        let mean = self.fused.cells[self.best].map_or(f64::NAN, |cell| cell.interval.mean);
+        format!("{mean:.1} %")
+    }
+
+    fn seeds(&self) -> String {
+        match self.result.methods[self.best].runs.len() {
+            1 => "1 seed".to_owned(),
+            runs => format!("{runs} seeds"),
+        }
+    }
+
+    fn alone(&self) -> String {
+        let (name, mean, seeds) = (self.name(self.best), self.mean(), self.seeds());
+        let caution = match self.result.methods[self.best].runs.len() {
+            1 => ": a single one shows nothing of how much it varies",
+            _ => "",
+        };
+        format!("The fused accuracy of {name} is {mean}, over {seeds}{caution}.")
+    }
+
+    fn highest(&self) -> String {
+        format!("the highest fused accuracy is {}, by {}", self.mean(), self.name(self.best))
+    }
+
+    /// The best method differs from every other.
+    fn winner(&self) -> String {
+        let (name, mean, seeds) = (self.name(self.best), self.mean(), self.seeds());
+        let how = "paired t-tests over the seeds, corrected, p < 0.05";
+        let difference = self.difference(self.best).map_or_else(String::new, |(interval, p)| {
+            let against = baseline(self.result).map_or("", |row| self.name(row));
+            format!(", and {} above {against} {}", points(interval), uncertainty(interval, p))
+        });
+        format!(
+            "The best fused accuracy is {mean}, by {name}, over {seeds}: above every other method beyond \
+             chance ({how}){difference}."
+        )
+    }
+
+    /// Several methods may be the best.
+    fn against_baseline(&self, others: &[usize]) -> String {
+        let Some(against) = baseline(self.result) else { return String::new() };
+        let (name, seeds) = (self.name(against), self.seeds());
+        let rows = || others.iter().chain([&self.best]).filter(|&&row| row != against);
+        let found = |sign: f64| -> Vec<(usize, Interval, Option<f64>)> {
+            let mut found: Vec<_> = rows()
+                .filter_map(|&row| self.difference(row).map(|(interval, p)| (row, interval, p)))
+                .filter(|(_, interval, p)| {
+                    sign * interval.mean > 0.0 && p.is_some_and(|p| p < LEVEL)
+                })
+                .collect();
+            found.sort_by(|a, b| (sign * b.1.mean).total_cmp(&(sign * a.1.mean)));
+            found
+        };
+        let (better, worse) = (found(1.0), found(-1.0));
+        let worse = match worse.is_empty() {
+            true => String::new(),
+            false => format!("; worse beyond chance: {}", self.listed(&worse)),
+        };
+        if !better.is_empty() {
+            return format!(
+                "Better than {name} in fused accuracy beyond chance, over {seeds}: {}; which method is the \
+                 best, these seeds do not show{worse}.",
+                self.listed(&better)
+            );
+        }
+        let highest = match self.difference(self.best) {
+            None => format!("it has the highest mean, {}", self.mean()),
+            Some((interval, p)) => format!(
+                "the highest mean is {}'s, {} above {}",
+                self.name(self.best),
+                points(interval),
+                uncertainty(interval, p)
+            ),
+        };
+        format!(
+            "No method is shown to be better than {name} in fused accuracy, over {seeds}: {highest}{worse}."
+        )
+    }
+
+    /// A method's difference to the baseline with its corrected p value.
+    fn difference(&self, row: usize) -> Option<(Interval, Option<f64>)> {
+        let cell = (*self.differences.first()?.cells.get(row)?)?;
+        Some((cell.interval, cell.p))
+    }
+
+    fn listed(&self, found: &[(usize, Interval, Option<f64>)]) -> String {
+        let one = |(row, interval, p): &(usize, Interval, Option<f64>)| {
+            let by = points(*interval);
+            format!("{} by {by} {}", self.name(*row), uncertainty(*interval, *p))
+        };
+        found.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn points(interval: Interval) -> String {
+    format!("{:.1} points", interval.mean.abs())
+}
+
+/// The interval and the p value in brackets.
+fn uncertainty(interval: Interval, p: Option<f64>) -> String {
+    let Some(half) = interval.half_width else { return String::new() };
+    // Whether above or below is said in words.
+    let distance = interval.mean.abs();
+    let (low, high) = (distance - half, distance + half);
+    let p = p.map_or_else(String::new, |p| match p {
+        p if p < 0.001 => ", corrected p < 0.001".to_owned(),
+        p => format!(", corrected p = {p:.3}"),
+    });
+    format!("(95% interval {low:.1} to {high:.1}{p})")
+}
