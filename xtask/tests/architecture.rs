@@ -146,6 +146,7 @@ fn the_trainer_needs_nothing_that_shows() {
 fn no_files_import_each_other_in_a_circle() {
     let names = [
         "tcmax-ops",
+        "tcmax-estimators",
         "tcmax-encoders",
         "tcmax-data",
         "tcmax-media",

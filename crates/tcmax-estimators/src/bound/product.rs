@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 use tcmax_ops::{log_sum_exp, log_sum_exp_all, placed_like, to_scalar_f64, to_vec_f64, wide};
 
-use super::Reference;
+use super::reference::Reference;
 use crate::critic::Critic;
 use crate::error::{Error, Result};
 use crate::sample::spans::Spans;

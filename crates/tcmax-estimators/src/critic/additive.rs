@@ -1,9 +1,11 @@
 //! The additive critic: T(x_1, ..., x_n, c) = sum_m g_m(x_m)\[c\], with one network g_m per variable.
 
 use candle_core::Tensor;
-use tcmax_ops::{ParamBuilder, sum_of};
+use tcmax_ops::{Activation, ParamBuilder, sum_of};
 
-use super::{Activation, Critic, Mlp, SeparableCritic, check_variables};
+use super::definition::{Critic, check_variables};
+use super::mlp::Mlp;
+use super::separable::SeparableCritic;
 use crate::error::{Error, Result};
 
 /// The additive critic; parameters are called `net0.fc1.weight`, ...

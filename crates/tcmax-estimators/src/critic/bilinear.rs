@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use tcmax_ops::{Init, ParamBuilder};
 
-use super::{Critic, check_variables};
+use super::definition::{Critic, check_variables};
 use crate::error::{Error, Result};
 
 /// The bilinear critic.

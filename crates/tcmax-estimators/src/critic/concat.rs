@@ -5,9 +5,10 @@
 //! and the network has only the rest to learn.
 
 use candle_core::Tensor;
-use tcmax_ops::{Init, ParamBuilder, quadratic_form};
+use tcmax_ops::{Activation, Init, ParamBuilder, quadratic_form};
 
-use super::{Activation, Critic, Mlp, check_variables};
+use super::definition::{Critic, check_variables};
+use super::mlp::Mlp;
 use crate::error::{Error, Result};
 
 /// The concatenating critic.

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use candle_core::Tensor;
 use tcmax_ops::log_sum_exp;
 
-use super::Critic;
+use super::definition::Critic;
 use crate::error::Result;
 
 /// A critic of the variables alone, made of another critic by summing its outcomes out; `P` points to that

@@ -4,9 +4,10 @@
 //! once, whatever the number of tuples.
 
 use candle_core::Tensor;
-use tcmax_ops::ParamBuilder;
+use tcmax_ops::{Activation, ParamBuilder};
 
-use super::{Activation, Critic, Mlp, check_variables};
+use super::definition::{Critic, check_variables};
+use super::mlp::Mlp;
 use crate::error::{Error, Result};
 
 /// The separable critic; parameters are called `net0.fc1.weight`, ...

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use tcmax_ops::sum_of;
 
-use super::{Critic, check_variables};
+use super::definition::{Critic, check_variables};
 use crate::error::Result;
 
 /// The sum of its variables: they are the terms g_m (N, C) of an additive critic that was evaluated

@@ -2,7 +2,8 @@
 
 use tcmax_ops::Seed;
 
-use crate::exact::{Gaussian, KsgConfig, NearestNeighbours, nearest_neighbours};
+use super::gaussian::Gaussian;
+use super::ksg::{KsgConfig, NearestNeighbours, nearest_neighbours};
 use crate::sample::{Sample, VariableKind};
 
 /// Rows that nearest neighbours are searched among, at most: a tenth of a second.

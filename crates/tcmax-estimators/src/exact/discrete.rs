@@ -3,8 +3,8 @@
 //! The truth that estimates are judged by: entropies, mutual informations and the total correlation
 //! TC(x_1, ..., x_n) = sum_i H(x_i) - H(x_1, ..., x_n) (Watanabe 1960) of a table of probabilities.
 
+use super::auc::auc;
 use crate::error::{Error, Result};
-use crate::exact::auc;
 
 /// A joint distribution p(x_1, ..., x_n) as a table, the last variable running fastest.
 ///

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use tcmax_report::palette::{GRID, colour};
 
-use super::output::{Outcome, Unit};
+use super::outcome::{Outcome, Unit};
 
 /// The validation bound over steps, one line per fit, with the step that was kept as a dot and the estimate as
 /// a dashed line; none without fits, or if it cannot be drawn.

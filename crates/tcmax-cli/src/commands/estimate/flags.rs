@@ -8,7 +8,7 @@ use tcmax_estimators::{EstimatorSpec, Scaling};
 use tcmax_registry::{Catalogue, Table};
 use tcmax_train::Error;
 
-use super::output::Unit;
+use super::outcome::Unit;
 
 /// What to estimate.
 #[derive(Args)]

@@ -3,6 +3,7 @@
 mod curve;
 mod flags;
 mod list;
+mod outcome;
 mod output;
 mod progress;
 mod variables;
@@ -21,7 +22,7 @@ use super::print;
 use super::train::set_threads;
 use crate::progress::say;
 use flags::{EstimatorFlags, FitFlags, OutputFlags, RunFlags, VariableFlags};
-use output::Outcome;
+use outcome::Outcome;
 use progress::Progress;
 use variables::{FileArray, Variables};
 use work::Work;

@@ -8,7 +8,7 @@ use tcmax_estimators::{Comparison, EstimatorKind, Relation, Sample, Variable, es
 use tcmax_ops::Seed;
 use tcmax_train::Error;
 
-use super::output::Outcome;
+use super::outcome::Outcome;
 use super::progress::{Cost, Progress, duration};
 use super::variables::Member;
 use crate::progress::say;
