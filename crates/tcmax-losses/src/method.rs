@@ -1,4 +1,4 @@
-//! What every method is.
+//! The trait of methods.
 
 use candle_core::{Device, Tensor};
 use tcmax_estimators::Labels;
@@ -17,7 +17,7 @@ pub trait Method: Send {
     /// When shapes do not fit, or the loss is not finite.
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput>;
 
-    /// Before an epoch, with a view of the data; most methods need none.
+    /// Called before an epoch, with access to the data; most methods need neither.
     ///
     /// # Errors
     /// When the data cannot be read.
@@ -42,7 +42,7 @@ pub trait Method: Send {
         Ok(State::new())
     }
 
-    /// Puts back what [`Method::state`] gave.
+    /// Restores what [`Method::state`] returned.
     ///
     /// # Errors
     /// When it is not this method's state.
@@ -54,7 +54,7 @@ pub trait Method: Send {
     }
 }
 
-/// A split of the data that an [`EpochContext`] can show.
+/// A split of the data that an [`EpochContext`] gives access to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The training split, shuffled.
@@ -68,7 +68,7 @@ pub trait EpochContext {
     /// The current epoch.
     fn clock(&self) -> Clock;
 
-    /// Shows `visit` the classifier, and the features (in evaluation mode, without gradients) and
+    /// Calls `visit` with the classifier, and the features (in evaluation mode, without gradients) and
     /// labels of one batch after the other, until it returns `false`. No more than one batch is in
     /// memory.
     ///

@@ -51,7 +51,7 @@ impl ParameterGroups {
 /// Applies gradients to the parameters: the optimiser's step, after clipping.
 pub type Update<'a> = dyn FnMut(&mut GradStore) -> std::result::Result<(), tcmax_ops::Error> + 'a;
 
-/// One batch on its way through training.
+/// One training step, as a method sees it.
 pub struct Step<'a> {
     /// The classifier.
     pub head: &'a dyn FusionHead,
@@ -61,7 +61,7 @@ pub struct Step<'a> {
     pub labels: &'a Labels,
     /// Which training examples these are, for methods that remember them.
     pub rows: &'a [usize],
-    /// Whose parameters are whose.
+    /// Which parameters belong to which encoder, and to the head.
     pub groups: &'a ParameterGroups,
     /// The current epoch and batch.
     pub clock: Clock,

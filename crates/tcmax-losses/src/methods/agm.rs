@@ -12,8 +12,8 @@
 //! ends half way through training.
 //!
 //! Source: Li, Li, Hu, Deng, Tang, "Boosting Multi-modal Model Performance with Adaptive Gradient
-//! Modulation" (ICCV 2023), equations 8 to 12; the bound of 10 and that of 1e-8 are the TCMax paper's
-//! code. Modalities are measured by their own logits, not by leaving them out.
+//! Modulation" (ICCV 2023), equations 8 to 12; the bound of 10 and that of 1e-8 are from the TCMax
+//! paper's code. Modalities are measured by their own logits, not by leaving them out.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ pub struct Modulation {
     alpha: f64,
 }
 
-/// What one step makes of the scores.
+/// The scores and coefficients of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Modulated {
     /// r_m.
@@ -94,7 +94,7 @@ impl Modulation {
     }
 
     /// The coefficients of a batch in which the modalities have the cross-entropies `losses`, nats;
-    /// then counts the batch in.
+    /// then updates the running means.
     ///
     /// ```
     /// use tcmax_losses::methods::agm::Modulation;

@@ -61,9 +61,9 @@ pub enum Projection {
     Normalised,
     /// Orthogonal weight modification.
     Plain,
-    /// With alpha + k r' as a matrix of denominators, normalised: what the paper's code spells out.
+    /// With alpha + k r' as a matrix of denominators, normalised: as written in the paper's code.
     Elementwise,
-    /// Not at all: what the paper's code does.
+    /// None: what the paper's code does.
     None,
 }
 

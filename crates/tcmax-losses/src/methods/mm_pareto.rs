@@ -107,9 +107,9 @@ impl Method for MmPareto {
     }
 }
 
-/// The plain sum of the gradients of `vars`, in a store of its own.
+/// The plain sum of the gradients of `vars`, in a new store.
 fn summed(fused: &GradStore, unimodal: &[GradStore], vars: &[Var]) -> Result<GradStore> {
-    // candle has no empty store to begin with but that of a constant.
+    // candle has no constructor of an empty store; that of a constant is empty.
     let nothing = Tensor::new(0f32, &candle_core::Device::Cpu)?;
     let mut gradients = nothing.backward()?;
     gradients.remove(&nothing);

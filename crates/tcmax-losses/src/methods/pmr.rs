@@ -54,9 +54,9 @@ pub struct PmrOptions {
     pub alpha: f64,
     /// Weight of the entropy regularisation; 0 for none.
     pub mu: f64,
-    /// Part of the old prototypes that stays, in [0, 1).
+    /// Fraction of the old prototypes that is kept, in [0, 1).
     pub momentum: f64,
-    /// Part of the training batches that prototypes are made of.
+    /// Fraction of the training batches that prototypes are computed from.
     pub fraction: f64,
 }
 
@@ -186,7 +186,7 @@ impl ClassMeans {
         Self { sums: Vec::new(), counts: vec![0; classes] }
     }
 
-    /// Counts a batch in: features (B, D_m) of each modality.
+    /// Adds a batch: features (B, D_m) of each modality.
     ///
     /// # Errors
     /// When shapes do not fit.

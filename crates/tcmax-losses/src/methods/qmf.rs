@@ -104,7 +104,7 @@ pub fn mixed(own: &[Tensor]) -> Result<Tensor> {
     Ok(sum_of(&own.iter().map(weigh).collect::<Result<Vec<_>>>()?)?)
 }
 
-/// What every training example has cost so far.
+/// The history of losses of every training example.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
     /// losses\[m\]\[row\]: the sum of modality m's cross-entropies on that example, nats.
@@ -112,12 +112,12 @@ pub struct History {
 }
 
 impl History {
-    /// Nothing seen yet.
+    /// No batch seen yet.
     pub fn new(modalities: usize, examples: usize) -> Self {
         Self { losses: vec![vec![0.0; examples]; modalities] }
     }
 
-    /// Counts a batch in: the training examples `rows`, with logits (B, C) of each modality.
+    /// Adds a batch: the training examples `rows`, with logits (B, C) of each modality.
     ///
     /// # Errors
     /// When shapes do not fit, or a row is not a training example.

@@ -9,7 +9,7 @@
 //! with the head's own scores as the critic and a uniform reference for the label.
 //! It has no hyper-parameter, and softmax(f) remains p(y | z), so prediction does not change.
 //!
-//! [`Bound`] finds the way: additive heads sum over all B^M tuples at O(M B C); any other head visits them
+//! [`Bound`] chooses how: additive heads sum over all B^M tuples at O(M B C); any other head visits them
 //! in chunks of bounded memory; and `samples` replaces the sum by a mean over K random tuples.
 //!
 //! Source: "Multimodal Classification via Total Correlation Maximization" (ICLR 2026). The paper's

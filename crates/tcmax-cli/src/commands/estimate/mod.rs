@@ -34,7 +34,7 @@ use work::Work;
                   NAME_1, ...) of a table; NAME[2] and NAME[0:3] are some of an array's columns, and A+B is \
                   both side by side. In files of one array, and in tables, 2 and 0:3 are columns. Whole \
                   numbers of few distinct values, and words, count as classes.\n\nWhat the numbers mean: \
-                  estimators that fit critics give lower bounds (`--list` says which), so the truth is *at \
+                  most estimators that fit critics give lower bounds (see `--list`), so the truth is *at \
                   least* the estimate, and the interval (95 %, from examples that neither trained nor \
                   stopped the critic) is that of the bound. The truth lies above it wherever the critic \
                   falls short, as it does where information is high. Beside a fit ksg and the Gaussian \
