@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use tcmax_estimators::EstimatorSpec;
+use tcmax_estimators::{EstimatorKind, EstimatorSpec};
 use tcmax_registry::Catalogue;
 
 /// Every estimator with what it is for, where it comes from and its options.
@@ -12,7 +12,12 @@ pub(super) fn list(estimators: &Catalogue<EstimatorSpec>) -> String {
         let _ = writeln!(text, "{:<10} {}", spec.name, spec.description);
         let variables = if spec.pairs_only { "two variables" } else { "two variables or more" };
         let bound = if spec.lower_bound { "a lower bound" } else { "not a bound" };
-        let _ = writeln!(text, "{:<10} {variables}; {bound}", "");
+        let training = match spec.kind {
+            EstimatorKind::Critic(_) => "trains a critic per seed",
+            EstimatorKind::Sum(_) => "trains a critic per term of a sum and seed",
+            EstimatorKind::Direct(_) => "trains no critic",
+        };
+        let _ = writeln!(text, "{:<10} {variables}; {bound}; {training}", "");
         if !spec.source.is_empty() {
             let _ = writeln!(text, "{:<10} {}", "", spec.source);
         }

@@ -48,8 +48,8 @@ impl Work<'_> {
         };
         if seconds > TOO_LONG && !self.long {
             let problem = format!(
-                "{plan}, on {threads} threads; name fewer variables, use --estimator gaussian or ksg, \
-                 fewer --seeds or --steps, or insist with --long"
+                "{plan}, on {threads} threads; name fewer variables, use an --estimator that trains \
+                 no critic, fewer --seeds or --steps, or insist with --long"
             );
             return Err(Error::setting("estimate", problem).into());
         }
