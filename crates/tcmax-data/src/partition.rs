@@ -61,10 +61,7 @@ impl Partition {
         if self.rule == Some(SplitRule::Group) {
             check_groups(rows)?;
         }
-        let rule = self.rule.unwrap_or(match (rows.splits, self.folds) {
-            (Some(_), None) => SplitRule::Given,
-            _ => SplitRule::Random,
-        });
+        let rule = self.rule_for(rows);
         let all: Vec<usize> = (0..rows.labels.len()).collect();
         match (rule, self.folds) {
             (SplitRule::Given, Some(_)) => {
@@ -79,6 +76,14 @@ impl Partition {
                 self.hold_out(rows, all, seed, rule, &test)
             }
         }
+    }
+
+    /// The rule that splits these rows.
+    pub fn rule_for(&self, rows: Rows<'_>) -> SplitRule {
+        self.rule.unwrap_or(match (rows.splits, self.folds) {
+            (Some(_), None) => SplitRule::Given,
+            _ => SplitRule::Random,
+        })
     }
 
     fn check(&self, rows: usize) -> Result<()> {

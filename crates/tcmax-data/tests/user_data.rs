@@ -48,7 +48,10 @@ fn a_split_array_is_kept_and_groups_stay_together() {
     assert_eq!([data.train.len(), data.validation.len(), data.test.len()], [13, 5, 12]);
     assert_eq!(row(data.test.as_ref(), 11, 0)[0], 11.0);
     let by_group =
-        UserDataConfig { split: Some(SplitRule::Group), folds: Some(5), fold: 3, ..config };
+        UserDataConfig { split: Some(SplitRule::Group), folds: Some(5), fold: 3, ..config.clone() };
+    let opened = UserData::open(&config).unwrap();
+    assert!(!opened.draws_test_split(&config), "the test split is that of the file");
+    assert!(opened.draws_test_split(&by_group));
     let data = splits(&by_group, 0);
     let speakers = |data: &dyn Dataset| -> Vec<u32> {
         (0..data.len()).map(|index| row(data, index, 0)[0] as u32 / 3).collect()

@@ -82,6 +82,21 @@ fn the_same_difference_of_one_example_twice_is_no_proof() {
     assert!(text.contains("it has the highest mean"), "{text}");
 }
 
+#[test]
+fn seeds_that_draw_their_own_test_splits_are_less_sure() {
+    let methods: [(&str, &[f64]); 2] =
+        [("joint", &[0.80, 0.82, 0.84, 0.81]), ("tcmax", &[0.84, 0.85, 0.87, 0.85])];
+    let mut result = compared(&methods);
+    // Differences 4, 3, 3 and 4: mean 3.5, standard error 0.29, interval 2.6 to 4.4.
+    let text = verdict(&result).unwrap();
+    assert!(text.contains("3.5 points above joint (95% interval 2.6 to 4.4"), "{text}");
+    result.dataset.resampled = true;
+    // 8 training and 4 test examples: sqrt((1/4 + 1/2) / (1/4)) times as wide.
+    let text = verdict(&result).unwrap();
+    assert!(text.contains("3.5 points above joint (95% interval 1.9 to 5.1"), "{text}");
+    assert!(tcmax_report::html(&result).contains("Nadeau and Bengio 2003"));
+}
+
 /// Normal enough: the sum of twelve uniform numbers.
 fn noise(state: &mut u64) -> f64 {
     let uniform = |_| {

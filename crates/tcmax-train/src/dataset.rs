@@ -9,7 +9,9 @@ use tcmax_data::shards::PREPARED_FILE;
 use tcmax_data::user_data::Layout;
 use tcmax_data::{ColumnNames, Dataset, Modality, Splits, UserData, UserDataConfig};
 use tcmax_datasets::fetch::{self, DownloadProgress};
-use tcmax_datasets::{AvDigits, AvDigitsConfig, SyntheticConfig, card, catalog, synthetic};
+use tcmax_datasets::{
+    AvDigits, AvDigitsConfig, AvDigitsSplit, SyntheticConfig, card, catalog, synthetic,
+};
 use tcmax_estimators::JointTable;
 use tcmax_media::{PrepareOptions, PrepareProgress, manifest_plan, prepare};
 
@@ -184,6 +186,18 @@ impl OpenDataset {
             sizes: [splits.train.len(), splits.validation.len(), splits.test.len()],
             notes: self.notes().iter().cloned().chain(missing(splits)).collect(),
             warnings: self.warnings().to_vec(),
+            resampled: self.draws_test_split(),
+        }
+    }
+
+    /// Whether every seed draws its test split from the examples that others train on.
+    fn draws_test_split(&self) -> bool {
+        match self {
+            // Every seed generates clips of its own.
+            Self::Synthetic(_) => false,
+            // The standard test recordings are never trained on; the speakers take turns.
+            Self::AvDigits(_, config) => config.split == AvDigitsSplit::Speaker,
+            Self::Files(data, config) => data.draws_test_split(config),
         }
     }
 

@@ -156,6 +156,10 @@ pub struct DatasetSummary {
     /// What makes results doubtful, such as copies of training examples in the test split.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Whether each seed drew training and test examples anew from the same ones. Runs then share examples,
+    /// which makes their differences alike, and tests over the seeds have to allow for that.
+    #[serde(default)]
+    pub resampled: bool,
 }
 
 /// The information in a data set whose distribution is known, nats.

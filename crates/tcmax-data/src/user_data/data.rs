@@ -12,7 +12,7 @@ use super::{csv_features, feature_file, warnings};
 use crate::dataset::{Dataset, Splits};
 use crate::error::{Error, Result};
 use crate::labels::class_list;
-use crate::partition::{Rows, SplitIndices};
+use crate::partition::{Rows, SplitIndices, SplitRule};
 use crate::problems::{Position, Problems};
 use crate::shards::{MANIFEST_FILE, Prepared, read_rows};
 use crate::split::Split;
@@ -151,6 +151,12 @@ impl UserData {
             validation: subset(&self.testing, validation),
             test: subset(&self.testing, test),
         })
+    }
+
+    /// Whether every seed draws training and test examples anew from the same ones, instead of keeping to the
+    /// test split that came with the data.
+    pub fn draws_test_split(&self, config: &UserDataConfig) -> bool {
+        config.partition().rule_for(self.rows()) != SplitRule::Given
     }
 
     fn rows(&self) -> Rows<'_> {

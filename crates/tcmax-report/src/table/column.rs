@@ -56,6 +56,12 @@ fn step(result: &SuiteResult) -> f64 {
     PERCENT / examples.max(1) as f64
 }
 
+/// Test examples over training examples, where each seed drew both from the same ones.
+fn test_to_train(result: &SuiteResult) -> Option<f64> {
+    let [train, _, test] = result.dataset.sizes;
+    (result.dataset.resampled && train > 0 && test > 0).then(|| test as f64 / train as f64)
+}
+
 /// One quantity of every method.
 #[derive(Clone, Debug)]
 pub struct Column {
@@ -71,6 +77,8 @@ pub struct Column {
     pub(super) by_seed: Vec<Vec<(u64, f64)>>,
     /// The smallest step between two values, as accuracies on few examples have it; 0 for none.
     pub(super) step: f64,
+    /// Test examples over training examples, where each seed drew both from the same ones.
+    pub(super) test_to_train: Option<f64>,
 }
 
 impl Column {
@@ -93,7 +101,8 @@ impl Column {
         };
         let cells = by_seed.iter().map(cell).collect();
         let step = if scale == PERCENT { step(result) } else { 0.0 };
-        Self { heading, kind, cells, digits, by_seed, step }
+        let test_to_train = test_to_train(result);
+        Self { heading, kind, cells, digits, by_seed, step, test_to_train }
     }
 
     /// Of cells that are no means over runs.
@@ -106,6 +115,7 @@ impl Column {
             digits,
             by_seed,
             step: 0.0,
+            test_to_train: None,
         }
     }
 
@@ -146,7 +156,7 @@ impl Column {
     /// multiples of 1 / n, the difference of two roundings has the variance step^2 / 6, and of a few seeds
     /// the sample's standard deviation may be less than that by chance.
     fn with_rounding(&self, pairs: &[(f64, f64)]) -> Option<PairedDifference> {
-        let found = PairedDifference::of(pairs)?;
+        let found = self.paired(pairs)?;
         let count = pairs.len();
         if count < 2 || self.step == 0.0 || found.interval.mean == 0.0 {
             return Some(found);
@@ -155,9 +165,17 @@ impl Column {
         let unit = self.step / 6f64.sqrt() / ((count * (count + 1)) as f64 / 12.0).sqrt();
         let middle = (count as f64 - 1.0) / 2.0;
         let spread = |n: usize| (found.interval.mean + unit * (n as f64 - middle), 0.0);
-        let rounded = PairedDifference::of(&(0..count).map(spread).collect::<Vec<_>>())?;
+        let rounded = self.paired(&(0..count).map(spread).collect::<Vec<_>>())?;
         let is_wider = rounded.interval.half_width > found.interval.half_width;
         Some(if is_wider { rounded } else { found })
+    }
+
+    /// The paired t-test that suits the way the seeds' test splits were drawn.
+    fn paired(&self, pairs: &[(f64, f64)]) -> Option<PairedDifference> {
+        match self.test_to_train {
+            None => PairedDifference::of(pairs),
+            Some(ratio) => PairedDifference::of_resampled(pairs, ratio).ok().flatten(),
+        }
     }
 
     /// How many seeds two methods have in common.

@@ -38,9 +38,7 @@ pub fn sections(result: &SuiteResult) -> Vec<Section> {
         section("Results", RESULTS_NOTE, columns(result)),
         section(
             &format!("Differences to {against}"),
-            "Means of the differences over the same seeds, in points of percent or nats, with 95% t \
-             intervals; p values of paired t-tests, corrected for the number of methods in a column \
-             (Holm).",
+            &format!("{DIFFERENCES_NOTE}{}", resampling(result)),
             differences(result),
         ),
         section(
@@ -70,6 +68,21 @@ pub fn sections(result: &SuiteResult) -> Vec<Section> {
         ),
     ];
     all.into_iter().flatten().collect()
+}
+
+const DIFFERENCES_NOTE: &str = "Means of the differences over the same seeds, in points of percent or \
+                                nats, with 95% t intervals; p values of paired t-tests, corrected for the \
+                                number of methods in a column (Holm).";
+
+/// What tests allow for where the seeds' test splits share examples.
+fn resampling(result: &SuiteResult) -> &'static str {
+    match result.dataset.resampled {
+        false => "",
+        true => {
+            " Every seed drew its own test split from the same examples: the tests allow for what runs \
+                 share (Nadeau and Bengio 2003)."
+        }
+    }
 }
 
 const RESULTS_NOTE: &str = "Means over the seeds with 95% t intervals, on the test split, from the weights \
