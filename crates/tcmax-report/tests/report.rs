@@ -99,7 +99,7 @@ fn warnings_that_differ_in_numbers_alone_are_one() {
         [
             "2 test examples have copies",
             "only sight, seed 3, failed: epoch 1, batch 2: the loss is NaN",
-            "joint (seed 0), tcmax (seeds 0, 2): 'sound' memorises: right on 9.5 to 100.0 % of examples, not \
+            "joint (seed 0); tcmax (seeds 0, 2): 'sound' memorises: right on 9.5 to 100.0 % of examples, not \
              40.0 %",
         ]
     );

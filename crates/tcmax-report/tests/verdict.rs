@@ -30,6 +30,8 @@ fn said(methods: &[(&str, &[f64])]) -> String {
 fn one_seed_shows_nothing() {
     let text = said(&[("joint", &[0.5]), ("tcmax", &[0.9])]);
     assert!(text.starts_with("One seed shows nothing about which method is better"), "{text}");
+    let text = said(&[("joint", &[0.5]), ("tcmax", &[0.9]), ("sum", &[0.9])]);
+    assert!(text.ends_with("the highest fused accuracy is 90.0 %, by tcmax and sum."), "{text}");
     let text = said(&[("tcmax", &[0.9])]);
     assert!(text.contains("shows nothing of how much it varies"), "{text}");
     let mut result = compared(&[("joint", &[0.5, 0.6]), ("tcmax", &[0.9, 0.8])]);
@@ -46,8 +48,8 @@ fn a_difference_that_chance_explains_is_none() {
     // Differences 4, -1 and 1: mean 1.33, standard error 1.45.
     assert_eq!(
         text,
-        "No method is shown to be better than joint in fused accuracy, over 3 seeds: the highest mean is \
-         tcmax's, 1.3 points above (95% interval -4.9 to 7.6, corrected p = 0.456)."
+        "No method is shown to be better than joint in fused accuracy, over 3 seeds: the highest mean, \
+         that of tcmax, is 1.3 points above it (95% interval -4.9 to 7.6, corrected p = 0.456)."
     );
     let text = said(&[("joint", &[0.84, 0.81, 0.85]), ("tcmax", &[0.80, 0.82, 0.84])]);
     assert!(text.ends_with("over 3 seeds: it has the highest mean, 83.3 %."), "{text}");

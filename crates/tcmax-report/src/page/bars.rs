@@ -21,7 +21,7 @@ pub(super) fn accuracies(result: &SuiteResult) -> Markup {
 
 fn group(result: &SuiteResult, column: &Column) -> Markup {
     let coloured = coloured(result);
-    // Methods without a colour get that of the page's quiet text.
+    // Methods without a colour get a light grey.
     let colour = |row: usize| {
         coloured.iter().position(|&other| other == row).map_or_else(String::new, class)
     };

@@ -109,7 +109,7 @@ impl Group {
                 _ => Some(format!("{} (seeds {})", method.name, seeds.join(", "))),
             }
         };
-        result.methods.iter().enumerate().filter_map(of_method).collect::<Vec<_>>().join(", ")
+        result.methods.iter().enumerate().filter_map(of_method).collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -27,11 +27,11 @@ pub fn verdict(result: &SuiteResult) -> Option<String> {
         None => comparison.alone(),
         Some(0) => format!(
             "The methods have no seed in common, which shows nothing about which is better; {}.",
-            comparison.highest()
+            comparison.highest(&others)
         ),
         Some(1) => format!(
             "One seed shows nothing about which method is better; {}.",
-            comparison.highest()
+            comparison.highest(&others)
         ),
         Some(_) if tied.is_empty() => comparison.winner(),
         Some(_) => comparison.against_baseline(&others),
@@ -78,8 +78,13 @@ impl Comparison<'_> {
         format!("The fused accuracy of {name} is {mean}, over {seeds}{caution}.")
     }
 
-    fn highest(&self) -> String {
-        format!("the highest fused accuracy is {}, by {}", self.mean(), self.name(self.best))
+    /// The methods of the highest mean, all of them.
+    fn highest(&self, others: &[usize]) -> String {
+        let mean = |row: usize| self.fused.cells[row].map(|cell| cell.interval.mean);
+        let equal = others.iter().filter(|&&row| mean(row) == mean(self.best));
+        let names: Vec<&str> =
+            std::iter::once(&self.best).chain(equal).map(|&row| self.name(row)).collect();
+        format!("the highest fused accuracy is {}, by {}", self.mean(), names.join(" and "))
     }
 
     /// The best method differs from every other.
@@ -126,7 +131,7 @@ impl Comparison<'_> {
         let highest = match self.difference(self.best) {
             None => format!("it has the highest mean, {}", self.mean()),
             Some((interval, p)) => format!(
-                "the highest mean is {}'s, {} above {}",
+                "the highest mean, that of {}, is {} above it {}",
                 self.name(self.best),
                 points(interval),
                 uncertainty(interval, p)
