@@ -232,10 +232,13 @@ def work(case, layout):
         return forward_backward(norm, (8, 64, 56, 56), layout)
     if case == "pool-112":
         return forward_backward(nn.MaxPool2d(3, 2, 1), (8, 64, 112, 112), layout)
-    if case == "sgd":
+    if case in ("sgd", "adam", "adamw"):
         p = nn.Parameter(torch.ones(11_000_000))
         p.grad = torch.full_like(p, 2.0)
-        return torch.optim.SGD([p], 1e-3, momentum=0.9, weight_decay=1e-4).step
+        if case == "sgd":
+            return torch.optim.SGD([p], 1e-3, momentum=0.9, weight_decay=1e-4).step
+        adam = torch.optim.Adam if case == "adam" else torch.optim.AdamW
+        return adam([p], 1e-3, weight_decay=1e-4).step
     sys.exit(f"no case '{case}'")
 
 

@@ -11,8 +11,9 @@ use tcmax_estimators::fit::{FitConfig, fit};
 use tcmax_estimators::{EstimatorSpec, Sample, Variable};
 use tcmax_ops::{
     BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Seed, Sgd,
-    SgdConfig,
+    SgdOptions, optimisers,
 };
+use tcmax_registry::Table;
 
 /// The examples of the workspace's README, compiled and run: here, as this crate is never published and
 /// may look outside its folder.
@@ -44,8 +45,8 @@ enum Kind {
     Norm { batch: usize, side: usize, channels: usize },
     /// Forward and backward of a 3x3/2 maximum.
     Pool { batch: usize, side: usize, channels: usize },
-    /// SGD of so many parameters.
-    Sgd(usize),
+    /// One step of [`NUMBERS`] parameters by the optimiser of this name.
+    Optimiser(&'static str),
     /// A whole fit of [`FIT_STEPS`] steps to 10,000 rows of so many correlated Gaussian variables.
     Fit { estimator: &'static EstimatorSpec, variables: usize },
 }
@@ -60,6 +61,9 @@ struct Network {
 
 const RESNET18: Network = Network { slim: false, stem: Stem::Conv7x7, input: [8, 3, 224, 224] };
 const SLIM: Network = Network { slim: true, stem: Stem::Conv7x7, input: [32, 1, 129, 51] };
+
+/// Parameters of an optimiser's step, the same on PyTorch's side.
+const NUMBERS: usize = 11_000_000;
 
 /// Steps of a fit, the same on PyTorch's side.
 const FIT_STEPS: usize = 1000;
@@ -117,7 +121,9 @@ pub const CASES: &[Case] = &[
         title: "max pool 3x3/2, 8 x 112 x 112 x 64",
         kind: Kind::Pool { batch: 8, side: 112, channels: 64 },
     },
-    Case { name: "sgd", title: "SGD of 11 million parameters", kind: Kind::Sgd(11_000_000) },
+    Case { name: "sgd", title: "SGD of 11 million parameters", kind: Kind::Optimiser("sgd") },
+    Case { name: "adam", title: "Adam of 11 million parameters", kind: Kind::Optimiser("adam") },
+    Case { name: "adamw", title: "AdamW of 11 million parameters", kind: Kind::Optimiser("adamw") },
 ];
 
 const fn conv(
@@ -157,7 +163,7 @@ impl Case {
             Kind::Conv { x, kernel, to, stride } => convolution(x, kernel, to, stride),
             Kind::Norm { batch, side, channels } => normalisation(batch, side, channels),
             Kind::Pool { batch, side, channels } => pooling(batch, side, channels),
-            Kind::Sgd(count) => descent(count),
+            Kind::Optimiser(name) => optimiser_step(name),
             Kind::Fit { estimator, variables } => estimator_fit(estimator, variables),
         }
     }
@@ -210,8 +216,8 @@ fn training_step(networks: &[Network]) -> tcmax_encoders::Result<Work> {
     let batch = networks[0].input[0];
     let labels: Vec<u32> = (0..batch).map(|row| (row % CLASSES) as u32).collect();
     let labels = Tensor::from_vec(labels, (batch, 1), &Device::Cpu)?;
-    let settings = SgdConfig { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
-    let mut sgd = Sgd::new(&builder.params(), settings)?;
+    let options = SgdOptions { learning_rate: 1e-3, ..SgdOptions::default() };
+    let mut sgd = Sgd::new(&builder.params(), options)?;
     Ok(Box::new(move || {
         let pairs = encoders.iter().zip(&inputs);
         let features = pairs.map(|(encoder, input)| encoder.encode(input, true));
@@ -259,13 +265,16 @@ fn pooling(batch: usize, side: usize, channels: usize) -> tcmax_encoders::Result
     }))
 }
 
-fn descent(count: usize) -> tcmax_encoders::Result<Work> {
+fn optimiser_step(name: &str) -> tcmax_encoders::Result<Work> {
     let builder = builder();
-    let p = builder.param("p", count, Init::Const(1.0))?;
-    let settings = SgdConfig { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
-    let mut sgd = Sgd::new(&builder.params(), settings)?;
+    let p = builder.param("p", NUMBERS, Init::Const(1.0))?;
+    let options = Table::from_iter([
+        ("learning-rate".to_owned(), 1e-3.into()),
+        ("weight-decay".to_owned(), 1e-4.into()),
+    ]);
+    let mut optimiser = optimisers().get(name)?.build(&options, &builder.params())?;
     let gradients = tcmax_ops::backward(&(&p * 2.0)?.sum_all()?)?;
-    Ok(Box::new(move || Ok(sgd.step(&gradients)?)))
+    Ok(Box::new(move || Ok(optimiser.step(&gradients)?)))
 }
 
 /// What `tcmax estimate` does for each seed, except that it never stops early.

@@ -47,13 +47,22 @@ pub enum Error {
         /// The number in the state.
         got: f64,
     },
-    /// A decay of an optimiser's running values is out of range.
-    #[error("{setting}: got {got}, wanted a number from 0 and less than 1")]
-    WrongDecay {
-        /// Which setting.
-        setting: &'static str,
-        /// Its value.
-        got: f64,
+    /// An option of an optimiser or an average does not exist or is out of range.
+    #[error(transparent)]
+    Options(#[from] tcmax_registry::Error),
+    /// A group of parameters has none.
+    #[error("no parameter's name begins with '{prefix}'; there are: {}", known.join(", "))]
+    UnknownGroup {
+        /// The beginning looked for.
+        prefix: String,
+        /// The first parts of the names there are.
+        known: Vec<String>,
+    },
+    /// Two groups of parameters have one prefix.
+    #[error("the group of parameters '{prefix}' is set twice")]
+    DuplicateGroup {
+        /// The prefix.
+        prefix: String,
     },
     /// A normalisation of no channels.
     #[error("a batch norm needs at least one channel")]

@@ -5,10 +5,11 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use tcmax_ops::{
-    Activation, AdamW, AdamWConfig, BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init,
-    Linear, MaxPool2dConfig, ParamBuilder, Seed, Sgd, SgdConfig, backward, clip_grad_norm, conv2d,
-    global_avg_pool2d, layer_norm, log_sum_exp, log_sum_exp_all, max_pool2d, perceptron,
-    quadratic_form, relu, softmax, to_vec_f64,
+    Activation, Adam, AdamOptions, AdamW, AdamWOptions, AverageOptions, BatchNorm2d,
+    BatchNormConfig, Conv2dConfig, ConvUnit, Init, Linear, MaxPool2dConfig, ParamBuilder, Seed,
+    Sgd, SgdOptions, WeightAverage, backward, clip_grad_norm, conv2d, global_avg_pool2d,
+    layer_norm, log_sum_exp, log_sum_exp_all, max_pool2d, perceptron, quadratic_form, relu,
+    softmax, to_vec_f64,
 };
 
 const THREADS: [usize; 4] = [1, 2, 3, 7];
@@ -226,18 +227,34 @@ fn of_optimisers() {
         };
         assert_same("SGD", || {
             let (params, p) = fresh();
-            let config = SgdConfig { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.01 };
-            let mut sgd = Sgd::new(&params, config).unwrap();
+            let options =
+                SgdOptions { learning_rate: 0.1, weight_decay: 0.01, ..SgdOptions::default() };
+            let mut sgd = Sgd::new(&params, options).unwrap();
             let moved = step(&mut |gradients| sgd.step(gradients).unwrap(), &p);
             let state = sgd.state().unwrap();
             std::iter::once(moved).chain(state.values().map(bits)).collect()
         });
         assert_same("AdamW", || {
             let (params, p) = fresh();
-            let mut adam = AdamW::new(&params, AdamWConfig::default()).unwrap();
+            let mut adam = AdamW::new(&params, AdamWOptions::default()).unwrap();
             let moved = step(&mut |gradients| adam.step(gradients).unwrap(), &p);
             let state = adam.state().unwrap();
             std::iter::once(moved).chain(state.values().map(bits)).collect()
+        });
+        assert_same("Adam with AMSGrad, averaged", || {
+            let (params, p) = fresh();
+            let options =
+                AdamOptions { weight_decay: 0.1, amsgrad: true, ..AdamOptions::default() };
+            let mut adam = Adam::new(&params, options).unwrap();
+            let mut average = WeightAverage::new(&params, AverageOptions::default()).unwrap();
+            let mut update = |gradients: &_| {
+                adam.step(gradients).unwrap();
+                average.update().unwrap();
+            };
+            let moved = step(&mut update, &p);
+            let states = [adam.state().unwrap(), average.state().unwrap()];
+            let states = states.iter().flat_map(|state| state.values().map(bits));
+            std::iter::once(moved).chain(states).collect()
         });
         assert_same("clipping", || {
             let (params, p) = fresh();

@@ -12,7 +12,7 @@
 use candle_core::{D, DType, Tensor};
 use tcmax_estimators::Labels;
 use tcmax_losses::cross_entropy;
-use tcmax_ops::{AdamW, AdamWConfig, Init, ParamBuilder, Seed};
+use tcmax_ops::{AdamW, AdamWOptions, Init, ParamBuilder, Seed};
 
 use crate::evaluate::{EncodedSplit, accuracy};
 use crate::{Model, Result};
@@ -57,8 +57,9 @@ fn fitted(seen: &Tensor, labels: &Labels, unseen: &Tensor) -> Result<Tensor> {
     let builder = ParamBuilder::new(Seed::new(0), DType::F32, seen.device());
     let weight = builder.param("weight", (seen.dim(1)?, labels.classes()), Init::Const(0.0))?;
     let bias = builder.param("bias", labels.classes(), Init::Const(0.0))?;
-    let config = AdamWConfig { learning_rate: RATE, weight_decay: 0.0, ..AdamWConfig::default() };
-    let mut optimiser = AdamW::new(&builder.params(), config)?;
+    let options =
+        AdamWOptions { learning_rate: RATE, weight_decay: 0.0, ..AdamWOptions::default() };
+    let mut optimiser = AdamW::new(&builder.params(), options)?;
     for step in 0..STEPS {
         let logits = seen.matmul(&weight)?.broadcast_add(&bias)?;
         let penalty = (weight.sqr()?.sum_all()? / (2.0 * examples))?;

@@ -8,7 +8,7 @@ use tcmax_fusion::{CONCAT, FusionHead, GATED, HeadSpec, SHARED, SPECIFIC};
 use tcmax_losses::methods::mm_pareto::encoder_weights;
 use tcmax_losses::methods::{JOINT, MLA, MM_PARETO, TCMAX};
 use tcmax_losses::{Clock, MethodSpec, ParameterGroups, Setup, Step, cross_entropy};
-use tcmax_ops::{Init, ParamBuilder, Params, Seed, Sgd, SgdConfig, State};
+use tcmax_ops::{Init, ParamBuilder, Params, Seed, Sgd, SgdOptions, State};
 use tcmax_registry::Table;
 
 use super::case::{Case, Tolerance};
@@ -106,7 +106,7 @@ pub fn mla(case: &Case) -> anyhow::Result<()> {
     let model = Small::new(case, &SHARED)?;
     let options = toml::toml! { projection = "none" };
     let mut method = MLA.build(&options, &model.setup)?;
-    let mut sgd = Sgd::new(&model.params, sgd_config(case)?)?;
+    let mut sgd = Sgd::new(&model.params, sgd_options(case)?)?;
     let mut losses = Vec::new();
     for step in 0..case.number("steps")? {
         let input = |name: &str| format!("input.step{step}.{name}");
@@ -133,11 +133,12 @@ pub fn mla(case: &Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn sgd_config(case: &Case) -> anyhow::Result<SgdConfig> {
-    Ok(SgdConfig {
+fn sgd_options(case: &Case) -> anyhow::Result<SgdOptions> {
+    Ok(SgdOptions {
         learning_rate: case.number("lr")?,
         momentum: case.number("momentum")?,
         weight_decay: case.number("weight_decay")?,
+        ..SgdOptions::default()
     })
 }
 
@@ -235,7 +236,7 @@ pub fn train_step(case: &Case) -> anyhow::Result<()> {
         ParameterGroups::by_prefix(&params, &["audio_net".to_owned(), "visual_net".to_owned()]);
     let setup = Setup { widths, classes, examples: 0, epochs: 1, head: kind, device: Device::Cpu };
     let mut method = method.build(&Table::new(), &setup)?;
-    let mut sgd = Sgd::new(&params, sgd_config(case)?)?;
+    let mut sgd = Sgd::new(&params, sgd_options(case)?)?;
     for step in 0..case.number("steps")? {
         let input = |name: &str| format!("input.step{step}.{name}");
         let output = |name: &str| format!("output.step{step}.{name}");

@@ -25,7 +25,6 @@
 //! bound is below it. That is done once, last: means over seeds and sums are taken of [`Fit::held_out`],
 //! which may be negative, since a mean of values cut off at 0 would be too high.
 
-mod average;
 mod config;
 mod contrasts;
 mod critic;

@@ -1,6 +1,6 @@
 //! Optimisers of a fit and their learning rates.
 
-use tcmax_ops::{AdamW, AdamWConfig, Params};
+use tcmax_ops::{AdamW, AdamWOptions, Params};
 
 use super::config::FitConfig;
 use crate::error::Result;
@@ -9,8 +9,8 @@ use crate::error::Result;
 pub(super) fn optimisers(params: &Params, rate: f64) -> Result<Vec<(AdamW, f64)>> {
     let adam = |params: Params, scale: f64| -> Result<_> {
         let learning_rate = rate * scale;
-        let config = AdamWConfig { learning_rate, weight_decay: 0.0, ..AdamWConfig::default() };
-        Ok((AdamW::new(&params, config)?, scale))
+        let options = AdamWOptions { learning_rate, weight_decay: 0.0, ..AdamWOptions::default() };
+        Ok((AdamW::new(&params, options)?, scale))
     };
     let is_form = |name: &str| name == "quadratic";
     Ok(vec![adam(params.only(|name| !is_form(name)), 1.0)?, adam(params.only(is_form), 0.2)?])

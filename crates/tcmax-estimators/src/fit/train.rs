@@ -2,9 +2,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
-use tcmax_ops::{ParamBuilder, Params, Seed, State, backward};
+use tcmax_ops::{AverageOptions, ParamBuilder, Params, Seed, State, WeightAverage, backward};
 
-use super::average::Average;
 use super::config::{CriticKind, FitConfig};
 use super::contrasts::cap_of_pairs;
 use super::critic::build;
@@ -34,7 +33,7 @@ pub(super) struct Trainer<'a> {
     critic: Box<dyn Critic>,
     params: Params,
     validation: (Vec<Tensor>, Tuples),
-    average: Average,
+    average: WeightAverage,
     best: State,
     best_step: usize,
     curve: Vec<CurvePoint>,
@@ -59,7 +58,7 @@ impl<'a> Trainer<'a> {
             seed.stream("validation"),
         )?;
         let validation = (data.rows(&data.validation)?, tuples);
-        let average = Average::new(&params)?;
+        let average = WeightAverage::new(&params, AverageOptions::default())?;
         Ok(Self {
             config,
             objective,
@@ -102,7 +101,7 @@ impl<'a> Trainer<'a> {
             }
             self.params.load(&kept)?;
         }
-        self.average = Average::new(&self.params)?;
+        self.average = WeightAverage::new(&self.params, AverageOptions::default())?;
         self.best = self.params.snapshot()?;
         let validation = self.validate()?;
         self.curve.push(CurvePoint { step: 0, training: None, validation });
@@ -141,7 +140,7 @@ impl<'a> Trainer<'a> {
             since += 1;
             if step % config.validate_every == 0 || step == config.steps {
                 let live = self.params.snapshot()?;
-                let average = self.average.state(&self.params)?;
+                let average = self.average.weights()?;
                 self.params.load(&average)?;
                 let validation = self.validate()?;
                 self.params.load(&live)?;
@@ -265,7 +264,7 @@ impl<'a> Trainer<'a> {
     fn update_average(&mut self, step: usize) -> Result<()> {
         // A plain mean at first, so that the start is forgotten soon.
         let decay = AVERAGE_DECAY.min(step as f64 / (step as f64 + 10.0));
-        self.average.update(&self.params, decay)
+        Ok(self.average.update_with(decay)?)
     }
 
     /// Sets every entry of a parameter.

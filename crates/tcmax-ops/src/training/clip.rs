@@ -9,25 +9,44 @@ use crate::wide::{to_scalar_f64, wide};
 /// Scales all gradients down together so that their joint norm is at most `largest`; returns the
 /// norm before. The norm is summed in the device's widest float, in the order of the names.
 ///
+/// PyTorch's `clip_grad_norm_` divides by the norm plus 1e-6, and so leaves a norm slightly below `largest`.
+///
 /// # Errors
 /// Only if the device fails.
 pub fn clip_grad_norm(params: &Params, gradients: &mut GradStore, largest: f64) -> Result<f64> {
+    let norm = grad_norm(params, gradients)?;
+    if norm > largest {
+        scale_gradients(params, gradients, largest / norm)?;
+    }
+    Ok(norm)
+}
+
+/// The joint Euclidean norm of all gradients.
+///
+/// # Errors
+/// Only if the device fails.
+pub fn grad_norm(params: &Params, gradients: &GradStore) -> Result<f64> {
     let mut squares = 0.0;
     for (_, var) in params.trainable() {
         if let Some(gradient) = gradients.get(var.as_tensor()) {
             squares += to_scalar_f64(&wide(gradient)?.sqr()?.sum_all()?)?;
         }
     }
-    let norm = squares.sqrt();
-    if norm > largest {
-        for (_, var) in params.trainable() {
-            if let Some(gradient) = gradients.get(var.as_tensor()) {
-                let scaled = (gradient * (largest / norm))?;
-                gradients.insert(var.as_tensor(), scaled);
-            }
+    Ok(squares.sqrt())
+}
+
+/// Multiplies all gradients by a factor.
+///
+/// # Errors
+/// Only if the device fails.
+pub fn scale_gradients(params: &Params, gradients: &mut GradStore, factor: f64) -> Result<()> {
+    for (_, var) in params.trainable() {
+        if let Some(gradient) = gradients.get(var.as_tensor()) {
+            let scaled = (gradient * factor)?;
+            gradients.insert(var.as_tensor(), scaled);
         }
     }
-    Ok(norm)
+    Ok(())
 }
 
 #[cfg(test)]
