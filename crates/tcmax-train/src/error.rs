@@ -125,6 +125,12 @@ impl Error {
                     | tcmax_losses::Error::NeedsItsHead { .. }
                     | tcmax_losses::Error::NotLinear { .. }
             ),
+            Self::Ops(error) => matches!(
+                error,
+                tcmax_ops::Error::Options(_)
+                    | tcmax_ops::Error::UnknownGroup { .. }
+                    | tcmax_ops::Error::DuplicateGroup { .. }
+            ),
             Self::Media(error) => matches!(error, tcmax_media::Error::Option { .. }),
             Self::Data(error) => matches!(error, tcmax_data::Error::Option { .. }),
             Self::Datasets(error) => error.is_option(),

@@ -18,7 +18,7 @@ mod registry;
 pub mod results;
 pub mod resume;
 mod run_files;
-mod schedule;
+pub mod schedule;
 mod standardise;
 mod stop;
 mod suite;

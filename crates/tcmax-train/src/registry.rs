@@ -1,12 +1,16 @@
-//! What can be chosen by name: the built-in methods, heads and encoders, and those that a program adds.
+//! What can be chosen by name: the built-in methods, heads, encoders, optimisers and schedules, and those that a
+//! program adds.
 
 use tcmax_encoders::{EncoderSpec, encoders};
 use tcmax_fusion::{HeadSpec, heads};
 use tcmax_losses::MethodSpec;
 use tcmax_losses::methods::methods;
+use tcmax_ops::{OptimiserSpec, optimisers};
 use tcmax_registry::Catalogue;
 
-/// Methods, fusion heads and encoders by name. It starts with the built-in ones:
+use crate::schedule::{ScheduleSpec, schedules};
+
+/// Methods, fusion heads, encoders, optimisers and schedules by name. It starts with the built-in ones:
 ///
 /// ```
 /// let registry = tcmax_train::Registry::default();
@@ -21,10 +25,20 @@ pub struct Registry {
     pub heads: Catalogue<HeadSpec>,
     /// Networks from the inputs of a modality to its features.
     pub encoders: Catalogue<EncoderSpec>,
+    /// What updates the parameters.
+    pub optimisers: Catalogue<OptimiserSpec>,
+    /// What the learning rate is at each step.
+    pub schedules: Catalogue<ScheduleSpec>,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { methods: methods(), heads: heads(), encoders: encoders() }
+        Self {
+            methods: methods(),
+            heads: heads(),
+            encoders: encoders(),
+            optimisers: optimisers(),
+            schedules: schedules(),
+        }
     }
 }

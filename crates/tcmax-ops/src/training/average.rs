@@ -97,7 +97,7 @@ impl WeightAverage {
         Ok(Self { options, params: params.clone(), averages, steps: 0 })
     }
 
-    /// Takes the parameters in, after a step.
+    /// Updates the averages, after a step of the parameters.
     ///
     /// # Errors
     /// Only if the device fails.
@@ -107,7 +107,7 @@ impl WeightAverage {
         self.update_with(if warm_up { decay.min(early) } else { decay })
     }
 
-    /// Takes the parameters in with a decay for this update alone.
+    /// Updates the averages with a decay for this update alone.
     ///
     /// # Errors
     /// Only if the device fails.

@@ -80,9 +80,9 @@ struct Coefficients<T> {
 }
 
 impl<T: Element> Coefficients<T> {
-    /// Takes a gradient into the means.
+    /// Updates the means with a gradient.
     #[inline(always)]
-    fn take(&self, value: T, gradient: T, mean: &mut T, square: &mut T) {
+    fn update_means(&self, value: T, gradient: T, mean: &mut T, square: &mut T) {
         // Not 0 times the value, which is NaN for an infinite one.
         let gradient = if self.is_coupled { gradient + self.decay * value } else { gradient };
         *mean = self.old1 * *mean + self.new1 * gradient;
@@ -106,14 +106,14 @@ impl Kernel for Moments {
             [mean, square] => {
                 let means = mean.iter_mut().zip(square.iter_mut());
                 for ((value, gradient), (mean, square)) in values.zip(means) {
-                    by.take(*value, *gradient, mean, square);
+                    by.update_means(*value, *gradient, mean, square);
                     *value = by.moved(*value, *mean, *square);
                 }
             }
             [mean, square, largest] => {
                 let means = mean.iter_mut().zip(square.iter_mut()).zip(largest.iter_mut());
                 for ((value, gradient), ((mean, square), largest)) in values.zip(means) {
-                    by.take(*value, *gradient, mean, square);
+                    by.update_means(*value, *gradient, mean, square);
                     // NaN is not below anything, so that it is taken.
                     *largest = if *square < *largest { *largest } else { *square };
                     *value = by.moved(*value, *mean, *largest);
