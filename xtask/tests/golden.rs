@@ -19,7 +19,7 @@ fn golden(folder: &Path) -> (bool, String) {
 
 #[test]
 fn every_recorded_case_passes() {
-    let crates = ["tcmax-losses", "tcmax-estimators", "tcmax-encoders", "tcmax-train"];
+    let crates = ["tcmax-losses", "tcmax-estimators", "tcmax-encoders", "tcmax-train", "tcmax-ops"];
     let mut folders: Vec<PathBuf> = crates
         .iter()
         .map(|name| workspace().join("crates").join(name).join("tests/golden"))

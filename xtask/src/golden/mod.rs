@@ -7,6 +7,9 @@ mod estimators;
 mod heads;
 mod methods;
 mod metrics;
+mod optimisers;
+mod schedules;
+mod text;
 mod total_correlation;
 mod training;
 
@@ -52,12 +55,14 @@ const KINDS: &[(&str, Check)] = &[
     ("mmpareto_", training::mm_pareto),
     ("ogm_", methods::ogm),
     ("opm_", methods::opm),
+    ("optim_", optimisers::steps),
     ("pmr_", methods::pmr),
     ("pmr_prototypes", methods::pmr_prototypes),
     ("predictions", methods::predictions),
     ("qmf_loss", methods::qmf),
     ("resnet18_", encoders::resnet),
     ("resnet18_full_state", encoders::state_only),
+    ("schedules", schedules::schedules),
     ("spec", audio::spectrogram),
     ("tcmax_", total_correlation::heads),
     ("tcmax_m", total_correlation::many_modalities),
