@@ -80,3 +80,10 @@ impl Array {
         Ok(Self { words: names, ..Self::new(path, name, ArrayKind::Text, &[rows], values)? })
     }
 }
+
+/// The number of values of a shape; `None` where it, or that of any of its slices, is beyond counting: a
+/// dimension of 0 hides no others.
+pub(super) fn elements(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size.max(1)))?;
+    Some(shape.iter().product())
+}

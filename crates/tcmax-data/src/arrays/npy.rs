@@ -8,7 +8,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::array::{Array, ArrayKind};
+use super::array::{Array, ArrayKind, elements};
 use super::values::{Number, Values, ends_early, with_room};
 use crate::error::{Error, Result};
 use crate::words::WordsBuilder;
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path, name: String, reader: &mut dyn Read, length: u64
             header.descr
         ))
     })?;
-    let count = header.shape.iter().try_fold(1usize, |count, &d| count.checked_mul(d));
+    let count = elements(&header.shape);
     let wanted = count.and_then(|count| count.checked_mul(element.size()));
     let there = length.saturating_sub(start);
     // Checked before anything is allocated.
@@ -274,6 +274,8 @@ mod tests {
         for header in [
             "{'descr': '<c16', 'fortran_order': False, 'shape': (1,)}",
             "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 99999999999)}",
+            // A dimension of 0 hides that the others multiply beyond counting.
+            "{'descr': '<f2', 'fortran_order': True, 'shape': (0, 12901968507486339056, 2)}",
             "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}",
             "{'descr': '<f8', 'fortran_order': False, 'shape': ()}",
             "{'descr': '', 'fortran_order': False, 'shape': (1,)}",

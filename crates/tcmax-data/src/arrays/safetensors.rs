@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::array::{Array, ArrayKind};
+use super::array::{Array, ArrayKind, elements};
 use super::values::Number;
 use crate::error::{Error, Result};
 
@@ -100,7 +100,7 @@ fn header(file: &mut impl Read, length: u64) -> std::result::Result<(Header, u64
 
 /// Numbers in a tensor, if its shape fits its bytes.
 fn count(info: &Info, number: Number) -> Option<usize> {
-    let count = info.shape.iter().try_fold(1usize, |count, &d| count.checked_mul(d))?;
+    let count = elements(&info.shape)?;
     let bytes = count.checked_mul(number.size())? as u64;
     (info.offsets[1] - info.offsets[0] == bytes).then_some(count)
 }
