@@ -20,6 +20,21 @@ const LARGEST_TOTAL_RATIO: i64 = 32;
 const DELTA_LENGTH_BYTE_ARRAY: i64 = 6;
 const DELTA_BYTE_ARRAY: i64 = 7;
 
+/// Checks that the footer of a Parquet file's `bytes` is made of structures whose lists are inside the file:
+/// the library goes through a list of unknown fields as often as it claims, which may be for minutes.
+///
+/// # Errors
+/// When it is not.
+pub(super) fn check_footer(bytes: &[u8]) -> Result<(), String> {
+    let footer = bytes.split_last_chunk::<8>().and_then(|(rest, tail)| {
+        let [a, b, c, d, ..] = *tail;
+        let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
+        rest.get(rest.len().checked_sub(length)?..)
+    });
+    let read = footer.and_then(|footer| Thrift { bytes: footer }.skip(STRUCT, 0));
+    read.ok_or_else(|| "not a readable Parquet file: its footer is damaged".to_owned())
+}
+
 /// Checks every page of every column of a Parquet file's `bytes`.
 ///
 /// # Errors
@@ -181,12 +196,13 @@ impl Thrift<'_> {
                     15 => self.variable()?,
                     count => u64::from(count),
                 };
+                // Of truth values the library skips no bytes, however many there are; nothing in the
+                // format has lists of them.
+                if matches!(head & 15, 1 | 2) {
+                    return None;
+                }
                 for _ in 0..count {
-                    // Truth values in lists take a byte.
-                    match head & 15 {
-                        1 | 2 => drop(self.byte()?),
-                        kind => self.skip(kind, depth + 1)?,
-                    }
+                    self.skip(head & 15, depth + 1)?;
                 }
             }
             STRUCT => {
@@ -243,5 +259,21 @@ mod tests {
         let page = Thrift { bytes: &bytes }.page().unwrap();
         assert_eq!((page.unpacked, page.compressed, page.encoding), (21, 9, 7));
         assert!((0..bytes.len()).all(|end| Thrift { bytes: &bytes[..end] }.page().is_none()));
+    }
+
+    #[test]
+    fn footers_with_endless_lists_are_refused() {
+        // A field 15 that nobody knows: a list of two billion truth values, in six bytes.
+        let list = [0xf9, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
+        let file = |footer: &[u8]| {
+            let length = (footer.len() as u32).to_le_bytes();
+            [b"PAR1", footer, &length, b"PAR1"].concat()
+        };
+        assert!(check_footer(&file(&list)).is_err());
+        assert!(check_footer(&file(&[0x15, 2, 0])).is_ok(), "a version and nothing else");
+        assert!(check_footer(&file(&[0x15, 2])).is_err(), "cut");
+        assert!(check_footer(b"PAR1").is_err());
+        let beyond = [&b"PAR1"[..], &u32::MAX.to_le_bytes(), b"PAR1"].concat();
+        assert!(check_footer(&beyond).is_err());
     }
 }
