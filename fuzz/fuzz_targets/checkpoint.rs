@@ -14,7 +14,7 @@ use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{Progress, parse, parse_model, seal};
 use tcmax_train::{
-    DatasetConfig, EncoderConfig, Existing, Registry, RunLabel, RunOptions, Silent, TrainConfig, resume,
+    Choice, Existing, Registry, RunLabel, RunOptions, Silent, TrainConfig, TrainingOptions, resume,
     train,
 };
 
@@ -32,14 +32,12 @@ fn files() -> &'static [Vec<u8>; 2] {
         };
         let splits = synthetic::splits(&clips, 0).expect("a small data set");
         let config = TrainConfig {
-            epochs: 1,
-            batch_size: 2,
-            workers: 0,
-            encoder: EncoderConfig::resnet_slim(1),
-            dataset: DatasetConfig::Synthetic(clips),
+            data: Choice::of("synthetic", &clips).expect("options"),
+            encoder: Choice::named("resnet-slim").with("width", 1),
+            train: TrainingOptions { epochs: 1, batch_size: 2, workers: 0, ..Default::default() },
             ..TrainConfig::default()
         };
-        let label = RunLabel { method: "tcmax".to_owned(), seed: 0 };
+        let label = RunLabel::new("tcmax", 0);
         let options = RunOptions {
             device: &Device::Cpu,
             folder: Some(&folder),

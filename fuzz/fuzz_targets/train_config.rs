@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tcmax_train::TrainConfig;
+use tcmax_train::schedule::Position;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -15,6 +16,8 @@ fuzz_target!(|data: &[u8]| {
         let again = TrainConfig::from_toml(&written).expect("settings that were written");
         let again = again.check().expect("settings that were checked");
         assert_eq!(toml::to_string(again.config()).expect("as before"), written);
-        let _ = checked.decay().learning_rate(0.1, 1);
+        if let Ok(schedule) = checked.new_schedule() {
+            let _ = schedule.rate(Position::new(1, 0, checked.schedule_epochs(), 1));
+        }
     }
 });

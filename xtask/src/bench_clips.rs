@@ -59,13 +59,7 @@ impl BenchClips {
         ));
 
         let data = UserData::open(&UserDataConfig::at(&out))?;
-        let options = LoaderOptions {
-            batch_size: 32,
-            shuffle: true,
-            drop_last: false,
-            workers: 2,
-            prefetch: 2,
-        };
+        let options = LoaderOptions { shuffle: true, workers: 2, ..LoaderOptions::in_order(32) };
         let loader = Loader::new(data.training().clone(), options, &candle_core::Device::Cpu)?;
         let (start, mut batches) = (Instant::now(), 0);
         for batch in loader.epoch(Seed::new(0)) {

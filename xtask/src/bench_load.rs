@@ -58,13 +58,8 @@ impl OwnLoad {
             }
             case => Arc::new(RawFiles::new(case, &self.folder)?),
         };
-        let options = LoaderOptions {
-            batch_size: BATCH,
-            shuffle: true,
-            drop_last: false,
-            workers: WORKERS,
-            prefetch: 2,
-        };
+        let options =
+            LoaderOptions { shuffle: true, workers: WORKERS, ..LoaderOptions::in_order(BATCH) };
         let loader = Loader::new(data, options, &candle_core::Device::Cpu)?;
         let mut times = Vec::new();
         for epoch in 0..=self.epochs {

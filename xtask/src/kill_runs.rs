@@ -36,7 +36,15 @@ impl KillRuns {
         let manifest = generate(&media, 6_000)?;
         let train = |out: &Path| {
             let mut command = Command::new(&binary);
-            command.args(["train", "--epochs", "12", "--train-size", "300", "--resume", "--out"]);
+            command.args([
+                "train",
+                "--epochs",
+                "12",
+                "--set",
+                "data.train-size=300",
+                "--resume",
+                "--out",
+            ]);
             command.arg(out);
             command
         };

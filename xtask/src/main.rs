@@ -8,7 +8,6 @@ mod check_metrics;
 mod golden;
 mod kill_runs;
 mod meter;
-mod pace;
 mod reproduce;
 
 use std::process::ExitCode;

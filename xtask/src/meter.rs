@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use mimalloc::MiMalloc;
-use tcmax_train::results::{EpochRecord, RunResult, StepCost};
+use tcmax_train::results::{EpochRecord, RunResult, StepCost, StepRecord};
 use tcmax_train::{Observer, RunLabel};
 
 thread_local! {
@@ -117,14 +117,14 @@ impl<O: Observer> Observer for Meter<O> {
         self.inner.note(run, text);
     }
 
-    fn batch(&self, run: &RunLabel) {
+    fn step(&self, run: &RunLabel, record: &StepRecord) {
         self.with(run, |steps| {
             if let Some(last) = steps.last {
                 steps.seconds.push(last.elapsed().as_secs_f64());
                 steps.peak = steps.peak.max(PEAK.get() - steps.before);
             }
         });
-        self.inner.batch(run);
+        self.inner.step(run, record);
         PEAK.set(LIVE.get());
         self.with(run, |steps| {
             steps.before = LIVE.get();
@@ -135,6 +135,10 @@ impl<O: Observer> Observer for Meter<O> {
     fn epoch(&self, run: &RunLabel, record: &EpochRecord) {
         self.inner.epoch(run, record);
         self.with(run, |steps| steps.last = None);
+    }
+
+    fn ends_after(&self, run: &RunLabel, record: &EpochRecord) -> bool {
+        self.inner.ends_after(run, record)
     }
 
     fn finished(&self, run: &RunLabel, result: &RunResult) {

@@ -8,3 +8,4 @@ pub mod process;
 pub mod progress;
 
 pub use app::App;
+pub use commands::{Comparison, write_results};

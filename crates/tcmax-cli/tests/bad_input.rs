@@ -97,7 +97,8 @@ fn the_miniature_itself_trains() {
     let folder = folder_with(|_| ());
     let data = folder.path().to_str().unwrap();
     let arguments = ["train", "--dataset", "av-digits", "--data-dir", data, "--epochs", "1"];
-    let sizes = ["--train-size", "10", "--val-size", "10", "--width", "2"];
+    let sizes =
+        ["--set", "data.train-size=10", "--set", "data.val-size=10", "--set", "encoder.width=2"];
     common::tcmax().args(arguments).args(sizes).assert().success();
 }
 
@@ -169,16 +170,23 @@ fn settings_out_of_range() {
     refuses(&["train", "--method", "magic"], 2, &["no method 'magic'", "joint, unimodal, tcmax"]);
     refuses(&["train", "--head", "magic"], 2, &["no fusion head 'magic'", "concat, sum"]);
     refuses(&["train", "--encoder", "magic"], 2, &["no encoder 'magic'", "resnet-slim, resnet18"]);
-    refuses(&["train", "--encoder", "resnet18", "--width", "3"], 2, &["--width", "leave it out"]);
+    let wide = ["train", "--encoder", "resnet18", "--set", "encoder.width=3"];
+    refuses(&wide, 2, &["encoder.width: there is no option 'width'"]);
     refuses(&["train", "--dataset", "magic"], 2, &["no data set 'magic'", "av-digits"]);
     refuses(&["train", "--modalities", "smell"], 2, &["no modality 'smell'", "audio, visual"]);
-    refuses(&["train", "--occlusion", "5"], 2, &["--occlusion", "--dataset av-digits"]);
+    refuses(&["train", "--set", "data.occlusion=5"], 2, &["data.occlusion: there is no option"]);
     refuses(&["train", "--threads", "0"], 2, &["--threads", "at least 1"]);
     refuses(&["train", "--threads", "100000"], 2, &["--threads", "at most 1024"]);
     refuses(&["eval", "x", "--threads", "100000"], 2, &["--threads", "at most 1024"]);
     refuses(&["train", "--seeds", "0,0"], 2, &["--seeds", "0 is given twice"]);
-    refuses(&["train", "--option", "head.hidden=64"], 2, &["the head 'concat' has no options"]);
-    refuses(&["train", "--option", "ogm.alpha=0.5"], 2, &["the method is 'tcmax'", "--method ogm"]);
+    refuses(&["train", "--set", "head.hidden=64"], 2, &["head.hidden: there is no option", "none"]);
+    refuses(&["train", "--set", "method.alpha=0.5"], 2, &["method.alpha: there is no option"]);
+    refuses(&["train", "--set", "train.epoch=1"], 2, &["did you mean 'epochs'?"]);
+    refuses(&["train", "--set", "trian.epochs=1"], 2, &["did you mean [train]?"]);
+    refuses(&["train", "--set", "epochs"], 2, &["KEY=VALUE"]);
+    refuses(&["compare", "--methods", "tcmx"], 2, &["did you mean 'tcmax'?"]);
+    refuses(&["compare", "--baseline", "ogm"], 2, &["no 'ogm' is compared"]);
+    refuses(&["compare", "/nowhere"], 1, &["there are no results in it"]);
     refuses(&["train", "--no-such-option"], 2, &["--no-such-option"]);
     refuses(&["datasets", "magic"], 2, &["no data set 'magic'"]);
 }
@@ -186,13 +194,16 @@ fn settings_out_of_range() {
 #[test]
 fn sizes_beyond_every_machine() {
     for huge in ["100000", "1000000000", "18446744073709551615"] {
-        refuses(&["train", "--width", huge], 2, &["--width", "1 to 2048"]);
-        refuses(&["train", "--mlp-widths", huge], 2, &["--mlp-widths", "1 to 16384"]);
+        let width = format!("encoder.width={huge}");
+        refuses(&["train", "--set", &width], 2, &["encoder"]);
+        let widths = format!("encoder.widths=[{huge}]");
+        refuses(&["train", "--encoder", "mlp", "--set", &widths], 2, &["encoder"]);
         refuses(&["train", "--epochs", &format!("{huge}0")], 2, &["--epochs"]);
     }
     for huge in ["1000000000", "18446744073709551615", "18446744073709551610"] {
-        refuses(&["train", "--train-size", huge], 2, &["--train-size", "1 to 200000 examples"]);
-        refuses(&["train", "--val-size", huge], 2, &["--val-size", "1 to 200000 examples"]);
+        for part in ["train-size", "val-size"] {
+            refuses(&["train", "--set", &format!("data.{part}={huge}")], 2, &["data"]);
+        }
     }
 }
 
@@ -231,21 +242,28 @@ fn the_program_says_its_name() {
 fn sizes_that_do_not_fit_the_data() {
     let folder = folder_with(|_| ());
     let data = folder.path().to_str().unwrap();
-    let arguments = ["train", "--dataset", "av-digits", "--data-dir", data, "--train-size", "30"];
-    let parts = ["--val-size", "20 balanced examples", "200 for validation and 30 for training"];
+    let arguments =
+        ["train", "--dataset", "av-digits", "--data-dir", data, "--set", "data.train-size=30"];
+    let parts = ["data.val-size", "20 balanced examples", "200 for validation and 30 for training"];
     refuses(&arguments, 2, &parts);
 }
 
 #[test]
 fn a_configuration_with_an_unknown_field() {
     let (folder, settings) = common::folder();
-    std::fs::write(&settings, "epoch = 3\n").unwrap();
+    std::fs::write(&settings, "[train]\nepoch = 3\n").unwrap();
     let settings = settings.to_str().unwrap();
-    refuses(&["train", "--config", settings], 2, &["settings.toml", "epoch"]);
-    std::fs::write(settings, "[dataset]\nname = \"synthetic\"\ntrain-size = -1\n").unwrap();
-    refuses(&["train", "--config", settings], 2, &["line 3", "train-size = -1"]);
-    std::fs::write(settings, "[dataset]\nname = \"files\"\n").unwrap();
-    refuses(&["train", "--config", settings], 2, &["dataset.path: is missing"]);
+    refuses(
+        &["train", "--config", settings],
+        2,
+        &["settings.toml", "line 2", "did you mean 'epochs'?"],
+    );
+    std::fs::write(settings, "[data]\nname = \"synthetic\"\ntrain-sise = 1\n").unwrap();
+    refuses(&["train", "--config", settings], 2, &["settings.toml", "line 3", "'train-size'?"]);
+    std::fs::write(settings, "[data]\nname = \"synthetic\"\ntrain-size = -1\n").unwrap();
+    refuses(&["train", "--config", settings], 2, &["data: ", "-1"]);
+    std::fs::write(settings, "[data]\nname = \"files\"\n").unwrap();
+    refuses(&["train", "--config", settings], 2, &["data.path: is missing"]);
     let missing = folder.path().join("none.toml");
     refuses(&["train", "--config", missing.to_str().unwrap()], 1, &["none.toml"]);
 }
@@ -282,5 +300,5 @@ fn a_loss_that_leaves_the_finite_numbers() {
     let (_folder, settings) = common::folder();
     let settings = settings.to_str().unwrap();
     let arguments = ["train", "--config", settings, "--lr", "1e30"];
-    refuses(&arguments, 1, &["epoch", "the loss is", "--lr"]);
+    refuses(&arguments, 1, &["epoch", "the loss is", "optimiser.learning-rate"]);
 }

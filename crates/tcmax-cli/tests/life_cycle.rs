@@ -10,10 +10,10 @@ use candle_core::Device;
 use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{ModelCard, Progress, load, save};
-use tcmax_train::results::{EpochRecord, RunResult, SuiteResult};
+use tcmax_train::results::{EpochRecord, RunResult, StepRecord, SuiteResult};
 use tcmax_train::{
-    DatasetConfig, EncoderConfig, Existing, FolderLock, OpenDataset, RunLabel, RunOptions, Silent,
-    Suite, TrainConfig, Variant, train,
+    Choice, Existing, FolderLock, RunLabel, RunOptions, Silent, Suite, TrainConfig,
+    TrainingOptions, Variant, train,
 };
 
 fn bytes(path: &Path) -> Vec<u8> {
@@ -171,7 +171,7 @@ fn a_card_that_claims_more_than_the_file_holds_is_refused_before_anything_is_mad
         assert!(message.contains("model.safetensors"), "{message}");
         message
     };
-    let slim = EncoderConfig::resnet_slim;
+    let slim = |width: i64| Choice::named("resnet-slim").with("width", width);
     let message = eval(&|card| card.config.encoder = slim(2_000));
     assert!(message.contains("would make the model larger than"), "{message}");
     eval(&|card| card.config.encoder = slim(3_000_000));
@@ -185,7 +185,14 @@ fn a_header_does_not_grow_with_the_classes_and_little_with_the_epochs() {
     let (_folder, _, out) = finished();
     let path = out.join("seed-0/last.safetensors");
     let (_, progress): (State, Progress) = load(&path, &Device::Cpu).unwrap();
-    assert!(progress.history.iter().all(|record| record.validation.confusion.is_empty()));
+    assert!(
+        progress.history.iter().all(|record| record
+            .validation
+            .as_ref()
+            .unwrap()
+            .confusion
+            .is_empty())
+    );
     let result: RunResult =
         serde_json::from_slice(&bytes(&out.join("seed-0/result.json"))).unwrap();
     assert_eq!(result.test.confusion.len(), 3);
@@ -201,9 +208,9 @@ fn more_epochs_go_on_with_the_schedule_of_the_first() {
         let arguments = [&["--out", out.to_str().unwrap()], more].concat();
         common::train(&settings, &arguments).output().unwrap()
     };
-    // Three quarters of two epochs, rounded up, are the step of the first run.
+    // What the schedule of the first run was made for.
     let whole = folder.path().join("whole");
-    code(&run(&whole, &["--epochs", "5", "--lr-step", "2"]), 0);
+    code(&run(&whole, &["--epochs", "5", "--set", "schedule.length=2"]), 0);
     code(&run(&out, &["--epochs", "5", "--resume"]), 0);
     for name in ["model.safetensors", "last.safetensors"] {
         let of = |out: &Path| bytes(&out.join("seed-0").join(name));
@@ -212,8 +219,12 @@ fn more_epochs_go_on_with_the_schedule_of_the_first() {
     code(&run(&out, &["--epochs", "5", "--resume"]), 0);
     let message = code(&run(&out, &["--epochs", "3", "--resume"]), 2);
     assert!(message.contains("--epochs: must be at least 5"), "{message}");
-    let message = code(&run(&out, &["--epochs", "6", "--lr-step", "3", "--resume"]), 2);
-    assert!(message.contains("lr-step: then 2, now 3"), "{message}");
+    let message =
+        code(&run(&out, &["--epochs", "6", "--set", "schedule.step-size=3", "--resume"]), 2);
+    assert!(
+        message.contains("schedule: then step") && message.contains("step-size 3"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -259,12 +270,10 @@ fn small() -> SyntheticConfig {
 
 fn variant(name: &str, learning_rate: f64) -> Variant {
     let config = TrainConfig {
-        epochs: 2,
-        batch_size: 8,
-        learning_rate,
-        workers: 0,
-        encoder: EncoderConfig::resnet_slim(1),
-        dataset: DatasetConfig::Synthetic(small()),
+        data: Choice::of("synthetic", &small()).unwrap(),
+        encoder: Choice::named("resnet-slim").with("width", 1),
+        optimiser: Choice::named("sgd").with("learning-rate", learning_rate),
+        train: TrainingOptions { epochs: 2, batch_size: 8, workers: 0, ..Default::default() },
         ..TrainConfig::default()
     };
     Variant { name: name.to_owned(), description: String::new(), config: config.check().unwrap() }
@@ -273,7 +282,7 @@ fn variant(name: &str, learning_rate: f64) -> Variant {
 #[test]
 fn a_diverging_method_of_a_comparison_is_reported_beside_the_others() {
     let folder = tempfile::tempdir().unwrap();
-    let data = OpenDataset::Synthetic(small());
+    let data = small();
     let suite = |variants, existing| Suite {
         name: "test".to_owned(),
         title: String::new(),
@@ -283,6 +292,7 @@ fn a_diverging_method_of_a_comparison_is_reported_beside_the_others() {
         settings: Vec::new(),
         folder: Some(folder.path().to_owned()),
         existing,
+        baseline: None,
     };
     let both = || vec![variant("a, wild", 1e30), variant("calm", 0.01)];
     let compared = suite(both(), Existing::Refuse).run(2, &Device::Cpu, &Silent, None).unwrap();
@@ -313,7 +323,7 @@ fn an_interruption_keeps_the_last_finished_epoch() {
     struct Asking(Stop);
     impl Observer for Asking {
         fn started(&self, _: &RunLabel, _: usize, _: usize, _: usize) {}
-        fn batch(&self, _: &RunLabel) {}
+        fn step(&self, _: &RunLabel, _: &StepRecord) {}
         fn epoch(&self, _: &RunLabel, record: &EpochRecord) {
             if record.epoch == 1 {
                 self.0.ask(15);
@@ -324,7 +334,7 @@ fn an_interruption_keeps_the_last_finished_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let splits = synthetic::splits(&small(), 0).unwrap();
     let config = variant("x", 0.01).config;
-    let label = RunLabel { method: "x".to_owned(), seed: 0 };
+    let label = RunLabel::new("x", 0);
     let asking = Asking(Stop::new());
     let run = |folder: Option<&Path>| {
         let options = RunOptions {

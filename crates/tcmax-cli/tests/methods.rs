@@ -74,8 +74,8 @@ fn methods_and_options_are_listed_set_and_refused() {
     for (head, options) in [
         ("film", "No options."),
         ("concat", "No options."),
-        ("clip", "temperature = 0.07\n\nOr: --option head.temperature=VALUE"),
-        ("gated", "# hidden =\n\nOr: --option head.hidden=VALUE"),
+        ("clip", "temperature = 0.07\n\nOr: --set head.temperature=VALUE"),
+        ("gated", "# hidden =\n\nOr: --set head.hidden=VALUE"),
     ] {
         let output = common::tcmax().args(["methods", head]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -84,27 +84,24 @@ fn methods_and_options_are_listed_set_and_refused() {
     let (folder, settings) = common::folder();
     let out = folder.path().join("run");
     let arguments =
-        ["--method", "mla", "--option", "mla.projection=none", "--out", out.to_str().unwrap()];
+        ["--method", "mla", "--set", "method.projection=none", "--out", out.to_str().unwrap()];
     common::train(&settings, &arguments).assert().success();
     let text = std::fs::read(out.join("seed-0/model.safetensors")).unwrap();
     assert!(String::from_utf8_lossy(&text).contains(r#"projection\":\"none"#));
     for (option, words) in [
-        ("mla.projection=none", "--method mla"),
-        ("ogm.beta=1", "its options are alpha, last-epoch"),
-        ("ogm.last-epoch=never", "expected usize"),
-        ("head.hidden=3", "the head 'concat' has no options"),
-        (
-            "encoder.depth=3",
-            "the encoder 'resnet-slim' has no option 'depth'; its options are width",
-        ),
+        ("method.mla.projection=some", "method.mla"),
+        ("method.beta=1", "the options are: alpha, last-epoch"),
+        ("method.last-epoch=never", "expected usize"),
+        ("head.hidden=3", "there are none"),
+        ("encoder.depth=3", "the options are: width, frozen-epochs"),
         ("encoder.width=0", "width: must be 1 to 2048"),
-        ("magic.alpha=1", "no method 'magic'"),
+        ("method.magic.alpha=1", "no method 'magic'"),
+        ("magic.alpha=1", "there is no such section"),
         ("alpha", "KEY=VALUE"),
-        ("alpha=1", "METHOD.OPTION"),
-        ("ogm.alpha=-1", "ogm.alpha"),
+        ("method.alpha=-1", "method.alpha"),
     ] {
         let output =
-            common::train(&settings, &["--method", "ogm", "--option", option]).output().unwrap();
+            common::train(&settings, &["--method", "ogm", "--set", option]).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{option}: {text}");
         assert!(text.contains(words), "{option}: {text}");

@@ -32,7 +32,16 @@ fn prepare(name: &str, root: &Path, more: &[&str]) -> Value {
 fn train_an_epoch(root: &Path) {
     let run = root.join("run");
     let clips = root.join("clips");
-    let arguments = ["--epochs", "1", "--batch-size", "4", "--width", "2", "--drop-last"];
+    let arguments = [
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--set",
+        "encoder.width=2",
+        "--set",
+        "train.drop-last=true",
+    ];
     let mut command = binary::tcmax();
     command.arg("train").arg("--dataset").arg(&clips).args(arguments).arg("--out").arg(&run);
     let output = command.output().unwrap();
@@ -263,7 +272,8 @@ fn a_manifest_of_wav_and_png_trains_to_what_it_allows() {
     let accuracy = |more: &[&str]| {
         let mut command = binary::tcmax();
         command.arg("train").arg("--dataset").arg(&clips).args(more);
-        command.args(["--width", "4", "--batch-size", "16", "--json", "--drop-last"]);
+        command.args(["--set", "encoder.width=4", "--batch-size", "16", "--json"]);
+        command.args(["--set", "train.drop-last=true"]);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let result: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -281,7 +291,16 @@ fn a_manifest_is_prepared_in_the_cache_when_trained_on() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
     wav_and_png(folder, 18);
-    let arguments = ["--epochs", "1", "--batch-size", "4", "--width", "2", "--drop-last"];
+    let arguments = [
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--set",
+        "encoder.width=2",
+        "--set",
+        "train.drop-last=true",
+    ];
     let mut modified = Vec::new();
     for _ in 0..2 {
         let mut command = binary::tcmax();

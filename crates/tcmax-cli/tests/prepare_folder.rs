@@ -199,8 +199,12 @@ fn what_a_published_list_lost_is_said_wherever_its_clips_are_used() {
     assert_eq!(skipped.matches(",test,false,audio: there is no such file").count(), 4);
 
     assert!(succeed(folder, &["inspect", "clips"]).contains(lost));
-    let train = ["train", "--dataset", "clips", "--epochs", "1", "--batch-size", "4", "--width"];
-    let train = [&train[..], &["2", "--drop-last", "--method", "joint", "--out", "run"]].concat();
+    let train = ["train", "--dataset", "clips", "--epochs", "1", "--batch-size", "4", "--set"];
+    let train = [
+        &train[..],
+        &["encoder.width=2", "--set", "train.drop-last=true", "--method", "joint", "--out", "run"],
+    ]
+    .concat();
     let (code, _, said) = run(folder, &train);
     assert!(code == Some(0) && said.contains(lost), "{said}");
     for name in ["results.json", "report.html"] {

@@ -43,7 +43,8 @@ fn trained() -> (tempfile::TempDir, PathBuf) {
 fn train(folder: &Path, more: &[&str]) -> Result<(), Output> {
     let output = common::tcmax()
         .current_dir(folder)
-        .args(["train", "--dataset", "data.safetensors", "--batch-size", "8", "--mlp-widths", "8"])
+        .args(["train", "--dataset", "data.safetensors", "--batch-size", "8", "--encoder", "mlp"])
+        .args(["--set", "encoder.widths=[8]"])
         .args(["--out", "run", "--epochs"])
         .args([if more.is_empty() { "15" } else { "16" }])
         .args(more)
@@ -143,13 +144,13 @@ fn other_data_are_tested_whole_and_never_by_accident_on_what_was_learned() {
     let forced = [&dataset[..], &["--force"]].concat();
     assert_eq!(evaluated(&run, &forced)["examples"], 50);
     let own = folder.path().join("data.safetensors");
-    let own = ["--dataset", own.to_str().unwrap(), "--part", "all"];
+    let own = ["--dataset", own.to_str().unwrap(), "--split", "all"];
     refused(&eval(&run, &own), &["trained or chosen on", "of 80 examples"]);
     // A class the model does not know.
     write(&other, 80..110, &[0, 1, 3]);
     refused(&eval(&run, &dataset), &["the class '3', which the model does not know"]);
     // The training split of the run, when it is asked for by name.
-    evaluated(&run, &["--part", "train"]);
+    evaluated(&run, &["--split", "train"]);
 }
 
 #[test]

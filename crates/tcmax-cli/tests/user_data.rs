@@ -80,8 +80,10 @@ fn accuracies(path: &Path, more: &[&str]) -> (f64, Vec<f64>) {
         "15",
         "--lr",
         "0.02",
-        "--mlp-widths",
-        "16",
+        "--encoder",
+        "mlp",
+        "--set",
+        "encoder.widths=[16]",
         "--json",
     ];
     let output = binary::tcmax().args(arguments).args(more).output().unwrap();
@@ -115,7 +117,7 @@ fn feature_tables_train_with_a_modality_missing_in_some_rows() {
     let folder = tempfile::tempdir().unwrap();
     Gaussians::draw(1_000, &[2.0, 2.0]).save_tables(folder.path());
     // Phi(sqrt(2)) = 92.1 %, a little less for the tenth that lack a modality; 200 test examples.
-    let (fused, _) = accuracies(folder.path(), &["--folds", "5", "--fold", "2"]);
+    let (fused, _) = accuracies(folder.path(), &["--set", "data.folds=5", "--set", "data.fold=2"]);
     assert!((0.85..=0.97).contains(&fused), "{fused}");
 }
 
@@ -170,12 +172,18 @@ fn options_that_do_not_fit_are_refused() {
     Gaussians::draw(60, &[2.0, 2.0]).save(&path);
     let path = path.to_str().unwrap();
     for (arguments, part) in [
-        (&["--dataset", path, "--split", "speaker"][..], "choose given, random or group"),
-        (&["--dataset", path, "--split", "group"], "--group"),
-        (&["--dataset", path, "--occlusion", "3"], "--occlusion"),
-        (&["--folds", "3"], "--folds: is an option of user data"),
-        (&["--dataset", path, "--mlp-widths", "0"], "--mlp-widths"),
-        (&["--dataset", path, "--folds", "3", "--fold", "3"], "--fold: must be 0 to 2"),
+        (
+            &["--dataset", path, "--set", "data.split=speaker"][..],
+            "data: unknown variant `speaker`",
+        ),
+        (&["--dataset", path, "--set", "data.split=group"], "--group"),
+        (&["--dataset", path, "--set", "data.occlusion=3"], "data.occlusion: there is no option"),
+        (&["--set", "data.folds=3"], "data.folds: there is no option"),
+        (&["--dataset", path, "--set", "encoder.width=0"], "encoder.width: must be 1 to 2048"),
+        (
+            &["--dataset", path, "--set", "data.folds=3", "--set", "data.fold=3"],
+            "data.fold: must be 0 to 2",
+        ),
     ] {
         let output = binary::tcmax().arg("train").args(arguments).output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -208,13 +216,13 @@ fn the_commands_of_the_readme_work_on_the_example_files() {
     all.extend(more.into_iter().filter(|command| command[0] != "examples"));
     assert!(own >= 6 && all.len() >= own + 2, "{all:?}");
     // The clips that a command prepares are trained on by the next.
-    let clips = ["train", "--dataset", "clips", "--split", "group"].map(str::to_owned);
+    let clips = ["train", "--dataset", "clips", "--set", "data.split=group"].map(str::to_owned);
     assert!(readme.contains(&format!("tcmax {}", clips.join(" "))));
     let prepared = all.iter().position(|command| command[0] == "prepare").unwrap();
     all.insert(prepared + 1, clips.to_vec());
     for command in all {
         let quick: &[&str] = match command[0].as_str() {
-            "train" => &["--epochs", "1", "--width", "2", "--mlp-widths", "8"],
+            "train" | "compare" => &["--epochs", "1", "--set", "encoder.width=2"],
             "estimate" => &["--steps", "50", "--seeds", "0"],
             _ => &[],
         };
@@ -246,7 +254,7 @@ fn doubtful_data_are_warned_of_by_inspect_and_train() {
         ["warning: 1 examples are copies", "warning: 1 of the 2 columns of 'a' never change"];
     assert!(warnings.iter().all(|warning| text.contains(warning)), "{text}");
     let mut command = binary::tcmax();
-    command.arg("train").arg("--dataset").arg(&path).args(["--epochs", "1", "--mlp-widths", "4"]);
+    command.arg("train").arg("--dataset").arg(&path).args(["--epochs", "1"]);
     let output = command.args(["--method", "joint"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && warnings.iter().all(|w| text.contains(w)), "{text}");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::Seed;
 
@@ -9,7 +10,7 @@ use crate::error::Result;
 use crate::identity::{bytes_of, identity_of};
 
 /// What the numbers of a modality are, for the choice of an encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModalityKind {
     /// Log-magnitudes of shape \[channels, frequencies, times\].

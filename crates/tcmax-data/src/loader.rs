@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use candle_core::{Device, Tensor};
+use rand::Rng;
 use rand::seq::SliceRandom;
 use tcmax_ops::Seed;
 
@@ -36,12 +37,29 @@ pub struct LoaderOptions {
     pub batch_size: usize,
     /// A new order each epoch.
     pub shuffle: bool,
+    /// Draw as many examples of each class as of every other, instead of each example once: an epoch has as
+    /// many examples as before, those of small classes more than once. Needs `shuffle`.
+    pub balanced: bool,
     /// Leave out the last batch when it is not full.
     pub drop_last: bool,
     /// Threads that read ahead; 0 reads in the caller's thread.
     pub workers: usize,
     /// Batches each worker may have ready.
     pub prefetch: usize,
+}
+
+impl LoaderOptions {
+    /// Every example in its order, read in the caller's thread.
+    pub const fn in_order(batch_size: usize) -> Self {
+        Self {
+            batch_size,
+            shuffle: false,
+            balanced: false,
+            drop_last: false,
+            workers: 0,
+            prefetch: 2,
+        }
+    }
 }
 
 /// Makes batches of a data set, epoch after epoch.
@@ -101,8 +119,11 @@ impl Loader {
     /// iterator early stops the workers.
     pub fn epoch(&self, seed: Seed) -> Epoch {
         let mut order: Vec<usize> = (0..self.reader.dataset.len()).collect();
-        if self.options.shuffle {
-            order.shuffle(&mut seed.stream("shuffle").rng());
+        let mut rng = seed.stream("shuffle").rng();
+        if self.options.shuffle && self.options.balanced {
+            order = balanced_order(self.reader.dataset.as_ref(), &mut rng);
+        } else if self.options.shuffle {
+            order.shuffle(&mut rng);
         }
         let mut batches: Vec<Vec<usize>> = order
             .chunks(self.options.batch_size)
@@ -152,6 +173,30 @@ impl Reader {
         }
         Ok(Some(Tensor::from_vec(flags, (indices.len(), modalities), &self.device)?))
     }
+}
+
+/// As many places as there are examples, each class having as many as the others, but for one: classes take
+/// turns, and the examples of a class come in random orders, one order after the other.
+fn balanced_order(dataset: &dyn Dataset, rng: &mut impl Rng) -> Vec<usize> {
+    let mut classes: Vec<Vec<usize>> = vec![Vec::new(); dataset.classes().len()];
+    (0..dataset.len()).for_each(|row| classes[dataset.label(row) as usize].push(row));
+    classes.retain(|rows| !rows.is_empty());
+    // The class that the last, incomplete turn leaves out is another one each epoch.
+    classes.shuffle(rng);
+    let mut order = Vec::with_capacity(dataset.len());
+    let mut turn = 0;
+    while order.len() < dataset.len() {
+        for rows in &mut classes {
+            if turn % rows.len() == 0 {
+                rows.shuffle(rng);
+            }
+            order.push(rows[turn % rows.len()]);
+        }
+        turn += 1;
+    }
+    order.truncate(dataset.len());
+    order.shuffle(rng);
+    order
 }
 
 /// The batches of one epoch, in order.

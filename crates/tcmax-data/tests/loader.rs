@@ -8,8 +8,7 @@ use tcmax_data::{
 };
 use tcmax_ops::Seed;
 
-const PLAIN: LoaderOptions =
-    LoaderOptions { batch_size: 7, shuffle: true, drop_last: false, workers: 0, prefetch: 2 };
+const PLAIN: LoaderOptions = LoaderOptions { shuffle: true, ..LoaderOptions::in_order(7) };
 
 /// Everything in an epoch's batches.
 fn contents(
@@ -29,6 +28,10 @@ fn contents(
 
 /// 23 examples of two modalities.
 fn examples() -> Arc<dyn Dataset> {
+    Arc::new(table())
+}
+
+fn table() -> TableDataset {
     let modality = |name: &str, shape: &[usize]| Modality {
         name: name.to_owned(),
         kind: ModalityKind::Features,
@@ -38,13 +41,40 @@ fn examples() -> Arc<dyn Dataset> {
         let items: Vec<f32> = (0..23 * length).map(|n| (n as f32).sin()).collect();
         Column { items: Arc::new(items), rows: (0..23).collect(), blanks: None }
     };
-    Arc::new(TableDataset {
+    TableDataset {
         modalities: Arc::new(vec![modality("sight", &[2, 3]), modality("touch", &[5])]),
         classes: Arc::new((0..3).map(|class| format!("class {class}")).collect()),
         labels: (0..23).map(|example| example % 3).collect(),
         columns: vec![column(6), column(5)],
         identities: None,
-    })
+    }
+}
+
+#[test]
+fn balanced_batches_have_as_many_of_each_class() {
+    // 20 examples of one class, 2 and 1 of the others.
+    let data: Arc<dyn Dataset> = Arc::new(TableDataset {
+        labels: (0..23).map(|row| [1, 2, 2].get(row).copied().unwrap_or(0)).collect(),
+        ..table()
+    });
+    let options = LoaderOptions { balanced: true, ..PLAIN };
+    let rows = |seed| contents(&data, options, seed).into_iter().flat_map(|(rows, _)| rows);
+    for seed in 0..5 {
+        let mut counts = [0; 3];
+        let mut seen = [0; 23];
+        for row in rows(seed) {
+            counts[data.label(row) as usize] += 1;
+            seen[row] += 1;
+        }
+        assert_eq!(counts.iter().sum::<usize>(), 23);
+        assert!(counts.iter().all(|count| (7..=8).contains(count)), "{counts:?}");
+        assert!((seen[1] as i32 - seen[2]).abs() <= 1, "rows of a class take turns: {seen:?}");
+    }
+    assert_ne!(rows(0).collect::<Vec<_>>(), rows(1).collect::<Vec<_>>());
+    assert_eq!(
+        contents(&data, LoaderOptions { workers: 3, ..options }, 4),
+        contents(&data, options, 4)
+    );
 }
 
 #[test]

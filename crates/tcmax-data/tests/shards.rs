@@ -256,8 +256,7 @@ fn write_ramps(folder: &Path, augment: Augment) {
 
 /// Frames (2, 8, 8) and flow (2, 8, 8) of the clip of [`write_ramps`] as the loader gives them.
 fn loaded(data: &Prepared, seed: u64) -> [Vec<f32>; 2] {
-    let options =
-        LoaderOptions { batch_size: 1, shuffle: false, drop_last: false, workers: 0, prefetch: 1 };
+    let options = LoaderOptions::in_order(1);
     let data: std::sync::Arc<dyn Dataset> = std::sync::Arc::new(data.clone());
     let loader = Loader::new(data, options, &candle_core::Device::Cpu).unwrap();
     let batch = loader.epoch(Seed::new(seed)).next().unwrap().unwrap();

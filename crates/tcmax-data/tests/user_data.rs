@@ -124,8 +124,7 @@ fn feature_tables_are_read_and_missing_rows_masked() {
         assert_eq!(last, if there { -(index as f32) } else { 0.0 });
         assert_eq!(examples.label(index), 1 - index as u32 % 2);
     }
-    let options =
-        LoaderOptions { batch_size: 20, shuffle: false, drop_last: false, workers: 0, prefetch: 1 };
+    let options = LoaderOptions::in_order(20);
     let loader = Loader::new(examples, options, &Device::Cpu).unwrap();
     let batch = loader.epoch(Seed::new(0)).next().unwrap().unwrap();
     let mask = batch.present.unwrap().to_vec2::<f32>().unwrap();

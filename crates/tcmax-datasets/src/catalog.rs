@@ -85,6 +85,11 @@ pub fn card(name: &str) -> Option<&'static DatasetCard> {
     catalog().iter().find(|card| card.name == name)
 }
 
+/// What the data set called `name` is, by its card.
+pub(crate) fn description_of(name: &str) -> String {
+    card(name).map_or_else(String::new, |card| card.description.clone())
+}
+
 /// The recipe on a data set's card, with its variants.
 ///
 /// # Errors

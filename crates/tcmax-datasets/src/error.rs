@@ -12,6 +12,15 @@ pub enum Error {
     /// A recipe is not one.
     #[error(transparent)]
     Media(#[from] tcmax_media::Error),
+    /// There is no such data set or option.
+    #[error(transparent)]
+    Registry(#[from] tcmax_registry::Error),
+    /// The catalogue lacks a data set.
+    #[error("there is no card of the data set '{name}'")]
+    NoCard {
+        /// Its name.
+        name: &'static str,
+    },
     /// A class has no example.
     #[error("class '{class}' has no {what}: {fix}")]
     EmptyClass {
@@ -39,6 +48,7 @@ impl Error {
             self,
             Self::Data(tcmax_data::Error::Option { .. })
                 | Self::Media(tcmax_media::Error::Option { .. })
+                | Self::Registry(_)
         )
     }
 }

@@ -4,9 +4,15 @@ pub mod av_digits;
 mod catalog;
 mod error;
 pub mod fetch;
+mod files;
+mod list;
+mod source;
 pub mod synthetic;
 
-pub use av_digits::{AvDigits, AvDigitsConfig, AvDigitsSplit};
+pub use av_digits::{AV_DIGITS, AvDigits, AvDigitsConfig, AvDigitsSplit};
 pub use catalog::{DatasetCard, HubFile, RemoteFile, card, catalog, recipe_of};
 pub use error::{Error, Result};
-pub use synthetic::{SyntheticConfig, SyntheticModality};
+pub use files::FILES;
+pub use list::{DATA, data};
+pub use source::{DataSource, DataSpec, OpenData, Opening};
+pub use synthetic::{SYNTHETIC, SyntheticConfig, SyntheticModality};

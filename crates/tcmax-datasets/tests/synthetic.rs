@@ -53,8 +53,7 @@ fn any_number_of_modalities_of_any_kind() {
     };
     let splits = synthetic::splits(&config, 0).unwrap();
     assert_eq!(splits.train.len() + splits.validation.len() + splits.test.len(), 11);
-    let options =
-        LoaderOptions { batch_size: 6, shuffle: false, drop_last: false, workers: 0, prefetch: 1 };
+    let options = LoaderOptions::in_order(6);
     let read = |seed: u64| {
         let train = synthetic::splits(&config, seed).unwrap().train;
         let loader = Loader::new(train, options, &Device::Cpu).unwrap();
@@ -74,8 +73,8 @@ fn options_out_of_range_are_named() {
         change(&mut config);
         synthetic::splits(&config, 0).err().unwrap().to_string()
     };
-    assert!(refused(|c| c.classes = 1).contains("synthetic.classes"));
-    assert!(refused(|c| c.shared_nuisance = 1.5).contains("synthetic.shared-nuisance"));
+    assert!(refused(|c| c.classes = 1).contains("classes"));
+    assert!(refused(|c| c.shared_nuisance = 1.5).contains("shared-nuisance"));
     assert!(refused(|c| c.modalities[0].noise = f64::NAN).contains("noise"));
     assert!(refused(|c| c.modalities[1].name = "audio".into()).contains("name"));
     assert!(refused(|c| c.modalities.clear()).contains("modalities"));
@@ -89,7 +88,7 @@ fn sizes_beyond_memory_are_refused() {
             let mut config = SyntheticConfig::default();
             *[&mut config.train_size, &mut config.val_size, &mut config.test_size][field] = size;
             let message = config.check().unwrap_err().to_string();
-            let name = ["train-size", "val-size", "synthetic.test-size"][field];
+            let name = ["train-size", "val-size", "test-size"][field];
             assert!(message.starts_with(name) && message.contains("1 to 200000"), "{message}");
         }
     }

@@ -1,7 +1,8 @@
 //! Cross-entropy of logits and labels.
 //!
 //! CE = 1/N sum_i (logsumexp_c f_i\[c\] - f_i\[y_i\]), nats. The gradient with respect to f is
-//! (softmax(f) - onehot(y)) / N.
+//! (softmax(f) - onehot(y)) / N. Labels may be smoothed and weighted by class: f_i\[y_i\] is then the expected
+//! score under the target, and the mean over the examples a weighted one.
 
 use candle_core::Tensor;
 use tcmax_estimators::Labels;
@@ -27,6 +28,6 @@ use crate::Result;
 /// # Errors
 /// When the shapes of logits and labels do not fit.
 pub fn cross_entropy(logits: &Tensor, labels: &Labels) -> Result<Tensor> {
-    let own = labels.pick(logits)?;
-    Ok((log_sum_exp(logits, 1)? - own)?.mean_all()?)
+    let own = labels.expected(logits)?;
+    Ok(labels.mean(&(log_sum_exp(logits, 1)? - own)?)?)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::nearest::nearest;
 use crate::{Error, Result};
 
 /// Something that one chooses by name.
@@ -56,6 +57,7 @@ impl<S: Spec> Catalogue<S> {
             kind: self.kind,
             name: name.to_owned(),
             names: self.names(),
+            nearest: nearest(name, self.names().into_iter()).map(str::to_owned),
         })
     }
 

@@ -7,7 +7,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Nothing has the name.
-    #[error("there is no {kind} '{name}'; choose one of: {}", names.join(", "))]
+    #[error("there is no {kind} '{name}'; {}choose one of: {}", did_you_mean(nearest.as_deref()), names.join(", "))]
     Unknown {
         /// What was looked for, such as "method".
         kind: &'static str,
@@ -15,6 +15,8 @@ pub enum Error {
         name: String,
         /// The names there are.
         names: Vec<&'static str>,
+        /// The name that was probably meant.
+        nearest: Option<String>,
     },
     /// Two specifications have one name.
     #[error("there are two {kind}s called '{name}'; rename one")]
@@ -24,10 +26,20 @@ pub enum Error {
         /// Their name.
         name: &'static str,
     },
-    /// An option does not exist, or its value has the wrong type.
+    /// There is no such option.
+    #[error("there is no option '{option}'; {}{}", did_you_mean(nearest.as_deref()), list(options))]
+    UnknownOption {
+        /// What was given.
+        option: String,
+        /// The options there are.
+        options: Vec<String>,
+        /// The option that was probably meant.
+        nearest: Option<String>,
+    },
+    /// The value of an option has the wrong type.
     #[error("{problem}")]
-    NoSuchOption {
-        /// What is wrong, with the name of the option.
+    WrongType {
+        /// What is wrong.
         problem: String,
     },
     /// The value of an option is out of range.
@@ -38,4 +50,15 @@ pub enum Error {
         /// What would be right.
         problem: String,
     },
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("did you mean '{name}'? "))
+}
+
+fn list(options: &[String]) -> String {
+    match options {
+        [] => "there are none".to_owned(),
+        _ => format!("the options are: {}", options.join(", ")),
+    }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::nearest::nearest;
 use crate::{Error, Result};
 
 /// Options by name, as they stand in configuration files.
@@ -77,8 +78,14 @@ impl Options {
 /// # Errors
 /// When an option does not exist, or its value has the wrong type or is out of range.
 pub fn read<T: OptionSet>(table: &Table) -> Result<T> {
+    let known = || documentation::<T>().into_iter().map(|option| option.name);
+    if let Some(option) = table.keys().find(|key| !known().any(|name| name == **key)) {
+        let options: Vec<String> = known().collect();
+        let nearest = nearest(option, options.iter().map(String::as_str)).map(str::to_owned);
+        return Err(Error::UnknownOption { option: option.clone(), options, nearest });
+    }
     let options = T::deserialize(table.clone());
-    let options = options.map_err(|error| Error::NoSuchOption { problem: first_line(&error) })?;
+    let options = options.map_err(|error| Error::WrongType { problem: first_line(&error) })?;
     options.check()?;
     Ok(options)
 }
@@ -92,7 +99,7 @@ impl OptionSet for NoOptions {}
 
 fn complete<T: OptionSet>(table: &Table) -> Result<Table> {
     let options: T = read(table)?;
-    Table::try_from(&options).map_err(|error| Error::NoSuchOption { problem: error.to_string() })
+    Table::try_from(&options).map_err(|error| Error::WrongType { problem: error.to_string() })
 }
 
 fn documentation<T: OptionSet>() -> Vec<OptionDoc> {

@@ -3,6 +3,8 @@
 #![cfg_attr(not(test), warn(clippy::print_stderr))]
 
 pub mod balance;
+pub mod csv;
+pub mod markdown;
 mod page;
 pub mod palette;
 pub mod table;

@@ -273,8 +273,11 @@ pub fn parse_model(
 
 /// What later code relies on.
 fn check_card(card: &ModelCard) -> std::result::Result<(), String> {
-    if !(1..=card.config.epochs).contains(&card.epoch) {
-        return Err(format!("its weights are of epoch {} of {}", card.epoch, card.config.epochs));
+    if !(1..=card.config.train.epochs).contains(&card.epoch) {
+        return Err(format!(
+            "its weights are of epoch {} of {}",
+            card.epoch, card.config.train.epochs
+        ));
     }
     for modality in &card.modalities {
         let numbers = modality.shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));

@@ -12,7 +12,8 @@ pub(crate) struct View<'a> {
     pub(crate) clock: Clock,
     pub(crate) model: &'a Model,
     pub(crate) train: &'a Loader,
-    pub(crate) validation: &'a Loader,
+    /// Absent where there is no validation split.
+    pub(crate) validation: Option<&'a Loader>,
     /// Fixes the order of the training batches.
     pub(crate) seed: Seed,
 }
@@ -25,7 +26,10 @@ impl EpochContext for View<'_> {
     fn each(&mut self, part: Part, visit: &mut Visit<'_>) -> tcmax_losses::Result<()> {
         let loader = match part {
             Part::Train => self.train,
-            Part::Validation => self.validation,
+            Part::Validation => self.validation.ok_or_else(|| {
+                let problem = "the method looks at the validation split, and there is none";
+                tcmax_losses::Error::EpochContext(Box::new(Error::setting("data", problem)))
+            })?,
         };
         for batch in loader.epoch(self.seed) {
             let batch =

@@ -24,7 +24,7 @@ pub enum Error {
     Media(#[from] tcmax_media::Error),
     /// A ready data set could not be fetched or read.
     #[error(transparent)]
-    Datasets(#[from] tcmax_datasets::Error),
+    Datasets(tcmax_datasets::Error),
     /// An encoder refused its settings or input.
     #[error(transparent)]
     Encoder(#[from] tcmax_encoders::Error),
@@ -47,7 +47,9 @@ pub enum Error {
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
     /// Training left the finite numbers.
-    #[error("epoch {epoch}, batch {batch}: the loss is {value}; lower --lr or set --clip-norm")]
+    #[error(
+        "epoch {epoch}, batch {batch}: the loss is {value}; lower optimiser.learning-rate or set train.clip-norm"
+    )]
     NotFinite {
         /// Epoch, from 1.
         epoch: usize,
@@ -99,6 +101,18 @@ pub enum Error {
         /// What is wrong, and what would put it right.
         problem: String,
     },
+}
+
+impl From<tcmax_datasets::Error> for Error {
+    /// What is wrong with an option of a data set is a setting of the section `[data]`.
+    fn from(error: tcmax_datasets::Error) -> Self {
+        match error {
+            tcmax_datasets::Error::Data(tcmax_data::Error::Option { field, problem }) => {
+                Self::setting(format!("data.{field}"), problem)
+            }
+            error => Self::Datasets(error),
+        }
+    }
 }
 
 impl Error {

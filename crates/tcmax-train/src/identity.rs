@@ -55,6 +55,16 @@ impl Identified {
 }
 
 impl DataIdentity {
+    /// SHA-256 of all splits together.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for split in [&self.train, &self.validation, &self.test] {
+            hash.update(split.sha256.as_bytes());
+            hash.update((split.examples as u64).to_le_bytes());
+        }
+        hexadecimal(&hash.finalize())
+    }
+
     /// The splits in which the other data differ, in words; empty when they are the same.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let splits = [

@@ -4,13 +4,16 @@
 
 mod absence;
 pub mod checkpoint;
+mod comparison;
 mod config;
 mod dataset;
 mod epoch_context;
 mod error;
 mod evaluate;
+mod experiment;
 pub mod identity;
 mod lock;
+mod metrics;
 mod model;
 mod observer;
 mod probe;
@@ -21,24 +24,31 @@ mod run_files;
 pub mod schedule;
 mod standardise;
 mod stop;
-mod suite;
 mod tested;
 mod trainer;
 mod warnings;
 
 pub use absence::{absence, marginals_of};
-pub use config::{CheckedConfig, EncoderConfig, TrainConfig};
-pub use dataset::{DatasetConfig, OpenDataset, manifest_clips};
+pub use comparison::{
+    Suite, Variant, check_seeds, collect, keep, memory_of_run, variants, versions,
+};
+pub use config::{
+    CheckedConfig, ClassWeights, EncoderChoice, EncoderTraining, Keep, Place, TrainConfig,
+    TrainingOptions, WeightRule, parse_value, place_of, placed,
+};
+pub use dataset::{choose_data, open_data, open_data_quietly, summary, truth};
 pub use error::{Error, Result, describe_error};
 pub use evaluate::{Classifier, EncodedSplit, MOST_TUPLES, evaluate};
+pub use experiment::{CompareOptions, Experiment};
 pub use lock::FolderLock;
+pub use metrics::{contributions, test_metrics};
 pub use model::Model;
 pub use observer::{Observer, RunLabel, Silent};
 pub use probe::probe;
 pub use registry::Registry;
 pub use run_files::{Existing, RunFiles, refuse_comparison};
-pub use schedule::StepDecay;
+pub use schedule::{SCHEDULES, Schedule, ScheduleSpec, StepDecay, WarmUpOptions, schedules};
 pub use stop::Stop;
-pub use suite::{Suite, Variant, check_seeds, keep, versions};
+pub use tcmax_registry::Choice;
 pub use tested::{Tested, TestedData, TestedPart};
 pub use trainer::{RunOptions, evaluation_loader, train};

@@ -6,13 +6,13 @@
 
 use candle_core::{DType, Device, Tensor};
 use tcmax_data::{Batch, Dataset, Modality, ModalityKind, memory_bytes};
-use tcmax_encoders::{Encoder, Input, InputKind, MLP};
+use tcmax_encoders::{Encoder, Input, InputKind};
 use tcmax_fusion::FusionHead;
 use tcmax_losses::{Method, ParameterGroups, Presence, Setup};
 use tcmax_ops::Error::OverLimit;
 use tcmax_ops::{ParamBuilder, Params, Seed};
 
-use crate::config::CheckedConfig;
+use crate::config::{CheckedConfig, EncoderChoice, EncoderTraining};
 use crate::standardise::Standardise;
 use crate::{Error, Result};
 
@@ -28,6 +28,10 @@ pub struct Model {
     encoders: Vec<Box<dyn Encoder>>,
     /// What standardises each modality's inputs, where they are feature vectors.
     inputs: Vec<Option<Standardise>>,
+    /// How each encoder is trained, and the prefix of its parameters.
+    training: Vec<(String, EncoderTraining)>,
+    /// Which encoders stay as they are.
+    frozen: Vec<bool>,
     head: Box<dyn FusionHead>,
     params: Params,
     groups: ParameterGroups,
@@ -64,7 +68,7 @@ impl Model {
                     "{error}, and training takes {BYTES_PER_NUMBER} bytes for each, more than the \
                      {gib:.1} GiB of memory"
                 );
-                Error::setting("--width, --mlp-widths, head.hidden", problem)
+                Error::setting("encoder, head", problem)
             }
             other => other,
         })
@@ -82,28 +86,33 @@ impl Model {
         seed: Seed,
         device: &Device,
     ) -> Result<Self> {
-        let used = used_modalities(&config.config().modalities, modalities)?;
+        let used = used_modalities(&config.config().train.modalities, modalities)?;
+        check_encoders(config, modalities)?;
         let builder = ParamBuilder::new(seed.stream("init"), DType::F32, device).at_most(numbers);
         config.method().check(config.head(), used.len())?;
         let mut encoders: Vec<Box<dyn Encoder>> = Vec::with_capacity(used.len());
         let mut inputs = Vec::with_capacity(used.len());
         let mut names = Vec::with_capacity(used.len());
+        let mut training = Vec::with_capacity(used.len());
         for modality in used.iter().map(|&m| &modalities[m]) {
             let name = format!("{}_net", modality.name);
-            encoders.push(new_encoder(config, modality, &builder.pp(&name))?);
+            let (encoder, of_encoder) = new_encoder(config, modality, &builder.pp(&name))?;
+            encoders.push(encoder);
+            training.push((name.clone(), of_encoder));
             let vectors = modality.kind == ModalityKind::Features;
-            let standardise = (vectors && config.config().standardise)
+            let standardise = (vectors && config.config().train.standardise)
                 .then(|| Standardise::new(&builder.pp(&name).pp("input"), modality.len()));
             inputs.push(standardise.transpose()?);
             names.push(name);
         }
         let widths: Vec<usize> = encoders.iter().map(|e| e.feature_width()).collect();
-        let options = &config.config().head_options;
+        let options = &config.config().head.options;
         let head = config.head().build(options, &widths, classes, &builder.pp("fusion_module"))?;
         let params = builder.params();
         let groups = ParameterGroups::by_prefix(&params, &names);
         let device = device.clone();
-        Ok(Self { encoders, inputs, head, params, groups, device, used, classes })
+        let frozen = vec![false; used.len()];
+        Ok(Self { encoders, inputs, training, frozen, head, params, groups, device, used, classes })
     }
 
     /// Takes from the training split what standardises feature vectors.
@@ -131,7 +140,10 @@ impl Model {
             let input = batch.inputs.get(m).ok_or_else(|| {
                 Error::setting("inputs", format!("modality {m} is missing from the batch"))
             })?;
-            features.push(self.encode_present(position, input, present.of(position), train)?);
+            let frozen = self.frozen[position];
+            let own =
+                self.encode_present(position, input, present.of(position), train && !frozen)?;
+            features.push(if frozen { own.detach() } else { own });
         }
         Ok(features)
     }
@@ -189,6 +201,21 @@ impl Model {
         Ok(all.index_select(&Tensor::new(&order[..], input.device())?, 0)?)
     }
 
+    /// How each encoder is trained, with the prefix of its parameters.
+    pub fn encoder_training(&self) -> impl Iterator<Item = (&str, &EncoderTraining)> {
+        self.training.iter().map(|(prefix, training)| (prefix.as_str(), training))
+    }
+
+    /// Leaves the encoder whose parameters have this prefix as it is: no gradients, and running statistics
+    /// in place of the batch's, as in evaluation; or lets it learn again.
+    pub fn set_frozen(&mut self, prefix: &str, frozen: bool) {
+        for ((own, _), flag) in self.training.iter().zip(&mut self.frozen) {
+            if own == prefix {
+                *flag = frozen;
+            }
+        }
+    }
+
     /// The classifier on the features.
     pub fn head(&self) -> &dyn FusionHead {
         self.head.as_ref()
@@ -203,11 +230,11 @@ impl Model {
             widths: self.encoders.iter().map(|encoder| encoder.feature_width()).collect(),
             classes: self.classes,
             examples,
-            epochs: config.config().epochs,
+            epochs: config.config().train.epochs,
             head: config.head(),
             device: self.device.clone(),
         };
-        Ok(config.method().build(config.method_options(), &setup)?)
+        Ok(config.method().build(&config.config().method.options, &setup)?)
     }
 
     /// Whose parameters are whose.
@@ -252,32 +279,46 @@ fn used_modalities(names: &[String], modalities: &[Modality]) -> Result<Vec<usiz
         let index = found.ok_or_else(|| {
             let known: Vec<_> = modalities.iter().map(|m| m.name.as_str()).collect();
             let problem = format!("no modality '{name}'; the data set has {}", known.join(", "));
-            Error::setting("--modalities", problem)
+            Error::setting("train.modalities", problem)
         })?;
         if used.contains(&index) {
-            return Err(Error::setting("--modalities", format!("'{name}' is given twice")));
+            return Err(Error::setting("train.modalities", format!("'{name}' is given twice")));
         }
         used.push(index);
     }
     Ok(used)
 }
 
-/// The encoder of one modality: the one of the settings, or a perceptron for vectors that it does not
-/// take.
+/// Refuses encoders of modalities that the data do not have.
+fn check_encoders(config: &CheckedConfig, modalities: &[Modality]) -> Result<()> {
+    let names = || modalities.iter().map(|modality| modality.name.as_str());
+    for (name, _) in config.config().encoder.tables() {
+        if !names().any(|modality| modality == name) {
+            let known = names().collect::<Vec<_>>().join(", ");
+            let problem = format!("no modality '{name}'; the data set has {known}");
+            return Err(Error::setting(format!("encoder.{name}"), problem));
+        }
+    }
+    Ok(())
+}
+
+/// What an encoder is told of a modality.
+fn input_kind(kind: ModalityKind) -> InputKind {
+    match kind {
+        ModalityKind::Spectrogram => InputKind::Spectrogram,
+        ModalityKind::Image => InputKind::Image,
+        ModalityKind::Features => InputKind::Vector,
+    }
+}
+
+/// The encoder of one modality.
 fn new_encoder(
     config: &CheckedConfig,
     modality: &Modality,
     builder: &ParamBuilder,
-) -> Result<Box<dyn Encoder>> {
-    let kind = match modality.kind {
-        ModalityKind::Spectrogram => InputKind::Spectrogram,
-        ModalityKind::Image => InputKind::Image,
-        ModalityKind::Features => InputKind::Vector,
-    };
+) -> Result<(Box<dyn Encoder>, EncoderTraining)> {
+    let kind = input_kind(modality.kind);
     let input = Input { kind, shape: &modality.shape };
-    let (encoder, settings) = (config.encoder(), config.config());
-    if kind == InputKind::Vector && !encoder.takes(kind) {
-        return Ok(MLP.build(&settings.mlp_options(), input, builder)?);
-    }
-    Ok(encoder.build(&settings.encoder.options, input, builder)?)
+    let EncoderChoice { spec, options, training } = config.encoder(&modality.name, kind)?;
+    Ok((spec.build(&options, input, builder)?, training))
 }

@@ -1,7 +1,8 @@
-//! What can be chosen by name: the built-in methods, heads, encoders, optimisers and schedules, and those that a
-//! program adds.
+//! What can be chosen by name: what is built in, and what a program adds.
 
+use tcmax_datasets::{DataSpec, data};
 use tcmax_encoders::{EncoderSpec, encoders};
+use tcmax_estimators::{EstimatorSpec, estimators};
 use tcmax_fusion::{HeadSpec, heads};
 use tcmax_losses::MethodSpec;
 use tcmax_losses::methods::methods;
@@ -10,7 +11,7 @@ use tcmax_registry::Catalogue;
 
 use crate::schedule::{ScheduleSpec, schedules};
 
-/// Methods, fusion heads, encoders, optimisers and schedules by name. It starts with the built-in ones:
+/// Everything one chooses by name. It starts with what is built in:
 ///
 /// ```
 /// let registry = tcmax_train::Registry::default();
@@ -25,10 +26,14 @@ pub struct Registry {
     pub heads: Catalogue<HeadSpec>,
     /// Networks from the inputs of a modality to its features.
     pub encoders: Catalogue<EncoderSpec>,
-    /// What updates the parameters.
+    /// What to train on.
+    pub data: Catalogue<DataSpec>,
+    /// What makes steps of gradients.
     pub optimisers: Catalogue<OptimiserSpec>,
-    /// What the learning rate is at each step.
+    /// How the learning rate changes.
     pub schedules: Catalogue<ScheduleSpec>,
+    /// What estimates the information that variables share.
+    pub estimators: Catalogue<EstimatorSpec>,
 }
 
 impl Default for Registry {
@@ -37,8 +42,10 @@ impl Default for Registry {
             methods: methods(),
             heads: heads(),
             encoders: encoders(),
+            data: data(),
             optimisers: optimisers(),
             schedules: schedules(),
+            estimators: estimators(),
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tcmax_metrics::{ClassScores, Summary};
 
 /// The outcome of evaluating one model on one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,12 +36,36 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<u32>>,
 }
 
+/// One batch of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// The batch in the epoch, from 1.
+    pub batch: usize,
+    /// The batch in the run, from 1.
+    pub step: usize,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The loss, nats.
+    pub loss: f64,
+    /// The bound on the total correlation, where the method computes it, nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_correlation: Option<f64>,
+    /// The norm of all gradients of the last step, where they are clipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_norm: Option<f64>,
+    /// Metrics of the method's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+}
+
 /// One epoch of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Epoch number, from 1.
     pub epoch: usize,
-    /// Learning rate in this epoch.
+    /// Learning rate at the start of this epoch.
     pub learning_rate: f64,
     /// Mean training loss over the epoch's batches.
     pub train_loss: f64,
@@ -52,8 +77,8 @@ pub struct EpochRecord {
     /// Means over the batches of metrics of the method's own, such as `coefficient 0`.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
-    /// The validation split after the epoch.
-    pub validation: Evaluation,
+    /// The validation split after the epoch; `None` where there is none.
+    pub validation: Option<Evaluation>,
     /// Wall-clock seconds of the epoch, validation included.
     pub seconds: f64,
 }
@@ -63,11 +88,25 @@ pub struct EpochRecord {
 pub struct RunResult {
     /// The run's seed.
     pub seed: u64,
+    /// The fold that it was tested on, of a cross-validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
+    /// SHA-256 of what the data were, split by split: runs that are compared pairwise have the same.
+    #[serde(default)]
+    pub data: String,
     /// The epoch (from 1) whose weights were kept: the best validation accuracy, among equals the
     /// lowest validation cross-entropy.
     pub best_epoch: usize,
     /// The one evaluation on the test split, with the kept weights.
     pub test: Evaluation,
+    /// Further metrics of the test split.
+    #[serde(default)]
+    pub metrics: Option<TestMetrics>,
+    /// The Shapley value of each modality for the test accuracy: what it adds on average over all orders in
+    /// which modalities could be added; `None` where the model does not use the modality, or for a model of
+    /// one or more than six.
+    #[serde(default)]
+    pub contributions: Option<Vec<Option<f64>>>,
     /// Test accuracy of a linear probe on each modality's frozen features, fitted and tested on the
     /// examples that have it; `None` where the model does not use the modality, or no example has it.
     #[serde(default)]
@@ -83,6 +122,17 @@ pub struct RunResult {
     pub warnings: Vec<String>,
     /// Wall-clock seconds of the whole run, in all the processes that it took.
     pub seconds: f64,
+}
+
+/// Metrics of the fused prediction on the test split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestMetrics {
+    /// Metrics of all classes together.
+    pub summary: Summary,
+    /// The fraction of examples whose class is among the k of highest probability, for k = 1, 2, ...
+    pub top_k: Vec<f64>,
+    /// Metrics of each class.
+    pub classes: Vec<ClassScores>,
 }
 
 /// A model of several modalities without one of them.
@@ -121,6 +171,9 @@ pub struct MethodResult {
 pub struct FailedRun {
     /// Its seed.
     pub seed: u64,
+    /// Its fold, of a cross-validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
     /// Why.
     pub problem: String,
 }
@@ -205,6 +258,9 @@ pub struct SuiteResult {
     pub versions: Vec<(String, String)>,
     /// The methods, in the order to show them.
     pub methods: Vec<MethodResult>,
+    /// The name of the method that the others are compared with.
+    #[serde(default)]
+    pub baseline: Option<String>,
     /// Wall-clock seconds of the whole comparison.
     pub seconds: f64,
 }

@@ -2,21 +2,21 @@
 //!
 //! The same are the data, the seed and every setting, but for three. `workers` never changes results,
 //! and data may have been moved: what counts is what they are. And there may be more epochs: the
-//! decay of the learning rate then keeps the step it had (three quarters of the first number of epochs
-//! where none was given), as PyTorch's StepLR would, so that a run of 40 epochs gone on with to 60 is
-//! the run of 60 epochs with `--lr-step 30`. Methods that stop balancing after half the epochs
+//! schedule of the learning rate stays that of the first number of epochs, as PyTorch's schedules would, so
+//! that a run of 40 epochs gone on with to 60 is the run of 60 epochs with `schedule.length` = 40. Methods that stop balancing after half the epochs
 //! count half of the new number.
 
 use std::path::Path;
 
 use candle_core::Device;
 use tcmax_ops::State;
+use tcmax_registry::Choice;
 
 use crate::checkpoint::{Progress, load};
-use crate::config::{CheckedConfig, TrainConfig};
+use crate::config::{self, CheckedConfig, TrainConfig, of_length};
 use crate::identity::DataIdentity;
 use crate::run_files::last_of;
-use crate::{Error, Result};
+use crate::{Error, Registry, Result};
 
 /// Where the run in `folder` is, if it has finished an epoch.
 ///
@@ -37,7 +37,7 @@ pub fn read(folder: &Path, device: &Device) -> Result<Option<(State, Progress)>>
 /// # Errors
 /// What the record of the run says that cannot be.
 pub fn check(progress: &Progress) -> std::result::Result<(), String> {
-    let (epochs, done) = (progress.config.epochs, progress.history.len());
+    let (epochs, done) = (progress.config.train.epochs, progress.history.len());
     if done > epochs {
         return Err(format!("it has {done} epochs of {epochs}"));
     }
@@ -62,13 +62,17 @@ pub fn continued(
     folder: &Path,
 ) -> Result<CheckedConfig> {
     let (asked, own) = (config.config(), &progress.config);
-    let mut found = differences(own, asked)?;
+    let (asked, own_schedule) = (asked.clone(), &own.schedule);
+    // A schedule whose steps follow from the number of epochs keeps those it had.
+    let kept = of_length(own_schedule.clone(), own.train.epochs);
+    let mut found = differences(own, &asked, config.registry())?;
     if seed != progress.seed {
         found.push(format!("seed: then {}, now {seed}", progress.seed));
     }
-    let step = own.decay().step;
-    if let Some(asked) = asked.lr_step.filter(|asked| *asked != step) {
-        found.push(format!("lr-step: then {step}, now {asked}"));
+    let made_for = config::schedule_length(&kept).unwrap_or(own.train.epochs);
+    if of_length(asked.schedule.clone(), made_for) != kept {
+        let (then, now) = (described(own_schedule), described(&asked.schedule));
+        found.push(format!("schedule: then {then}, now {now}"));
     }
     if !found.is_empty() {
         let problem = format!(
@@ -79,20 +83,30 @@ pub fn continued(
         return Err(Error::setting("--resume", problem));
     }
     let done = progress.history.len();
-    if asked.epochs < done {
+    if asked.train.epochs < done {
         let problem = format!("must be at least {done}: so many are done in {}", folder.display());
-        return Err(Error::setting("--epochs", problem));
+        return Err(Error::setting("train.epochs", problem));
     }
-    let lr_step = if asked.epochs == own.epochs { own.lr_step } else { Some(step) };
-    TrainConfig { lr_step, ..asked.clone() }.check_with(config.registry())
+    let same = asked.train.epochs == own.train.epochs;
+    let schedule = if same { own_schedule.clone() } else { kept };
+    TrainConfig { schedule, ..asked }.check_with(config.registry())
+}
+
+/// A choice in one line.
+fn described(choice: &Choice) -> String {
+    let options = choice.options.iter().map(|(name, value)| format!("{name} {value}"));
+    format!("{} {}", choice.name, options.collect::<Vec<_>>().join(", "))
 }
 
 /// Settings that differ, with both values. The schedule does not count here, and neither do the place
 /// of the data and the number of workers.
-fn differences(own: &TrainConfig, asked: &TrainConfig) -> Result<Vec<String>> {
+fn differences(own: &TrainConfig, asked: &TrainConfig, registry: &Registry) -> Result<Vec<String>> {
     let table = |config: &TrainConfig| {
-        let mut config = TrainConfig { epochs: 1, lr_step: None, ..config.clone() };
-        config.dataset.forget_path();
+        let mut config = TrainConfig { schedule: Choice::default(), ..config.clone() };
+        config.train.epochs = 1;
+        if let Ok(data) = registry.data.get(&config.data.name) {
+            config.data = data.without_paths(config.data);
+        }
         toml::Table::try_from(config).map_err(|e| Error::setting("--resume", e.to_string()))
     };
     let mut found = Vec::new();

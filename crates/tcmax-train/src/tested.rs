@@ -10,12 +10,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use tcmax_data::{Dataset, Modality, Splits, UserDataConfig};
+use tcmax_data::{Dataset, Modality, Splits};
 use tcmax_datasets::fetch::DownloadProgress;
+use tcmax_datasets::{DataSource, Opening};
 use tcmax_ops::Seed;
+use tcmax_registry::{Choice, Table};
 
 use crate::checkpoint::SavedModel;
-use crate::dataset::{DatasetConfig, OpenDataset};
+use crate::config::{CheckedConfig, TrainConfig};
+use crate::dataset::{choose_data, open_data};
 use crate::identity::{Identified, identities};
 use crate::{Error, Result};
 
@@ -70,9 +73,14 @@ impl TestedData<'_> {
         progress: &dyn DownloadProgress,
     ) -> Result<Tested> {
         let config = self.config(saved)?;
-        let opened = OpenDataset::open(&config, self.data_dir, progress)?;
+        let opening = Opening {
+            data_dir: self.data_dir,
+            downloads: progress,
+            clips: &tcmax_media::NoProgress,
+        };
+        let opened = open_data(&config, &opening)?;
         let is_own = self.dataset.is_none();
-        let splits = opened.splits(saved.card.seed);
+        let splits = opened.splits(saved.card.seed).map_err(Error::from);
         let identified = match &splits {
             Ok(splits) if fits(splits, saved) => Some(Identified::of(splits)?),
             _ => None,
@@ -99,7 +107,7 @@ impl TestedData<'_> {
             notes.push(problem);
         }
         let data = match part {
-            TestedPart::All => everything(&opened, splits)?,
+            TestedPart::All => everything(opened.as_ref(), splits)?,
             TestedPart::Train => splits?.train,
             TestedPart::Validation => splits?.validation,
             TestedPart::Test => splits?.test,
@@ -126,26 +134,32 @@ impl TestedData<'_> {
         Ok(Tested { data: Arc::new(data), notes })
     }
 
-    fn config(&self, saved: &SavedModel) -> Result<DatasetConfig> {
-        let own = &saved.card.config.dataset;
-        let config = match self.dataset {
+    /// The settings with the data to open.
+    fn config(&self, saved: &SavedModel) -> Result<CheckedConfig> {
+        let registry = saved.config.registry();
+        let own = &saved.card.config.data;
+        let mut data = match self.dataset {
             None => own.clone(),
-            Some(name) if name == own.name() => own.clone(),
-            Some(name) => match (DatasetConfig::by_name(name)?, own) {
-                (DatasetConfig::Files(other), DatasetConfig::Files(own)) => {
-                    DatasetConfig::Files(UserDataConfig { path: other.path, ..own.clone() })
+            Some(name) if name == own.name => own.clone(),
+            Some(name) => {
+                let other = choose_data(name, registry)?;
+                match other.name == own.name {
+                    // Labels, groups and splits are as in the run's.
+                    true => Choice { options: both(&own.options, other.options), ..other },
+                    false => other,
                 }
-                (other, _) => other,
-            },
-        };
-        let config = config.absolute()?;
-        Ok(match (config, self.label) {
-            (DatasetConfig::Files(own), Some(label)) => {
-                DatasetConfig::Files(UserDataConfig { label: Some(label.to_owned()), ..own })
             }
-            (config, _) => config,
-        })
+        };
+        if let Some(label) = self.label {
+            data = data.with("label", label);
+        }
+        TrainConfig { data, ..saved.card.config.clone() }.check_with(registry)
     }
+}
+
+/// Options with others on top.
+fn both(options: &Table, more: Table) -> Table {
+    options.clone().into_iter().chain(more).collect()
 }
 
 fn fits(splits: &Splits, saved: &SavedModel) -> bool {
@@ -154,14 +168,12 @@ fn fits(splits: &Splits, saved: &SavedModel) -> bool {
 }
 
 /// Every example, as it is tested.
-fn everything(opened: &OpenDataset, splits: Result<Splits>) -> Result<Arc<dyn Dataset>> {
-    match opened {
-        OpenDataset::Files(data, _) => Ok(data.examples().clone()),
-        _ => {
-            let Splits { train, validation, test } = splits?;
-            Ok(Arc::new(Chained(vec![train, validation, test])))
-        }
+fn everything(opened: &dyn DataSource, splits: Result<Splits>) -> Result<Arc<dyn Dataset>> {
+    if let Some(examples) = opened.examples() {
+        return Ok(examples);
     }
+    let Splits { train, validation, test } = splits?;
+    Ok(Arc::new(Chained(vec![train, validation, test])))
 }
 
 /// Data sets of the same modalities and classes, one after the other.

@@ -4,8 +4,8 @@ use crate::results::Evaluation;
 
 /// What the numbers of one run are judged by.
 pub(crate) struct Finished<'a> {
-    /// Of the epoch whose weights were kept.
-    pub(crate) validation: &'a Evaluation,
+    /// Of the epoch whose weights were kept; absent where there is no validation split.
+    pub(crate) validation: Option<&'a Evaluation>,
     pub(crate) test: &'a Evaluation,
     /// Accuracy of each modality's own logits on the training split, in evaluation mode.
     pub(crate) train_modality_accuracy: &'a [Option<f64>],
@@ -35,7 +35,7 @@ impl Finished<'_> {
 
     /// A validation accuracy that the test split does not confirm.
     fn shifted(&self) -> Option<String> {
-        let (seen, unseen) = (self.validation, self.test);
+        let (seen, unseen) = (self.validation?, self.test);
         let variance = |e: &Evaluation| e.accuracy * (1.0 - e.accuracy) / e.examples.max(1) as f64;
         let gap = seen.accuracy - unseen.accuracy;
         let error = (variance(seen) + variance(unseen)).sqrt();
@@ -124,6 +124,7 @@ mod tests {
         let (modalities, classes) = (["sound".to_owned()], ["ok".to_owned(), "ill".to_owned()]);
         let train_modality_accuracy = &[Some(train)];
         let (modalities, classes) = (&modalities, &classes);
+        let validation = Some(validation);
         Finished { validation, test, train_modality_accuracy, modalities, classes }.warnings()
     }
 

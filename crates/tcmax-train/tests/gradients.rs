@@ -17,7 +17,7 @@ use tcmax_losses::methods::{
 };
 use tcmax_losses::{Clock, MethodSpec, Step};
 use tcmax_ops::Seed;
-use tcmax_train::{EncoderConfig, Model, TrainConfig};
+use tcmax_train::{Choice, Model, TrainConfig};
 
 use vectors::vectors;
 
@@ -29,9 +29,9 @@ fn gradients(
     batch: &Batch,
 ) -> BTreeMap<String, Option<f32>> {
     let config = TrainConfig {
-        method: method.name.to_owned(),
-        head: head.name.to_owned(),
-        encoder: EncoderConfig::resnet_slim(4),
+        method: Choice::named(method.name),
+        head: Choice::named(head.name),
+        encoder: Choice::named("resnet-slim").with("width", 4),
         ..TrainConfig::default()
     };
     let config = config.check().unwrap();
@@ -88,13 +88,7 @@ fn is_unused(method: &MethodSpec, head: &HeadSpec, name: &str) -> bool {
 
 /// All examples in one batch.
 fn one_batch(data: Arc<dyn Dataset>) -> Batch {
-    let options = LoaderOptions {
-        batch_size: data.len(),
-        shuffle: false,
-        drop_last: false,
-        workers: 0,
-        prefetch: 1,
-    };
+    let options = LoaderOptions::in_order(data.len());
     let loader = Loader::new(data, options, &Device::Cpu).unwrap();
     loader.epoch(Seed::new(0)).next().unwrap().unwrap()
 }

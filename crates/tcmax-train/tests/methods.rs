@@ -2,7 +2,6 @@
 
 mod vectors;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
@@ -14,8 +13,7 @@ use tcmax_losses::methods::{G_BLEND, JOINT, METHODS, MLA, MM_COSINE, PMR, TCMAX}
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{Progress, load, save};
 use tcmax_train::{
-    DatasetConfig, EncoderConfig, Existing, Observer, RunLabel, RunOptions, Silent, TrainConfig,
-    train,
+    Choice, Existing, Observer, RunLabel, RunOptions, Silent, TrainConfig, TrainingOptions, train,
 };
 
 use vectors::vectors_apart;
@@ -39,14 +37,13 @@ fn three() -> SyntheticConfig {
     }
 }
 
-fn config(method: &'static MethodSpec, dataset: SyntheticConfig) -> TrainConfig {
+fn config(method: &'static MethodSpec, dataset: &SyntheticConfig) -> TrainConfig {
+    let train = TrainingOptions { epochs: 2, batch_size: 8, workers: 0, ..Default::default() };
     TrainConfig {
-        method: method.name.to_owned(),
-        encoder: EncoderConfig::resnet_slim(2),
-        epochs: 2,
-        batch_size: 8,
-        workers: 0,
-        dataset: DatasetConfig::Synthetic(dataset),
+        data: Choice::of("synthetic", &dataset).unwrap(),
+        method: Choice::named(method.name),
+        encoder: Choice::named("resnet-slim").with("width", 2),
+        train,
         ..TrainConfig::default()
     }
 }
@@ -57,9 +54,9 @@ fn run(
     resume: bool,
     observer: &dyn Observer,
 ) -> tcmax_train::Result<tcmax_train::results::RunResult> {
-    let DatasetConfig::Synthetic(dataset) = &config.dataset else { panic!("synthetic") };
-    let splits = synthetic::splits(dataset, 1)?;
-    let label = RunLabel { method: config.method.clone(), seed: 1 };
+    let dataset: SyntheticConfig = tcmax_registry::read(&config.data.options)?;
+    let splits = synthetic::splits(&dataset, 1)?;
+    let label = RunLabel::new(&config.method.name, 1);
     let existing = if resume { Existing::Resume } else { Existing::Refuse };
     let options =
         RunOptions { device: &Device::Cpu, folder, existing, stop: None, observer, label: &label };
@@ -69,7 +66,7 @@ fn run(
 #[test]
 fn three_modalities_train_by_every_method_that_is_defined_for_them() {
     for method in METHODS {
-        let result = run(config(method, three()), None, false, &Silent);
+        let result = run(config(method, &three()), None, false, &Silent);
         if method.modalities == Modalities::Two {
             let error = result.unwrap_err();
             assert!(error.is_setting());
@@ -91,14 +88,13 @@ fn of_epochs_equal_in_accuracy_the_one_of_lowest_cross_entropy_is_kept() {
     // Classes so far apart that after two epochs no example is wrong, while cross-entropy still falls.
     let splits = vectors::splits(|rows, seed| vectors_apart(rows, seed, 12.0, 1.0, 0.0), 200);
     let config = TrainConfig {
-        method: JOINT.name.to_owned(),
-        mlp_widths: vec![8],
-        epochs: 8,
-        learning_rate: 0.02,
-        workers: 0,
+        method: Choice::named(JOINT.name),
+        encoder: Choice::named("mlp").with("widths", vec![8]),
+        optimiser: Choice::named("sgd").with("learning-rate", 0.02),
+        train: TrainingOptions { epochs: 8, workers: 0, ..Default::default() },
         ..TrainConfig::default()
     };
-    let label = RunLabel { method: config.method.clone(), seed: 1 };
+    let label = RunLabel::new(JOINT.name, 1);
     let device = &Device::Cpu;
     let options = RunOptions {
         device,
@@ -112,8 +108,9 @@ fn of_epochs_equal_in_accuracy_the_one_of_lowest_cross_entropy_is_kept() {
     let tied: Vec<(usize, f64)> = result
         .history
         .iter()
-        .filter(|record| record.validation.accuracy == 1.0)
-        .map(|record| (record.epoch, record.validation.cross_entropy))
+        .map(|record| (record.epoch, record.validation.as_ref().unwrap()))
+        .filter(|(_, validation)| validation.accuracy == 1.0)
+        .map(|(epoch, validation)| (epoch, validation.cross_entropy))
         .collect();
     assert!(tied.len() >= 4, "not the tie that was meant: {tied:?}");
     let lowest = tied.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
@@ -124,7 +121,7 @@ fn of_epochs_equal_in_accuracy_the_one_of_lowest_cross_entropy_is_kept() {
 #[test]
 fn heads_for_two_refuse_three_and_methods_refuse_heads_they_cannot_use() {
     let with_head = |method, head: &'static HeadSpec| {
-        let config = TrainConfig { head: head.name.to_owned(), ..config(method, three()) };
+        let config = TrainConfig { head: Choice::named(head.name), ..config(method, &three()) };
         run(config, None, false, &Silent).unwrap_err()
     };
     let refused: [(&'static MethodSpec, &'static HeadSpec, &str); 4] = [
@@ -145,7 +142,7 @@ struct Killer;
 
 impl Observer for Killer {
     fn started(&self, _: &RunLabel, _: usize, _: usize, _: usize) {}
-    fn batch(&self, _: &RunLabel) {}
+    fn step(&self, _: &RunLabel, _: &tcmax_train::results::StepRecord) {}
     fn epoch(&self, _: &RunLabel, record: &tcmax_train::results::EpochRecord) {
         assert!(record.epoch < 2, "killed");
     }
@@ -161,14 +158,12 @@ fn what_methods_remember_survives_an_interruption() {
     };
     for method in METHODS {
         let settings = || {
-            let mut settings = TrainConfig { epochs: 4, ..config(method, two()) };
+            let mut settings = config(method, &two());
+            settings.train.epochs = 4;
             // With the defaults, what is remembered after two epochs would not be looked at again.
-            let option =
-                |name: &str, value: toml::Value| toml::Table::from_iter([(name.to_owned(), value)]);
-            settings.method_options = BTreeMap::from([
-                (G_BLEND.name.to_owned(), option("every", 1.into())),
-                (PMR.name.to_owned(), option("momentum", 0.5.into())),
-            ]);
+            let g_blend = format!("method.{}.every", G_BLEND.name);
+            settings.set(&g_blend, 1.into()).unwrap();
+            settings.set(&format!("method.{}.momentum", PMR.name), 0.5.into()).unwrap();
             settings
         };
         let folder = tempfile::tempdir().unwrap();

@@ -11,26 +11,31 @@ use tcmax_datasets::SyntheticConfig;
 use tcmax_losses::cross_entropy;
 use tcmax_ops::Seed;
 use tcmax_train::checkpoint::open_model;
-use tcmax_train::results::{EpochRecord, RunResult};
+use tcmax_train::results::{EpochRecord, RunResult, StepRecord};
 use tcmax_train::{
-    Classifier, EncodedSplit, Existing, Model, Observer, OpenDataset, Registry, RunLabel,
-    RunOptions, Silent, TrainConfig, absence, evaluate, evaluation_loader, train,
+    Choice, Classifier, EncodedSplit, Existing, Model, Observer, Registry, RunLabel, RunOptions,
+    Silent, TrainConfig, TrainingOptions, absence, evaluate, evaluation_loader, summary, train,
 };
 
 use vectors::{Vectors, splits, vectors};
 
 fn config() -> TrainConfig {
     TrainConfig {
-        mlp_widths: vec![16],
-        epochs: 12,
-        learning_rate: 0.02,
-        workers: 0,
+        encoder: Choice::named("mlp").with("widths", vec![16]),
+        optimiser: Choice::named("sgd").with("learning-rate", 0.02),
+        train: TrainingOptions { epochs: 12, workers: 0, ..Default::default() },
         ..TrainConfig::default()
     }
 }
 
+fn with(change: impl FnOnce(&mut TrainingOptions)) -> TrainConfig {
+    let mut config = config();
+    change(&mut config.train);
+    config
+}
+
 fn run(config: TrainConfig, splits: &Splits, observer: &dyn Observer) -> RunResult {
-    let label = RunLabel { method: config.method.clone(), seed: 1 };
+    let label = RunLabel::new(&config.method.name, 1);
     let device = &Device::Cpu;
     let options = RunOptions {
         device,
@@ -45,9 +50,8 @@ fn run(config: TrainConfig, splits: &Splits, observer: &dyn Observer) -> RunResu
 
 #[test]
 fn a_summary_says_what_is_missing() {
-    let data = OpenDataset::Synthetic(SyntheticConfig::default());
     let splits = splits(with_gaps, 200);
-    let notes = data.summary(&splits).notes;
+    let notes = summary(&SyntheticConfig::default(), &splits).notes;
     assert_eq!(notes, ["'left' is missing in 70 of 700 examples"]);
 }
 
@@ -55,7 +59,7 @@ fn a_summary_says_what_is_missing() {
 fn features_of_any_scale_train_to_the_same_accuracy() {
     let at = |scale: f64, standardise: bool| {
         let splits = splits(|rows, seed| vectors(rows, seed, scale, 0.0), 300);
-        run(TrainConfig { standardise, ..config() }, &splits, &Silent).test
+        run(with(|train| train.standardise = standardise), &splits, &Silent).test
     };
     // Phi(2.5 sqrt(3) / 2) = 98.5 % from one modality, 99.9 % from both.
     let usual = at(1.0, true);
@@ -87,9 +91,12 @@ fn absent_examples_do_not_flatten_the_others() {
         let splits = splits(with_gaps, 300);
         // One modality alone: what it lacks no other fills in.
         let alone = TrainConfig {
-            standardise,
-            modalities: vec!["left".to_owned()],
-            method: "joint".to_owned(),
+            method: Choice::named("joint"),
+            train: TrainingOptions {
+                standardise,
+                modalities: vec!["left".to_owned()],
+                ..config().train
+            },
             ..config()
         };
         let result = run(alone, &splits, &Silent);
@@ -98,7 +105,7 @@ fn absent_examples_do_not_flatten_the_others() {
         // Nine tenths of 98.5 %, and half of the rest.
         let accuracy = result.test.accuracy;
         assert!((0.90..0.96).contains(&accuracy), "standardise {standardise}: {accuracy}");
-        let both = run(TrainConfig { standardise, ..config() }, &splits, &Silent);
+        let both = run(with(|train| train.standardise = standardise), &splits, &Silent);
         assert!(both.test.accuracy > 0.975, "standardise {standardise}: {}", both.test.accuracy);
         assert!(both.test.total_correlation.unwrap() > 0.3);
     }
@@ -107,7 +114,7 @@ fn absent_examples_do_not_flatten_the_others() {
 #[test]
 fn running_statistics_are_those_of_the_examples_that_have_the_modality() {
     let data = with_gaps(300, 1);
-    let checked = TrainConfig { standardise: false, ..config() }.check().unwrap();
+    let checked = with(|train| train.standardise = false).check().unwrap();
     let model = Model::new(&checked, data.modalities(), 2, Seed::new(1), &Device::Cpu).unwrap();
     for batch in loader(Arc::new(data), 30).epoch(Seed::new(0)).map(Result::unwrap) {
         model.features(&batch, true).unwrap();
@@ -122,8 +129,7 @@ fn running_statistics_are_those_of_the_examples_that_have_the_modality() {
 }
 
 fn loader(data: Arc<dyn Dataset>, batch_size: usize) -> Loader {
-    let options =
-        LoaderOptions { batch_size, shuffle: false, drop_last: false, workers: 0, prefetch: 1 };
+    let options = LoaderOptions::in_order(batch_size);
     Loader::new(data, options, &Device::Cpu).unwrap()
 }
 
@@ -206,7 +212,7 @@ impl Observer for Notes {
     fn note(&self, _: &RunLabel, text: &str) {
         self.notes.lock().unwrap().push(text.to_owned());
     }
-    fn batch(&self, _: &RunLabel) {
+    fn step(&self, _: &RunLabel, _: &StepRecord) {
         *self.batches.lock().unwrap() += 1;
     }
     fn epoch(&self, _: &RunLabel, _: &EpochRecord) {}
@@ -219,7 +225,7 @@ fn a_single_example_left_over_joins_the_batch_before_it() {
     for (examples, batches, noted) in [(65, 2, true), (33, 1, true), (66, 3, false), (20, 1, false)]
     {
         let observer = Notes::default();
-        let config = TrainConfig { epochs: 2, ..config() };
+        let config = with(|train| train.epochs = 2);
         let result = run(config, &splits(make, examples), &observer);
         assert_eq!(*observer.batches.lock().unwrap(), 2 * batches, "{examples} examples");
         let notes = observer.notes.lock().unwrap();
@@ -229,10 +235,11 @@ fn a_single_example_left_over_joins_the_batch_before_it() {
     }
     // Dropping is still possible, and a single example is too few whatever the batch size.
     let observer = Notes::default();
-    let config = || TrainConfig { epochs: 1, ..config() };
-    run(TrainConfig { drop_last: true, ..config() }, &splits(make, 65), &observer);
+    let config = || with(|train| train.epochs = 1);
+    let dropping = with(|train| (train.epochs, train.drop_last) = (1, true));
+    run(dropping, &splits(make, 65), &observer);
     assert_eq!((*observer.batches.lock().unwrap(), observer.notes.lock().unwrap().len()), (2, 0));
-    let label = RunLabel { method: "tcmax".to_owned(), seed: 1 };
+    let label = RunLabel::new("tcmax", 1);
     let device = &Device::Cpu;
     let options = RunOptions {
         device,
@@ -253,8 +260,8 @@ fn a_saved_model_repeats_the_test_of_its_run() {
     let device = &Device::Cpu;
     for method in ["tcmax", "mla", "qmf"] {
         let out = folder.path().join(method);
-        let config = TrainConfig { method: method.to_owned(), epochs: 4, ..config() };
-        let label = RunLabel { method: method.to_owned(), seed: 1 };
+        let config = with(|train| train.epochs = 4).by_method(method);
+        let label = RunLabel::new(method, 1);
         let options = RunOptions {
             device,
             folder: Some(&out),

@@ -19,9 +19,18 @@ fn an_own_method_and_encoder_are_listed_trained_and_used() {
     let out = folder.path().join("run");
     let (out, seed) = (out.to_str().unwrap(), out.join("seed-0"));
     let seed = seed.to_str().unwrap();
-    let what =
-        ["train", "--method", "blend", "--option", "blend.weight=0.3", "--encoder", "pooled"];
-    let how = ["--train-size", "300", "--val-size", "64", "--epochs", "15", "--out", out, "--json"];
+    let what = ["train", "--method", "blend", "--set", "method.weight=0.3", "--encoder", "pooled"];
+    let how = [
+        "--set",
+        "data.train-size=300",
+        "--set",
+        "data.val-size=64",
+        "--epochs",
+        "15",
+        "--out",
+        out,
+        "--json",
+    ];
     let result: serde_json::Value =
         serde_json::from_str(&run(&[&what[..], &how].concat())).unwrap();
     let accuracy = result["methods"][0]["runs"][0]["test"]["accuracy"].as_f64().unwrap();

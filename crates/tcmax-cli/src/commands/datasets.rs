@@ -2,10 +2,10 @@
 
 use clap::Args;
 use tcmax_datasets::fetch::cache_folder;
-use tcmax_datasets::{DatasetCard, card, catalog};
+use tcmax_datasets::{DatasetCard, SYNTHETIC, SyntheticConfig, card, catalog};
 use tcmax_media::{DEFAULT_RECIPE, Recipe, Transform, Validation};
 use tcmax_report::table;
-use tcmax_train::{DatasetConfig, Error, OpenDataset};
+use tcmax_train::{Error, truth};
 
 use super::print;
 
@@ -39,10 +39,11 @@ impl Datasets {
                     print(&format!("\nPrepare it: tcmax prepare {name} --root DIR --out CLIPS"))?;
                     return Ok(());
                 }
-                if let DatasetConfig::Synthetic(options) = DatasetConfig::by_name(&name)? {
+                if name == SYNTHETIC.name {
+                    let options = SyntheticConfig::default();
                     let names: Vec<String> =
                         options.modalities.iter().map(|m| m.name.clone()).collect();
-                    if let Some(truth) = OpenDataset::Synthetic(options).truth()? {
+                    if let Some(truth) = truth(&options)? {
                         print("\nWith the default options:")?;
                         print(&table::truth_table(&truth, &names))?;
                     }

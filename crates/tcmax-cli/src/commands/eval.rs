@@ -42,9 +42,9 @@ pub(super) struct DataOptions {
     /// Other data: column or array with the labels [default: as in the run]
     #[arg(long, value_name = "NAME", requires = "dataset")]
     label: Option<String>,
-    /// Which part of the data [default: test, and all of other data]
+    /// Which split of the data [default: test, and all of other data]
     #[arg(long, value_enum)]
-    part: Option<Part>,
+    split: Option<Part>,
     /// Go on although the data have changed since the run, or it was trained on some of them
     #[arg(long)]
     force: bool,
@@ -67,7 +67,7 @@ impl DataOptions {
         path: &Path,
         without: &[String],
     ) -> anyhow::Result<Tested> {
-        let part = self.part.map(|part| match part {
+        let part = self.split.map(|part| match part {
             Part::Train => TestedPart::Train,
             Part::Validation => TestedPart::Validation,
             Part::Test => TestedPart::Test,

@@ -6,12 +6,21 @@
 use clap::CommandFactory;
 
 use super::Arguments;
+use super::experiment::FLAGS;
 
 /// A message with the options in it as flags of the command `name`.
 pub fn with_flags(name: &str, message: &str) -> String {
     let arguments = Arguments::command();
     let Some(command) = arguments.find_subcommand(name) else { return message.to_owned() };
     let mut message = message.to_owned();
+    // What stands in a file is named as it stands there.
+    let of_file = message.contains("(line ");
+    for (key, flag) in FLAGS {
+        let has = command.get_arguments().any(|a| a.get_long() == flag.strip_prefix("--"));
+        if let Some(rest) = message.strip_prefix(&format!("{key}: ")).filter(|_| has && !of_file) {
+            message = format!("{flag}: {rest}");
+        }
+    }
     for argument in command.get_arguments() {
         let Some(option) = argument.get_long() else { continue };
         if message.starts_with(&format!("{option}: ")) {
@@ -32,13 +41,16 @@ mod tests {
 
     #[test]
     fn options_become_flags_of_the_command_that_has_them() {
-        let message =
-            "split: 'group' needs groups; name them in the option `group`, see `tcmax inspect`";
+        let message = "data.split: 'group' needs groups; name them in the option `group`, see `tcmax inspect`";
         assert_eq!(
             with_flags("train", message),
-            "--split: 'group' needs groups; name them in the option --group, see `tcmax inspect`"
+            "data.split: 'group' needs groups; name them in the option --group, see `tcmax inspect`"
         );
         assert_eq!(with_flags("methods", message), message);
+        let message = "train.epochs: must be at least 1";
+        assert_eq!(with_flags("train", message), "--epochs: must be at least 1");
+        let message = "train.epochs: must be at least 1 (line 3, column 1)";
+        assert_eq!(with_flags("train", message), message);
         assert_eq!(
             with_flags("train", "the folder `data-dir`, not `root`"),
             "the folder --data-dir or TCMAX_DATA_DIR, not `root`"

@@ -2,9 +2,10 @@
 
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
-use tcmax_registry::{OptionDoc, Options};
+use tcmax_registry::Options;
 use tcmax_train::{Error, Registry};
 
+use super::config::documented;
 use super::print;
 
 /// Options of `tcmax methods`.
@@ -26,8 +27,8 @@ impl Methods {
 }
 
 const HINT: &str = "`tcmax methods NAME` lists the options of one; set them with \
-                    `tcmax train --option METHOD.OPTION=VALUE`, `--option head.OPTION=VALUE` or \
-                    `--option encoder.OPTION=VALUE`.";
+                    `tcmax train --set method.OPTION=VALUE` (head, encoder, optimiser, \
+                    schedule likewise).";
 
 fn table(header: [&str; 5]) -> Table {
     let mut table = Table::new();
@@ -38,7 +39,13 @@ fn table(header: [&str; 5]) -> Table {
 }
 
 fn everything(registry: &Registry) -> String {
-    let tables = [methods(registry), heads(registry), encoders(registry)];
+    let tables = [
+        methods(registry),
+        heads(registry),
+        encoders(registry),
+        others("optimiser", registry.optimisers.iter().map(|o| [o.name, o.description, o.source])),
+        others("schedule", registry.schedules.iter().map(|s| [s.name, s.description, s.source])),
+    ];
     let tables: String = tables.iter().map(|table| format!("{table}\n\n")).collect();
     tables + HINT
 }
@@ -77,18 +84,33 @@ fn encoders(registry: &Registry) -> Table {
     table
 }
 
+fn others(kind: &str, rows: impl Iterator<Item = [&'static str; 3]>) -> Table {
+    let mut table = table([kind, "what it does", "", "", "source"]);
+    for [name, description, source] in rows {
+        table.add_row([name, description, "", "", source]);
+    }
+    table
+}
+
 fn one(registry: &Registry, name: &str) -> anyhow::Result<String> {
     if let Ok(head) = registry.heads.get(name) {
-        let options = options("head", "[head-options]", head.options);
+        let options = options("head", name, head.options);
         return Ok(format!("{head}: {}{}\n\n{options}", head.description, source(head.source)));
     }
     if let Ok(encoder) = registry.encoders.get(name) {
         let (description, from) = (encoder.description, source(encoder.source));
-        let group = format!("[encoder]\nnetwork = \"{name}\"");
         return Ok(format!(
             "{name}: {description}{from}\n\n{}",
-            options("encoder", &group, encoder.options)
+            options("encoder", name, encoder.options)
         ));
+    }
+    if let Ok(spec) = registry.optimisers.get(name) {
+        let options = options("optimiser", name, spec.options);
+        return Ok(format!("{name}: {}{}\n\n{options}", spec.description, source(spec.source)));
+    }
+    if let Ok(spec) = registry.schedules.get(name) {
+        let options = options("schedule", name, spec.options);
+        return Ok(format!("{name}: {}{}\n\n{options}", spec.description, source(spec.source)));
     }
     let Ok(method) = registry.methods.get(name) else {
         let problem = format!(
@@ -105,7 +127,7 @@ fn one(registry: &Registry, name: &str) -> anyhow::Result<String> {
         source(method.source),
         method.modalities,
         method.usual_head,
-        options(method.name, &format!("[method-options.{name}]"), method.options)
+        options("method", name, method.options)
     ))
 }
 
@@ -114,16 +136,12 @@ fn source(source: &str) -> String {
 }
 
 /// Every option with its default and what it does, as it stands in a configuration file.
-fn options(owner: &str, group: &str, options: Options) -> String {
+fn options(section: &str, name: &str, options: Options) -> String {
     let docs = options.documentation();
     let Some(first) = docs.first() else { return "No options.".to_owned() };
-    let line = |OptionDoc { name, default, text }: &OptionDoc| match default {
-        Some(value) => format!("\n# {text}\n{name} = {value}"),
-        None => format!("\n# {text}\n# {name} ="),
-    };
-    let lines: String = docs.iter().map(line).collect();
     format!(
-        "Options and their defaults:\n{group}{lines}\n\nOr: --option {owner}.{}=VALUE",
+        "Options and their defaults:\n[{section}]\nname = \"{name}\"\n{}\nOr: --set {section}.{}=VALUE",
+        documented(&docs, &tcmax_registry::Table::new()),
         first.name
     )
 }

@@ -1,9 +1,12 @@
 //! Commands of `tcmax`.
 
+mod compare;
+mod config;
 mod datasets;
 mod estimate;
 mod eval;
 mod examples;
+mod experiment;
 mod flags;
 mod inspect;
 mod methods;
@@ -14,6 +17,7 @@ mod train;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tcmax_train::Registry;
 
+pub use compare::{Comparison, write_results};
 pub use flags::with_flags;
 
 /// Train multimodal classifiers without letting one modality starve the others.
@@ -23,8 +27,10 @@ pub use flags::with_flags;
     version,
     after_help = "Examples:\n  tcmax train                                  TCMax on generated clips, no files \
                   needed\n  tcmax train --method joint --seeds 0,1,2     joint training, three \
-                  seeds\n  tcmax train --dataset av-digits --data-dir DIR --train-size 300 --out \
-                  runs/digits\n  tcmax eval runs/digits/seed-0                test a finished run \
+                  seeds\n  tcmax train --dataset av-digits --data-dir DIR --out runs/digits\n  tcmax \
+                  compare --dataset PATH --methods joint,tcmax --out study   five seeds of each, and a \
+                  report\n  tcmax config --explain                       every setting, with what it \
+                  does\n  tcmax eval runs/digits/seed-0                test a finished run \
                   again\n  tcmax eval runs/x/seed-0 --dataset PATH      test it on other \
                   data\n  tcmax predict runs/digits/seed-0 --without audio   predictions \
                   from the pictures alone\n  tcmax methods                                what there is to train \
@@ -46,6 +52,10 @@ pub struct Arguments {
 enum Command {
     /// Train, validate and test a model, from one seed or several.
     Train(Box<train::Train>),
+    /// Train several methods from several seeds and compare them, or compare finished runs.
+    Compare(Box<compare::Compare>),
+    /// Print the settings of an experiment, and what every key does.
+    Config(Box<config::Config>),
     /// Estimate the information that variables in files share.
     Estimate(Box<estimate::Estimate>),
     /// Evaluate a finished run's model.
@@ -76,7 +86,9 @@ impl Arguments {
     pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         match self.command {
             Command::Train(train) => train.run(registry),
-            Command::Estimate(estimate) => estimate.run(&tcmax_estimators::estimators()),
+            Command::Compare(compare) => compare.run(registry),
+            Command::Config(config) => config.run(registry),
+            Command::Estimate(estimate) => estimate.run(&registry.estimators),
             Command::Eval(eval) => eval.run(registry),
             Command::Predict(predict) => predict.run(registry),
             Command::Methods(methods) => methods.run(registry),

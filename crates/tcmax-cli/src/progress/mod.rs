@@ -1,6 +1,7 @@
 //! How long work is shown: bars on a terminal, plain lines elsewhere, on standard error.
 
 mod clips;
+mod pace;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -10,10 +11,11 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tcmax_datasets::fetch::DownloadProgress;
-use tcmax_train::results::{EpochRecord, RunResult};
+use tcmax_train::results::{EpochRecord, RunResult, StepRecord};
 use tcmax_train::{Error, Observer, RunLabel};
 
 pub use clips::PrepareBar;
+pub use pace::{Pace, rough_minutes};
 
 /// Prints one line on standard error. Where that cannot be written to, a log on a full disk, work goes on
 /// without a word: results do not depend on it.
@@ -41,7 +43,7 @@ impl TrainingProgress {
         if let Some(bar) = self.runs().remove(run) {
             bar.finish_and_clear();
         }
-        self.line(&format!("{} seed {}: failed: {error}", run.method, run.seed));
+        self.line(&format!("{run}: failed: {error}"));
     }
 
     /// Prints one line, above the bars if there are any.
@@ -65,7 +67,7 @@ impl Default for TrainingProgress {
 
 impl Observer for TrainingProgress {
     fn started(&self, run: &RunLabel, epochs: usize, batches: usize, done: usize) {
-        let name = format!("{} seed {}", run.method, run.seed);
+        let name = run.to_string();
         let Some(bars) = &self.bars else {
             let from =
                 if done > 0 { format!(", going on after epoch {done}") } else { String::new() };
@@ -90,7 +92,7 @@ impl Observer for TrainingProgress {
         }
     }
 
-    fn batch(&self, run: &RunLabel) {
+    fn step(&self, run: &RunLabel, _: &StepRecord) {
         if let Some(bar) = self.runs().get(run) {
             bar.inc(1);
         }
@@ -100,9 +102,7 @@ impl Observer for TrainingProgress {
         match self.runs().get(run) {
             Some(bar) => bar.set_message(figures(record)),
             None => say(&format!(
-                "{} seed {} epoch {}: {}, {:.1} s",
-                run.method,
-                run.seed,
+                "{run} epoch {}: {}, {:.1} s",
                 record.epoch,
                 figures(record),
                 record.seconds
@@ -112,9 +112,7 @@ impl Observer for TrainingProgress {
 
     fn finished(&self, run: &RunLabel, result: &RunResult) {
         let text = format!(
-            "{} seed {}: test accuracy {:.1} % (weights of epoch {}), {:.1} s",
-            run.method,
-            run.seed,
+            "{run}: test accuracy {:.1} % (weights of epoch {}), {:.1} s",
             100.0 * result.test.accuracy,
             result.best_epoch,
             result.seconds
@@ -129,14 +127,14 @@ impl Observer for TrainingProgress {
 
 /// Loss, accuracies and the bound of an epoch, in few words.
 fn figures(record: &EpochRecord) -> String {
-    let bound = record.validation.total_correlation;
-    let bound = bound.map_or(String::new(), |nats| format!(", val TC >= {nats:.2} nats"));
-    format!(
-        "loss {:.3}, train {:.1} %, val {:.1} %{bound}",
-        record.train_loss,
-        100.0 * record.train_accuracy,
-        100.0 * record.validation.accuracy
-    )
+    let mut text =
+        format!("loss {:.3}, train {:.1} %", record.train_loss, 100.0 * record.train_accuracy);
+    if let Some(validation) = &record.validation {
+        text += &format!(", val {:.1} %", 100.0 * validation.accuracy);
+        let bound = validation.total_correlation;
+        text += &bound.map_or(String::new(), |nats| format!(", val TC >= {nats:.2} nats"));
+    }
+    text
 }
 
 /// Shows downloads.

@@ -13,14 +13,15 @@ pub use binary::tcmax;
 
 /// Settings of two epochs on a few generated clips.
 pub const SETTINGS: &str = r#"
+[train]
 epochs = 2
 batch-size = 16
 
 [encoder]
-network = "resnet-slim"
+name = "resnet-slim"
 width = 2
 
-[dataset]
+[data]
 name = "synthetic"
 classes = 3
 train-size = 48

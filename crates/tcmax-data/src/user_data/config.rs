@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tcmax_registry::OptionSet;
 
 use crate::labels::ColumnNames;
 use crate::partition::{Partition, SplitRule};
 
 /// Which data, and how they are split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct UserDataConfig {
-    /// A file or folder, see [`Layout`](super::Layout).
+    /// A feature file, a folder of feature tables, a manifest of media or prepared clips.
     pub path: PathBuf,
     /// Name of the label column or array; absent: `label` and its like.
     pub label: Option<String>,
@@ -43,6 +45,8 @@ impl Default for UserDataConfig {
         }
     }
 }
+
+impl OptionSet for UserDataConfig {}
 
 impl UserDataConfig {
     /// The defaults for the data at `path`.

@@ -1,9 +1,11 @@
 //! Options of the data set.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tcmax_registry::OptionSet;
 
 /// Which recordings are for testing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AvDigitsSplit {
     /// The data set's own: of each speaker and digit, recordings 0 to 4 are for testing.
@@ -14,7 +16,7 @@ pub enum AvDigitsSplit {
 }
 
 /// Options of the data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AvDigitsConfig {
     /// Training pairs, as balanced over the classes as the number allows; absent: all that the
@@ -42,3 +44,5 @@ impl Default for AvDigitsConfig {
         }
     }
 }
+
+impl OptionSet for AvDigitsConfig {}

@@ -12,8 +12,10 @@ mod files;
 mod idx;
 mod pairing;
 mod recordings;
+mod source;
 
 pub use config::{AvDigitsConfig, AvDigitsSplit};
 pub use data::AvDigits;
 pub use idx::idx_items;
 pub use recordings::{SAMPLE_RATE, parse_recordings};
+pub use source::AV_DIGITS;

@@ -1,12 +1,14 @@
 //! The latent model.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_data::{Error, ModalityKind, Result, check_memory};
+use tcmax_registry::OptionSet;
 
 use super::render::shape;
 
 /// The latent model and the sizes of the splits.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SyntheticConfig {
     /// Classes C, 2 to 16.
@@ -31,7 +33,7 @@ const LARGEST_SPLIT: usize = 200_000;
 const LARGEST_TABLE: usize = 8_000_000;
 
 /// One modality of the latent model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SyntheticModality {
     /// Its name.
@@ -68,6 +70,8 @@ impl Default for SyntheticConfig {
     }
 }
 
+impl OptionSet for SyntheticConfig {}
+
 impl SyntheticConfig {
     /// Checks every field.
     ///
@@ -76,22 +80,22 @@ impl SyntheticConfig {
     pub fn check(&self) -> Result<()> {
         let bad = |field, problem: &str| Err(Error::option(field, problem));
         if !(2..=16).contains(&self.classes) {
-            return bad("synthetic.classes", "must be 2 to 16");
+            return bad("classes", "must be 2 to 16");
         }
         if !(1..=9).contains(&self.nuisance_states) {
-            return bad("synthetic.nuisance-states", "must be 1 to 9");
+            return bad("nuisance-states", "must be 1 to 9");
         }
         if !(0.0..=1.0).contains(&self.shared_nuisance) {
-            return bad("synthetic.shared-nuisance", "must be a probability, 0 to 1");
+            return bad("shared-nuisance", "must be a probability, 0 to 1");
         }
         if self.modalities.is_empty() {
-            return bad("synthetic.modalities", "must be at least one");
+            return bad("modalities", "must be at least one");
         }
         let codes = (self.classes + 1) * self.nuisance_states;
         let entries = codes.checked_pow(self.modalities.len() as u32);
         if entries.and_then(|e| e.checked_mul(self.classes)).is_none_or(|e| e > LARGEST_TABLE) {
             return bad(
-                "synthetic.modalities",
+                "modalities",
                 "too many states for an exact truth: lower classes, nuisance-states or the number \
                  of modalities",
             );
@@ -100,25 +104,22 @@ impl SyntheticConfig {
             if modality.name.is_empty()
                 || self.modalities[..m].iter().any(|o| o.name == modality.name)
             {
-                return bad("synthetic.modalities.name", "must be there and differ");
+                return bad("modalities.name", "must be there and differ");
             }
             if modality.kind == ModalityKind::Features {
-                return bad("synthetic.modalities.kind", "must be 'spectrogram' or 'image'");
+                return bad("modalities.kind", "must be 'spectrogram' or 'image'");
             }
             if !(0.0..=1.0).contains(&modality.informativeness) {
-                return bad(
-                    "synthetic.modalities.informativeness",
-                    "must be a probability, 0 to 1",
-                );
+                return bad("modalities.informativeness", "must be a probability, 0 to 1");
             }
             if !(modality.noise.is_finite() && modality.noise >= 0.0) {
-                return bad("synthetic.modalities.noise", "must be at least 0");
+                return bad("modalities.noise", "must be at least 0");
             }
         }
         for (field, size) in [
             ("train-size", self.train_size),
             ("val-size", self.val_size),
-            ("synthetic.test-size", self.test_size),
+            ("test-size", self.test_size),
         ] {
             if !(1..=LARGEST_SPLIT).contains(&size) {
                 return Err(Error::option(

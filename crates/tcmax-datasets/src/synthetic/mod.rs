@@ -21,6 +21,8 @@
 mod config;
 mod draw;
 mod render;
+mod source;
 
 pub use config::{SyntheticConfig, SyntheticModality};
 pub use draw::{LatentCode, latent_codes, splits};
+pub use source::SYNTHETIC;

@@ -110,7 +110,7 @@ impl<'a> Bound<'a> {
     /// # Errors
     /// As [`Bound::new`].
     pub fn value(&self) -> Result<Tensor> {
-        let joint = self.labels.pick(&self.scores)?.mean_all()?;
+        let joint = self.labels.mean(&self.labels.expected(&self.scores)?)?;
         let log_sum = match &self.log_sum {
             LogSum::Tensor(log_sum) => log_sum.clone(),
             LogSum::OfPieces(log_sum) => {
@@ -126,7 +126,7 @@ impl<'a> Bound<'a> {
     /// # Errors
     /// Only if the device fails.
     pub fn nats(&self) -> Result<f64> {
-        let joint = self.labels.pick(&self.scores.detach())?.mean_all()?;
+        let joint = self.labels.mean(&self.labels.expected(&self.scores.detach())?)?;
         Ok(to_scalar_f64(&joint)? - self.log_sum()? + self.log_count())
     }
 

@@ -21,6 +21,10 @@ use crate::error::{Error, Result};
 pub struct Labels {
     column: Tensor,
     counts: Vec<usize>,
+    /// The part of each target that all classes share.
+    smoothing: f64,
+    /// The weight of each example, (N,) in f64, with the mean 1; none where all weigh the same.
+    weights: Option<Tensor>,
 }
 
 impl Labels {
@@ -41,7 +45,7 @@ impl Labels {
             *count.ok_or(Error::LabelOutOfRange { row, label, classes })? += 1;
         }
         let column = Tensor::from_slice(labels, (labels.len(), 1), device)?;
-        Ok(Self { column, counts })
+        Ok(Self { column, counts, smoothing: 0.0, weights: None })
     }
 
     /// No labels: N examples of one class, for critics of the variables alone.
@@ -121,6 +125,64 @@ impl Labels {
         Ok(scores.contiguous()?.gather(&self.column, 1)?.squeeze(1)?)
     }
 
+    /// The same labels as smoothed targets: q_i\[c\] = (1 - s) \[c = y_i\] + s / C.
+    ///
+    /// Source: Szegedy et al. 2016, "Rethinking the Inception Architecture".
+    ///
+    /// # Errors
+    /// When the smoothing s is not at least 0 and below 1.
+    pub fn smoothed(self, smoothing: f64) -> Result<Self> {
+        if !(0.0..1.0).contains(&smoothing) {
+            let problem = format!("must be at least 0 and below 1; got {smoothing}");
+            return Err(Error::Setting { field: "label smoothing", problem });
+        }
+        Ok(Self { smoothing, ..self })
+    }
+
+    /// The same labels, each example weighing as much as its class says, relative to the others.
+    ///
+    /// # Errors
+    /// When there is not one weight per class, or one is not a number of at least 0.
+    pub fn weighted(self, classes: &[f64]) -> Result<Self> {
+        let refuse = |problem: String| Err(Error::Setting { field: "class weights", problem });
+        if classes.len() != self.classes() {
+            return refuse(format!("{} are needed; got {}", self.classes(), classes.len()));
+        }
+        if let Some(wrong) = classes.iter().find(|weight| !(weight.is_finite() && **weight >= 0.0))
+        {
+            return refuse(format!("must be numbers of at least 0; got {wrong}"));
+        }
+        let sum: f64 = classes.iter().zip(&self.counts).map(|(w, &count)| w * count as f64).sum();
+        let scale = if sum == 0.0 { 0.0 } else { self.len() as f64 / sum };
+        let labels = self.column.flatten_all()?.to_vec1::<u32>()?;
+        let weights: Vec<f64> =
+            labels.iter().map(|&label| classes[label as usize] * scale).collect();
+        let weights = Some(Tensor::new(weights, &Device::Cpu)?);
+        Ok(Self { weights, ..self })
+    }
+
+    /// Each example's score under its target, sum_c q_i\[c\] `scores`\[i, c\]: shape (N,). That is its own
+    /// entry ([`Labels::pick`]) where targets are not smoothed.
+    ///
+    /// # Errors
+    /// When `scores` has another shape than (N, C).
+    pub fn expected(&self, scores: &Tensor) -> Result<Tensor> {
+        let own = self.pick(scores)?;
+        if self.smoothing == 0.0 {
+            return Ok(own);
+        }
+        Ok(((own * (1.0 - self.smoothing))? + (scores.mean(1)? * self.smoothing)?)?)
+    }
+
+    /// The mean of one value per example (N,), by the weights of their classes: a scalar.
+    ///
+    /// # Errors
+    /// When there is not one value per example.
+    pub fn mean(&self, values: &Tensor) -> Result<Tensor> {
+        let Some(weights) = &self.weights else { return Ok(values.mean_all()?) };
+        Ok((values * tcmax_ops::placed_like(weights, values)?)?.mean_all()?)
+    }
+
     /// Plug-in entropy H(y) of the labels, nats.
     pub fn entropy(&self) -> f64 {
         let total = self.len() as f64;
@@ -139,6 +201,28 @@ mod tests {
         assert!((balanced.entropy() - 4f64.ln()).abs() < 1e-15);
         let constant = Labels::new(&[1, 1], 4, &Device::Cpu).unwrap();
         assert_eq!(constant.entropy(), 0.0);
+    }
+
+    #[test]
+    fn smoothed_and_weighted_means_are_their_definition() {
+        let device = &Device::Cpu;
+        let scores = Tensor::new(&[[1f64, 2.0, 6.0], [0.0, 3.0, 3.0]], device).unwrap();
+        let labels = Labels::new(&[2, 0], 3, device).unwrap();
+        let of = |labels: &Labels| labels.expected(&scores).unwrap().to_vec1::<f64>().unwrap();
+        assert_eq!(of(&labels), [6.0, 0.0]);
+        let labels = labels.smoothed(0.3).unwrap();
+        let wanted = [0.7 * 6.0 + 0.3 * 3.0, 0.3 * 2.0];
+        assert!(of(&labels).iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-14));
+        let labels = labels.weighted(&[1.0, 5.0, 3.0]).unwrap();
+        let mean = labels.mean(&Tensor::new(&[8f64, 4.0], device).unwrap()).unwrap();
+        // (3 * 8 + 1 * 4) / (3 + 1)
+        assert!((mean.to_scalar::<f64>().unwrap() - 7.0).abs() < 1e-14);
+        for weights in [&[1.0, 2.0][..], &[1.0, -1.0, 1.0], &[f64::NAN; 3]] {
+            assert!(labels.clone().weighted(weights).is_err(), "{weights:?}");
+        }
+        for smoothing in [-0.1, 1.0, f64::NAN] {
+            assert!(labels.clone().smoothed(smoothing).is_err(), "{smoothing}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn modalities(result: &SuiteResult) -> Markup {
             figure {
                 figcaption { (name) }
                 (curve(result, "accuracy, %", &[], None, |record| {
-                    record.validation.modality_accuracy.get(m).copied().flatten().map(|a| 100.0 * a)
+                    record.validation.as_ref()?.modality_accuracy.get(m).copied().flatten().map(|a| 100.0 * a)
                 }))
             }
         } }
@@ -47,9 +47,9 @@ fn training(result: &SuiteResult) -> Markup {
         (legend(result))
         div.charts.pairs {
             figure { figcaption { "Fused accuracy, validation" }
-                (curve(result, "accuracy, %", &[], None, |r| Some(100.0 * r.validation.accuracy))) }
+                (curve(result, "accuracy, %", &[], None, |r| Some(100.0 * r.validation.as_ref()?.accuracy))) }
             figure { figcaption { "Total correlation bound, validation (from " (BOUND_FLOOR) " nats up)" }
-                (curve(result, "nats", &levels, Some(BOUND_FLOOR), |r| r.validation.total_correlation)) }
+                (curve(result, "nats", &levels, Some(BOUND_FLOOR), |r| r.validation.as_ref()?.total_correlation)) }
             figure { figcaption { "Accuracy on the training batches" }
                 (curve(result, "accuracy, %", &[], None, |r| Some(100.0 * r.train_accuracy))) }
             figure { figcaption { "Training loss (each method its own)" }

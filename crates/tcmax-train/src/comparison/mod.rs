@@ -1,30 +1,29 @@
 //! Several methods from several seeds on one data set, runs in parallel.
 
+mod collect;
+mod memory;
+mod plan;
+
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use candle_core::Device;
+use tcmax_data::Splits;
+use tcmax_datasets::DataSource;
 
-use crate::dataset::OpenDataset;
+use crate::dataset::{summary, truth};
 use crate::observer::{Observer, RunLabel};
 use crate::results::{FailedRun, MethodResult, RunResult, SuiteResult};
 use crate::run_files::Existing;
 use crate::stop::Stop;
 use crate::trainer::{RunOptions, train};
-use crate::{CheckedConfig, Error, Result, describe_error};
+use crate::{Error, Result, describe_error};
 
-/// One method of a comparison.
-#[derive(Clone, Debug)]
-pub struct Variant {
-    /// Its short name.
-    pub name: String,
-    /// One line on what it does.
-    pub description: String,
-    /// Its settings.
-    pub config: CheckedConfig,
-}
+pub use collect::collect;
+pub use memory::memory_of_run;
+pub use plan::{Variant, variants};
 
 /// A comparison to run.
 pub struct Suite<'a> {
@@ -33,7 +32,7 @@ pub struct Suite<'a> {
     /// One line on what is compared.
     pub title: String,
     /// The data.
-    pub dataset: &'a OpenDataset,
+    pub dataset: &'a dyn DataSource,
     /// The methods, in the order to show them.
     pub variants: Vec<Variant>,
     /// The seeds; every method gets each.
@@ -44,6 +43,26 @@ pub struct Suite<'a> {
     pub folder: Option<PathBuf>,
     /// What to do with runs that are in the folder already.
     pub existing: Existing,
+    /// The name of the variant that the others are compared with.
+    pub baseline: Option<String>,
+}
+
+/// What every variant is trained on once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unit {
+    seed: u64,
+    /// Of a cross-validation.
+    fold: Option<usize>,
+}
+
+impl Unit {
+    /// The name of its folder.
+    fn folder(self) -> String {
+        match self.fold {
+            None => format!("seed-{}", self.seed),
+            Some(fold) => format!("seed-{}-fold-{fold}", self.seed),
+        }
+    }
 }
 
 impl Suite<'_> {
@@ -64,22 +83,25 @@ impl Suite<'_> {
     ) -> Result<SuiteResult> {
         let start = Instant::now();
         check_seeds(&self.seeds)?;
-        let splits: Vec<_> =
-            self.seeds.iter().map(|&seed| self.dataset.splits(seed)).collect::<Result<_>>()?;
-        let first = splits.first().ok_or_else(|| Error::setting("--seeds", "give at least one"))?;
-        let summary = self.dataset.summary(first);
-        let tasks: Vec<(usize, usize)> = (0..self.seeds.len())
-            .flat_map(|seed| (0..self.variants.len()).map(move |method| (method, seed)))
+        let units = self.units();
+        let splits_of = |unit: &Unit| match unit.fold {
+            None => Ok(self.dataset.splits(unit.seed)?),
+            Some(fold) => Ok(self.dataset.splits_of_fold(unit.seed, fold)?),
+        };
+        let splits: Vec<Splits> = units.iter().map(splits_of).collect::<Result<_>>()?;
+        let first = splits.first().ok_or_else(|| Error::setting("seeds", "give at least one"))?;
+        let summary = summary(self.dataset, first);
+        let tasks: Vec<(usize, usize)> = (0..units.len())
+            .flat_map(|unit| (0..self.variants.len()).map(move |method| (method, unit)))
             .collect();
         let runs = parallel(jobs, tasks.len(), |task| {
             let (method, position) = tasks[task];
-            let variant = &self.variants[method];
-            let seed = self.seeds[position];
-            let label = RunLabel { method: variant.name.clone(), seed };
+            let (variant, unit) = (&self.variants[method], units[position]);
+            let label = RunLabel { method: variant.name.clone(), seed: unit.seed, fold: unit.fold };
             let folder = self
                 .folder
                 .as_ref()
-                .map(|folder| folder.join(file_name(&variant.name)).join(format!("seed-{seed}")));
+                .map(|folder| folder.join(file_name(&variant.name)).join(unit.folder()));
             let options = RunOptions {
                 device,
                 folder: folder.as_deref(),
@@ -88,7 +110,11 @@ impl Suite<'_> {
                 observer,
                 label: &label,
             };
-            train(&variant.config, &splits[position], seed, options)
+            let of_fold = unit.fold.map(|fold| plan::of_fold(&variant.config, fold)).transpose()?;
+            let config = of_fold.as_ref().unwrap_or(&variant.config);
+            let mut result = train(config, &splits[position], unit.seed, options)?;
+            result.fold = unit.fold;
+            Ok(result)
         });
         let mut methods: Vec<MethodResult> = self
             .variants
@@ -103,8 +129,8 @@ impl Suite<'_> {
             .collect();
         let mut first_error = None;
         for (&(method, position), run) in tasks.iter().zip(runs) {
-            let seed = self.seeds[position];
-            if let Some(error) = keep(&mut methods[method], seed, run)? {
+            let Unit { seed, fold } = units[position];
+            if let Some(error) = keep(&mut methods[method], (seed, fold), run)? {
                 first_error.get_or_insert(error);
             }
         }
@@ -117,12 +143,24 @@ impl Suite<'_> {
             suite: self.name.clone(),
             title: self.title.clone(),
             dataset: summary,
-            truth: self.dataset.truth()?,
+            truth: truth(self.dataset)?,
             settings: self.settings.clone(),
             versions: versions(),
             methods,
+            baseline: self.baseline.clone(),
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+}
+
+impl Suite<'_> {
+    /// Every seed, with every fold of a cross-validation.
+    fn units(&self) -> Vec<Unit> {
+        let folds = |seed: u64| match self.dataset.folds() {
+            None => vec![Unit { seed, fold: None }],
+            Some(folds) => (0..folds).map(|fold| Unit { seed, fold: Some(fold) }).collect(),
+        };
+        self.seeds.iter().flat_map(|&seed| folds(seed)).collect()
     }
 }
 
@@ -131,14 +169,18 @@ impl Suite<'_> {
 ///
 /// # Errors
 /// One that concerns all runs.
-pub fn keep(method: &mut MethodResult, seed: u64, run: Result<RunResult>) -> Result<Option<Error>> {
+pub fn keep(
+    method: &mut MethodResult,
+    (seed, fold): (u64, Option<usize>),
+    run: Result<RunResult>,
+) -> Result<Option<Error>> {
     match run {
         Ok(run) => {
             method.runs.push(run);
             Ok(None)
         }
         Err(error) if error.concerns_one_run() => {
-            method.failed.push(FailedRun { seed, problem: describe_error(&error) });
+            method.failed.push(FailedRun { seed, fold, problem: describe_error(&error) });
             Ok(Some(error))
         }
         Err(error) => Err(error),
@@ -151,10 +193,10 @@ pub fn keep(method: &mut MethodResult, seed: u64, run: Result<RunResult>) -> Res
 /// When it is so.
 pub fn check_seeds(seeds: &[u64]) -> Result<()> {
     if seeds.is_empty() {
-        return Err(Error::setting("--seeds", "give at least one"));
+        return Err(Error::setting("seeds", "give at least one"));
     }
     match seeds.iter().enumerate().find(|(n, seed)| seeds[..*n].contains(seed)) {
-        Some((_, seed)) => Err(Error::setting("--seeds", format!("{seed} is given twice"))),
+        Some((_, seed)) => Err(Error::setting("seeds", format!("{seed} is given twice"))),
         None => Ok(()),
     }
 }
@@ -224,7 +266,7 @@ mod tests {
     fn a_seed_is_given_once() {
         check_seeds(&[0, 1, 2]).unwrap();
         let error = check_seeds(&[0, 1, 0]).unwrap_err();
-        assert_eq!(error.to_string(), "--seeds: 0 is given twice");
+        assert_eq!(error.to_string(), "seeds: 0 is given twice");
         assert!(check_seeds(&[]).unwrap_err().is_setting());
     }
 

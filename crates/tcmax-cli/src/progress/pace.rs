@@ -3,11 +3,15 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use tcmax_cli::progress::TrainingProgress;
-use tcmax_train::results::{EpochRecord, RunResult};
+use tcmax_train::results::{EpochRecord, RunResult, StepRecord};
 use tcmax_train::{Observer, RunLabel};
 
-/// Says after every finished run how long the others will take, and passes everything on.
+use super::TrainingProgress;
+
+/// Epochs after which a first estimate is made.
+const FIRST: usize = 4;
+
+/// Says after some epochs and after every finished run how long the others will take, and passes everything on.
 pub struct Pace {
     inner: TrainingProgress,
     runs: usize,
@@ -22,12 +26,14 @@ struct State {
     epochs: usize,
     /// Epochs that earlier processes finished.
     before: usize,
+    /// Whether a first estimate was said.
+    told: bool,
 }
 
 impl Pace {
     /// For so many runs with so many epochs in all.
     pub fn new(inner: TrainingProgress, runs: usize, epochs: usize) -> Self {
-        let state = State { began: Instant::now(), runs: 0, epochs: 0, before: 0 };
+        let state = State { began: Instant::now(), runs: 0, epochs: 0, before: 0, told: false };
         Self { inner, runs, epochs, state: Mutex::new(state) }
     }
 
@@ -68,13 +74,22 @@ impl Observer for Pace {
         self.inner.note(run, text);
     }
 
-    fn batch(&self, run: &RunLabel) {
-        self.inner.batch(run);
+    fn step(&self, run: &RunLabel, record: &StepRecord) {
+        self.inner.step(run, record);
     }
 
     fn epoch(&self, run: &RunLabel, record: &EpochRecord) {
         self.inner.epoch(run, record);
-        self.change(|state| state.epochs += 1);
+        self.change(|state| {
+            state.epochs += 1;
+            let elapsed = state.began.elapsed().as_secs_f64();
+            if state.runs == 0 && state.epochs >= FIRST && !std::mem::replace(&mut state.told, true)
+            {
+                let left = self.epochs.saturating_sub(state.epochs + state.before);
+                let seconds = elapsed / state.epochs as f64 * left as f64;
+                self.inner.line(&format!("about {} in all from here", rough_minutes(seconds)));
+            }
+        });
     }
 
     fn finished(&self, run: &RunLabel, result: &RunResult) {
@@ -93,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_left_follows_from_the_pace_of_this_process() {
-        let state = State { began: Instant::now(), runs: 2, epochs: 20, before: 20 };
+        let state = State { began: Instant::now(), runs: 2, epochs: 20, before: 20, told: true };
         assert_eq!(state.line(5, 100, 120.0), "2 of 5 runs are done; about 6 minutes left");
         let last = State { runs: 5, epochs: 80, ..state };
         assert_eq!(last.line(5, 100, 120.0), "5 of 5 runs are done");

@@ -1,0 +1,149 @@
+//! The section `[train]`: the loop.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tcmax_registry::{OptionSet, require};
+
+use super::checked::in_section;
+use crate::{Error, Result};
+
+/// The section `[train]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainingOptions {
+    /// Modalities to use, by name; empty for all.
+    pub modalities: Vec<String>,
+    /// Epochs, at least 1.
+    pub epochs: usize,
+    /// Examples in a batch, at least 2 (batch statistics need two).
+    pub batch_size: usize,
+    /// Leave out the last batch of an epoch when it is not full.
+    pub drop_last: bool,
+    /// Bring feature vectors to mean 0 and standard deviation 1 by the training split, entry by entry;
+    /// batch norm alone loses features of small numbers.
+    pub standardise: bool,
+    /// Share of every target that all classes have in equal parts (label smoothing), at least 0 and below 1.
+    pub label_smoothing: f64,
+    /// What examples weigh in the loss by their class: `none` (all the same), `balanced` (all classes the same),
+    /// or a list of numbers in the order of the classes.
+    pub class_weights: ClassWeights,
+    /// Draw as many examples of each class as of every other, those of small classes more than once an
+    /// epoch, instead of each example once.
+    pub balanced_sampling: bool,
+    /// Batches whose mean gradient makes one step.
+    pub accumulate: usize,
+    /// Largest norm of all gradients together; absent: no clipping.
+    pub clip_norm: Option<f64>,
+    /// Keep an exponential moving average of the weights with this decay, such as 0.999, and validate, test and
+    /// save it in place of the last weights; absent: none.
+    pub average: Option<f64>,
+    /// Epochs without a better validation accuracy before training stops; absent: it goes on to the end.
+    pub patience: Option<usize>,
+    /// The epoch whose weights are kept: `best` on the validation split, or `last`.
+    pub keep: Keep,
+    /// Loader threads; they never change results, and are no part of what is saved with them.
+    #[serde(skip_serializing)]
+    pub workers: usize,
+}
+
+/// Which epoch's weights are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Those of the epoch with the best validation accuracy, among equals the lowest cross-entropy.
+    #[default]
+    Best,
+    /// Those of the last epoch.
+    Last,
+}
+
+/// What examples weigh in the loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ClassWeights {
+    /// By a rule.
+    Rule(WeightRule),
+    /// One weight per class.
+    Given(Vec<f64>),
+}
+
+/// What the weights of classes follow from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightRule {
+    /// All examples weigh the same.
+    None,
+    /// All classes weigh the same: an example weighs N / (C N_y).
+    Balanced,
+}
+
+impl Default for ClassWeights {
+    fn default() -> Self {
+        Self::Rule(WeightRule::None)
+    }
+}
+
+/// Most epochs: every one of them is in the checkpoint's header, which may have 100 MB.
+const MOST_EPOCHS: usize = 100_000;
+/// Most batches of one step.
+const MOST_ACCUMULATED: usize = 100_000;
+/// Most loader threads.
+const MOST_WORKERS: usize = 256;
+
+impl Default for TrainingOptions {
+    fn default() -> Self {
+        Self {
+            modalities: Vec::new(),
+            epochs: 40,
+            batch_size: 32,
+            drop_last: false,
+            standardise: true,
+            label_smoothing: 0.0,
+            class_weights: ClassWeights::default(),
+            balanced_sampling: false,
+            accumulate: 1,
+            clip_norm: None,
+            average: None,
+            patience: None,
+            keep: Keep::Best,
+            workers: 1,
+        }
+    }
+}
+
+impl TrainingOptions {
+    /// The same with one option set.
+    pub(super) fn with(&self, option: &str, value: toml::Value) -> Result<Self> {
+        let wrong = |error| in_section("train", error);
+        let mut table = toml::Table::try_from(self)
+            .map_err(|error| Error::setting("train", error.to_string()))?;
+        // What is not saved with a run is a setting all the same.
+        table.insert("workers".to_owned(), toml::Value::Integer(self.workers as i64));
+        table.insert(option.to_owned(), value);
+        tcmax_registry::read(&table).map_err(wrong)
+    }
+}
+
+impl OptionSet for TrainingOptions {
+    fn check(&self) -> tcmax_registry::Result<()> {
+        let within = |value: usize, most: usize, option: &'static str, least: usize| {
+            require((least..=most).contains(&value), option, &format!("must be {least} to {most}"))
+        };
+        within(self.epochs, MOST_EPOCHS, "epochs", 1)?;
+        within(self.workers, MOST_WORKERS, "workers", 0)?;
+        within(self.accumulate, MOST_ACCUMULATED, "accumulate", 1)?;
+        let smoothing = (0.0..1.0).contains(&self.label_smoothing);
+        require(smoothing, "label-smoothing", "must be at least 0 and below 1")?;
+        if let ClassWeights::Given(weights) = &self.class_weights {
+            let fit = weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0);
+            let problem = "must be numbers of at least 0, one of them above 0";
+            require(fit && weights.iter().any(|weight| *weight > 0.0), "class-weights", problem)?;
+        }
+        require(self.patience != Some(0), "patience", "must be at least 1 epoch")?;
+        let decay = self.average.is_none_or(|decay| (0.0..1.0).contains(&decay));
+        require(decay, "average", "must be a decay of at least 0 and below 1")?;
+        require(self.batch_size >= 2, "batch-size", "must be at least 2")?;
+        let clip = self.clip_norm.is_none_or(|norm| norm.is_finite() && norm > 0.0);
+        require(clip, "clip-norm", "must be a positive number")
+    }
+}

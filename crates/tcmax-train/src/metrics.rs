@@ -1,0 +1,61 @@
+//! Every metric of the test split, and what each modality contributes to its accuracy.
+
+use candle_core::D;
+use tcmax_metrics::{Classification, coalitions, shapley_of_values};
+use tcmax_ops::{to_vec_f64, wide};
+
+use crate::evaluate::{Classifier, EncodedSplit, accuracy};
+use crate::results::TestMetrics;
+use crate::{Error, Result};
+
+/// Modalities of which every subset is tried at most.
+const MOST_MODALITIES: usize = 6;
+
+/// Metrics of the fused prediction on a split.
+///
+/// # Errors
+/// When the split does not fit the model, or a logit is not finite.
+pub fn test_metrics(classifier: &Classifier<'_>, split: &EncodedSplit) -> Result<TestMetrics> {
+    let logits = to_vec_f64(&wide(&classifier.logits(&split.features, &split.present)?)?)?;
+    let classes = classifier.model.classes();
+    let all = Classification::of(&logits, &split.truth()?, classes)
+        .map_err(|error| Error::setting("metrics", error.to_string()))?;
+    let Classification { summary, top_k, classes, .. } = all;
+    Ok(TestMetrics { summary, top_k, classes })
+}
+
+/// The Shapley value of each modality: its mean gain in accuracy over all orders in which modalities could be
+/// added, those that are absent being averaged out. The values add up to the accuracy with all modalities less
+/// that with none. `None` for a model of one modality or of more than six, and without anything to average
+/// absent ones out with; of a modality that the model does not use `None`.
+///
+/// Source: Shapley 1953, "A value for n-person games".
+///
+/// # Errors
+/// When the split does not fit the model.
+pub fn contributions(
+    classifier: &Classifier<'_>,
+    split: &EncodedSplit,
+    modalities: usize,
+) -> Result<Option<Vec<Option<f64>>>> {
+    let used = classifier.model.used_modalities();
+    let Some(marginals) = classifier.marginals else { return Ok(None) };
+    if !(2..=MOST_MODALITIES).contains(&used.len()) {
+        return Ok(None);
+    }
+    let truth = split.truth()?;
+    let wrong = |error: tcmax_metrics::Error| Error::setting("metrics", error.to_string());
+    let mut values = Vec::with_capacity(1 << used.len());
+    for coalition in coalitions(used.len()).map_err(wrong)? {
+        let absent = (0..used.len()).filter(|&m| !coalition[m]);
+        let present = absent.fold(split.present.clone(), |present, m| present.without(m));
+        let scores = marginals.scores(classifier.model.head(), &split.features, &present)?;
+        values.push(accuracy(&scores.argmax(D::Minus1)?.to_vec1::<u32>()?, &truth));
+    }
+    let values = shapley_of_values(used.len(), &values).map_err(wrong)?;
+    let mut all = vec![None; modalities];
+    for (value, &m) in values.into_iter().zip(used) {
+        all[m] = Some(value);
+    }
+    Ok(Some(all))
+}

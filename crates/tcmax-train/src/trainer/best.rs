@@ -1,0 +1,83 @@
+//! Which epoch's weights are kept.
+
+use tcmax_ops::State;
+
+use crate::config::Keep;
+use crate::results::{EpochRecord, Evaluation};
+
+/// The weights kept so far.
+pub(super) struct Best {
+    /// From 1; 0 before the first epoch.
+    pub(super) epoch: usize,
+    standing: Standing,
+    pub(super) state: State,
+}
+
+/// What epochs are compared by on the validation split. Small splits often tie in accuracy, and
+/// the first of equals may be far from trained.
+#[derive(Clone, Copy)]
+struct Standing {
+    accuracy: f64,
+    cross_entropy: f64,
+}
+
+impl Standing {
+    /// Below every epoch's.
+    const NONE: Self = Self { accuracy: f64::NEG_INFINITY, cross_entropy: f64::INFINITY };
+
+    fn of(validation: &Evaluation) -> Self {
+        Self { accuracy: validation.accuracy, cross_entropy: validation.cross_entropy }
+    }
+
+    fn better_than(self, other: Self) -> bool {
+        self.accuracy > other.accuracy
+            || (self.accuracy == other.accuracy && self.cross_entropy < other.cross_entropy)
+    }
+}
+
+impl Best {
+    /// Before the first epoch.
+    pub(super) fn none() -> Self {
+        Self { epoch: 0, standing: Standing::NONE, state: State::new() }
+    }
+
+    /// The standing that is kept after this epoch, if the epoch's weights are to be.
+    fn improved(&self, record: &EpochRecord, keep: Keep) -> Option<Standing> {
+        let own = record.validation.as_ref().map_or(Standing::NONE, Standing::of);
+        let kept = match keep {
+            Keep::Last => true,
+            Keep::Best => record.validation.is_none() || own.better_than(self.standing),
+        };
+        kept.then_some(own)
+    }
+
+    /// Takes the weights of an epoch if they are to be kept.
+    pub(super) fn offer(
+        &mut self,
+        record: &EpochRecord,
+        keep: Keep,
+        weights: impl FnOnce() -> crate::Result<State>,
+    ) -> crate::Result<()> {
+        if let Some(standing) = self.improved(record, keep) {
+            *self = Self { epoch: record.epoch, standing, state: weights()? };
+        }
+        Ok(())
+    }
+
+    /// What was kept after these epochs, with the weights given.
+    pub(super) fn after(history: &[EpochRecord], keep: Keep, state: State) -> Self {
+        let mut best = Self::none();
+        for record in history {
+            if let Some(standing) = best.improved(record, keep) {
+                (best.epoch, best.standing) = (record.epoch, standing);
+            }
+        }
+        Self { state, ..best }
+    }
+}
+
+/// Whether training ends here: no epoch better than those before in the last `patience`.
+pub(super) fn is_stuck(history: &[EpochRecord], patience: Option<usize>) -> bool {
+    let best = Best::after(history, Keep::Best, State::new());
+    patience.is_some_and(|patience| history.len().saturating_sub(best.epoch) >= patience)
+}

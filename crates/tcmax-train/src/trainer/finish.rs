@@ -1,0 +1,58 @@
+//! The end of a run: the kept weights, tested once.
+
+use std::time::Instant;
+
+use tcmax_ops::Seed;
+
+use super::run::Run;
+use crate::absence::{absence, marginals_of};
+use crate::evaluate::modality_accuracy;
+use crate::metrics::{contributions, test_metrics};
+use crate::probe::probe;
+use crate::results::{Evaluation, RunResult};
+use crate::warnings::Finished;
+use crate::{EncodedSplit, Result, evaluate};
+
+impl Run<'_> {
+    /// Tests the kept weights.
+    pub(super) fn finish(&mut self, start: Instant) -> Result<RunResult> {
+        self.model.params().load(&self.best.state)?;
+        let test = EncodedSplit::of(&self.model, &self.loader_of(&self.splits.test)?)?;
+        let train = EncodedSplit::of(&self.model, &self.loader_of(&self.splits.train)?)?;
+        let modalities = self.splits.test.modalities().len();
+        self.marginals = Some(marginals_of(&self.model, &train, Seed::new(self.seed))?);
+        let classifier = self.classifier(self.marginals.as_ref());
+        let tested = evaluate(&classifier, &test, modalities)?;
+        Ok(RunResult {
+            absence: absence(&classifier, &test, modalities)?,
+            seed: self.seed,
+            fold: None,
+            data: self.data.data.digest(),
+            best_epoch: self.best.epoch,
+            metrics: Some(test_metrics(&classifier, &test)?),
+            contributions: contributions(&classifier, &test, modalities)?,
+            probe_accuracy: probe(&self.model, &train, &test, modalities)?,
+            warnings: self.warnings(&train, &tested)?,
+            test: tested,
+            history: self.history.clone(),
+            seconds: self.seconds(start),
+        })
+    }
+
+    /// What to be wary of in the result.
+    fn warnings(&self, train: &EncodedSplit, test: &Evaluation) -> Result<Vec<String>> {
+        let Some(kept) = self.history.get(self.best.epoch.wrapping_sub(1)) else {
+            return Ok(Vec::new());
+        };
+        let data = &self.splits.train;
+        let names: Vec<String> = data.modalities().iter().map(|m| m.name.clone()).collect();
+        let finished = Finished {
+            validation: kept.validation.as_ref(),
+            test,
+            train_modality_accuracy: &modality_accuracy(&self.model, train, names.len())?,
+            modalities: &names,
+            classes: data.classes(),
+        };
+        Ok(finished.warnings())
+    }
+}

@@ -1,0 +1,128 @@
+//! A run between two epochs.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use tcmax_data::{Dataset, Loader, Splits};
+use tcmax_losses::{Clock, Marginals, Method};
+use tcmax_ops::Seed;
+
+use super::best::{Best, is_stuck};
+use super::loaders::{check_splits, class_weights, evaluation_loader, training_loader};
+use super::update::Updates;
+use crate::epoch_context::View;
+use crate::identity::Identified;
+use crate::results::EpochRecord;
+use crate::schedule::Schedule;
+use crate::{CheckedConfig, Classifier, Model, Result};
+
+/// A run between two epochs.
+pub(super) struct Run<'a> {
+    pub(super) config: &'a CheckedConfig,
+    pub(super) splits: &'a Splits,
+    pub(super) seed: u64,
+    pub(super) device: &'a Device,
+    pub(super) model: Model,
+    pub(super) method: Box<dyn Method>,
+    pub(super) updates: Updates,
+    pub(super) schedule: Box<dyn Schedule>,
+    /// The weight of each class in the loss; none where all examples weigh the same.
+    pub(super) class_weights: Option<Vec<f64>>,
+    pub(super) train: Loader,
+    /// Absent where there is no validation split.
+    pub(super) validation: Option<Loader>,
+    pub(super) history: Vec<EpochRecord>,
+    pub(super) best: Best,
+    /// The epoch whose weights `model.safetensors` holds; 0 before this process has written it.
+    pub(super) written: usize,
+    /// Seconds that earlier processes spent on the run.
+    pub(super) seconds_before: f64,
+    pub(super) data: Identified,
+    /// Once the run is finished.
+    pub(super) marginals: Option<Marginals>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        config: &'a CheckedConfig,
+        splits: &'a Splits,
+        identified: Identified,
+        seed: u64,
+        device: &'a Device,
+    ) -> Result<Self> {
+        check_splits(splits, config)?;
+        let data = splits.train.as_ref();
+        let classes = data.classes().len();
+        let model = Model::new(config, data.modalities(), classes, Seed::new(seed), device)?;
+        model.standardise(data)?;
+        let method = model.method(config, data.len())?;
+        let updates = Updates::new(config, &model)?;
+        let train = training_loader(config, splits.train.clone(), device)?;
+        let validation = splits.validation.clone();
+        let validation = (!validation.is_empty())
+            .then(|| evaluation_loader(config, validation, device))
+            .transpose()?;
+        Ok(Self {
+            config,
+            splits,
+            seed,
+            device,
+            method,
+            updates,
+            schedule: config.new_schedule()?,
+            class_weights: class_weights(&config.config().train.class_weights, data)?,
+            train,
+            validation,
+            history: Vec::new(),
+            best: Best::none(),
+            written: 0,
+            seconds_before: 0.0,
+            data: identified,
+            marginals: None,
+            model,
+        })
+    }
+
+    /// What to say when a single example is left over.
+    pub(super) fn joined_batch(&self) -> Option<String> {
+        let (examples, size) = (self.splits.train.len(), self.config.config().train.batch_size);
+        self.train.ends_with_single().then(|| {
+            format!(
+                "{examples} training examples in batches of {size} leave one over, too few for batch \
+                 statistics: the last batch has {}",
+                size + 1
+            )
+        })
+    }
+
+    /// Whether there was no better epoch for as long as the settings allow.
+    pub(super) fn is_stuck(&self) -> bool {
+        is_stuck(&self.history, self.config.config().train.patience)
+    }
+
+    pub(super) fn loader_of(&self, split: &Arc<dyn Dataset>) -> Result<Loader> {
+        evaluation_loader(self.config, split.clone(), self.device)
+    }
+
+    pub(super) fn classifier<'b>(&'b self, marginals: Option<&'b Marginals>) -> Classifier<'b> {
+        Classifier { model: &self.model, method: self.method.as_ref(), marginals }
+    }
+
+    /// Lets the method look at the data before an epoch.
+    pub(super) fn context(&mut self, epoch: usize) -> Result<()> {
+        let mut view = View {
+            clock: self.clock(epoch, 0),
+            model: &self.model,
+            train: &self.train,
+            validation: self.validation.as_ref(),
+            // A name fixes the bits: this one is as old as the recorded results.
+            seed: Seed::new(self.seed).stream("survey").index(epoch as u64),
+        };
+        Ok(self.method.begin_epoch(&mut view)?)
+    }
+
+    pub(super) fn clock(&self, epoch: usize, batch: usize) -> Clock {
+        let epochs = self.config.config().train.epochs;
+        Clock { epoch, epochs, batch, batches: self.train.num_batches() }
+    }
+}

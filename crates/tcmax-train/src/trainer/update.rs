@@ -1,0 +1,180 @@
+//! From gradients to parameters: accumulation, clipping, the optimiser's step, the average.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use candle_core::backprop::GradStore;
+use tcmax_ops::{
+    AnyOptimiser, AverageOptions, GroupOptions, Params, State, WeightAverage, clip_grad_norm,
+};
+
+use crate::checkpoint::{under_prefix, with_prefix};
+use crate::config::{CheckedConfig, EncoderTraining};
+use crate::{Error, Model, Result};
+
+/// What makes steps of gradients.
+pub(super) struct Updates {
+    params: Params,
+    optimiser: Box<dyn AnyOptimiser>,
+    average: Option<WeightAverage>,
+    clip_norm: Option<f64>,
+    /// Batches whose gradients make one step.
+    accumulate: usize,
+    /// The sums of the gradients of the batches since the last step.
+    sums: BTreeMap<String, Tensor>,
+    /// How many they are.
+    held: usize,
+    /// How often the method has updated in this batch.
+    calls: usize,
+    /// The norm of the gradients of the last step, where it was computed.
+    norm: Option<f64>,
+}
+
+impl Updates {
+    pub(super) fn new(config: &CheckedConfig, model: &Model) -> Result<Self> {
+        let settings = &config.config().train;
+        let spec = config.optimiser();
+        let mut optimiser = spec.build(&config.config().optimiser.options, model.params())?;
+        optimiser.set_groups(&groups(model))?;
+        let average = settings.average.map(|decay| {
+            WeightAverage::new(model.params(), AverageOptions { decay, warm_up: true })
+        });
+        Ok(Self {
+            params: model.params().clone(),
+            optimiser,
+            average: average.transpose()?,
+            clip_norm: settings.clip_norm,
+            accumulate: settings.accumulate,
+            sums: BTreeMap::new(),
+            held: 0,
+            calls: 0,
+            norm: None,
+        })
+    }
+
+    /// The learning rate and the momentum of the steps to come, and which encoders stay as they are.
+    pub(super) fn set_rate(&mut self, rate: f64, momentum: Option<f64>) -> Result<()> {
+        self.optimiser.set_learning_rate(rate);
+        if let Some(momentum) = momentum {
+            self.optimiser.set_momentum(momentum)?;
+        }
+        Ok(())
+    }
+
+    /// Freezes the parameters under a prefix, or lets them move again.
+    pub(super) fn set_frozen(&mut self, prefix: &str, frozen: bool) -> Result<()> {
+        Ok(self.optimiser.set_frozen(prefix, frozen)?)
+    }
+
+    /// The next batch comes.
+    pub(super) fn begin_batch(&mut self) {
+        self.calls = 0;
+    }
+
+    /// Takes the gradients of a batch, and makes a step if it `ends` the batches of one.
+    pub(super) fn apply(&mut self, gradients: &mut GradStore, ends: bool) -> tcmax_ops::Result<()> {
+        self.calls += 1;
+        if self.accumulate > 1 {
+            self.held += 1;
+            self.add(gradients)?;
+            if !ends {
+                return Ok(());
+            }
+            self.take_means(gradients)?;
+        }
+        if let Some(largest) = self.clip_norm {
+            self.norm = Some(clip_grad_norm(&self.params, gradients, largest)?);
+        }
+        self.optimiser.step(gradients)?;
+        self.average.as_mut().map_or(Ok(()), WeightAverage::update)
+    }
+
+    fn add(&mut self, gradients: &GradStore) -> tcmax_ops::Result<()> {
+        for (name, var) in self.params.trainable() {
+            let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
+            let gradient = gradient.detach();
+            let sum = match self.sums.remove(name) {
+                Some(sum) => (sum + gradient)?,
+                None => gradient,
+            };
+            self.sums.insert(name.to_owned(), sum);
+        }
+        Ok(())
+    }
+
+    /// Puts the means of the batches since the last step in the place of the gradients of the last one.
+    fn take_means(&mut self, gradients: &mut GradStore) -> tcmax_ops::Result<()> {
+        let mut sums = std::mem::take(&mut self.sums);
+        let share = 1.0 / self.held as f64;
+        self.held = 0;
+        for (name, var) in self.params.trainable() {
+            if let Some(sum) = sums.remove(name) {
+                gradients.insert(var.as_tensor(), (sum * share)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a method whose steps are not those of whole batches.
+    pub(super) fn check_accumulation(&self, method: &str) -> Result<()> {
+        if self.accumulate == 1 || self.calls <= 1 {
+            return Ok(());
+        }
+        let problem =
+            format!("must be 1 with '{method}', which makes several steps of every batch");
+        Err(Error::setting("train.accumulate", problem))
+    }
+
+    /// The norm of the gradients of the last step, where gradients are clipped.
+    pub(super) fn norm(&self) -> Option<f64> {
+        self.norm
+    }
+
+    /// Runs `f` with the averaged weights, where there is an average.
+    pub(super) fn with_average<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        match &self.average {
+            Some(average) => average.swapped_in(f),
+            None => f(),
+        }
+    }
+
+    /// The weights to keep: the average where there is one.
+    pub(super) fn weights(&self) -> Result<State> {
+        Ok(match &self.average {
+            Some(average) => average.weights()?,
+            None => self.params.snapshot()?,
+        })
+    }
+
+    /// What is needed to go on.
+    pub(super) fn state(&self) -> Result<State> {
+        let mut state: State = with_prefix("optimiser", &self.optimiser.state()?).collect();
+        if let Some(average) = &self.average {
+            state.extend(with_prefix("average", &average.state()?));
+        }
+        Ok(state)
+    }
+
+    /// Goes on from a saved state, of which the part that is not its own is left out.
+    pub(super) fn load_state(&mut self, state: &State) -> Result<()> {
+        self.optimiser.load_state(&under_prefix("optimiser", state))?;
+        if let Some(average) = &mut self.average {
+            average.load_state(&under_prefix("average", state))?;
+        }
+        Ok(())
+    }
+}
+
+/// The groups of parameters that are trained otherwise than the rest.
+fn groups(model: &Model) -> Vec<GroupOptions> {
+    let group = |(prefix, training): (&str, &EncoderTraining)| {
+        let EncoderTraining { rate_factor, weight_decay, .. } = *training;
+        (training != &EncoderTraining::default()).then(|| GroupOptions {
+            prefix: prefix.to_owned(),
+            rate_factor: Some(rate_factor),
+            weight_decay,
+            frozen: None,
+        })
+    };
+    model.encoder_training().filter_map(group).collect()
+}
