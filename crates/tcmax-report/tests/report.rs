@@ -91,7 +91,8 @@ fn warnings_that_differ_in_numbers_alone_are_one() {
         let text = format!("'sound' memorises: right on {share} % of examples, not 40.0 %");
         result.methods[method].runs[seed].warnings.push(text);
     }
-    let failed = FailedRun { seed: 3, problem: "epoch 1, batch 2: the loss is NaN".to_owned() };
+    let failed =
+        FailedRun { seed: 3, fold: None, problem: "epoch 1, batch 2: the loss is NaN".to_owned() };
     result.methods[2].failed.push(failed);
     result.dataset.warnings.push("2 test examples have copies".to_owned());
     assert_eq!(

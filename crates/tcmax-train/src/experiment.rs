@@ -1,5 +1,7 @@
 //! Experiment files: the settings of a run, and what is compared.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_registry::{OptionSet, Table, require};
@@ -23,6 +25,8 @@ pub struct CompareOptions {
     pub seeds: Vec<u64>,
     /// The method that the others are compared with; absent: joint, or the first.
     pub baseline: Option<String>,
+    /// Published test accuracies in percent, by the names of the variants, to stand beside the results.
+    pub published: BTreeMap<String, f64>,
     /// Lists of values of other keys, such as "optimiser.learning-rate" = [0.01, 0.1]: every combination is
     /// trained.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
@@ -42,6 +46,7 @@ impl Default for CompareOptions {
             each_modality: false,
             seeds: vec![0, 1, 2, 3, 4],
             baseline: None,
+            published: BTreeMap::new(),
             grid: Table::new(),
             jobs: None,
         }

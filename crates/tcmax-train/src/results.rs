@@ -261,6 +261,9 @@ pub struct SuiteResult {
     /// The name of the method that the others are compared with.
     #[serde(default)]
     pub baseline: Option<String>,
+    /// Published accuracies in percent, by the names of the methods, to stand beside the results.
+    #[serde(default)]
+    pub published: BTreeMap<String, f64>,
     /// Wall-clock seconds of the whole comparison.
     pub seconds: f64,
 }

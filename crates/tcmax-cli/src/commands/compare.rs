@@ -176,6 +176,7 @@ impl<'a> Comparison<'a> {
             folder: folder.map(|folder| folder.join("runs")),
             existing,
             baseline: Some(baseline),
+            published: compare.published.clone(),
         };
         Ok(Self { suite, folder: folder.map(Path::to_owned), jobs, epochs, _lock })
     }

@@ -1,5 +1,6 @@
 //! `tcmax train`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -160,6 +161,7 @@ impl Train {
                 versions: versions(),
                 methods: vec![method],
                 baseline: None,
+                published: BTreeMap::new(),
                 seconds: start.elapsed().as_secs_f64(),
             }),
         }

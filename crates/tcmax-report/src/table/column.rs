@@ -18,6 +18,8 @@ pub enum ColumnKind {
     Absence,
     /// The difference to the baseline over the same seeds.
     Difference,
+    /// Another metric, which may be better when it is smaller, or what a modality adds.
+    Further,
     /// Time or memory.
     Cost,
 }
@@ -25,7 +27,7 @@ pub enum ColumnKind {
 impl ColumnKind {
     /// Whether more is better, and a best one can be named.
     pub(super) fn is_ranked(self) -> bool {
-        !matches!(self, Self::Difference | Self::Cost)
+        !matches!(self, Self::Difference | Self::Further | Self::Cost)
     }
 }
 
@@ -73,13 +75,16 @@ pub struct Column {
     pub cells: Vec<Option<Cell>>,
     /// Digits after the point.
     pub digits: usize,
-    /// The seeds of each method and their values, in the unit of the heading.
-    pub(super) by_seed: Vec<Vec<(u64, f64)>>,
+    /// The runs of each method by seed and fold, and their values, in the unit of the heading.
+    pub(super) by_run: Vec<Vec<(Run, f64)>>,
     /// The smallest step between two values, as accuracies on few examples have it; 0 for none.
     pub(super) step: f64,
     /// Test examples over training examples, where each seed drew both from the same ones.
     pub(super) test_to_train: Option<f64>,
 }
+
+/// What runs of several methods are paired by: the seed, and the fold of a cross-validation.
+type Run = (u64, Option<usize>);
 
 impl Column {
     /// Of a quantity of each run, scaled; a method has no cell where one of its runs lacks it.
@@ -89,31 +94,31 @@ impl Column {
         scale: f64,
         quantity: &dyn Fn(&RunResult) -> Option<f64>,
     ) -> Self {
-        let of_runs = |method: &MethodResult| -> Vec<(u64, f64)> {
-            let value = |run: &RunResult| Some((run.seed, scale * quantity(run)?));
+        let of_runs = |method: &MethodResult| -> Vec<(Run, f64)> {
+            let value = |run: &RunResult| Some(((run.seed, run.fold), scale * quantity(run)?));
             let values: Option<Vec<_>> = method.runs.iter().map(value).collect();
             values.unwrap_or_default()
         };
-        let by_seed: Vec<Vec<(u64, f64)>> = result.methods.iter().map(of_runs).collect();
-        let cell = |values: &Vec<(u64, f64)>| {
+        let by_run: Vec<Vec<(Run, f64)>> = result.methods.iter().map(of_runs).collect();
+        let cell = |values: &Vec<(Run, f64)>| {
             let values: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
             Interval::of(&values).map(Cell::from)
         };
-        let cells = by_seed.iter().map(cell).collect();
+        let cells = by_run.iter().map(cell).collect();
         let step = if scale == PERCENT { step(result) } else { 0.0 };
         let test_to_train = test_to_train(result);
-        Self { heading, kind, cells, digits, by_seed, step, test_to_train }
+        Self { heading, kind, cells, digits, by_run, step, test_to_train }
     }
 
     /// Of cells that are no means over runs.
     pub(super) fn plain(heading: &str, digits: usize, cells: Vec<Option<Cell>>) -> Self {
-        let by_seed = vec![Vec::new(); cells.len()];
+        let by_run = vec![Vec::new(); cells.len()];
         Self {
             heading: heading.to_owned(),
             kind: ColumnKind::Cost,
             cells,
             digits,
-            by_seed,
+            by_run,
             step: 0.0,
             test_to_train: None,
         }
@@ -141,9 +146,9 @@ impl Column {
 
     /// The difference of one method to another over the seeds that both have.
     pub fn difference(&self, row: usize, other: usize) -> Option<PairedDifference> {
-        let (of_row, of_other) = (self.by_seed.get(row)?, self.by_seed.get(other)?);
-        let pair = |(seed, value): &(u64, f64)| {
-            let partner = of_other.iter().find(|(other, _)| other == seed)?;
+        let (of_row, of_other) = (self.by_run.get(row)?, self.by_run.get(other)?);
+        let pair = |(run, value): &(Run, f64)| {
+            let partner = of_other.iter().find(|(other, _)| other == run)?;
             Some((*value, partner.1))
         };
         let pairs: Vec<(f64, f64)> = of_row.iter().filter_map(pair).collect();
@@ -180,11 +185,10 @@ impl Column {
 
     /// How many seeds two methods have in common.
     pub(crate) fn shared_seeds(&self, row: usize, other: usize) -> usize {
-        let (Some(of_row), Some(of_other)) = (self.by_seed.get(row), self.by_seed.get(other))
-        else {
+        let (Some(of_row), Some(of_other)) = (self.by_run.get(row), self.by_run.get(other)) else {
             return 0;
         };
-        of_row.iter().filter(|(seed, _)| of_other.iter().any(|(other, _)| other == seed)).count()
+        of_row.iter().filter(|(run, _)| of_other.iter().any(|(other, _)| other == run)).count()
     }
 
     /// The method of the highest mean, and the others that cannot be told from it: those whose

@@ -5,6 +5,7 @@ use tcmax_train::results::{RunResult, SuiteResult};
 
 use crate::table::column::{Cell, Column, ColumnKind, PERCENT};
 use crate::table::cost::costs;
+use crate::table::metrics::{contributions, further, published};
 use crate::table::modalities::{absences, probes, zeros};
 use crate::table::remarks::is_unbalanced;
 
@@ -19,8 +20,14 @@ pub struct Section {
     pub columns: Vec<Column>,
 }
 
-/// The position of the method that others are compared with: joint training, or the first.
+/// The position of the method that others are compared with: the one that was named, or joint training, or
+/// the first.
 pub fn baseline(result: &SuiteResult) -> Option<usize> {
+    let named = result.baseline.as_ref();
+    let named = named.and_then(|name| result.methods.iter().position(|m| m.name == *name));
+    if named.is_some() {
+        return named;
+    }
     let joint = result.methods.iter().position(|method| method.name == "joint");
     joint.or((!result.methods.is_empty()).then_some(0))
 }
@@ -35,11 +42,25 @@ pub fn sections(result: &SuiteResult) -> Vec<Section> {
     };
     let against = baseline(result).map_or("", |row| result.methods[row].name.as_str());
     let all = [
-        section("Results", RESULTS_NOTE, columns(result)),
+        section("Results", RESULTS_NOTE, results(result)),
         section(
             &format!("Differences to {against}"),
             &format!("{DIFFERENCES_NOTE}{}", resampling(result)),
             differences(result),
+        ),
+        section(
+            "Further metrics",
+            "Means over the classes of balanced accuracy, F1, the area under the ROC curve and average \
+             precision (one class against the rest); the log loss; the Brier score, 0 to 2; and the expected \
+             calibration error over 15 bins: how far confidence and accuracy are apart.",
+            further(result),
+        ),
+        section(
+            "What each modality adds",
+            "Shapley values: the mean gain in accuracy, in points, over all orders in which modalities could \
+             be added, absent ones averaged out over the training split. They add up to the accuracy less \
+             that without any modality.",
+            contributions(result),
         ),
         section(
             "Probes",
@@ -119,6 +140,14 @@ pub fn columns(result: &SuiteResult) -> Vec<Column> {
     }
     columns.push(seconds);
     columns
+}
+
+/// The columns of the first table: with what was published, where something was.
+fn results(result: &SuiteResult) -> Vec<Column> {
+    let mut all = columns(result);
+    let place = all.len().min(1);
+    all.insert(place, published(result));
+    all
 }
 
 /// The positions of the methods that have any of the quantities.

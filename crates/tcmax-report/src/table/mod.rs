@@ -4,6 +4,7 @@ mod column;
 mod comparison;
 mod cost;
 mod evaluation;
+mod metrics;
 mod modalities;
 mod remarks;
 mod style;

@@ -1,11 +1,14 @@
 //! Finished runs side by side.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use serde::de::DeserializeOwned;
 
 use super::versions;
+use tcmax_datasets::FILES;
+
 use crate::checkpoint::{ModelCard, load};
 use crate::error::at;
 use crate::results::{DatasetSummary, MethodResult, RunResult, SuiteResult};
@@ -66,6 +69,8 @@ fn one_run(folder: &Path, run: RunResult, registry: &Registry) -> Result<SuiteRe
         sizes,
         notes: Vec::new(),
         warnings: Vec::new(),
+        // Unless the data have a split of their own, which is not known here.
+        resampled: card.config.data.name == FILES.name,
     };
     let settings =
         toml::to_string(&card.config).map_err(|e| Error::bad_file(&path, e.to_string()))?;
@@ -80,6 +85,7 @@ fn one_run(folder: &Path, run: RunResult, registry: &Registry) -> Result<SuiteRe
         settings: vec![("configuration".to_owned(), settings)],
         versions: versions(),
         baseline: None,
+        published: BTreeMap::new(),
         seconds: method.runs.iter().map(|run| run.seconds).sum(),
         methods: vec![method],
     })

@@ -4,6 +4,7 @@ mod collect;
 mod memory;
 mod plan;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,6 +46,8 @@ pub struct Suite<'a> {
     pub existing: Existing,
     /// The name of the variant that the others are compared with.
     pub baseline: Option<String>,
+    /// Published accuracies in percent, by the names of the variants.
+    pub published: BTreeMap<String, f64>,
 }
 
 /// What every variant is trained on once.
@@ -148,6 +151,7 @@ impl Suite<'_> {
             versions: versions(),
             methods,
             baseline: self.baseline.clone(),
+            published: self.published.clone(),
             seconds: start.elapsed().as_secs_f64(),
         })
     }
