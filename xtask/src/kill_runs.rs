@@ -16,7 +16,7 @@ use crate::bench_peers::say;
 /// Options of `cargo xtask kill-runs`.
 #[derive(Args)]
 pub struct KillRuns {
-    /// Kills in all, half of them of training and half of preparation
+    /// Kills in all, a third of them each of training, preparation and a comparison
     #[arg(long, default_value_t = 25)]
     kills: usize,
     /// Fixes the moments of the kills
@@ -53,10 +53,25 @@ impl KillRuns {
             command.arg("prepare").arg(&manifest).arg("--out").arg(out);
             command
         };
-        let half = self.kills / 2;
+        let compare = |out: &Path| {
+            let mut command = Command::new(&binary);
+            command.args([
+                "compare",
+                "--methods",
+                "joint,ogm-ge,tcmax",
+                "--seeds",
+                "0,1",
+                "--epochs",
+                "6",
+            ]);
+            command.args(["--set", "data.train-size=150", "--resume", "--out"]).arg(out);
+            command
+        };
+        let third = self.kills / 3;
         let mut rng = Seed::new(self.seed).rng();
-        interrupt("training", self.kills - half, folder.path(), &train, &mut rng)?;
-        interrupt("preparation", half, folder.path(), &prepare, &mut rng)
+        interrupt("training", self.kills - 2 * third, folder.path(), &train, &mut rng)?;
+        interrupt("preparation", third, folder.path(), &prepare, &mut rng)?;
+        interrupt("comparison", third, folder.path(), &compare, &mut rng)
     }
 }
 
@@ -140,7 +155,8 @@ fn contents(folder: &Path) -> anyhow::Result<BTreeMap<PathBuf, Vec<u8>>> {
     while let Some(next) = folders.pop() {
         for entry in std::fs::read_dir(&next)? {
             let path = entry?.path();
-            let holds_times = path.extension().is_some_and(|e| e == "json" || e == "html")
+            let timed = ["json", "html", "csv", "md"];
+            let holds_times = path.extension().is_some_and(|e| timed.iter().any(|t| e == *t))
                 && path.file_name().is_some_and(|name| name != "dataset.json");
             if path.is_dir() {
                 folders.push(path);

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use tcmax_cli::progress::{DownloadBar, PrepareBar};
-use tcmax_cli::{Comparison, write_results};
-use tcmax_datasets::{Opening, fetch};
+use tcmax_cli::progress::{DownloadBar, PrepareBar, say};
+use tcmax_cli::{Comparison, parse_assignment, write_results};
+use tcmax_datasets::{Opening, fetch, recipe_of};
+use tcmax_media::{ListOptions, PrepareOptions, list_plan, prepare};
 use tcmax_report::{html, table};
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
@@ -24,6 +25,16 @@ pub struct Reproduce {
     /// Folder with the data set's files; without it they are downloaded into the cache
     #[arg(long, env = "TCMAX_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Published data sets: the folder with the media (`tcmax datasets NAME` says how it is laid out); clips are
+    /// prepared from it first, as the paper's code does it
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Published data sets: folder with the split lists [default: the root, or its folder splits]
+    #[arg(long, value_name = "DIR")]
+    lists: Option<PathBuf>,
+    /// Set any key of the experiment, such as train.epochs=2
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Seeds of every method [default: those of the experiment]
     #[arg(long, value_delimiter = ',', value_name = "SEED,...")]
     seeds: Option<Vec<u64>>,
@@ -53,6 +64,16 @@ enum SuiteName {
     AvDigits,
     /// Every method, and heads beside its own, on av-digits if its files are here, else on synthetic
     Methods,
+    /// CREMA-D with the paper's settings; needs --root
+    CremaD,
+    /// Kinetics-Sounds with the paper's settings; needs --root
+    KineticsSounds,
+    /// AVE with the paper's settings; needs --root
+    Ave,
+    /// VGGSound with the paper's settings; needs --root
+    Vggsound,
+    /// UCF101 with the paper's settings; needs --root
+    Ucf101,
 }
 
 impl SuiteName {
@@ -61,7 +82,17 @@ impl SuiteName {
             Self::Quick => "quick",
             Self::AvDigits => "av-digits",
             Self::Methods => "methods",
+            Self::CremaD => "crema-d",
+            Self::KineticsSounds => "kinetics-sounds",
+            Self::Ave => "ave",
+            Self::Vggsound => "vggsound",
+            Self::Ucf101 => "ucf101",
         }
+    }
+
+    /// Whether its data are media that have to be prepared.
+    fn is_prepared(self) -> bool {
+        !matches!(self, Self::Quick | Self::AvDigits | Self::Methods)
     }
 
     /// The experiment of the file; `has_digits` tells whether the recordings are at hand.
@@ -81,6 +112,32 @@ fn read(name: &str) -> anyhow::Result<Experiment> {
     Experiment::from_toml(&text).with_context(|| path.display().to_string())
 }
 
+/// Makes the clips of a published data set as the paper's code does, or goes on with them.
+fn prepare_clips(
+    name: &str,
+    root: Option<&Path>,
+    lists: Option<PathBuf>,
+    out: &Path,
+) -> anyhow::Result<PathBuf> {
+    let root = root.with_context(|| {
+        format!("--root: give the folder with the media of '{name}'; `tcmax datasets {name}` tells about them")
+    })?;
+    let options = ListOptions { lists, recipe: Some("paper".to_owned()), ..ListOptions::default() };
+    let plan = list_plan(name, recipe_of(name)?.clone(), root, &options)?;
+    let clips = out.join("clips");
+    prepare(&plan, &clips, &PrepareOptions::default(), &PrepareBar::new())?;
+    Ok(clips)
+}
+
+/// Says which published figures the results will stand beside.
+fn say_published(experiment: &Experiment) {
+    for (method, accuracy) in &experiment.compare.published {
+        say(&format!(
+            "published test accuracy of {method}: {accuracy} %, which the report shows beside its own"
+        ));
+    }
+}
+
 impl Reproduce {
     /// Says what comes, trains everything, prints the table and writes the report.
     pub fn run(self) -> anyhow::Result<()> {
@@ -92,8 +149,18 @@ impl Reproduce {
         compare.methods = self.methods.unwrap_or(std::mem::take(&mut compare.methods));
         compare.heads = self.heads.unwrap_or(std::mem::take(&mut compare.heads));
         compare.jobs = self.jobs.or(compare.jobs);
+        for assignment in &self.set {
+            let (key, value) = parse_assignment(assignment)?;
+            experiment.set(&key, value)?;
+        }
         let name = self.suite.name();
         let out = self.out.unwrap_or_else(|| workspace().join("target/reproduce").join(name));
+        if self.suite.is_prepared() {
+            let clips = prepare_clips(name, self.root.as_deref(), self.lists, &out)?;
+            let clips = clips.to_str().context("the path of the clips is not Unicode")?;
+            experiment.set("data.path", clips.into())?;
+        }
+        say_published(&experiment);
         let config = experiment.config.clone().check()?;
         let opening = Opening {
             data_dir: self.data_dir.as_deref(),

@@ -8,4 +8,4 @@ pub mod process;
 pub mod progress;
 
 pub use app::App;
-pub use commands::{Comparison, write_results};
+pub use commands::{Comparison, parse_assignment, write_results};

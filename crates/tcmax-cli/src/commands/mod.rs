@@ -1,6 +1,7 @@
 //! Commands of `tcmax`.
 
 mod compare;
+mod completions;
 mod config;
 mod datasets;
 mod estimate;
@@ -18,6 +19,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tcmax_train::Registry;
 
 pub use compare::{Comparison, write_results};
+pub use experiment::parse_assignment;
 pub use flags::with_flags;
 
 /// Train multimodal classifiers without letting one modality starve the others.
@@ -72,6 +74,8 @@ enum Command {
     Examples(examples::Examples),
     /// List the data sets, or tell about one.
     Datasets(datasets::Datasets),
+    /// Print a script that completes commands and options in a shell.
+    Completions(completions::Completions),
 }
 
 impl Arguments {
@@ -96,6 +100,7 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.run(),
             Command::Examples(examples) => examples.run(),
             Command::Datasets(datasets) => datasets.run(),
+            Command::Completions(completions) => completions.run(),
         }
     }
 }
