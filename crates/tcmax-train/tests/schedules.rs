@@ -189,7 +189,10 @@ fn options_are_documented_and_wrong_ones_refused() {
         assert!(spec.build(&Table::from_iter([("bass".to_owned(), 1.into())]), 0.1).is_err());
     }
     for (text, words) in [
-        ("name = 'stepp'", "there is no schedule 'stepp'; choose one of: constant, step"),
+        (
+            "name = 'stepp'",
+            "there is no schedule 'stepp'; did you mean 'step'? choose one of: constant",
+        ),
         ("name = 'step'\nstep-size = 0", "step-size: must be"),
         ("name = 'one-cycle'\nthree-phase = true\npct-start = 0.6", "pct-start: must be"),
         ("name = 'plateau'\nfactor = 1.0", "factor: must be"),

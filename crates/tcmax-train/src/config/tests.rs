@@ -34,7 +34,7 @@ fn settings_out_of_range_are_named_by_their_keys() {
         ("[train]\naverage = 1.0", "train.average: must be"),
         ("[train]\npatience = 0", "train.patience: must be"),
         ("[optimiser]\nlearning-rate = nan", "optimiser.learning-rate: must be"),
-        ("[optimiser]\nmomentum = 1.0", "optimiser.momentum: must be"),
+        ("[optimiser]\nmomentum = 1.0", "optimiser.momentum: "),
         ("[schedule]\ngamma = -1.0", "schedule.gamma: must be"),
         ("[schedule.warm-up]\nlength = -1", "schedule.warm-up: "),
         ("[method]\nname = \"magic\"", "choose one of: joint, unimodal, tcmax, ogm"),
