@@ -68,7 +68,7 @@ fn balanced_batches_have_as_many_of_each_class() {
         }
         assert_eq!(counts.iter().sum::<usize>(), 23);
         assert!(counts.iter().all(|count| (7..=8).contains(count)), "{counts:?}");
-        assert!((seen[1] as i32 - seen[2]).abs() <= 1, "rows of a class take turns: {seen:?}");
+        assert!(i32::abs(seen[1] - seen[2]) <= 1, "rows of a class take turns: {seen:?}");
     }
     assert_ne!(rows(0).collect::<Vec<_>>(), rows(1).collect::<Vec<_>>());
     assert_eq!(

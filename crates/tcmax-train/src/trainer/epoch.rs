@@ -100,7 +100,7 @@ impl Run<'_> {
         let labels = self.targets(batch)?;
         let features = self.model.features(batch, true)?;
         let accumulate = self.config.config().train.accumulate;
-        let ends = (clock.batch + 1) % accumulate == 0 || clock.batch + 1 == clock.batches;
+        let ends = (clock.batch + 1).is_multiple_of(accumulate) || clock.batch + 1 == clock.batches;
         let updates = &mut self.updates;
         updates.begin_batch();
         let mut update = |gradients: &mut GradStore| updates.apply(gradients, ends);
