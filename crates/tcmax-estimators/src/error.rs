@@ -152,12 +152,6 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// An estimator was asked for by a name that none has.
-    #[error("there is no estimator '{name}'")]
-    UnknownEstimator {
-        /// The name given.
-        name: String,
-    },
     /// An option does not exist or is out of range.
     #[error(transparent)]
     Registry(#[from] tcmax_registry::Error),

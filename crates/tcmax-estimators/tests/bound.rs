@@ -34,7 +34,7 @@ fn bound<R>(
     get: impl FnOnce(&Bound<'_>) -> tcmax_estimators::Result<R>,
 ) -> tcmax_estimators::Result<R> {
     let critic = TermsCritic::new(terms.len(), labels.classes());
-    get(&Bound::new(&critic, terms, labels, &Reference::all())?)
+    get(&Bound::new(&critic, terms, labels, Reference::all())?)
 }
 
 fn value(terms: &[Tensor], labels: &Labels) -> f64 {
@@ -92,7 +92,7 @@ fn the_losses_of_single_variables_are_those_of_marginals() {
     let opaque = Wrapped(&terms_critic);
     for chunk in [5, 1000] {
         let reference = Reference::all().in_chunks_of(chunk);
-        let by_tuples = Bound::new(&opaque, &terms, &labels, &reference).unwrap();
+        let by_tuples = Bound::new(&opaque, &terms, &labels, reference).unwrap();
         for losses in [&by_factors, &by_tuples.variable_losses().unwrap()] {
             for (got, wanted) in losses.iter().zip(&wanted) {
                 assert!((got - wanted).abs() < 1e-12, "{got} is not {wanted}");
@@ -118,8 +118,8 @@ fn every_way_to_sum_gives_the_same_bound_and_gradients() {
         (&additive, Reference::of(all).in_chunks_of(7)),
     ];
     let mut first: Option<(f64, Vec<Vec<f64>>)> = None;
-    for (critic, reference) in &ways {
-        let bound = Bound::new(*critic, &x, &labels, reference).unwrap();
+    for (critic, reference) in ways {
+        let bound = Bound::new(critic, &x, &labels, reference).unwrap();
         let value = bound.value().unwrap();
         let nats = value.to_scalar::<f64>().unwrap();
         assert!((bound.nats().unwrap() - nats).abs() < 1e-13);
@@ -183,14 +183,14 @@ fn more_tuples_than_could_be_listed_go_by_in_chunks() {
     let x = Tensor::zeros((20_000, 1), DType::F32, &Device::Cpu).unwrap();
     let none = Labels::none(20_000, &Device::Cpu).unwrap();
     let reference = Reference::all().in_chunks_of(100);
-    let result = Bound::new(&critic, &[x.clone(), x], &none, &reference).map(drop);
+    let result = Bound::new(&critic, &[x.clone(), x], &none, reference).map(drop);
     assert!(matches!(result, Err(Error::Empty { unit: "call", .. })));
     assert_eq!((critic.calls.get(), critic.most.get()), (5, 100));
     let zero = Tensor::zeros((2, 1), DType::F32, &Device::Cpu).unwrap();
     let none = Labels::none(2, &Device::Cpu).unwrap();
     let critic = Counting { calls: Cell::new(0), most: Cell::new(0) };
     let reference = Reference::all().in_chunks_of(0);
-    let result = Bound::new(&critic, &[zero.clone(), zero], &none, &reference).map(drop);
+    let result = Bound::new(&critic, &[zero.clone(), zero], &none, reference).map(drop);
     assert!(matches!(result, Err(Error::Setting { field: "chunk", .. })));
 }
 

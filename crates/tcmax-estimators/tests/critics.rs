@@ -75,7 +75,7 @@ fn bounds_over_all_tuples_are_those_of_brute_force() {
         let brute = values(&(joint - log_mean_exp(&product).unwrap()).unwrap());
         for chunk in [1, 7, 1000] {
             let reference = Reference::all().in_chunks_of(chunk);
-            let bound = Bound::new(critic.as_ref(), &x, &labels, &reference).unwrap();
+            let bound = Bound::new(critic.as_ref(), &x, &labels, reference).unwrap();
             assert_close(name, &[bound.nats().unwrap()], &brute);
             assert_close(name, &values(&bound.value().unwrap()), &brute);
         }
@@ -91,7 +91,7 @@ fn gradients_of_a_bound_reach_every_parameter_and_are_the_same_in_chunks() {
         let labels = Labels::new(&labels, critic.outcomes(), &Device::Cpu).unwrap();
         let gradients = |chunk: usize| -> Vec<Vec<f64>> {
             let reference = Reference::all().in_chunks_of(chunk);
-            let bound = Bound::new(critic.as_ref(), &x, &labels, &reference).unwrap();
+            let bound = Bound::new(critic.as_ref(), &x, &labels, reference).unwrap();
             let gradients = bound.value().unwrap().backward().unwrap();
             let of = |parameter| gradients.get(parameter).map(values);
             critic.parameters().iter().map(|parameter| of(parameter).expect(name)).collect()

@@ -151,7 +151,7 @@ fn tcne_agrees_over_all_tuples_and_over_permutations() {
         let none = Labels::none(examples, &Device::Cpu).unwrap();
         for chunk in [1, 10, 1 << 20] {
             let reference = Reference::all().in_chunks_of(chunk);
-            let bound = CriticBound::new(&critic, &variables, &none, &reference).unwrap();
+            let bound = CriticBound::new(&critic, &variables, &none, reference).unwrap();
             let value = bound.value().unwrap();
             case.check("output.dv_product", &value);
             let gradients = value.backward().unwrap();

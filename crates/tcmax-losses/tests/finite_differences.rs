@@ -115,7 +115,7 @@ fn total_correlation_over_all_tuples() {
             // Together (or by factors) and in chunks.
             for reference in [Reference::all(), Reference::all().in_chunks_of(5)] {
                 check(&setting, &|z| {
-                    Ok(Bound::new(head, z, labels, &reference)?.value()?.neg()?)
+                    Ok(Bound::new(head, z, labels, reference.clone())?.value()?.neg()?)
                 });
             }
             check(&setting, &|z| tcmax(head, z, labels));
@@ -132,7 +132,7 @@ fn total_correlation_over_random_tuples() {
             for chunk in [100, 4] {
                 let reference = Reference::of(tuples.clone()).in_chunks_of(chunk);
                 check(&setting, &|z| {
-                    Ok(Bound::new(head, z, labels, &reference)?.value()?.neg()?)
+                    Ok(Bound::new(head, z, labels, reference.clone())?.value()?.neg()?)
                 });
             }
         }

@@ -141,8 +141,8 @@ fn files(prefix: &str) -> Vec<PathBuf> {
 
 /// The losses of single modalities under the normalised product, as scalars of the features' type.
 fn modality_losses(head: &dyn FusionHead, features: &[Tensor], labels: &Labels) -> Vec<Tensor> {
-    let reference = Reference::all();
-    let own = Bound::new(head, features, labels, &reference).unwrap().variable_losses().unwrap();
+    let own =
+        Bound::new(head, features, labels, Reference::all()).unwrap().variable_losses().unwrap();
     let scalar = |loss: f64| Tensor::new(loss, &Device::Cpu)?.to_dtype(features[0].dtype());
     own.into_iter().map(|loss| scalar(loss).unwrap()).collect()
 }
@@ -235,8 +235,8 @@ fn the_factorised_bound_is_the_mean_over_all_tuples() {
                 .map(|_| Tensor::randn(0.0, scale, (5, 4), &device).unwrap())
                 .collect();
             let critic = TermsCritic::new(modalities, 4);
-            let reference = Reference::all();
-            let got = Bound::new(&critic, &terms, &labels, &reference).unwrap().nats().unwrap();
+            let got =
+                Bound::new(&critic, &terms, &labels, Reference::all()).unwrap().nats().unwrap();
             let wanted = brute_force_bound(&terms, &y);
             let error = (got - wanted).abs() / wanted.abs().max(1.0);
             assert!(error < 1e-12, "M = {modalities}, scale {scale}: {got} is not {wanted}");

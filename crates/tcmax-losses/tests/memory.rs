@@ -39,7 +39,7 @@ fn exact_total_correlation_stays_small() {
     eprintln!("FiLM, 256 examples of 101 classes: {mib:.0} MiB over 65,536 pairs in chunks");
     assert!(bytes < 300_000_000, "{mib:.0} MiB");
     let reference = Reference::all().in_chunks_of(usize::MAX);
-    let whole = Bound::new(head, &features, &labels, &reference).unwrap().nats().unwrap();
+    let whole = Bound::new(head, &features, &labels, reference).unwrap().nats().unwrap();
     let chunked = -f64::from(loss.to_scalar::<f32>().unwrap());
     assert!((chunked - whole).abs() < 1e-4, "{chunked} in chunks, {whole} at once");
 

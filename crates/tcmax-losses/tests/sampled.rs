@@ -45,7 +45,7 @@ fn the_mean_over_draws_is_the_exact_loss_but_for_the_bias_of_the_logarithm() {
         for draw in 0..draws {
             let tuples = Tuples::random(count, rows, modalities, Seed::new(draw)).unwrap();
             let reference = Reference::of(tuples);
-            let bound = Bound::new(head.as_ref(), &z, &labels, &reference).unwrap();
+            let bound = Bound::new(head.as_ref(), &z, &labels, reference).unwrap();
             values.push(bound.nats().unwrap());
         }
         let mean_of = |f: &dyn Fn(f64) -> f64| {

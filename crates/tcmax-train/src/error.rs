@@ -155,7 +155,7 @@ impl Error {
             Self::Estimator(error) => matches!(
                 error,
                 tcmax_estimators::Error::Setting { .. }
-                    | tcmax_estimators::Error::UnknownEstimator { .. }
+                    | tcmax_estimators::Error::Registry(_)
                     | tcmax_estimators::Error::NeedsTwoVariables { .. }
             ),
             _ => false,

@@ -175,7 +175,7 @@ fn total_correlation(model: &Model, split: &EncodedSplit) -> Result<f64> {
         let exact = head.parts(&split.features)?.into_iter().map(|term| wide(&term.detach()));
         let terms = exact.collect::<candle_core::Result<Vec<_>>>()?;
         let critic = TermsCritic::new(terms.len(), model.classes());
-        return Ok(Bound::new(&critic, &terms, labels, &Reference::all())?.total_correlation()?);
+        return Ok(Bound::new(&critic, &terms, labels, Reference::all())?.total_correlation()?);
     }
     let (examples, modalities) = (labels.len(), split.features.len());
     let all = examples.checked_pow(modalities as u32).is_some_and(|all| all <= MOST_TUPLES);
@@ -186,7 +186,7 @@ fn total_correlation(model: &Model, split: &EncodedSplit) -> Result<f64> {
         let count = (MOST_TUPLES / examples).max(1);
         Reference::of(Tuples::permutations(count, examples, modalities, seed)?)
     };
-    Ok(Bound::new(head, &split.features, labels, &reference)?.total_correlation()?)
+    Ok(Bound::new(head, &split.features, labels, reference)?.total_correlation()?)
 }
 
 /// The fraction of guesses that are right.

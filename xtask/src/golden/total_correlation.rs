@@ -28,7 +28,7 @@ pub fn heads(case: &Case) -> anyhow::Result<()> {
     // By factors or together, and in chunks; every tuple by itself would be slow where there are many.
     let chunk = if labels.len() > 20 { 1024 } else { CHUNK };
     for reference in [Reference::all(), Reference::all().in_chunks_of(chunk)] {
-        let bound = Bound::new(head, features, &labels, &reference)?;
+        let bound = Bound::new(head, features, &labels, reference)?;
         let dv = bound.value()?.neg()?;
         case.check("output.dv", &dv)?;
         // The paper's code leaves out some constants.
@@ -54,7 +54,7 @@ pub fn sampled(case: &Case) -> anyhow::Result<()> {
     let rows = [case.whole("input.index_a")?, case.whole("input.index_v")?];
     let tuples = Tuples::from_rows(&rows, labels.len())?;
     let reference = Reference::of(tuples);
-    let bound = Bound::new(head, features, &labels, &reference)?.value()?;
+    let bound = Bound::new(head, features, &labels, reference)?.value()?;
     let constant = (labels.len() as f64).ln() + (labels.classes() as f64).ln();
     let loss = (bound.neg()? + constant)?;
     case.check("output.loss", &loss)?;
@@ -93,8 +93,7 @@ pub fn many_modalities(case: &Case) -> anyhow::Result<()> {
     for (m, term) in terms.iter().enumerate() {
         case.check(&format!("output.z{m}"), term)?;
     }
-    let reference = Reference::all();
-    let bound = Bound::new(head.as_ref(), &features, &labels, &reference)?;
+    let bound = Bound::new(head.as_ref(), &features, &labels, Reference::all())?;
     let value = bound.value()?;
     check_forms(case, &value, &labels, &bound.variable_losses()?)?;
     let joint = labels.pick(&head.scores(&features)?)?.mean_all()?;
@@ -120,7 +119,8 @@ pub fn many_modalities(case: &Case) -> anyhow::Result<()> {
     let given = given.collect::<candle_core::Result<Vec<_>>>()?;
     let inputs: Vec<Tensor> = given.iter().map(|var| var.as_tensor().clone()).collect();
     let critic = TermsCritic::new(modalities, labels.classes());
-    let of_terms = Bound::new(&critic, &inputs, &labels, &reference)?.value()?.neg()?.backward()?;
+    let of_terms =
+        Bound::new(&critic, &inputs, &labels, Reference::all())?.value()?.neg()?.backward()?;
     case.check_gradients("grad.z", &of_terms, gradient_tolerance(case), |m| {
         inputs.get(m.parse::<usize>().ok()?).cloned()
     })?;

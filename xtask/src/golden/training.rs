@@ -282,7 +282,7 @@ fn modality_losses(
     labels: &Labels,
 ) -> anyhow::Result<Vec<f64>> {
     if case.text("loss")? == "TCMax" {
-        return Ok(Bound::new(head, features, labels, &Reference::all())?.variable_losses()?);
+        return Ok(Bound::new(head, features, labels, Reference::all())?.variable_losses()?);
     }
     let own = head.modality_logits(features)?;
     let losses = own.iter().map(|own| tcmax_losses::finite(&cross_entropy(own, labels)?));

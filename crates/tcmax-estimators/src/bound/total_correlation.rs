@@ -48,8 +48,7 @@ use crate::sample::Labels;
 /// let x = Tensor::new(&[[1f64], [-1.0]], &Device::Cpu)?;
 /// // No label: one outcome.
 /// let labels = Labels::none(2, &Device::Cpu)?;
-/// let reference = Reference::all();
-/// let bound = Bound::new(&critic, &[x.clone(), x], &labels, &reference)?;
+/// let bound = Bound::new(&critic, &[x.clone(), x], &labels, Reference::all())?;
 /// // Joint examples score 1; of the four pairs, two score 1 and two -1.
 /// let expected = 1.0 - ((1f64.exp() + (-1f64).exp()) / 2.0).ln();
 /// assert!((bound.nats()? - expected).abs() < 1e-12);
@@ -59,7 +58,7 @@ use crate::sample::Labels;
 pub struct Bound<'a> {
     critic: &'a dyn Critic,
     labels: &'a Labels,
-    reference: &'a Reference,
+    reference: Reference,
     parts: Vec<Tensor>,
     scores: Tensor,
     log_sum: LogSum,
@@ -83,7 +82,7 @@ impl<'a> Bound<'a> {
         critic: &'a dyn Critic,
         x: &[Tensor],
         labels: &'a Labels,
-        reference: &'a Reference,
+        reference: Reference,
     ) -> Result<Self> {
         let parts = critic.parts(x)?;
         let scores = critic.combine(&parts)?;
@@ -92,7 +91,7 @@ impl<'a> Bound<'a> {
         let log_sum = if critic.is_additive() && reference.tuples.is_none() {
             LogSum::Tensor(product::factorised_log_sum(critic, &parts)?)
         } else {
-            let pieces = Pieces::new(reference, labels.len(), parts.len())?;
+            let pieces = Pieces::new(&reference, labels.len(), parts.len())?;
             match pieces.single()? {
                 Some(tuples) => {
                     let scores = critic.combine(&tuples.gather(&parts)?)?;
@@ -171,8 +170,8 @@ impl<'a> Bound<'a> {
         Ok(marginals.iter().map(|marginal| log_sum - marginal - log_n).collect())
     }
 
-    fn pieces(&self) -> Result<Pieces<'a>> {
-        Pieces::new(self.reference, self.labels.len(), self.parts.len())
+    fn pieces(&self) -> Result<Pieces<'_>> {
+        Pieces::new(&self.reference, self.labels.len(), self.parts.len())
     }
 
     fn log_sum(&self) -> Result<f64> {

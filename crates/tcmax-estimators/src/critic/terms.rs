@@ -20,8 +20,7 @@ use crate::error::Result;
 /// let terms = [Tensor::new(&[[40f64, 0.0], [0.0, 40.0]], &Device::Cpu)?];
 /// let labels = Labels::new(&[0, 1], 2, &Device::Cpu)?;
 /// let critic = TermsCritic::new(1, 2);
-/// let reference = Reference::all();
-/// let bound = Bound::new(&critic, &terms, &labels, &reference)?;
+/// let bound = Bound::new(&critic, &terms, &labels, Reference::all())?;
 /// // H(y) = log 2 nats, all of it seen in the variable.
 /// assert!((bound.nats()? - 2f64.ln()).abs() < 1e-12);
 /// # Ok(())

@@ -88,7 +88,7 @@ impl Method for Tcmax {
             None => Reference::all(),
         };
         let reference = reference.in_chunks_of(self.options.chunk);
-        let bound = Bound::new(head, features, labels, &reference)?;
+        let bound = Bound::new(head, features, labels, reference)?;
         let loss = step.descend(&bound.value()?.neg()?)?;
         let total_correlation = Some(bound.total_correlation()?);
         Ok(StepOutput { total_correlation, ..StepOutput::new(loss, &bound.scores()) })
@@ -123,5 +123,5 @@ impl Method for Tcmax {
 /// # Errors
 /// When the shapes do not fit.
 pub fn tcmax(head: &dyn Critic, features: &[Tensor], labels: &Labels) -> Result<Tensor> {
-    Ok(Bound::new(head, features, labels, &Reference::all())?.value()?.neg()?)
+    Ok(Bound::new(head, features, labels, Reference::all())?.value()?.neg()?)
 }
