@@ -1,5 +1,6 @@
-//! The `tcmax` command with a method and an encoder of its own.
+//! The `tcmax` command with a method, an encoder and an estimator of its own.
 
+mod binned;
 mod blend;
 mod pooled;
 
@@ -12,5 +13,6 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut registry = Registry::default();
     registry.methods.add(&blend::BLEND)?;
     registry.encoders.add(&pooled::POOLED)?;
+    registry.estimators.add(&binned::BINNED)?;
     Ok(App::new().with(registry).run())
 }

@@ -39,3 +39,19 @@ fn an_own_method_and_encoder_are_listed_trained_and_used() {
     assert_eq!(run(&["predict", seed, "--without", "audio"]).lines().count(), 1001);
     run(&["eval", seed, "--json"]);
 }
+
+#[test]
+fn an_own_estimator_is_listed_set_and_run() {
+    let listed = run(&["estimate", "--list"]);
+    assert!(listed.contains("--set bins=12: Bins of each variable, 1 to 1000."), "{listed}");
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table.csv");
+    // b is a in coarser steps: they share the entropy of b's four values.
+    let row = |i: u32| format!("{}.5,{}\n", i * 37 % 64, i * 37 % 64 / 16);
+    std::fs::write(&table, format!("a,b\n{}", (0..640).map(row).collect::<String>())).unwrap();
+    let what = ["estimate", table.to_str().unwrap(), "--numbers", "b", "--estimator", "binned"];
+    let how = ["--set", "bins=4", "--json"];
+    let found: serde_json::Value = serde_json::from_str(&run(&[&what[..], &how].concat())).unwrap();
+    let value = found["value"].as_f64().unwrap();
+    assert!((value - 4f64.ln()).abs() < 1e-9, "{found}");
+}
