@@ -36,7 +36,7 @@ pub use training::optimise::any::AnyOptimiser;
 pub use training::optimise::groups::GroupOptions;
 pub use training::optimise::list::{OPTIMISERS, OptimiserConfig, optimisers};
 pub use training::optimise::optimiser::Optimiser;
-pub use training::optimise::sgd::{SGD, Sgd, SgdConfig, SgdOptions};
+pub use training::optimise::sgd::{SGD, Sgd, SgdOptions};
 pub use training::optimise::spec::OptimiserSpec;
 pub use training::params::{ParamBuilder, Params, State};
 pub use training::seed::Seed;

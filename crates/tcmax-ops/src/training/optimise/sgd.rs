@@ -174,24 +174,6 @@ impl Kernel for SgdStep {
 /// ```
 pub type Sgd = Optimiser<SgdOptions>;
 
-/// Learning rate, momentum and weight decay; all other [`SgdOptions`] are the defaults.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SgdConfig {
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// Momentum, in [0, 1).
-    pub momentum: f64,
-    /// Weight decay, added to the gradient before the momentum.
-    pub weight_decay: f64,
-}
-
-impl From<SgdConfig> for SgdOptions {
-    fn from(config: SgdConfig) -> Self {
-        let SgdConfig { learning_rate, momentum, weight_decay } = config;
-        Self { learning_rate, momentum, weight_decay, ..Self::default() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
