@@ -166,6 +166,7 @@ impl Reproduce {
             data_dir: self.data_dir.as_deref(),
             downloads: &DownloadBar::new(),
             clips: &PrepareBar::new(),
+            recipe: None,
         };
         let data = open_data(&config, &opening)?;
         let existing = if self.resume { Existing::Resume } else { Existing::Replace };

@@ -89,7 +89,7 @@ fn a_full_disk_is_an_error_for_results_and_none_for_messages() {
     let table = folder.path().join("p.csv");
     let part = folder.path().join("p.csv.part");
     std::os::unix::fs::symlink("/dev/full", &part).unwrap();
-    let message = code(&predict(&["--out", table.to_str().unwrap()]).output().unwrap(), 1);
+    let message = code(&predict(&["--file", table.to_str().unwrap()]).output().unwrap(), 1);
     assert_eq!(message.matches("os error 28").count(), 1, "{message}");
     assert!(message.contains("p.csv: "), "{message}");
     assert!(part.symlink_metadata().is_err() && !table.exists());

@@ -20,7 +20,7 @@ fn predictions_are_a_table_with_and_without_a_modality() {
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
     let mut reader = csv::Reader::from_reader(&whole.stdout[..]);
     let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    assert_eq!(header[..3], ["row", "label", "prediction"]);
+    assert_eq!(header[..3], ["id", "label", "prediction"]);
     assert_eq!(header.last().unwrap(), "matching");
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 30);
@@ -35,7 +35,7 @@ fn predictions_are_a_table_with_and_without_a_modality() {
     assert!((right - result["test"]["accuracy"].as_f64().unwrap()).abs() < 1e-12);
 
     let file = folder.path().join("absent.csv");
-    let absent = predict(&["--without", "audio", "--out", file.to_str().unwrap()]);
+    let absent = predict(&["--without", "audio", "--file", file.to_str().unwrap()]);
     assert!(absent.status.success());
     let mut reader = csv::Reader::from_path(&file).unwrap();
     assert!(

@@ -1,4 +1,4 @@
-//! What every data set is: labelled examples of one or more modalities.
+//! What every data set is: examples of one or more modalities, with labels.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl Modality {
     }
 }
 
-/// Labelled examples, each with one input per modality.
+/// Examples, each with one input per modality and, but for data to predict, a label.
 pub trait Dataset: Send + Sync {
     /// The modalities, in the order of every per-modality list.
     fn modalities(&self) -> &[Modality];
@@ -61,9 +61,21 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// The class of example `index`, below `classes().len()`. Panics when `index` is not below
-    /// [`Dataset::len`], as slices do.
+    /// Whether the examples have labels. Data without any have no classes of their own, and can only
+    /// be predicted.
+    fn is_labelled(&self) -> bool {
+        !self.classes().is_empty()
+    }
+
+    /// The class of example `index`, below `classes().len()`; of no meaning unless
+    /// [`Dataset::is_labelled`]. Panics when `index` is not below [`Dataset::len`], as slices do.
     fn label(&self, index: usize) -> u32;
+
+    /// What example `index` is called where it comes from: its id in a file, otherwise its row, from
+    /// 0, in whatever split it is.
+    fn id(&self, index: usize) -> String {
+        index.to_string()
+    }
 
     /// Whether example `index` has an input of modality `modality`; an absent one reads as zeros.
     fn present(&self, index: usize, modality: usize) -> bool {
@@ -98,6 +110,12 @@ pub trait Dataset: Send + Sync {
     /// how they are stored and computed; nothing by default.
     fn storage_digest(&self) -> String {
         String::new()
+    }
+
+    /// What made the inputs of media, in the words of `tcmax-media`, so that others can be made alike;
+    /// nothing by default.
+    fn recipe(&self) -> Option<String> {
+        None
     }
 }
 

@@ -17,6 +17,9 @@ pub struct ColumnNames<'a> {
     pub label: Option<&'a str>,
     /// The groups'.
     pub group: Option<&'a str>,
+    /// To predict: columns other than these modalities are left out, and labels, groups and splits are
+    /// not asked for.
+    pub only: Option<&'a [String]>,
 }
 
 /// Cells that mean a missing value to most programs. `none`, `-` and the like may be classes.

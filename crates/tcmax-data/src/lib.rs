@@ -35,4 +35,4 @@ pub use resize::{Crop, resize};
 pub use split::Split;
 pub use table::{ABSENT, Blank, Column, TableDataset};
 pub use user_data::{UserData, UserDataConfig};
-pub use whole::{partial_path, write_whole};
+pub use whole::{WholeFile, partial_path, write_whole};

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 pub struct Batch {
     /// One tensor per modality, (B, shape...), f32.
     pub inputs: Vec<Tensor>,
-    /// Labels (B,), u32, every one a class.
+    /// Labels (B,), u32, every one a class; (0,) of data without labels.
     pub labels: Tensor,
     /// Which modalities each example has, (B, M), f32, 1 or 0; none when all are there. Inputs that
     /// are not there are zeros.
@@ -84,7 +84,7 @@ impl Loader {
             return Err(Error::option("batch-size", "must be at least 1"));
         }
         let classes = dataset.classes().len();
-        for row in 0..dataset.len() {
+        for row in (0..dataset.len()).filter(|_| dataset.is_labelled()) {
             let label = dataset.label(row);
             if label as usize >= classes {
                 return Err(Error::LabelOutOfRange { row, label, classes });
@@ -156,8 +156,10 @@ impl Reader {
             let shape = [&[indices.len()], &modality.shape[..]].concat();
             inputs.push(Tensor::from_vec(values, shape, &self.device)?);
         }
-        let labels: Vec<u32> = indices.iter().map(|&index| self.dataset.label(index)).collect();
-        let labels = Tensor::from_vec(labels, indices.len(), &self.device)?;
+        let labelled = indices.iter().filter(|_| self.dataset.is_labelled());
+        let labels: Vec<u32> = labelled.map(|&index| self.dataset.label(index)).collect();
+        let count = labels.len();
+        let labels = Tensor::from_vec(labels, count, &self.device)?;
         let present = self.present(indices)?;
         Ok(Batch { inputs, labels, present, indices: indices.to_vec() })
     }

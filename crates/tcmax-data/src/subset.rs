@@ -32,8 +32,16 @@ impl Dataset for Subset {
         self.rows.len()
     }
 
+    fn is_labelled(&self) -> bool {
+        self.data.is_labelled()
+    }
+
     fn label(&self, index: usize) -> u32 {
         self.data.label(self.rows[index])
+    }
+
+    fn id(&self, index: usize) -> String {
+        self.data.id(self.rows[index])
     }
 
     fn present(&self, index: usize, modality: usize) -> bool {
@@ -50,5 +58,9 @@ impl Dataset for Subset {
 
     fn storage_digest(&self) -> String {
         self.data.storage_digest()
+    }
+
+    fn recipe(&self) -> Option<String> {
+        self.data.recipe()
     }
 }

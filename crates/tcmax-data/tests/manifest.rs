@@ -44,7 +44,7 @@ fn write_parquet(path: &Path) {
 
 fn read(path: &Path) -> (Manifest, Problems) {
     let mut problems = Problems::new();
-    let names = ColumnNames { label: Some("mood"), group: None };
+    let names = ColumnNames { label: Some("mood"), ..ColumnNames::default() };
     let manifest = Manifest::read(path, None, names, &mut problems).unwrap();
     (manifest, problems)
 }
@@ -137,7 +137,11 @@ fn a_split_that_some_rows_lack_is_refused() {
 #[test]
 fn mistyped_names_are_refused_with_the_nearest() {
     let text = "words,mood,speaker\na b,x,s\nc d,y,t\n";
-    let names = |label, group| ColumnNames { label: Some(label), group: Some(group) };
+    let names = |label, group| ColumnNames {
+        label: Some(label),
+        group: Some(group),
+        ..ColumnNames::default()
+    };
     let problem = told(text, names("mood", "speeker"));
     assert!(problem.contains("'speeker': the option `group` names it"), "{problem}");
     assert!(problem.contains("did you mean 'speaker'?"), "{problem}");
@@ -152,7 +156,8 @@ fn mistyped_names_are_refused_with_the_nearest() {
     let problem = told("words,label,class\na b,x,x\n", ColumnNames::default());
     assert!(problem.contains("'class': looks like labels too"), "{problem}");
     let text = "words,label,video_of,speaker\na b,x,u,s\n";
-    let (manifest, _) = parse(text, ColumnNames { label: None, group: Some("video_of") });
+    let (manifest, _) =
+        parse(text, ColumnNames { group: Some("video_of"), ..ColumnNames::default() });
     assert_eq!(manifest.columns.len(), 1);
     assert_eq!(manifest.notes, ["column 'speaker' looks like groups and is left out"]);
     let problem = told("words,label,group\na b,x,\nc d,y,g\n", ColumnNames::default());

@@ -1,18 +1,19 @@
 //! `files`: data of the user, at a path.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tcmax_data::shards::PREPARED_FILE;
-use tcmax_data::user_data::Layout;
-use tcmax_data::{ColumnNames, Dataset, Splits, UserData, UserDataConfig};
-use tcmax_media::{PrepareOptions, PrepareProgress, manifest_plan, prepare};
+use tcmax_data::user_data::{Layout, open_to_predict};
+use tcmax_data::{ColumnNames, Dataset, Modality, Splits, UserData, UserDataConfig};
+use tcmax_media::prepare::Plan;
+use tcmax_media::{PrepareOptions, PrepareProgress, manifest_plan, model_plan, prepare};
 use tcmax_registry::{Options, read};
 
 use crate::error::Result;
 use crate::fetch;
-use crate::source::{DataSource, DataSpec};
+use crate::source::{DataSource, DataSpec, Opening};
 
 /// The specification of user data.
 pub static FILES: DataSpec = DataSpec {
@@ -22,7 +23,7 @@ pub static FILES: DataSpec = DataSpec {
     paths: &["path"],
     open: |options, opening| {
         let given: UserDataConfig = read(options)?;
-        let used = match manifest_clips(&given, opening.clips)? {
+        let used = match manifest_clips(&given, opening)? {
             // The clips were prepared with the labels and groups that the options name.
             Some(path) => UserDataConfig { path, label: None, group: None, ..given.clone() },
             None => given.clone(),
@@ -85,17 +86,59 @@ impl DataSource for Files {
 ///
 /// # Errors
 /// Everything that is wrong with the manifest or its media, at once.
-fn manifest_clips(
-    options: &UserDataConfig,
-    progress: &dyn PrepareProgress,
-) -> Result<Option<PathBuf>> {
+fn manifest_clips(options: &UserDataConfig, opening: &Opening<'_>) -> Result<Option<PathBuf>> {
     let Layout::Manifest(manifest) = Layout::of(&options.path)? else { return Ok(None) };
-    let names = ColumnNames { label: options.label.as_deref(), group: options.group.as_deref() };
-    let plan = manifest_plan(&manifest, None, names, &BTreeMap::new(), progress)?;
+    let names = ColumnNames {
+        label: options.label.as_deref(),
+        group: options.group.as_deref(),
+        ..ColumnNames::default()
+    };
+    let plan = match opening.recipe {
+        Some(recipe) => model_plan(&manifest, None, names, recipe, opening.clips)?,
+        None => manifest_plan(&manifest, None, names, &BTreeMap::new(), opening.clips)?,
+    };
+    cached_clips(&plan, opening.clips).map(Some)
+}
+
+/// The clips of a plan in the user's cache, made if they are not there.
+fn cached_clips(plan: &Plan, progress: &dyn PrepareProgress) -> Result<PathBuf> {
     let how = PrepareOptions::default();
     let folder = fetch::cache_folder()?.join("prepared").join(plan.fingerprint(&how));
     if !folder.join(PREPARED_FILE).is_file() {
-        prepare(&plan, &folder, &how, progress)?;
+        prepare(plan, &folder, &how, progress)?;
     }
-    Ok(Some(folder))
+    Ok(folder)
+}
+
+/// Where data without labels come from.
+pub enum Unlabelled<'a> {
+    /// A file or folder, as those that [`FILES`] opens, but without labels.
+    Path(&'a Path),
+    /// The bytes of a manifest from elsewhere, whose paths start from the current folder, and what to call
+    /// it in messages.
+    Manifest(&'a Path, Vec<u8>),
+}
+
+/// Data to predict: every example with those of `modalities` that are there. Media are made into inputs by
+/// `recipe` ([`Dataset::recipe`]), in the user's cache. Labels are not read.
+///
+/// # Errors
+/// Everything that is wrong with the data or its media, at once.
+pub fn open_unlabelled(
+    data: Unlabelled<'_>,
+    modalities: &[Modality],
+    recipe: Option<&str>,
+    progress: &dyn PrepareProgress,
+) -> Result<Arc<dyn Dataset>> {
+    let (path, bytes) = match data {
+        Unlabelled::Manifest(path, bytes) => (path.to_owned(), Some(bytes)),
+        Unlabelled::Path(path) => match Layout::of(path)? {
+            Layout::Manifest(manifest) => (manifest, None),
+            _ => return Ok(open_to_predict(path, modalities)?),
+        },
+    };
+    let only: Vec<String> = modalities.iter().map(|modality| modality.name.clone()).collect();
+    let names = ColumnNames { only: Some(&only), ..ColumnNames::default() };
+    let plan = model_plan(&path, bytes, names, recipe.unwrap_or_default(), progress)?;
+    Ok(open_to_predict(&cached_clips(&plan, progress)?, modalities)?)
 }

@@ -12,7 +12,7 @@ pub mod synthetic;
 pub use av_digits::{AV_DIGITS, AvDigits, AvDigitsConfig, AvDigitsSplit};
 pub use catalog::{DatasetCard, HubFile, RemoteFile, card, catalog, recipe_of};
 pub use error::{Error, Result};
-pub use files::FILES;
+pub use files::{FILES, Unlabelled, open_unlabelled};
 pub use list::{DATA, data};
 pub use source::{DataSource, DataSpec, OpenData, Opening};
 pub use synthetic::{SYNTHETIC, SyntheticConfig, SyntheticModality};

@@ -78,6 +78,8 @@ pub struct Opening<'a> {
     pub downloads: &'a dyn DownloadProgress,
     /// Told of clips that are made.
     pub clips: &'a dyn PrepareProgress,
+    /// What made the inputs of a model ([`Dataset::recipe`]), where media are to become such inputs.
+    pub recipe: Option<&'a str>,
 }
 
 /// The specification of a data set: a constant in the data set's file.

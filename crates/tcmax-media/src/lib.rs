@@ -12,7 +12,7 @@ mod transform;
 pub use error::{Error, Result};
 pub use prepare::{
     ListOptions, NoProgress, PrepareOptions, PrepareProgress, Summary, check, list_plan,
-    manifest_plan, prepare,
+    manifest_plan, model_plan, prepare,
 };
 pub use recipe::{
     DEFAULT_RECIPE, GroupRule, Lists, ModalityRecipe, Recipe, Validation, ValidationRule, Variant,

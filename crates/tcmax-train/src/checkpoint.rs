@@ -59,6 +59,10 @@ pub struct ModelCard {
     pub classes: Vec<String>,
     /// What the data were.
     pub data: DataIdentity,
+    /// What made the inputs of media ([`Dataset::recipe`](tcmax_data::Dataset::recipe)), by which others are
+    /// made alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
 }
 
 /// Where an interrupted run stands after a finished epoch.

@@ -57,8 +57,12 @@ pub fn open_data(config: &CheckedConfig, opening: &Opening<'_>) -> Result<Box<dy
 /// # Errors
 /// As [`open_data`].
 pub fn open_data_quietly(config: &CheckedConfig) -> Result<Box<dyn DataSource>> {
-    let opening =
-        Opening { data_dir: None, downloads: &fetch::NoProgress, clips: &tcmax_media::NoProgress };
+    let opening = Opening {
+        data_dir: None,
+        downloads: &fetch::NoProgress,
+        clips: &tcmax_media::NoProgress,
+        recipe: None,
+    };
     open_data(config, &opening)
 }
 

@@ -4,7 +4,8 @@
 //! A checkpoint says what its data were ([`DataIdentity`](crate::identity::DataIdentity)) and which
 //! examples were learned from. Splits are drawn again from the run's seed, so rows that were added to
 //! a file since then would move examples between them: that is refused. Other data are conformed to the
-//! model's modalities and classes, both by name.
+//! model's modalities and classes, both by name. Data without labels can only be predicted
+//! ([`open_unlabelled_for`]).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 
 use tcmax_data::{Dataset, Modality, Splits};
 use tcmax_datasets::fetch::DownloadProgress;
-use tcmax_datasets::{DataSource, Opening};
+use tcmax_datasets::{DataSource, Opening, Unlabelled, open_unlabelled};
+use tcmax_media::PrepareProgress;
 use tcmax_ops::Seed;
 use tcmax_registry::{Choice, Table};
 
@@ -77,6 +79,7 @@ impl TestedData<'_> {
             data_dir: self.data_dir,
             downloads: progress,
             clips: &tcmax_media::NoProgress,
+            recipe: saved.card.recipe.as_deref(),
         };
         let opened = open_data(&config, &opening)?;
         let is_own = self.dataset.is_none();
@@ -129,8 +132,9 @@ impl TestedData<'_> {
                 notes.push(problem);
             }
         }
-        let data = Conformed::new(data, saved, self.without)
-            .map_err(|problem| Error::bad_file(path, problem))?;
+        let file = self.dataset.map_or(path, Path::new);
+        let data = Conformed::new(data, saved, self.without, Labels::Read)
+            .map_err(|problem| Error::bad_file(file, problem))?;
         Ok(Tested { data: Arc::new(data), notes })
     }
 
@@ -155,6 +159,37 @@ impl TestedData<'_> {
         }
         TrainConfig { data, ..saved.card.config.clone() }.check_with(registry)
     }
+}
+
+/// Data without labels, with the modalities of a model, to be predicted: every example of `data`, whose
+/// labels, if it has any, are not read. `without` are modalities that it may lack.
+///
+/// # Errors
+/// When the data cannot be opened or do not fit the model.
+pub fn open_unlabelled_for(
+    saved: &SavedModel,
+    data: Unlabelled<'_>,
+    without: &[String],
+    progress: &dyn PrepareProgress,
+) -> Result<Arc<dyn Dataset>> {
+    let path = match &data {
+        Unlabelled::Path(path) | Unlabelled::Manifest(path, _) => path.to_path_buf(),
+    };
+    let modalities = &saved.card.modalities;
+    let used: Vec<Modality> =
+        saved.model.used_modalities().iter().map(|&m| modalities[m].clone()).collect();
+    let opened = open_unlabelled(data, &used, saved.card.recipe.as_deref(), progress)?;
+    let data = Conformed::new(opened, saved, without, Labels::LeaveOut);
+    Ok(Arc::new(data.map_err(|problem| Error::bad_file(&path, problem))?))
+}
+
+/// What becomes of the labels of other data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Labels {
+    /// They become the model's classes.
+    Read,
+    /// They are not looked at.
+    LeaveOut,
 }
 
 /// Options with others on top.
@@ -238,8 +273,8 @@ struct Conformed {
     classes: Vec<String>,
     /// Where each modality of the model is in the data.
     sources: Vec<Option<usize>>,
-    /// The model's class of each class of the data.
-    labels: Vec<u32>,
+    /// The model's class of each class of the data; none where labels are left out.
+    labels: Option<Vec<u32>>,
 }
 
 impl Conformed {
@@ -247,6 +282,7 @@ impl Conformed {
         data: Arc<dyn Dataset>,
         saved: &SavedModel,
         without: &[String],
+        labels: Labels,
     ) -> std::result::Result<Self, String> {
         let card = &saved.card;
         let optional: BTreeSet<&String> = without.iter().collect();
@@ -256,25 +292,36 @@ impl Conformed {
             let used = saved.model.used_modalities().contains(&m);
             if found.is_none() && used && !optional.contains(&modality.name) {
                 let there: Vec<String> = data.modalities().iter().map(describe).collect();
+                let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
                 return Err(format!(
-                    "the model needs {}, and the data have {}",
-                    describe(modality),
-                    there.join(", ")
+                    "the model needs {}, and the data have {there}",
+                    describe(modality)
                 ));
             }
             sources.push(found);
         }
-        let mut labels = Vec::with_capacity(data.classes().len());
-        for class in data.classes() {
-            let known = card.classes.iter().position(|own| own == class);
-            let known = known.and_then(|index| u32::try_from(index).ok()).ok_or_else(|| {
-                format!("the data have the class '{class}', which the model does not know")
-            })?;
-            labels.push(known);
-        }
+        let labels = match labels {
+            Labels::Read => Some(classes_of(data.as_ref(), &card.classes)?),
+            Labels::LeaveOut => None,
+        };
         let (modalities, classes) = (card.modalities.clone(), card.classes.clone());
         Ok(Self { data, modalities, classes, sources, labels })
     }
+}
+
+/// The model's class of each class of the data.
+fn classes_of(data: &dyn Dataset, known: &[String]) -> std::result::Result<Vec<u32>, String> {
+    let class_of = |(index, class): (usize, &String)| {
+        let found = known.iter().position(|own| own == class);
+        found.and_then(|found| u32::try_from(found).ok()).ok_or_else(|| {
+            let example = (0..data.len()).find(|&row| data.label(row) as usize == index);
+            let id = example.map(|row| data.id(row)).unwrap_or_default();
+            // Examples without a name are called by their row.
+            let row = if id.parse::<usize>().is_ok() { "row " } else { "example " };
+            format!("{row}{id} has the class '{class}', which the model does not know")
+        })
+    };
+    data.classes().iter().enumerate().map(class_of).collect()
 }
 
 fn describe(modality: &Modality) -> String {
@@ -295,7 +342,16 @@ impl Dataset for Conformed {
     }
 
     fn label(&self, index: usize) -> u32 {
-        self.labels[self.data.label(index) as usize]
+        let label = self.data.label(index) as usize;
+        self.labels.as_ref().and_then(|labels| labels.get(label)).copied().unwrap_or(0)
+    }
+
+    fn is_labelled(&self) -> bool {
+        self.labels.is_some() && self.data.is_labelled()
+    }
+
+    fn id(&self, index: usize) -> String {
+        self.data.id(index)
     }
 
     fn present(&self, index: usize, modality: usize) -> bool {

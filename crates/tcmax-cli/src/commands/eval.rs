@@ -60,6 +60,16 @@ enum Part {
 }
 
 impl DataOptions {
+    /// Other data than the run's.
+    pub(super) fn dataset(&self) -> Option<&str> {
+        self.dataset.as_deref()
+    }
+
+    /// Whether labels or a split are asked for.
+    pub(super) fn names_labels(&self) -> bool {
+        self.label.is_some() || self.split.is_some()
+    }
+
     /// The examples, with the modalities and classes of the model at `path`.
     pub(super) fn open(
         &self,

@@ -147,6 +147,7 @@ impl ExperimentOptions {
             data_dir: self.data_dir.as_deref(),
             downloads: &DownloadBar::new(),
             clips: &PrepareBar::new(),
+            recipe: None,
         };
         let source = open_data(config, &opening)?;
         for note in source.notes() {

@@ -129,7 +129,11 @@ impl Prepare {
             &[("--lists", self.lists.is_some()), ("--modalities", !self.modalities.is_empty())],
             "is for data sets that have a card; of a manifest every column of media is prepared",
         )?;
-        let names = ColumnNames { label: self.label.as_deref(), group: self.group.as_deref() };
+        let names = ColumnNames {
+            label: self.label.as_deref(),
+            group: self.group.as_deref(),
+            ..ColumnNames::default()
+        };
         let recipe = self.recipe.as_deref().map(|file| read_recipe(Path::new(file)));
         let recipe = recipe.transpose()?.unwrap_or_default();
         let plan =

@@ -16,6 +16,6 @@ mod safetensors;
 mod values;
 
 pub use array::{Array, ArrayKind};
-pub(crate) use read::read_with_metadata;
+pub(crate) use read::{array_names, read_with_metadata};
 pub use read::{parse_csv, parse_npy, parse_npz, parse_safetensors, read_arrays};
 pub use values::Values;

@@ -46,6 +46,14 @@ pub(super) fn read(path: &Path, file: impl Read + Seek, length: u64) -> Result<V
     Ok(arrays)
 }
 
+/// The names of the npy members of a zip file.
+pub(super) fn names(path: &Path, file: impl Read + Seek) -> Result<Vec<String>> {
+    let archive = ZipArchive::new(file)
+        .map_err(|e| Error::bad_file(path, format!("not a readable npz (zip) file: {e}")))?;
+    let names = archive.file_names().filter_map(std::result::Result::ok);
+    Ok(names.filter_map(|name| Some(name.strip_suffix(".npy")?.to_owned())).collect())
+}
+
 /// What all members together declare must be plausible for a file of `length` bytes.
 fn check_sizes<R: Read + Seek>(
     path: &Path,

@@ -8,6 +8,7 @@ use super::array::Array;
 use super::{csv, npy, npz, safetensors};
 use crate::error::{Error, Result};
 use crate::file::{self, ending};
+use crate::shards::header;
 
 /// One array from the bytes of an npy file; `path` and `name` are for messages.
 ///
@@ -49,6 +50,18 @@ pub fn parse_csv(path: &Path, bytes: &[u8]) -> Result<Vec<Array>> {
 /// When the file cannot be read, has another ending, or is not what its ending says.
 pub fn read_arrays(path: &Path) -> Result<Vec<Array>> {
     Ok(read_with_metadata(path)?.0)
+}
+
+/// The names of the arrays in an `.npz` or `.safetensors` file, whose values are not read.
+///
+/// # Errors
+/// When the file cannot be read, or is not what its ending says.
+pub(crate) fn array_names(path: &Path) -> Result<Vec<String>> {
+    let (bytes, _) = file::open(path, "")?;
+    match ending(path).as_str() {
+        "npz" => npz::names(path, bytes),
+        _ => Ok(header(path)?.tensors().into_keys().collect()),
+    }
 }
 
 /// As [`read_arrays`], with the metadata of a safetensors file.

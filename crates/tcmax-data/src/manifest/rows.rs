@@ -15,6 +15,9 @@ use crate::problems::{Position, Problems};
 use crate::split::{Split, ambiguous_numbers, wrong_split};
 use crate::words::suggestion;
 
+/// Names of columns that name the examples.
+const IDS: [&str; 2] = ["id", "ids"];
+
 /// One example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestRow {
@@ -22,7 +25,7 @@ pub struct ManifestRow {
     pub position: Position,
     /// Its name.
     pub id: String,
-    /// Its class.
+    /// Its class; empty in a manifest without labels.
     pub label: String,
     /// Its split, if the manifest says.
     pub split: Option<Split>,
@@ -63,10 +66,40 @@ impl Manifest {
     ) -> Result<Self> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let root = root.or(folder).unwrap_or(Path::new(".")).to_owned();
-        let table = read_table(path, problems)?;
-        let manifest = Self::of_table(path, root, table, names, problems);
+        let bytes = file::read(path, "")?;
+        Self::of_bytes(path, bytes, &root, names, problems)
+    }
+
+    /// As [`Manifest::read`] of bytes that came from elsewhere, a pipe for example: a Parquet file, or
+    /// CSV. `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`].
+    pub fn of_bytes(
+        path: &Path,
+        bytes: Vec<u8>,
+        root: &Path,
+        names: ColumnNames<'_>,
+        problems: &mut Problems,
+    ) -> Result<Self> {
+        let table = read_table(path, bytes, problems)?;
+        let manifest = Self::of_table(path, root.to_owned(), table, names, problems);
         manifest.check_files(problems);
         Ok(manifest)
+    }
+
+    /// Whether a column holds labels: one of that name, and a word in it.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`].
+    pub fn has_labels(path: &Path, label: Option<&str>) -> Result<bool> {
+        let table = read_table(path, file::read(path, "")?, &mut Problems::new())?;
+        let is_label = |name: &String| match label {
+            Some(label) => name == label,
+            None => LABELS.iter().any(|known| name.eq_ignore_ascii_case(known)),
+        };
+        let mut columns = (0..table.names.len()).filter(|&c| is_label(&table.names[c]));
+        Ok(columns.any(|c| table.rows.iter().any(|row| row[c].is_some())))
     }
 
     /// A manifest from the bytes of a CSV file, without checking the files it names; everything wrong
@@ -107,7 +140,14 @@ impl Manifest {
         let columns: Vec<MediaColumn> =
             roles.media.iter().map(|&c| column(path, &table, c, problems)).collect();
         if columns.is_empty() {
-            problems.add(path, Position::File, "", "there is no column of media beside the label");
+            let what = match names.only {
+                None => "there is no column of media beside the label".to_owned(),
+                Some(only) => {
+                    let (wanted, there) = (only.join(", "), table.names.join(", "));
+                    format!("none of the modalities {wanted} is a column (there are: {there})")
+                }
+            };
+            problems.add(path, Position::File, "", what);
         }
         let rows: Vec<ManifestRow> =
             (0..table.rows.len()).map(|row| roles.row(path, &mut table, row, problems)).collect();
@@ -189,11 +229,11 @@ impl Manifest {
     }
 }
 
-/// Reads a table by its ending.
-fn read_table(path: &Path, problems: &mut Problems) -> Result<TextTable> {
-    let bytes = file::read(path, "")?;
+/// Reads a table by its ending; Parquet without one by its first bytes.
+fn read_table(path: &Path, bytes: Vec<u8>, problems: &mut Problems) -> Result<TextTable> {
     let table = match ending(path).as_str() {
         "parquet" => parquet::parse(path, bytes, problems)?,
+        "" if bytes.starts_with(b"PAR1") => parquet::parse(path, bytes, problems)?,
         _ => csv::parse(path, &bytes, problems),
     };
     if table.rows.is_empty() && problems.is_empty() {
@@ -233,9 +273,16 @@ impl Roles {
             }
             found
         };
+        if let Some(only) = names.only {
+            let is_wanted = |c: &usize| only.contains(&table.names[*c]);
+            let (media, id) = ((0..table.names.len()).filter(is_wanted).collect(), known(&IDS));
+            let (label, split, group, notes) = (None, None, None, Vec::new());
+            let id = id.filter(|id| !is_wanted(id));
+            return Self { label, split, group, id, media, notes };
+        }
         let label = given("label", names.label, &LABELS);
         let group = given("group", names.group, &GROUPS);
-        let (split, id) = (known(&["split"]), known(&["id", "ids"]));
+        let (split, id) = (known(&["split"]), known(&IDS));
         if label.is_none() && names.label.is_none() {
             let what = format!(
                 "no such column; call it 'label', or name it in the option `label` (there are: {})",

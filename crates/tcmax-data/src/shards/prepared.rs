@@ -36,6 +36,7 @@ struct Inner {
     classes: Vec<String>,
     labels: Vec<u32>,
     groups: Vec<String>,
+    ids: Vec<String>,
     /// What identifies each clip.
     identities: Vec<u64>,
     splits: Option<Vec<Split>>,
@@ -58,7 +59,8 @@ struct Stored {
 }
 
 impl Prepared {
-    /// Opens a folder that `tcmax prepare` has finished. Of shards only headers are read.
+    /// Opens a folder that `tcmax prepare` has finished. Of shards only headers are read. Clips that
+    /// were made without labels have no classes.
     ///
     /// # Errors
     /// When the manifest is not the one that was written; every shard that is missing, has another
@@ -69,17 +71,16 @@ impl Prepared {
         let mut problems = Problems::new();
         let index = Index::read(folder, &description, &rows, &mut problems)?;
         problems.into_result()?;
-        let cells = Words::of(rows.iter().map(|row| row.label.as_str()));
         let manifest = folder.join(MANIFEST_FILE);
-        let (classes, labels) =
-            class_list(&cells).map_err(|problem| Error::bad_file(&manifest, problem))?;
+        let (classes, labels) = classes_of(&manifest, &rows)?;
         let splits = given_splits(&manifest, &rows)?;
         let inner = Inner {
             modalities: description.modalities.iter().map(StoredModality::modality).collect(),
             tables: description.modalities.iter().map(|m| tables(&m.storage)).collect(),
             clip_shards: rows.iter().map(|row| row.shard as u32).collect(),
             identities: rows.iter().map(ClipRow::identity).collect(),
-            groups: rows.into_iter().map(|row| row.group).collect(),
+            groups: rows.iter().map(|row| row.group.clone()).collect(),
+            ids: rows.into_iter().map(|row| row.id).collect(),
             shards: index.shards,
             stored: index.stored,
             notes: description.all_notes(),
@@ -121,6 +122,15 @@ impl Prepared {
     pub fn description(&self) -> &Description {
         &self.inner.description
     }
+}
+
+/// The classes and the class of every clip; no classes when no clip has a label.
+fn classes_of(manifest: &Path, rows: &[ClipRow]) -> Result<(Vec<String>, Vec<u32>)> {
+    if rows.iter().all(|row| row.label.is_empty()) {
+        return Ok((Vec::new(), vec![0; rows.len()]));
+    }
+    let cells = Words::of(rows.iter().map(|row| row.label.as_str()));
+    class_list(&cells).map_err(|problem| Error::bad_file(manifest, problem))
 }
 
 /// The split of every clip; none when no clip has one. A split of only some clips is refused.
@@ -251,6 +261,10 @@ impl Dataset for Prepared {
         self.inner.labels[index]
     }
 
+    fn id(&self, index: usize) -> String {
+        self.inner.ids[index].clone()
+    }
+
     fn present(&self, index: usize, modality: usize) -> bool {
         self.inner.stored[index * self.inner.modalities.len() + modality].is_some()
     }
@@ -324,5 +338,9 @@ impl Dataset for Prepared {
 
     fn storage_digest(&self) -> String {
         self.inner.description.storage_digest()
+    }
+
+    fn recipe(&self) -> Option<String> {
+        Some(self.inner.description.recipe.clone())
     }
 }

@@ -22,8 +22,10 @@ pub(super) struct CollectedModality {
 /// Everything a file or folder of features says.
 pub(super) struct Collected {
     pub(super) modalities: Vec<CollectedModality>,
-    /// Label cells as they are in the file.
-    pub(super) labels: Words,
+    /// Label cells as they are in the file; none of data to predict.
+    pub(super) labels: Option<Words>,
+    /// What the examples are called, where the file says.
+    pub(super) ids: Option<Words>,
     pub(super) groups: Option<Words>,
     pub(super) splits: Option<Vec<Split>>,
 }

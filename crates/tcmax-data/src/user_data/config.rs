@@ -55,7 +55,11 @@ impl UserDataConfig {
     }
 
     pub(super) fn names(&self) -> ColumnNames<'_> {
-        ColumnNames { label: self.label.as_deref(), group: self.group.as_deref() }
+        ColumnNames {
+            label: self.label.as_deref(),
+            group: self.group.as_deref(),
+            ..ColumnNames::default()
+        }
     }
 
     pub(super) fn partition(&self) -> Partition {

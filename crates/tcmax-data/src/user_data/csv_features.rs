@@ -47,6 +47,13 @@ pub(super) fn is_feature_table(path: &Path) -> Result<bool> {
     Ok(header && rows >= 2)
 }
 
+/// Whether the first row of a table has exactly `width` cells: so many numbers and no label.
+pub(super) fn is_without_label(path: &Path, width: usize) -> Result<bool> {
+    let bytes = file::read(path, "")?;
+    let mut records = Records::open(path, &bytes);
+    Ok(matches!(records.next(), Some(Ok(first)) if first.width() == width))
+}
+
 /// Whether all but the last cell are numbers or empty, with one number at least. Numbers with a decimal
 /// comma count, and are refused by name later.
 fn is_row(record: &Record<'_>) -> bool {
@@ -58,6 +65,37 @@ fn is_row(record: &Record<'_>) -> bool {
 
 fn features<'r>(record: &'r Record<'_>) -> impl Iterator<Item = &'r [u8]> {
     record.cells().take(record.width().saturating_sub(1))
+}
+
+/// Reads tables without labels: `modalities` are their names and numbers per row, and other files are
+/// left out.
+pub(super) fn read_to_predict(
+    path: &Path,
+    modalities: &[(&str, usize)],
+    problems: &mut Problems,
+) -> Result<Option<Collected>> {
+    let mut tables = Vec::new();
+    for (file, width) in files_of(path, modalities)? {
+        let label = Label::None { width };
+        tables.push(parse(&file, &file::read(&file, "")?, label, problems));
+    }
+    if tables.is_empty() {
+        let names: Vec<String> = modalities.iter().map(|(name, _)| format!("{name}.csv")).collect();
+        let what = format!("there is none of the model's tables ({})", names.join(", "));
+        problems.add(path, Position::File, "", what);
+    }
+    let collected = collect(vec![(None, tables)], problems);
+    Ok(collected.map(|collected| Collected { labels: None, ..collected }))
+}
+
+/// The tables of some modalities in a folder, or the one that `path` is, with their numbers per row.
+pub(super) fn files_of(path: &Path, modalities: &[(&str, usize)]) -> Result<Vec<(PathBuf, usize)>> {
+    let all = if path.is_file() { vec![path.to_owned()] } else { files(path)? };
+    let width = |file: &PathBuf| {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        modalities.iter().find(|(modality, _)| *modality == name).map(|(_, width)| *width)
+    };
+    Ok(all.into_iter().filter_map(|file| width(&file).map(|width| (file, width))).collect())
 }
 
 /// Reads a folder of tables, or one.
@@ -120,25 +158,35 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn tables(files: &[PathBuf], problems: &mut Problems) -> Result<Vec<Table>> {
-    files.iter().map(|path| Ok(parse(path, &file::read(path, "")?, problems))).collect()
+    let read = |path: &PathBuf| Ok(parse(path, &file::read(path, "")?, Label::Last, problems));
+    files.iter().map(read).collect()
 }
 
 /// Rows and width of the feature table in a CSV file's bytes; everything wrong with it goes to
 /// `problems`, under the name of `path`.
 pub fn parse_feature_table(path: &Path, bytes: &[u8], problems: &mut Problems) -> (usize, usize) {
-    let table = parse(path, bytes, problems);
+    let table = parse(path, bytes, Label::Last, problems);
     (table.labels.len(), table.width)
 }
 
-fn parse(path: &Path, bytes: &[u8], problems: &mut Problems) -> Table {
+/// Where the label of a row is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Label {
+    /// In the last cell.
+    Last,
+    /// Nowhere: rows are so many numbers.
+    None { width: usize },
+}
+
+fn parse(path: &Path, bytes: &[u8], label: Label, problems: &mut Problems) -> Table {
     let mut rows = 0;
     let mut numbers = 0;
     let mut records = Records::open(path, bytes);
     while let Some(Ok(record)) = records.next() {
         rows += 1;
-        numbers += record.width().saturating_sub(1);
+        numbers += label.numbers(&record);
     }
-    let mut builder = Builder::new(path, rows, numbers);
+    let mut builder = Builder::new(path, label, rows, numbers);
     let mut records = Records::open(path, bytes);
     let mut first = true;
     while let Some(record) = records.next() {
@@ -165,8 +213,19 @@ fn is_header(path: &Path, record: &Record<'_>, problems: &mut Problems) -> bool 
     })
 }
 
+impl Label {
+    /// How many cells of a record are numbers.
+    fn numbers(self, record: &Record<'_>) -> usize {
+        match self {
+            Self::Last => record.width().saturating_sub(1),
+            Self::None { .. } => record.width(),
+        }
+    }
+}
+
 struct Builder {
     path: PathBuf,
+    label: Label,
     width: usize,
     values: Vec<f32>,
     present: Vec<bool>,
@@ -175,10 +234,11 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(path: &Path, rows: usize, numbers: usize) -> Self {
+    fn new(path: &Path, label: Label, rows: usize, numbers: usize) -> Self {
         Self {
             path: path.to_owned(),
-            width: 0,
+            label,
+            width: if let Label::None { width } = label { width } else { 0 },
             values: Vec::with_capacity(numbers),
             present: Vec::with_capacity(rows),
             labels: WordsBuilder::with_capacity(rows),
@@ -189,23 +249,27 @@ impl Builder {
     fn push(&mut self, record: &Record<'_>, problems: &mut Problems) {
         let line = record.line;
         let mut bad = |what: String| problems.add(&self.path, Position::Line(line), "", what);
-        let width = record.width().saturating_sub(1);
+        let width = self.label.numbers(record);
         if self.width == 0 {
             self.width = width;
         }
+        let labelled = self.label == Label::Last;
         if width != self.width || width == 0 {
-            bad(format!("{} cells, wanted {} numbers and a label", record.width(), self.width));
+            let label = if labelled { " and a label" } else { "" };
+            bad(format!("{} cells, wanted {} numbers{label}", record.width(), self.width));
             return;
         }
-        let Ok(label) = std::str::from_utf8(record.cell(width)) else {
+        let label = if labelled { record.cell(width) } else { b"" };
+        let Ok(label) = std::str::from_utf8(label) else {
             bad("the label is not UTF-8 text; save the file as UTF-8".to_owned());
             return;
         };
-        if let Some(what) = wrong_label(label) {
+        if let Some(what) = wrong_label(label).filter(|_| labelled) {
             bad(format!("{what} (labels are the last column)"));
         }
-        let absent = features(record).all(<[u8]>::is_empty);
-        for (column, cell) in features(record).enumerate() {
+        let numbers = || record.cells().take(width);
+        let absent = numbers().all(<[u8]>::is_empty);
+        for (column, cell) in numbers().enumerate() {
             let value = number(cell);
             match value {
                 None if !absent => {
@@ -230,7 +294,7 @@ impl Builder {
 
     fn finish(self) -> Table {
         let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let Self { path, width, values, present, labels, lines } = self;
+        let Self { path, width, values, present, labels, lines, .. } = self;
         Table { path, name, width, values, present, labels: labels.finish(), lines }
     }
 }
@@ -281,7 +345,7 @@ fn collect(splits: Vec<(Option<Split>, Vec<Table>)>, problems: &mut Problems) ->
     let modalities =
         joined.into_iter().map(|(name, tables)| modality(&name, tables, problems)).collect();
     let splits = (!given.is_empty()).then_some(given);
-    Some(Collected { modalities, labels, groups: None, splits })
+    Some(Collected { modalities, labels: Some(labels), ids: None, groups: None, splits })
 }
 
 fn modality(name: &str, tables: Vec<Table>, problems: &mut Problems) -> CollectedModality {

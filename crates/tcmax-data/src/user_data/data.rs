@@ -8,6 +8,7 @@ use tcmax_ops::Seed;
 use super::collected::{Collected, CollectedModality};
 use super::config::UserDataConfig;
 use super::layout::Layout;
+use super::named::Named;
 use super::{csv_features, feature_file, warnings};
 use crate::dataset::{Dataset, Splits};
 use crate::error::{Error, Result};
@@ -83,6 +84,11 @@ impl UserData {
 
     fn prepared(folder: &Path) -> Result<Self> {
         let prepared = Prepared::open(folder)?;
+        if !prepared.is_labelled() {
+            let problem = "these clips were made without labels, for predictions; there is nothing to \
+                           learn or test by";
+            return Err(Error::bad_file(folder, problem));
+        }
         let mut counts = vec![0; prepared.classes().len()];
         prepared.labels().iter().for_each(|&label| counts[label as usize] += 1);
         let mut warnings = Vec::from_iter(warnings::single_classes(prepared.classes(), &counts));
@@ -102,8 +108,8 @@ impl UserData {
     }
 
     fn in_memory(path: &Path, collected: Collected, problems: &mut Problems) -> Option<Self> {
-        let Collected { modalities, labels, groups, splits } = collected;
-        let (classes, labels) = match class_list(&labels) {
+        let Collected { modalities, labels, ids, groups, splits } = collected;
+        let (classes, labels) = match class_list(&labels.unwrap_or_default()) {
             Ok(made) => made,
             Err(what) => {
                 problems.add(path, Position::File, "label", what);
@@ -114,13 +120,7 @@ impl UserData {
             let what = format!("there are {} classes; two are needed", classes.len());
             problems.add(path, Position::File, "label", what);
         }
-        let (modalities, columns): (Vec<_>, Vec<_>) =
-            modalities.into_iter().map(CollectedModality::into_column).unzip();
-        let (modalities, classes) = (Arc::new(modalities), Arc::new(classes));
-        let labels_of_rows = labels.clone();
-        let table =
-            TableDataset { modalities, classes, labels: labels_of_rows, columns, identities: None };
-        let table: Arc<dyn Dataset> = Arc::new(table);
+        let table = table_of(modalities, classes, labels.clone(), ids);
         let (training, testing) = (table.clone(), table);
         Some(Self {
             path: path.to_owned(),
@@ -206,6 +206,23 @@ impl UserData {
             problems.add(&self.path, Position::File, "label", what);
         }
         Ok(problems.into_result()?)
+    }
+}
+
+/// Examples in memory, called by their ids where they have any.
+pub(super) fn table_of(
+    modalities: Vec<CollectedModality>,
+    classes: Vec<String>,
+    labels: Vec<u32>,
+    ids: Option<Words>,
+) -> Arc<dyn Dataset> {
+    let (modalities, columns): (Vec<_>, Vec<_>) =
+        modalities.into_iter().map(CollectedModality::into_column).unzip();
+    let (modalities, classes) = (Arc::new(modalities), Arc::new(classes));
+    let table = TableDataset { modalities, classes, labels, columns, identities: None };
+    match ids {
+        Some(ids) => Arc::new(Named::new(table, ids)),
+        None => Arc::new(table),
     }
 }
 

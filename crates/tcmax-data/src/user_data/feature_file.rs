@@ -4,7 +4,7 @@
 //! label | labels | y | target | targets | class   (N,)       whole numbers or words
 //! split                                           (N,)       train, val, test, or 0, 1, 2 in this order
 //! group | speaker                                 (N,)       what must not be in two splits
-//! id | ids                                                   not used
+//! id | ids | index                                (N,)       what the examples are called in predictions
 //! NAME.present                                    (N,)       1 where modality NAME is there
 //! any other NAME                                  (N, ...)   a modality
 //! ```
@@ -46,10 +46,13 @@ pub(super) fn read(
             problems.add(path, Position::File, name, what + &suggestion(name, known));
         }
     }
+    if let Some(only) = names.only {
+        return Ok(read_to_predict(path, arrays, only, problems));
+    }
     let label = take(&mut arrays, names.label, &LABELS);
     let group = take(&mut arrays, names.group, &GROUPS);
     let split = take(&mut arrays, None, &SPLITS);
-    arrays.retain(|name, _| !IDS.contains(&name.as_str()));
+    let id = take_ids(&mut arrays);
     let Some(label) = label else {
         if names.label.is_none() {
             let have: Vec<&str> = arrays.keys().map(String::as_str).collect();
@@ -62,14 +65,51 @@ pub(super) fn read(
         return Ok(None);
     };
     check_rows(path, &label, group.iter().chain(&split), &arrays, problems);
+    check_likely_labels(path, &label, &arrays, problems);
     if problems.is_empty() {
         check_cells(path, &label, problems);
     }
-    let (masks, modalities): (Arrays, Arrays) =
-        arrays.into_iter().partition(|(name, _)| name.ends_with(PRESENT));
+    let ids = id.filter(|id| is_column_of(id, label.rows())).map(|id| cells(&id));
+    let modalities = modalities_of(path, arrays, problems);
     if modalities.is_empty() {
         problems.add(path, Position::File, "", "there is no array of features beside the labels");
     }
+    if !problems.is_empty() {
+        return Ok(None);
+    }
+    let class_names = class_names(path, metadata.get("classes").map(String::as_str))?;
+    let labels = Some(label_cells(path, &label, class_names.as_deref(), problems));
+    let splits = split.and_then(|split| splits(path, &split, problems));
+    let groups = group.as_ref().map(cells);
+    Ok(Some(Collected { modalities, labels, ids, groups, splits }))
+}
+
+/// The modalities `only` of a file to predict, without labels, groups and splits.
+fn read_to_predict(
+    path: &Path,
+    mut arrays: Arrays,
+    only: &[String],
+    problems: &mut Problems,
+) -> Option<Collected> {
+    let id = take_ids(&mut arrays);
+    let all: Vec<String> = arrays.keys().cloned().collect();
+    arrays.retain(|name, _| only.iter().any(|o| name.strip_suffix(PRESENT).unwrap_or(name) == o));
+    let Some(first) = arrays.values().find(|array| !array.name.ends_with(PRESENT)) else {
+        let (wanted, there) = (only.join(", "), all.join(", "));
+        let what = format!("none of the modalities {wanted} is in it (there are: {there})");
+        problems.add(path, Position::File, "", what);
+        return None;
+    };
+    check_rows(path, first, id.iter().take(0), &arrays, problems);
+    let ids = id.filter(|id| is_column_of(id, first.rows())).map(|id| cells(&id));
+    let modalities = modalities_of(path, arrays, problems);
+    Some(Collected { modalities, labels: None, ids, groups: None, splits: None })
+}
+
+/// The modalities among some arrays, with their masks.
+fn modalities_of(path: &Path, arrays: Arrays, problems: &mut Problems) -> Vec<CollectedModality> {
+    let (masks, modalities): (Arrays, Arrays) =
+        arrays.into_iter().partition(|(name, _)| name.ends_with(PRESENT));
     check_masks(path, &masks, &modalities, problems);
     let mut collected = Vec::new();
     for (name, array) in modalities {
@@ -86,14 +126,18 @@ pub(super) fn read(
         let (shape, values) = (array.shape, array.values);
         collected.push(CollectedModality::new(path, &name, &shape, values, present, problems));
     }
-    if !problems.is_empty() {
-        return Ok(None);
-    }
-    let class_names = class_names(path, metadata.get("classes").map(String::as_str))?;
-    let labels = label_cells(path, &label, class_names.as_deref(), problems);
-    let splits = split.and_then(|split| splits(path, &split, problems));
-    let groups = group.as_ref().map(cells);
-    Ok(Some(Collected { modalities: collected, labels, groups, splits }))
+    collected
+}
+
+/// Names of examples, which are no modality.
+fn take_ids(arrays: &mut Arrays) -> Option<Array> {
+    let id = take(arrays, None, &IDS);
+    arrays.retain(|name, _| !IDS.contains(&name.as_str()));
+    id
+}
+
+fn is_column_of(array: &Array, rows: usize) -> bool {
+    array.width == 1 && array.rows() == rows
 }
 
 fn take(arrays: &mut Arrays, given: Option<&str>, known: &[&str]) -> Option<Array> {
@@ -103,23 +147,30 @@ fn take(arrays: &mut Arrays, given: Option<&str>, known: &[&str]) -> Option<Arra
     }
 }
 
-/// All arrays have one row per example; labels, groups and split one number or word per row; and there is
-/// no second array that looks like labels.
+/// All arrays have one row per example, as `first` has; groups and split one number or word per row.
 fn check_rows<'a>(
     path: &Path,
-    label: &'a Array,
+    first: &'a Array,
     columns: impl Iterator<Item = &'a Array> + Clone,
     others: &'a Arrays,
     problems: &mut Problems,
 ) {
-    let rows = label.rows();
+    let rows = first.rows();
     for array in others.values().chain(columns.clone()).filter(|array| array.rows() != rows) {
-        let what = format!("{} rows, but '{}' has {rows}", array.rows(), label.name);
+        let what = format!("{} rows, but '{}' has {rows}", array.rows(), first.name);
         problems.add(path, Position::File, &array.name, what);
     }
-    for array in columns.chain([label]).filter(|array| array.width != 1) {
+    for array in columns.filter(|array| array.width != 1) {
         let what = format!("must be one number or word per row, not {}", array.width);
         problems.add(path, Position::File, &array.name, what);
+    }
+}
+
+/// Labels are one number or word per row, and no second array looks like them.
+fn check_likely_labels(path: &Path, label: &Array, others: &Arrays, problems: &mut Problems) {
+    if label.width != 1 {
+        let what = format!("must be one number or word per row, not {}", label.width);
+        problems.add(path, Position::File, &label.name, what);
     }
     for (name, _) in others.iter().filter(|(name, array)| looks_like_labels(name, array)) {
         let what = format!(

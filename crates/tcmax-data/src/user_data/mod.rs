@@ -11,6 +11,8 @@ mod data;
 mod feature_file;
 mod inspection;
 mod layout;
+mod named;
+mod to_predict;
 mod warnings;
 
 pub use config::UserDataConfig;
@@ -18,3 +20,4 @@ pub use csv_features::parse_feature_table;
 pub use data::UserData;
 pub use inspection::{Inspection, ModalityFindings};
 pub use layout::Layout;
+pub use to_predict::{has_labels, open_to_predict};

@@ -9,7 +9,7 @@ use tcmax_data::manifest::{Manifest, ManifestRow, MediaColumn, MediaKind, is_fil
 use tcmax_data::shards::Augment;
 use tcmax_data::{ColumnNames, Position, Problems};
 
-use super::plan::{Item, Plan, Source};
+use super::plan::{Item, Plan, Source, parse_recipe_text};
 use super::progress::PrepareProgress;
 use super::run::make;
 use crate::apply::read_vector;
@@ -48,6 +48,31 @@ pub fn manifest_plan(
     }
     problems.into_result()?;
     plan_of(&manifest, transforms)
+}
+
+/// The plan of a manifest for a model: as [`manifest_plan`], with what its inputs were made by, in the words
+/// of [`Plan::recipe_text`]; columns that the recipe does not name get the usual transforms, and it may name
+/// others. `bytes` are the manifest where it does not come from a file; `path` is for messages then.
+///
+/// # Errors
+/// As [`manifest_plan`], and when the recipe cannot be read.
+pub fn model_plan(
+    path: &Path,
+    bytes: Option<Vec<u8>>,
+    names: ColumnNames<'_>,
+    recipe: &str,
+    progress: &dyn PrepareProgress,
+) -> Result<Plan> {
+    let mut problems = Problems::new();
+    let manifest = match bytes {
+        None => Manifest::read(path, None, names, &mut problems)?,
+        Some(bytes) => Manifest::of_bytes(path, bytes, Path::new("."), names, &mut problems)?,
+    };
+    if !problems.is_empty() {
+        check(&manifest, &mut problems, progress);
+    }
+    problems.into_result()?;
+    plan_of(&manifest, &parse_recipe_text(recipe)?)
 }
 
 /// Decodes everything that a manifest names and keeps nothing; what is wrong with it is added to

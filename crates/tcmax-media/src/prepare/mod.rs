@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 
 pub use list_plan::{ListOptions, list_plan};
 pub use lists::{List, ListFormat, Listed, overlaps, parse_list};
-pub use manifest_plan::{check, manifest_plan};
+pub use manifest_plan::{check, manifest_plan, model_plan};
 pub use options::PrepareOptions;
 pub use plan::{Item, Plan, Source};
 pub use progress::{NoProgress, PrepareProgress};

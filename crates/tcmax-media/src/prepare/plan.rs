@@ -1,5 +1,6 @@
 //! What is to be made of which files.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use tcmax_data::{Position, Split, sha256_of};
 
 use super::options::PrepareOptions;
 use crate::decode::ffmpeg_version;
+use crate::error::{Error, Result};
 use crate::transform::Transform;
 
 /// Raise it with every change after which the same files and recipe give other bytes, so that shards made
@@ -96,6 +98,25 @@ impl Making {
         }
         differences
     }
+}
+
+/// The inverse of [`Plan::recipe_text`].
+///
+/// # Errors
+/// When a line is not a name and a transform, or a number is out of range.
+pub(super) fn parse_recipe_text(text: &str) -> Result<BTreeMap<String, Transform>> {
+    let mut transforms = BTreeMap::new();
+    for line in text.lines() {
+        let wrong = |why: String| Error::option("recipe", format!("'{line}': {why}"));
+        let Some((name, transform)) = line.split_once(" = {") else {
+            return Err(wrong("not a name and a transform".to_owned()));
+        };
+        let transform: Transform =
+            serde_json::from_str(&format!("{{{transform}")).map_err(|e| wrong(e.to_string()))?;
+        transform.check(name)?;
+        transforms.insert(name.to_owned(), transform);
+    }
+    Ok(transforms)
 }
 
 impl Plan {

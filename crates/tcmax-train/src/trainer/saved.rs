@@ -54,6 +54,7 @@ impl Run<'_> {
             modalities: data.modalities().to_vec(),
             classes: data.classes().to_vec(),
             data: self.data.data.clone(),
+            recipe: data.recipe(),
         }
     }
 
