@@ -41,6 +41,17 @@ fn an_own_method_and_encoder_are_listed_trained_and_used() {
 }
 
 #[test]
+fn an_own_method_is_compared_with_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("study");
+    let what = ["compare", "--methods", "joint,blend weight=0.3", "--encoder", "pooled"];
+    let how = ["--seeds", "0,1", "--epochs", "2", "--set", "data.train-size=60"];
+    run(&[&what[..], &how, &["--out", out.to_str().unwrap()]].concat());
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("blend weight=0.3"));
+}
+
+#[test]
 fn an_own_estimator_is_listed_set_and_run() {
     let listed = run(&["estimate", "--list"]);
     assert!(listed.contains("--set bins=12: Bins of each variable, 1 to 1000."), "{listed}");

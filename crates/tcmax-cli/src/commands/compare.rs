@@ -101,6 +101,8 @@ impl Compare {
         let mut experiment = self.experiment.experiment(registry, None)?;
         self.apply(&mut experiment.compare);
         let config = self.experiment.check(experiment.config.clone(), registry)?;
+        // Found again from any folder.
+        experiment.config.data = config.config().data.clone();
         let data = self.experiment.open(&config)?;
         let existing = match (self.resume, self.force) {
             (true, _) => Existing::Resume,

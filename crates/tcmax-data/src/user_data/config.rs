@@ -27,7 +27,8 @@ pub struct UserDataConfig {
     pub fold: usize,
     /// Fraction for testing, where it is drawn.
     pub test_fraction: f64,
-    /// Fraction of the rest for validation, where it is drawn.
+    /// Fraction of the rest for validation, where it is drawn; 0: there is none, and the weights of the last epoch
+    /// are kept.
     pub val_fraction: f64,
 }
 

@@ -142,7 +142,8 @@ impl UserData {
     pub fn splits(&self, config: &UserDataConfig, seed: u64) -> Result<Splits> {
         let seed = Seed::new(seed).stream("split");
         let [train, validation, test] = config.partition().assign(self.rows(), seed)?;
-        self.check(&[train.clone(), validation.clone(), test.clone()])?;
+        let may_lack_validation = config.val_fraction == 0.0;
+        self.check(&[train.clone(), validation.clone(), test.clone()], may_lack_validation)?;
         let subset = |data: &Arc<dyn Dataset>, rows: Vec<usize>| -> Arc<dyn Dataset> {
             Arc::new(Subset::new(data.clone(), rows))
         };
@@ -185,10 +186,11 @@ impl UserData {
         &self.warnings
     }
 
-    fn check(&self, splits: &SplitIndices) -> Result<()> {
+    fn check(&self, splits: &SplitIndices, may_lack_validation: bool) -> Result<()> {
         let mut problems = Problems::new();
         for (split, rows) in Split::ALL.iter().zip(splits) {
-            if rows.is_empty() {
+            let may_be_empty = may_lack_validation && *split == Split::Validation;
+            if rows.is_empty() && !may_be_empty {
                 let what = "the split is empty; change the options `split`, `test-fraction` or \
                             `val-fraction`";
                 problems.add(&self.path, Position::File, split.name(), what);

@@ -52,26 +52,45 @@ pub(super) fn completed(given: &Choice, encoders: &Catalogue<EncoderSpec>) -> Re
     let mut choice =
         Choice { options: complete("encoder", &general, &own, encoders)?, name: general };
     for (modality, table) in given.tables() {
-        let mut table = table.clone();
-        let name = table.remove("name");
-        let name = match &name {
-            None => None,
-            Some(name) => Some(name.as_str().ok_or_else(|| {
-                Error::setting(format!("encoder.{modality}.name"), "must be a name, in quotes")
-            })?),
-        };
-        let mut options = match name {
-            Some(name) if name != choice.name => Table::new(),
-            _ => own.clone(),
-        };
-        options.extend(table);
-        let name = name.unwrap_or(&choice.name);
         let section = format!("encoder.{modality}");
-        let mut table = complete(&section, name, &options, encoders)?;
-        table.insert("name".to_owned(), name.into());
+        let mut table = table.clone();
+        let table = match table.remove("name") {
+            None => unnamed(&section, &choice.name, &own, &table, encoders)?,
+            Some(toml::Value::String(name)) => {
+                let mut options = if name == choice.name { own.clone() } else { Table::new() };
+                options.extend(table);
+                let mut table = complete(&section, &name, &options, encoders)?;
+                table.insert("name".to_owned(), name.into());
+                table
+            }
+            Some(_) => {
+                return Err(Error::setting(format!("{section}.name"), "must be a name, in quotes"));
+            }
+        };
         choice.options.insert(modality.to_owned(), table.into());
     }
     Ok(choice)
+}
+
+/// The table of a modality that names no network: it has the one that it would have without the table, which
+/// depends on its inputs. Options that neither of these networks has are refused.
+fn unnamed(
+    section: &str,
+    general: &str,
+    own: &Table,
+    given: &Table,
+    encoders: &Catalogue<EncoderSpec>,
+) -> Result<Table> {
+    let fits = |name: &str| complete(section, name, given, encoders).map(|_| ());
+    fits(general)
+        .or_else(|error| fits(MLP.name).or_else(|_| fits(RESNET_SLIM.name)).map_err(|_| error))?;
+    let (mut training, _) = parted(own);
+    let (of_table, network) = parted(given);
+    training.extend(of_table);
+    let training = Options::of::<EncoderTraining>().complete(&training);
+    let mut table = training.map_err(|error| super::checked::in_section(section, error))?;
+    table.extend(network);
+    Ok(table)
 }
 
 /// The general network.
@@ -120,23 +139,26 @@ pub(super) fn encoder_of(
     name: &str,
     kind: InputKind,
 ) -> Result<EncoderChoice> {
-    let own = choice.options.get(name).and_then(toml::Value::as_table);
-    let (spec, options) = match own {
-        Some(table) => {
-            let spec = table.get("name").and_then(toml::Value::as_str).unwrap_or(network(choice));
-            let mut options = table.clone();
-            options.remove("name");
-            (encoders.get(spec)?, options)
-        }
-        None => (encoders.get(network(choice))?, choice.own_options()),
+    let general = encoders.get(network(choice))?;
+    let (general_training, general_network) = parted(&choice.own_options());
+    // Without a word on it, inputs that the general encoder does not take have the usual one for them.
+    let (spec, options) = match (general.takes(kind), kind) {
+        (true, _) => (general, general_network),
+        (false, InputKind::Vector) => (&MLP, Table::new()),
+        (false, _) => (&RESNET_SLIM, Table::new()),
     };
-    let (training, network) = parted(&options);
+    let Some(own) = choice.options.get(name).and_then(toml::Value::as_table) else {
+        let options = spec.options.complete(&options)?;
+        return Ok(EncoderChoice { spec, options, training: read(&general_training)? });
+    };
+    let (training, mut own) = parted(own);
     let training = read(&training)?;
-    if own.is_some() || spec.takes(kind) {
-        return Ok(EncoderChoice { spec, options: network, training });
-    }
-    // The general encoder is not for such inputs: the usual one is.
-    let spec = if kind == InputKind::Vector { &MLP } else { &RESNET_SLIM };
-    let options = spec.options.complete(&Table::new())?;
+    let (spec, given) = match own.remove("name") {
+        Some(toml::Value::String(name)) => (encoders.get(&name)?, own),
+        _ => (spec, options.into_iter().chain(own).collect()),
+    };
+    let options = spec.options.complete(&given);
+    let section = format!("encoder.{name}");
+    let options = options.map_err(|error| super::checked::in_section(&section, error))?;
     Ok(EncoderChoice { spec, options, training })
 }

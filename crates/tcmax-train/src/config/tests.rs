@@ -86,7 +86,8 @@ fn a_configuration_file_names_the_line_that_is_wrong() {
 
 #[test]
 fn each_modality_has_the_encoder_that_was_set_for_it_or_the_general_one() {
-    let text = "[encoder]\nwidth = 4\nrate-factor = 0.5\n[encoder.face]\nname = \"mlp\"\nwidths = [8]\n\
+    let text = "[encoder]\nwidth = 4\nrate-factor = 0.5\n[encoder.touch]\nwidths = [3]\nweight-decay = \
+                0.1\n[encoder.face]\nname = \"mlp\"\nwidths = [8]\n\
                 [encoder.voice]\nwidth = 2\nfrozen-epochs = 3";
     let checked = checked(text);
     let of = |name: &str, kind| {
@@ -98,6 +99,11 @@ fn each_modality_has_the_encoder_that_was_set_for_it_or_the_general_one() {
     let (name, options, training) = of("voice", InputKind::Spectrogram);
     assert_eq!((name, options), ("resnet-slim", toml::toml! { width = 2 }));
     assert_eq!((training.rate_factor, training.frozen_epochs), (0.5, 3));
+    let (name, options, training) = of("touch", InputKind::Vector);
+    assert_eq!((name, options), ("mlp", toml::toml! { widths = [3] }));
+    assert_eq!((training.rate_factor, training.weight_decay), (0.5, Some(0.1)));
+    let error = checked.encoder("touch", InputKind::Image).unwrap_err().to_string();
+    assert!(error.starts_with("encoder.touch.widths: there is no option"), "{error}");
     let (name, options, training) = of("hand", InputKind::Image);
     assert_eq!((name, options), ("resnet-slim", toml::toml! { width = 4 }));
     assert_eq!((training.rate_factor, training.frozen_epochs), (0.5, 0));
