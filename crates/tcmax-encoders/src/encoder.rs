@@ -1,6 +1,7 @@
 //! What every encoder is.
 
 use candle_core::Tensor;
+use tcmax_onnx::{Graph, Value};
 
 use crate::error::Result;
 
@@ -15,4 +16,19 @@ pub trait Encoder: Send + Sync {
 
     /// The number of features D.
     fn feature_width(&self) -> usize;
+
+    /// Adds to an ONNX graph what [`Encoder::encode`] does outside training: features (B, D) of `input`
+    /// (B, shape...). Weights have the names that the encoder was made with.
+    ///
+    /// # Errors
+    /// When the encoder has no graph, as by default.
+    fn to_onnx(
+        &self,
+        graph: &mut Graph,
+        input: &Value,
+        shape: &[usize],
+    ) -> tcmax_onnx::Result<Value> {
+        let _ = (graph, input, shape);
+        Err(tcmax_onnx::Error::no_graph("the encoder", "it does not say how"))
+    }
 }

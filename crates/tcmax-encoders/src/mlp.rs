@@ -14,6 +14,7 @@
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tcmax_onnx::{Graph, Value};
 use tcmax_ops::{BatchNorm2d, BatchNormConfig, Linear, ParamBuilder, relu};
 use tcmax_registry::{OptionSet, Options, read, require};
 
@@ -135,6 +136,16 @@ impl Encoder for Mlp {
         let mut x = self.norm.forward(&pixels, train)?.reshape((batch, inputs))?;
         for layer in &self.layers {
             x = relu(&layer.forward(&x)?)?;
+        }
+        Ok(x)
+    }
+
+    fn to_onnx(&self, graph: &mut Graph, input: &Value, _: &[usize]) -> tcmax_onnx::Result<Value> {
+        let rows = graph.reshape(input, &[-1, self.config.inputs as i64]);
+        let mut x = graph.batch_norm("norm", &rows, BatchNormConfig::default().eps)?;
+        for layer in 0..self.layers.len() {
+            let sums = graph.linear(&format!("layers.{layer}"), &x)?;
+            x = graph.relu(&sums);
         }
         Ok(x)
     }

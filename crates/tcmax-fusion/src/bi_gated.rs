@@ -9,6 +9,7 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
+use tcmax_onnx::{Graph, Value};
 use tcmax_ops::ParamBuilder;
 use tcmax_registry::{Options, read};
 
@@ -52,6 +53,11 @@ pub struct BiGatedHead {
     hidden: usize,
 }
 
+/// Names of the layers of the half in which the first modality gates.
+const BY_FIRST: [&str; 3] = ["fc_xgate_x", "fc_xgate_y", "fc_xgate_out"];
+/// Names of the layers of the other half.
+const BY_SECOND: [&str; 3] = ["fc_ygate_x", "fc_ygate_y", "fc_ygate_out"];
+
 impl BiGatedHead {
     /// A new head for features of two widths, with `hidden` units to gate in each half.
     ///
@@ -68,8 +74,8 @@ impl BiGatedHead {
             GatedHead::named(widths, [hidden, classes], conditioning, names, builder)
         };
         Ok(Self {
-            by_first: half(Conditioning::ByFirst, ["fc_xgate_x", "fc_xgate_y", "fc_xgate_out"])?,
-            by_second: half(Conditioning::BySecond, ["fc_ygate_x", "fc_ygate_y", "fc_ygate_out"])?,
+            by_first: half(Conditioning::ByFirst, BY_FIRST)?,
+            by_second: half(Conditioning::BySecond, BY_SECOND)?,
             hidden,
         })
     }
@@ -109,6 +115,12 @@ impl Critic for BiGatedHead {
 }
 
 impl FusionHead for BiGatedHead {
+    fn scores_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        let first = self.by_first.named_to_onnx(graph, z, BY_FIRST)?;
+        let second = self.by_second.named_to_onnx(graph, z, BY_SECOND)?;
+        Ok(graph.add(&first, &second))
+    }
+
     fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         Ok(vec![
             self.by_second.scores(&beside_zeros(z, 0)?)?,

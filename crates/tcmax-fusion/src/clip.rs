@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_estimators::Critic;
 use tcmax_estimators::critic::check_variables;
+use tcmax_onnx::{Graph, Value};
 use tcmax_ops::{Init, ParamBuilder, sum_of};
 use tcmax_registry::{OptionSet, Options, read, require};
 
@@ -142,6 +143,21 @@ impl Critic for ClipHead {
 }
 
 impl FusionHead for ClipHead {
+    fn scores_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        let mut terms = Vec::with_capacity(z.len());
+        for (m, z) in z.iter().enumerate() {
+            // The vectors stay as they are: what is done to them is done here once.
+            let name = layer_name("category_features", m);
+            let vectors = normalised(&graph.tensor(&name)?)?.t()?;
+            let vectors = graph.add_weight(&format!("{name}.normalised"), &vectors)?;
+            let z = graph.normalised(z, TINY as f32);
+            terms.push(graph.matmul(&z, &vectors));
+        }
+        let sum = graph.sum(&terms);
+        let temperature = graph.number(self.temperature as f32);
+        Ok(graph.div(&sum, &temperature))
+    }
+
     fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         self.parts(z)
     }

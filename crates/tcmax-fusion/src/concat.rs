@@ -12,6 +12,7 @@
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
 use tcmax_estimators::critic::check_variables;
+use tcmax_onnx::{Graph, Value};
 use tcmax_ops::{Linear, ParamBuilder, sum_of};
 use tcmax_registry::Options;
 
@@ -134,6 +135,11 @@ impl Critic for ConcatHead {
 }
 
 impl FusionHead for ConcatHead {
+    fn scores_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        let all = graph.concat(z);
+        graph.linear("fc_out", &all)
+    }
+
     fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         self.parts(z)
     }

@@ -13,6 +13,7 @@
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
 use tcmax_estimators::critic::check_variables;
+use tcmax_onnx::{Graph, Value};
 use tcmax_ops::{Linear, ParamBuilder};
 use tcmax_registry::Options;
 
@@ -131,6 +132,17 @@ impl Critic for FilmHead {
 }
 
 impl FusionHead for FilmHead {
+    fn scores_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        let [conditions, conditioned] = self.conditioning.order([&z[0], &z[1]]);
+        let film = graph.linear("fc", conditions)?;
+        let [_, width] = self.conditioning.order(self.widths);
+        let gamma = graph.columns(&film, 0, width);
+        let beta = graph.columns(&film, width, 2 * width);
+        let scaled = graph.mul(&gamma, conditioned);
+        let shifted = graph.add(&scaled, &beta);
+        graph.linear("fc_out", &shifted)
+    }
+
     fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         (0..2).map(|m| self.scores(&beside_zeros(z, m)?)).collect()
     }

@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_estimators::Critic;
 use tcmax_estimators::critic::check_variables;
+use tcmax_onnx::{Graph, Value};
 use tcmax_ops::{Linear, ParamBuilder};
 use tcmax_registry::{OptionSet, Options, Table, read, require};
 
@@ -142,6 +143,20 @@ impl GatedHead {
         let out = Linear::new(hidden, classes, &builder.pp(out))?;
         Ok(Self { widths, conditioning, layers, out })
     }
+
+    /// The ONNX graph of a head whose layers have these names.
+    pub(crate) fn named_to_onnx(
+        &self,
+        graph: &mut Graph,
+        z: &[Value],
+        [x, y, out]: [&str; 3],
+    ) -> tcmax_onnx::Result<Value> {
+        let parts = [graph.linear(x, &z[0])?, graph.linear(y, &z[1])?];
+        let [gate, gated] = self.conditioning.order(parts);
+        let gate = graph.sigmoid(&gate);
+        let gated = graph.mul(&gate, &gated);
+        graph.linear(out, &gated)
+    }
 }
 
 impl Critic for GatedHead {
@@ -174,6 +189,10 @@ impl Critic for GatedHead {
 }
 
 impl FusionHead for GatedHead {
+    fn scores_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        self.named_to_onnx(graph, z, NAMES)
+    }
+
     fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         (0..2).map(|m| self.scores(&beside_zeros(z, m)?)).collect()
     }

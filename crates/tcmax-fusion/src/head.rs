@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
+use tcmax_onnx::{Graph, Value};
 
 use crate::{Error, Result};
 
@@ -25,6 +26,24 @@ pub trait FusionHead: Critic + Send + Sync {
     /// As [`FusionHead::modality_logits`].
     fn logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
         self.scores(features)
+    }
+
+    /// Adds to an ONNX graph what [`Critic::scores`] does: scores (N, C) of features z_m (N, D_m). Weights
+    /// have the names that the head was made with.
+    ///
+    /// # Errors
+    /// When the head has no graph, as by default.
+    fn scores_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        let _ = (graph, z);
+        Err(tcmax_onnx::Error::no_graph("the head", "it does not say how"))
+    }
+
+    /// As [`FusionHead::scores_to_onnx`], of [`FusionHead::logits`].
+    ///
+    /// # Errors
+    /// As [`FusionHead::scores_to_onnx`].
+    fn logits_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        self.scores_to_onnx(graph, z)
     }
 
     /// The vectors (C, D_m) of each modality whose products with the features make the logits, for

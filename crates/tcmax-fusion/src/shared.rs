@@ -13,6 +13,7 @@
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
 use tcmax_estimators::critic::check_variables;
+use tcmax_onnx::{Graph, Value};
 use tcmax_ops::{Linear, ParamBuilder, sum_of};
 use tcmax_registry::Options;
 
@@ -99,6 +100,18 @@ impl Critic for SharedHead {
 }
 
 impl FusionHead for SharedHead {
+    fn scores_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        let terms = z.iter().map(|z| graph.linear("fc_out", z));
+        let terms = terms.collect::<tcmax_onnx::Result<Vec<_>>>()?;
+        Ok(graph.sum(&terms))
+    }
+
+    fn logits_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        let scores = self.scores_to_onnx(graph, z)?;
+        let count = graph.number(z.len() as f32);
+        Ok(graph.div(&scores, &count))
+    }
+
     fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         self.parts(z)
     }

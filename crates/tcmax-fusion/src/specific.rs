@@ -8,6 +8,7 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
+use tcmax_onnx::{Graph, Value};
 use tcmax_ops::ParamBuilder;
 use tcmax_registry::Options;
 
@@ -85,6 +86,10 @@ impl Critic for SpecificHead {
 }
 
 impl FusionHead for SpecificHead {
+    fn scores_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        self.fused.scores_to_onnx(graph, z)
+    }
+
     fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         self.own.parts(z)
     }

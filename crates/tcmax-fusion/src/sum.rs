@@ -8,6 +8,7 @@
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
 use tcmax_estimators::critic::check_variables;
+use tcmax_onnx::{Graph, Value};
 use tcmax_ops::{Linear, ParamBuilder, sum_of};
 use tcmax_registry::Options;
 
@@ -120,6 +121,12 @@ impl Critic for SumHead {
 }
 
 impl FusionHead for SumHead {
+    fn scores_to_onnx(&self, graph: &mut Graph, z: &[Value]) -> tcmax_onnx::Result<Value> {
+        let term = |(m, z): (usize, &Value)| graph.linear(&layer_name("fc", m), z);
+        let terms = z.iter().enumerate().map(term).collect::<tcmax_onnx::Result<Vec<_>>>()?;
+        Ok(graph.sum(&terms))
+    }
+
     fn modality_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         self.parts(z)
     }

@@ -43,6 +43,9 @@ pub enum Error {
     /// Parameters did not fit.
     #[error(transparent)]
     Ops(#[from] tcmax_ops::Error),
+    /// A graph could not be made.
+    #[error(transparent)]
+    Onnx(#[from] tcmax_onnx::Error),
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -216,6 +216,16 @@ impl Model {
         }
     }
 
+    /// The encoder of the used modality `position`.
+    pub(crate) fn encoder(&self, position: usize) -> &dyn Encoder {
+        self.encoders[position].as_ref()
+    }
+
+    /// Whether the inputs of the used modality `position` are standardised.
+    pub(crate) fn is_standardised(&self, position: usize) -> bool {
+        self.inputs[position].is_some()
+    }
+
     /// The classifier on the features.
     pub fn head(&self) -> &dyn FusionHead {
         self.head.as_ref()
@@ -303,7 +313,7 @@ fn check_encoders(config: &CheckedConfig, modalities: &[Modality]) -> Result<()>
 }
 
 /// What an encoder is told of a modality.
-fn input_kind(kind: ModalityKind) -> InputKind {
+pub(crate) fn input_kind(kind: ModalityKind) -> InputKind {
     match kind {
         ModalityKind::Spectrogram => InputKind::Spectrogram,
         ModalityKind::Image => InputKind::Image,

@@ -8,6 +8,7 @@ mod estimate;
 mod eval;
 mod examples;
 mod experiment;
+mod export;
 mod flags;
 mod inspect;
 mod methods;
@@ -64,6 +65,8 @@ enum Command {
     Eval(eval::Eval),
     /// Write a finished run's predictions, with or without all modalities.
     Predict(predict::Predict),
+    /// Write a finished run's model for other programs: weights, ONNX, a model card.
+    Export(export::Export),
     /// List the methods and heads to train by, or tell about one.
     Methods(methods::Methods),
     /// Make clips of a data set's media, or of a manifest's, that load fast.
@@ -95,6 +98,7 @@ impl Arguments {
             Command::Estimate(estimate) => estimate.run(&registry.estimators),
             Command::Eval(eval) => eval.run(registry),
             Command::Predict(predict) => predict.run(registry),
+            Command::Export(export) => export.run(registry),
             Command::Methods(methods) => methods.run(registry),
             Command::Prepare(prepare) => prepare.run(),
             Command::Inspect(inspect) => inspect.run(),

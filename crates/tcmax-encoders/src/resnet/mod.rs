@@ -11,9 +11,12 @@
 //! Convolutions have no bias and start Kaiming normal (fan-out); batch-norm weights start
 //! normal(1, 0.02). Parameter names are torchvision's (`layer2.0.downsample.0.weight`).
 
+mod onnx;
+
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tcmax_onnx::{Graph, Value};
 use tcmax_ops::{
     BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, MaxPool2dConfig, ParamBuilder,
     global_avg_pool2d,
@@ -103,6 +106,18 @@ pub enum Stem {
     Conv3x3,
 }
 
+impl Stem {
+    fn size_and_stride(self) -> (usize, usize) {
+        match self {
+            Self::Conv7x7 => (7, 2),
+            Self::Conv3x3 => (3, 1),
+        }
+    }
+}
+
+/// The maximum after the first convolution.
+const POOL: MaxPool2dConfig = MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
+
 /// The layout of a [`ResNet`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResNetConfig {
@@ -173,10 +188,7 @@ impl ResNet {
     /// When a width, depth or channel count is 0, or a parameter name is taken.
     pub fn new(config: &ResNetConfig, builder: &ParamBuilder) -> Result<Self> {
         config.check()?;
-        let (size, stride) = match config.stem {
-            Stem::Conv7x7 => (7, 2),
-            Stem::Conv3x3 => (3, 1),
-        };
+        let (size, stride) = config.stem.size_and_stride();
         let mut channels = config.widths[0];
         let names = [builder.pp("conv1"), builder.pp("bn1")];
         let stem = unit([config.in_channels, channels], size, stride, names)?;
@@ -185,7 +197,7 @@ impl ResNet {
             let layer = builder.pp(format!("layer{}", s + 1));
             let mut stage = Vec::with_capacity(blocks);
             for b in 0..blocks {
-                let stride = if s > 0 && b == 0 { 2 } else { 1 };
+                let stride = stride_of(s, b);
                 stage.push(BasicBlock::new([channels, width], stride, &layer.pp(b))?);
                 channels = width;
             }
@@ -202,8 +214,7 @@ impl ResNet {
         self.check_input(input)?;
         // Channels last, as everything inside; for one channel only the shape changes.
         let x = input.permute((0, 2, 3, 1))?.contiguous()?;
-        let pool = MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
-        let mut x = self.stem.forward_pooled(&x, pool, train)?;
+        let mut x = self.stem.forward_pooled(&x, POOL, train)?;
         for block in self.stages.iter().flatten() {
             x = block.forward(&x, train)?;
         }
@@ -235,9 +246,32 @@ impl Encoder for ResNet {
         Ok(features.reshape((batch, frames, self.feature_width()))?.mean(1)?)
     }
 
+    fn to_onnx(
+        &self,
+        graph: &mut Graph,
+        input: &Value,
+        shape: &[usize],
+    ) -> tcmax_onnx::Result<Value> {
+        let &[channels, frames, height, width] = shape else {
+            return onnx::features(&self.config, graph, input);
+        };
+        let images = graph.transpose(input, &[0, 2, 1, 3, 4]);
+        let sizes = [channels, height, width].map(|size| size as i64);
+        let images = graph.reshape(&images, &[-1, sizes[0], sizes[1], sizes[2]]);
+        let features = onnx::features(&self.config, graph, &images)?;
+        let shape = [-1, frames as i64, self.feature_width() as i64];
+        let features = graph.reshape(&features, &shape);
+        Ok(graph.mean(&features, 1))
+    }
+
     fn feature_width(&self) -> usize {
         self.config.widths[3]
     }
+}
+
+/// The stride of the first convolution of block `block` in stage `stage`, both from 0.
+fn stride_of(stage: usize, block: usize) -> usize {
+    if stage > 0 && block == 0 { 2 } else { 1 }
 }
 
 /// A convolution without bias, padded to keep the size at stride 1, and its batch norm.
