@@ -155,7 +155,7 @@ fn weights_have_the_names_and_shapes_of_the_graph_and_nothing_of_the_users_folde
     assert_eq!(config["classes"], serde_json::json!(["0", "1", "2"]));
     assert_eq!(config["modalities"][0]["encoder"]["name"], "mlp");
     assert_eq!(config["modalities"][0]["standardised"], true);
-    assert_eq!(config["predicts_from"], "scores");
+    assert_eq!(config["predicts_from"], "logits");
     let card = std::fs::read_to_string(out.join("README.md")).unwrap();
     let result: Value =
         serde_json::from_slice(&std::fs::read(run.join("result.json")).unwrap()).unwrap();

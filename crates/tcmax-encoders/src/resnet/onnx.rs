@@ -3,7 +3,7 @@
 use tcmax_onnx::{Graph, Result, Value};
 use tcmax_ops::BatchNormConfig;
 
-use super::{POOL, ResNetConfig, stride_of};
+use super::config::{POOL, ResNetConfig, stride_of};
 
 /// Features (B, D) of images (B, C, H, W).
 pub(super) fn features(config: &ResNetConfig, graph: &mut Graph, images: &Value) -> Result<Value> {
