@@ -374,7 +374,8 @@ impl Roles {
         }
         let media: Vec<Option<String>> =
             self.media.iter().map(|&column| cells[column].take()).collect();
-        if media.iter().all(Option::is_none) {
+        // Without any column of media, that is what is wrong.
+        if !media.is_empty() && media.iter().all(Option::is_none) {
             problems.add(path, position.clone(), "", "every modality is missing");
         }
         let group = group.unwrap_or_else(|| id.clone());
