@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use mimalloc::MiMalloc;
 use tcmax_train::results::{EpochRecord, RunResult, StepCost, StepRecord};
-use tcmax_train::{Observer, RunLabel};
+use tcmax_train::{Error, Observer, RunLabel};
 
 thread_local! {
     /// Bytes that this thread has allocated and not freed. What other threads free stays counted,
@@ -139,6 +139,10 @@ impl<O: Observer> Observer for Meter<O> {
 
     fn ends_after(&self, run: &RunLabel, record: &EpochRecord) -> bool {
         self.inner.ends_after(run, record)
+    }
+
+    fn failed(&self, run: &RunLabel, error: &Error) {
+        self.inner.failed(run, error);
     }
 
     fn finished(&self, run: &RunLabel, result: &RunResult) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::Error;
 use crate::results::{EpochRecord, RunResult, StepRecord};
 
 /// Which run of which comparison is speaking.
@@ -47,6 +48,10 @@ pub trait Observer: Sync {
     fn ends_after(&self, run: &RunLabel, record: &EpochRecord) -> bool {
         let _ = (run, record);
         false
+    }
+    /// The run failed, and others of the same command go on.
+    fn failed(&self, run: &RunLabel, error: &Error) {
+        let _ = (run, error);
     }
     /// The run is done and tested.
     fn finished(&self, run: &RunLabel, result: &RunResult);

@@ -11,14 +11,14 @@ use tcmax_report::{html, table};
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::{MethodResult, SuiteResult};
 use tcmax_train::{
-    CheckedConfig, Error, Existing, FolderLock, Registry, RunLabel, RunOptions, Stop, check_seeds,
-    keep, refuse_comparison, resume, train, versions,
+    CheckedConfig, Error, Existing, FolderLock, Observer, Registry, RunLabel, RunOptions, Stop,
+    check_seeds, keep, refuse_comparison, resume, train, versions,
 };
 
 use super::experiment::ExperimentOptions;
 use super::print;
 use crate::process::stop_on_signals;
-use crate::progress::{TrainingProgress, say};
+use crate::progress::{Pace, TrainingProgress, say};
 
 /// Options of `tcmax train`; what is not given comes from `--config`, or is the main recipe's.
 #[derive(Args)]
@@ -117,7 +117,8 @@ impl Train {
         device: &Device,
     ) -> anyhow::Result<SuiteResult> {
         let start = std::time::Instant::now();
-        let progress = TrainingProgress::new();
+        let epochs = config.config().train.epochs * self.seeds.len();
+        let progress = Pace::new(TrainingProgress::new(), self.seeds.len(), epochs);
         let stop = Stop::new();
         stop_on_signals(&stop).context("signals")?;
         let mut method = MethodResult {

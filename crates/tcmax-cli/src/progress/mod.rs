@@ -38,14 +38,6 @@ impl TrainingProgress {
         Self { bars, runs: Mutex::default(), noted: Mutex::default() }
     }
 
-    /// Shows that a run failed, while others go on.
-    pub fn failed(&self, run: &RunLabel, error: &Error) {
-        if let Some(bar) = self.runs().remove(run) {
-            bar.finish_and_clear();
-        }
-        self.line(&format!("{run}: failed: {error}"));
-    }
-
     /// Prints one line, above the bars if there are any.
     pub fn line(&self, text: &str) {
         match &self.bars {
@@ -108,6 +100,13 @@ impl Observer for TrainingProgress {
                 record.seconds
             )),
         }
+    }
+
+    fn failed(&self, run: &RunLabel, error: &Error) {
+        if let Some(bar) = self.runs().remove(run) {
+            bar.finish_and_clear();
+        }
+        self.line(&format!("{run}: failed: {error}"));
     }
 
     fn finished(&self, run: &RunLabel, result: &RunResult) {

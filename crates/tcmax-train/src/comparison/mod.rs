@@ -115,7 +115,12 @@ impl Suite<'_> {
             };
             let of_fold = unit.fold.map(|fold| plan::of_fold(&variant.config, fold)).transpose()?;
             let config = of_fold.as_ref().unwrap_or(&variant.config);
-            let mut result = train(config, &splits[position], unit.seed, options)?;
+            let trained = train(config, &splits[position], unit.seed, options);
+            let mut result = trained.inspect_err(|error| {
+                if error.concerns_one_run() {
+                    observer.failed(&label, error);
+                }
+            })?;
             result.fold = unit.fold;
             Ok(result)
         });
