@@ -10,6 +10,9 @@ use candle_core::Device;
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{load, save};
 
+/// What the same seed writes the same bytes of.
+const FILES: [&str; 3] = ["model.safetensors", "last.safetensors", "log.jsonl"];
+
 fn bytes(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -22,8 +25,8 @@ fn the_same_seed_gives_the_same_checkpoint_bytes() {
         let out_argument = out.to_str().unwrap();
         let arguments = [&["--out", out_argument], arguments].concat();
         common::train(&settings, &arguments).assert().success();
-        // The state to go on from too: it holds no time.
-        ["model.safetensors", "last.safetensors"].map(|name| bytes(&out.join("seed-0").join(name)))
+        // The state to go on from and the log too: they hold no time.
+        FILES.map(|name| bytes(&out.join("seed-0").join(name)))
     };
     let first = run("first", &["--threads", "1", "--workers", "0"]);
     assert_eq!(first, run("again", &["--threads", "1", "--workers", "0"]));
@@ -96,7 +99,7 @@ fn interrupted(signal: Signal) {
     }
     assert!(ended > 0, "every run was over before the signal");
     run(&broken, &["--resume"]);
-    for name in ["model.safetensors", "last.safetensors"] {
+    for name in FILES {
         let of = |out: &Path| bytes(&out.join("seed-0").join(name));
         assert_eq!(of(&whole), of(&broken), "{name}");
     }

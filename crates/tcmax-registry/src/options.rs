@@ -22,6 +22,12 @@ pub trait OptionSet: Serialize + DeserializeOwned + JsonSchema + Default {
     fn check(&self) -> Result<()> {
         Ok(())
     }
+
+    /// The options that are not serialised, as nothing that is saved depends on them (a number of threads): they
+    /// are documented and read as all others.
+    fn unsaved(&self) -> Table {
+        Table::new()
+    }
 }
 
 /// For [`OptionSet::check`]: that `holds`, or else that `option` "must be ...".
@@ -105,7 +111,8 @@ fn complete<T: OptionSet>(table: &Table) -> Result<Table> {
 fn documentation<T: OptionSet>() -> Vec<OptionDoc> {
     let schema = schemars::schema_for!(T);
     // A struct of plain values is always a table.
-    let defaults = Table::try_from(T::default()).unwrap_or_default();
+    let mut defaults = Table::try_from(T::default()).unwrap_or_default();
+    defaults.extend(T::default().unsaved());
     let fields = schema.get("properties").and_then(|fields| fields.as_object());
     let doc = |(name, field): (&String, &serde_json::Value)| OptionDoc {
         name: name.clone(),

@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), warn(clippy::print_stderr))]
 
 mod absence;
+mod any_number;
 pub mod checkpoint;
 mod comparison;
 mod config;
@@ -26,6 +27,7 @@ mod run_files;
 pub mod schedule;
 mod standardise;
 mod stop;
+mod tensorboard;
 mod tested;
 mod trainer;
 mod warnings;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tcmax_metrics::{ClassScores, Summary};
 
+use crate::any_number;
+
 /// The outcome of evaluating one model on one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -30,6 +32,7 @@ pub struct Evaluation {
     pub cross_entropy: f64,
     /// Donsker-Varadhan bound on the total correlation of all features and the label, over all
     /// tuples of the examples that have every modality; `None` when there are fewer than two.
+    #[serde(default, with = "any_number::option")]
     pub total_correlation: Option<f64>,
     /// `confusion[true class][predicted class]`, counts; empty for the validation split after an epoch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -46,17 +49,19 @@ pub struct StepRecord {
     /// The batch in the run, from 1.
     pub step: usize,
     /// The learning rate.
+    #[serde(with = "any_number")]
     pub learning_rate: f64,
     /// The loss, nats.
+    #[serde(with = "any_number")]
     pub loss: f64,
     /// The bound on the total correlation, where the method computes it, nats.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "any_number::option")]
     pub total_correlation: Option<f64>,
     /// The norm of all gradients of the last step, where they are clipped.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "any_number::option")]
     pub gradient_norm: Option<f64>,
     /// Metrics of the method's own.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "any_number::map")]
     pub metrics: BTreeMap<String, f64>,
 }
 
@@ -66,21 +71,59 @@ pub struct EpochRecord {
     /// Epoch number, from 1.
     pub epoch: usize,
     /// Learning rate at the start of this epoch.
+    #[serde(with = "any_number")]
     pub learning_rate: f64,
     /// Mean training loss over the epoch's batches.
+    #[serde(with = "any_number")]
     pub train_loss: f64,
     /// Accuracy on the training batches, as they were seen.
     pub train_accuracy: f64,
     /// Mean bound on the total correlation over the training batches, nats, where the method computes
     /// it; no other step is made longer for it.
+    #[serde(default, with = "any_number::option")]
     pub train_total_correlation: Option<f64>,
     /// Means over the batches of metrics of the method's own, such as `coefficient 0`.
-    #[serde(default)]
+    #[serde(default, with = "any_number::map")]
     pub metrics: BTreeMap<String, f64>,
     /// The validation split after the epoch; `None` where there is none.
     pub validation: Option<Evaluation>,
-    /// Wall-clock seconds of the epoch, validation included.
+    /// Wall-clock seconds of the epoch, validation included; 0, and not written, in files that hold no times.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub seconds: f64,
+}
+
+impl EpochRecord {
+    /// The same without its time, which differs from run to run.
+    #[must_use]
+    pub fn timeless(&self) -> Self {
+        Self { seconds: 0.0, ..self.clone() }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(seconds: &f64) -> bool {
+    *seconds == 0.0
+}
+
+/// A line of a run's `log.jsonl`. Numbers that are not finite, which JSON has not, are words: `"NaN"`, `"inf"`
+/// and `"-inf"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum LogRecord {
+    /// A step.
+    Step(StepRecord),
+    /// An epoch, without its time.
+    Epoch(EpochRecord),
+}
+
+impl LogRecord {
+    /// The epoch that it is about, from 1.
+    pub fn epoch(&self) -> usize {
+        match self {
+            Self::Step(record) => record.epoch,
+            Self::Epoch(record) => record.epoch,
+        }
+    }
 }
 
 /// One training run.
@@ -286,47 +329,5 @@ impl SuiteResult {
         let finished: usize = self.methods.iter().map(|method| method.runs.len()).sum();
         let total = finished + failed.len();
         Err(crate::Error::RunsFailed { failed, total })
-    }
-}
-
-/// JSON has no infinity and no NaN; written as `null`, as is the habit, a checkpoint could not be read
-/// again. They are written as words.
-mod any_number {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Finite(f64),
-        Word(String),
-    }
-
-    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        match value.is_finite() {
-            true => serializer.serialize_f64(*value),
-            false => serializer.serialize_str(&value.to_string()),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        match Number::deserialize(deserializer)? {
-            Number::Finite(value) => Ok(value),
-            Number::Word(word) => word.parse().map_err(serde::de::Error::custom),
-        }
-    }
-
-    #[cfg(test)]
-    mod tests {
-        #[derive(serde::Serialize, serde::Deserialize)]
-        struct Value(#[serde(with = "super")] f64);
-
-        #[test]
-        fn every_number_is_read_as_it_was() {
-            for value in [1.0 / 997.0, 3.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
-                let text = serde_json::to_string(&Value(value)).unwrap();
-                let Value(read) = serde_json::from_str(&text).unwrap();
-                assert!(read == value || (read.is_nan() && value.is_nan()), "{text}: {read}");
-            }
-        }
     }
 }

@@ -9,7 +9,7 @@ use crate::checkpoint::write_whole;
 use crate::error::at;
 use crate::lock::FolderLock;
 use crate::results::EpochRecord;
-use crate::{Error, Result};
+use crate::{Error, Result, tensorboard};
 
 /// What to do with a run that is in the folder already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub enum Existing {
 }
 
 /// Names of what a run leaves in its folder, most telling first.
-const FILES: [&str; 4] = ["result.json", "last.safetensors", "model.safetensors", "seconds.json"];
+const FILES: [&str; 5] =
+    ["result.json", "last.safetensors", "model.safetensors", "log.jsonl", "seconds.json"];
 /// Names of what a comparison leaves beside its runs.
 const OF_COMPARISON: [&str; 2] = ["results.json", "report.html"];
 
@@ -52,6 +53,7 @@ impl RunFiles {
                 for path in FILES.map(|name| folder.join(name)) {
                     remove(&path)?;
                 }
+                tensorboard::files(folder)?.iter().try_for_each(|path| remove(path))?;
             }
         }
         for path in FILES.map(|name| folder.join(name)) {
@@ -78,6 +80,11 @@ impl RunFiles {
     /// The metrics of the run.
     pub fn result(&self) -> PathBuf {
         self.folder.join("result.json")
+    }
+
+    /// What was logged of its steps and epochs.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("log.jsonl")
     }
 
     fn seconds(&self) -> PathBuf {

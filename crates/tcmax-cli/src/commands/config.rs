@@ -1,7 +1,7 @@
 //! `tcmax config`: the settings of an experiment, and what every key does.
 
 use clap::Args;
-use tcmax_registry::{Catalogue, OptionDoc, Options, Spec, Table};
+use tcmax_registry::{Catalogue, OptionDoc, OptionSet, Options, Spec, Table};
 use tcmax_train::{
     CheckedConfig, CompareOptions, EncoderTraining, Registry, TrainingOptions, WarmUpOptions,
 };
@@ -65,7 +65,8 @@ fn text(
     let encoder = registry.encoders.get(&settings.encoder.name).map(|spec| spec.options);
     let mut encoder = docs(encoder.unwrap_or(Options::NONE));
     encoder.extend(docs(Options::of::<EncoderTraining>()));
-    let train = toml::Value::try_from(&settings.train).map(table).unwrap_or_default();
+    let mut train = toml::Value::try_from(&settings.train).map(table).unwrap_or_default();
+    train.extend(settings.train.unsaved());
     let compared = toml::Value::try_from(compare).map(table).unwrap_or_default();
     let options_of = |choice: &tcmax_registry::Choice| chosen(&choice.name, &choice.options);
     let sections = [

@@ -5,7 +5,7 @@ use tcmax_encoders::InputKind;
 use tcmax_fusion::HeadSpec;
 use tcmax_losses::MethodSpec;
 use tcmax_ops::OptimiserSpec;
-use tcmax_registry::{Catalogue, Choice, Options, Spec, Table};
+use tcmax_registry::{Catalogue, Choice, OptionSet, Options, Spec, Table};
 
 use super::encoders::{self, EncoderChoice};
 use super::schedule;
@@ -58,9 +58,10 @@ impl TrainConfig {
         let optimisers = found("optimiser", &registry.optimisers, optimiser)?;
         let schedules = found("schedule", &registry.schedules, schedule)?;
         let train = Options::of::<TrainingOptions>();
-        Table::try_from(&self.train)
-            .map_err(|error| Error::setting("train", error.to_string()))
-            .and_then(|table| train.complete(&table).map_err(|error| in_section("train", error)))?;
+        let mut table = Table::try_from(&self.train)
+            .map_err(|error| Error::setting("train", error.to_string()))?;
+        table.extend(self.train.unsaved());
+        train.complete(&table).map_err(|error| in_section("train", error))?;
         let config = Self {
             data: data_choice,
             encoder: encoders::completed(&self.encoder, &registry.encoders)?,

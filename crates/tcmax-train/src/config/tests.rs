@@ -1,5 +1,5 @@
 use tcmax_encoders::InputKind;
-use tcmax_registry::Choice;
+use tcmax_registry::{Choice, OptionSet, Options, Table};
 
 use super::*;
 use crate::schedule::Position;
@@ -124,11 +124,37 @@ fn what_is_written_is_read_back_and_is_the_same_when_checked_again() {
     for text in texts {
         let once = checked(text).config().clone();
         let written = toml::to_string(&once).unwrap();
-        assert!(!written.contains("workers"), "{written}");
+        for unsaved in once.train.unsaved().keys() {
+            assert!(!written.contains(unsaved.as_str()), "{written}");
+        }
         let again = TrainConfig::from_toml(&written).unwrap();
         assert_eq!(again, once);
         assert_eq!(*again.check().unwrap().config(), once);
     }
+}
+
+#[test]
+fn what_is_not_saved_is_a_setting_all_the_same() {
+    let mut config = TrainConfig::default();
+    for (key, value) in
+        [("workers", 3.into()), ("log-steps", 7.into()), ("tensorboard", true.into())]
+    {
+        let value: toml::Value = value;
+        config.set(&format!("train.{key}"), value.clone()).unwrap();
+        // The options set before stay.
+        config.set("train.epochs", 3.into()).unwrap();
+        assert_eq!(config.train.unsaved()[key], value, "{key}");
+    }
+    assert_eq!((config.train.workers, config.train.log_steps), (3, 7));
+    let saved = Table::try_from(&config.train).unwrap();
+    for option in Options::of::<TrainingOptions>().documentation() {
+        // Options without a default are absent from both.
+        let known =
+            saved.contains_key(&option.name) != config.train.unsaved().contains_key(&option.name);
+        assert!(known || option.default.is_none(), "{} is in neither or in both", option.name);
+    }
+    config.train.workers = 1_000;
+    assert!(config.check().is_err());
 }
 
 #[test]

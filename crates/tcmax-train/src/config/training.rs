@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_registry::{OptionSet, require};
+use tcmax_registry::{OptionSet, Table, require};
 
 use super::checked::in_section;
 use crate::{Error, Result};
@@ -44,6 +44,14 @@ pub struct TrainingOptions {
     /// Loader threads; they never change results, and are no part of what is saved with them.
     #[serde(skip_serializing)]
     pub workers: usize,
+    /// Steps from one line of `log.jsonl` in the run's folder to the next, and from one point of TensorBoard's
+    /// curves to the next; 0 logs epochs alone. It never changes results, and is not saved with them.
+    #[serde(skip_serializing)]
+    pub log_steps: usize,
+    /// Write event files for TensorBoard into the run's folder too (`tensorboard --logdir DIR` shows them). It
+    /// never changes results, and is not saved with them.
+    #[serde(skip_serializing)]
+    pub tensorboard: bool,
 }
 
 /// Which epoch's weights are kept.
@@ -107,6 +115,8 @@ impl Default for TrainingOptions {
             patience: None,
             keep: Keep::Best,
             workers: 1,
+            log_steps: 50,
+            tensorboard: false,
         }
     }
 }
@@ -115,10 +125,9 @@ impl TrainingOptions {
     /// The same with one option set.
     pub(super) fn with(&self, option: &str, value: toml::Value) -> Result<Self> {
         let wrong = |error| in_section("train", error);
-        let mut table = toml::Table::try_from(self)
-            .map_err(|error| Error::setting("train", error.to_string()))?;
-        // What is not saved with a run is a setting all the same.
-        table.insert("workers".to_owned(), toml::Value::Integer(self.workers as i64));
+        let mut table =
+            Table::try_from(self).map_err(|error| Error::setting("train", error.to_string()))?;
+        table.extend(self.unsaved());
         table.insert(option.to_owned(), value);
         tcmax_registry::read(&table).map_err(wrong)
     }
@@ -145,5 +154,14 @@ impl OptionSet for TrainingOptions {
         require(self.batch_size >= 2, "batch-size", "must be at least 2")?;
         let clip = self.clip_norm.is_none_or(|norm| norm.is_finite() && norm > 0.0);
         require(clip, "clip-norm", "must be a positive number")
+    }
+
+    fn unsaved(&self) -> Table {
+        let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX).into();
+        Table::from_iter([
+            ("workers".to_owned(), number(self.workers)),
+            ("log-steps".to_owned(), number(self.log_steps)),
+            ("tensorboard".to_owned(), self.tensorboard.into()),
+        ])
     }
 }

@@ -20,7 +20,7 @@ impl Run<'_> {
     /// Trains and validates the next epoch.
     pub(super) fn epoch(
         &mut self,
-        on_step: &dyn Fn(&Self, &StepRecord) -> Result<()>,
+        on_step: &mut dyn FnMut(&Self, &StepRecord) -> Result<()>,
     ) -> Result<EpochRecord> {
         let start = Instant::now();
         let epoch = self.history.len();

@@ -4,6 +4,7 @@ mod best;
 mod epoch;
 mod finish;
 mod loaders;
+mod log;
 mod run;
 mod saved;
 mod update;
@@ -21,6 +22,7 @@ use crate::resume;
 use crate::run_files::{Existing, RunFiles};
 use crate::stop::Stop;
 use crate::{CheckedConfig, Error, Result};
+use log::Logs;
 use run::Run;
 
 pub use loaders::evaluation_loader;
@@ -97,33 +99,7 @@ fn train_here(
         run.restore(&tensors, progress).map_err(|error| resume::in_file(&file, error))?;
         run.seconds_before = files.load_seconds(&mut run.history);
     }
-    let interrupted = |run: &Run<'_>| match options.stop.and_then(Stop::asked) {
-        Some(signal) => Err(Error::Interrupted {
-            signal,
-            epochs: run.history.len(),
-            folder: options.folder.map(Path::to_owned),
-        }),
-        None => Ok(()),
-    };
-    let epochs = config.config().train.epochs;
-    observer.started(label, epochs, run.train.num_batches(), run.history.len());
-    if let Some(note) = run.joined_batch() {
-        observer.note(label, &note);
-    }
-    let mut ended = false;
-    while run.history.len() < epochs && !run.is_stuck() && !ended {
-        let on_step = |run: &Run<'_>, step: &StepRecord| {
-            observer.step(label, step);
-            interrupted(run)
-        };
-        let record = run.epoch(&on_step)?;
-        if let Some(files) = &files {
-            run.save(files, start)?;
-        }
-        observer.epoch(label, &record);
-        ended = observer.ends_after(label, &record);
-        interrupted(&run)?;
-    }
+    train_epochs(&mut run, files.as_ref(), start, &options)?;
     let mut result = run.finish(start)?;
     result.fold = label.fold;
     if let Some(files) = &files {
@@ -134,4 +110,60 @@ fn train_here(
     }
     observer.finished(label, &result);
     Ok(result)
+}
+
+/// The epochs that are left, each of which is logged and saved.
+fn train_epochs(
+    run: &mut Run<'_>,
+    files: Option<&RunFiles>,
+    start: Instant,
+    options: &RunOptions<'_>,
+) -> Result<()> {
+    let RunOptions { observer, label, .. } = *options;
+    let settings = &run.config.config().train;
+    let epochs = settings.epochs;
+    let mut logs = files.map(|files| Logs::open(files, run)).transpose()?;
+    observer.started(label, epochs, run.train.num_batches(), run.history.len());
+    if let Some(note) = run.joined_batch() {
+        observer.note(label, &note);
+    }
+    if settings.tensorboard && files.is_none() {
+        observer.note(label, "train.tensorboard writes into the run's folder, and there is none");
+    }
+    let mut ended = false;
+    while run.history.len() < epochs && !run.is_stuck() && !ended {
+        let mut on_step = |run: &Run<'_>, step: &StepRecord| {
+            logs.as_mut().map_or(Ok(()), |logs| logs.step(step))?;
+            observer.step(label, step);
+            interrupted(run, options)
+        };
+        let trained = run.epoch(&mut on_step);
+        let record = trained.inspect_err(|error| {
+            // A loss that left the finite numbers did so in these steps. What the epoch failed of is the error
+            // to report, whether they can be written or not.
+            if !matches!(error, Error::Interrupted { .. }) {
+                let _ = logs.as_mut().map(Logs::write);
+            }
+        })?;
+        if let (Some(files), Some(logs)) = (files, &mut logs) {
+            logs.epoch(&record)?;
+            run.save(files, start)?;
+        }
+        observer.epoch(label, &record);
+        ended = observer.ends_after(label, &record);
+        interrupted(run, options)?;
+    }
+    Ok(())
+}
+
+/// An error where the run was asked to end.
+fn interrupted(run: &Run<'_>, options: &RunOptions<'_>) -> Result<()> {
+    match options.stop.and_then(Stop::asked) {
+        Some(signal) => Err(Error::Interrupted {
+            signal,
+            epochs: run.history.len(),
+            folder: options.folder.map(Path::to_owned),
+        }),
+        None => Ok(()),
+    }
 }

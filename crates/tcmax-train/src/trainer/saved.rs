@@ -20,14 +20,12 @@ impl Run<'_> {
             save(&files.model(), &self.kept()?, &self.card())?;
             self.written = self.best.epoch;
         }
-        // Times would make the bytes differ from run to run.
-        let timeless = |record: &EpochRecord| EpochRecord { seconds: 0.0, ..record.clone() };
         let progress = Progress {
             config: self.config.config().clone(),
             seed: self.seed,
             data: self.data.data.clone(),
             best_epoch: self.best.epoch,
-            history: self.history.iter().map(timeless).collect(),
+            history: self.history.iter().map(EpochRecord::timeless).collect(),
         };
         let live = self.model.params().snapshot()?;
         let (schedule, method) = (self.schedule.state()?, self.method.state()?);
