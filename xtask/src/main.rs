@@ -4,6 +4,7 @@ mod bench_clips;
 mod bench_estimators;
 mod bench_load;
 mod bench_peers;
+mod check_logs;
 mod check_metrics;
 mod golden;
 mod kill_runs;
@@ -34,6 +35,8 @@ enum Command {
     Golden(golden::Golden),
     /// Compare metrics and tests with scikit-learn's and scipy's on random data.
     CheckMetrics(check_metrics::CheckMetrics),
+    /// Compare the event files of an interrupted run with what TensorBoard reads of them.
+    CheckLogs(check_logs::CheckLogs),
     /// Draw report.html and the table again from a folder's results.json.
     Report(reproduce::Report),
     /// Time training operations and steps beside PyTorch's.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::BenchEstimators(bench) => bench.run(),
         Command::Golden(golden) => golden.run(),
         Command::CheckMetrics(check) => check.run(),
+        Command::CheckLogs(check) => check.run(),
         Command::Report(report) => report.run(),
         Command::BenchPeers(bench) => bench.run(),
         Command::OwnCase(case) => case.run(),
