@@ -47,7 +47,8 @@ impl Logs {
     /// # Errors
     /// When TensorBoard's file cannot be written.
     pub(super) fn step(&mut self, record: &StepRecord) -> Result<()> {
-        if self.every == 0 || record.step % self.every != 0 {
+        // No step is a multiple of 0.
+        if !record.step.is_multiple_of(self.every) {
             return Ok(());
         }
         self.add(&LogRecord::Step(record.clone()))?;
