@@ -178,3 +178,88 @@ fn groups(model: &Model) -> Vec<GroupOptions> {
     };
     model.encoder_training().filter_map(group).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use tcmax_ops::{Init, ParamBuilder, Seed, optimisers};
+
+    use super::*;
+
+    /// A parameter of one number, 1, and updates of it by SGD with rate 0.1 and nothing else.
+    fn updates(accumulate: usize) -> (Tensor, Updates) {
+        let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
+        let value = builder.param("p", 1, Init::Const(1.0)).unwrap();
+        let params = builder.params();
+        let options = toml::toml! {
+            learning-rate = 0.1
+            momentum = 0.0
+            weight-decay = 0.0
+        };
+        let optimiser = optimisers().get("sgd").unwrap().build(&options, &params).unwrap();
+        let updates = Updates {
+            params,
+            optimiser,
+            average: None,
+            clip_norm: None,
+            accumulate,
+            sums: BTreeMap::new(),
+            held: 0,
+            calls: 0,
+            norm: None,
+        };
+        (value, updates)
+    }
+
+    fn apply(value: &Tensor, updates: &mut Updates, gradient: f64, ends: bool) -> f64 {
+        let loss = (value * gradient).unwrap().sum_all().unwrap();
+        updates.begin_batch();
+        updates.apply(&mut loss.backward().unwrap(), ends).unwrap();
+        value.to_vec1::<f64>().unwrap()[0]
+    }
+
+    #[test]
+    fn a_step_takes_the_mean_gradient_of_its_batches() {
+        let (value, mut updates) = updates(2);
+        assert_eq!(apply(&value, &mut updates, 2.0, false), 1.0, "no step yet");
+        let after = apply(&value, &mut updates, 4.0, true);
+        assert!((after - 0.7).abs() < 1e-15, "{after}");
+        // Nothing of the first step is in the next one, which an epoch may end after a single batch.
+        let after = apply(&value, &mut updates, 1.0, true);
+        assert!((after - 0.6).abs() < 1e-15, "{after}");
+    }
+
+    #[test]
+    fn the_norm_that_is_clipped_is_that_of_the_mean() {
+        let (value, mut updates) = updates(2);
+        updates.clip_norm = Some(0.5);
+        apply(&value, &mut updates, 2.0, false);
+        let after = apply(&value, &mut updates, 4.0, true);
+        assert!((after - 0.95).abs() < 1e-15, "{after}");
+        assert_eq!(updates.norm(), Some(3.0));
+    }
+
+    #[test]
+    fn methods_of_several_steps_a_batch_do_not_accumulate() {
+        let (value, mut updates) = updates(2);
+        apply(&value, &mut updates, 1.0, false);
+        updates.check_accumulation("mla").unwrap();
+        let loss = value.sum_all().unwrap();
+        updates.apply(&mut loss.backward().unwrap(), false).unwrap();
+        let error = updates.check_accumulation("mla").unwrap_err().to_string();
+        assert!(error.starts_with("train.accumulate: must be 1 with 'mla'"), "{error}");
+    }
+
+    #[test]
+    fn the_average_is_what_is_validated_and_kept() {
+        let (value, mut updates) = updates(1);
+        let options = AverageOptions { decay: 0.5, warm_up: false };
+        updates.average = Some(WeightAverage::new(&updates.params, options).unwrap());
+        assert_eq!(apply(&value, &mut updates, 4.0, true), 0.6);
+        let seen = updates.with_average(|| Ok(value.to_vec1::<f64>()?[0])).unwrap();
+        assert!((seen - 0.8).abs() < 1e-15, "{seen}");
+        let kept = updates.weights().unwrap()["p"].to_vec1::<f64>().unwrap()[0];
+        assert_eq!(kept, seen);
+        assert_eq!(value.to_vec1::<f64>().unwrap(), [0.6], "and training goes on from its own");
+    }
+}
