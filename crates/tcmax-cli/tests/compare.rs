@@ -8,6 +8,7 @@ use std::process::Output;
 
 use safetensors::tensor::{Dtype, TensorView};
 use tcmax_train::results::SuiteResult;
+use tcmax_train::{Experiment, Registry, variants};
 
 /// Two modalities of two numbers each, in which two classes are apart, and a label.
 fn write_features(path: &Path, rows: usize) {
@@ -291,6 +292,31 @@ fn settings_of_the_loop_do_what_they_say() {
     let (frozen, slow) = (model("frozen", &frozen), model("slow", &slow));
     assert_eq!(frozen.0, slow.0, "neither moves");
     assert_ne!(frozen.1, plain.1);
+}
+
+#[test]
+fn the_experiment_of_the_readme_and_those_of_the_folder_are_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let block = readme.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+    let mut texts = vec![block.to_owned()];
+    for entry in std::fs::read_dir(root.join("experiments")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            texts.push(std::fs::read_to_string(path).unwrap());
+        }
+    }
+    assert!(texts.len() >= 9);
+    let modalities = ["audio", "visual"].map(str::to_owned);
+    for text in texts {
+        let mut experiment = Experiment::from_toml(&text).unwrap();
+        if experiment.config.data.name == "files" {
+            // The clips of published data sets are named on the command line.
+            experiment.set("data.path", "clips".into()).unwrap();
+        }
+        let variants = variants(&experiment, &Registry::default(), &modalities).unwrap();
+        assert!(variants.len() >= 3, "{text}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{Catalogue, Error, Options, Result, Spec, Table};
 ///
 /// # For when another one is chosen, as a comparison does.
 /// [method.tcmax]
-/// tuples = 4096
+/// samples = 4096
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
