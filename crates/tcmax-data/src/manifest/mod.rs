@@ -11,9 +11,11 @@
 mod csv;
 mod kinds;
 mod parquet;
+mod parquet_footer;
 mod parquet_pages;
 mod rows;
 mod table;
+mod thrift;
 
 pub use kinds::{MediaColumn, MediaKind, is_file, leads_out};
 pub use rows::{Manifest, ManifestRow};

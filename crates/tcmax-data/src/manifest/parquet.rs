@@ -8,7 +8,8 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
-use super::parquet_pages::{check_footer, check_pages};
+use super::parquet_footer::check_footer;
+use super::parquet_pages::check_pages;
 use super::table::{Size, TextTable, check_names};
 use crate::error::{Error, Result};
 use crate::problems::{Position, Problems};
