@@ -28,22 +28,24 @@ fn prepare(name: &str, root: &Path, more: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// What makes a training quick.
+const QUICK: [&str; 8] = [
+    "--epochs",
+    "1",
+    "--batch-size",
+    "4",
+    "--set",
+    "encoder.width=2",
+    "--set",
+    "train.drop-last=true",
+];
+
 /// Trains one epoch on prepared clips, and evaluates the model again.
 fn train_an_epoch(root: &Path) {
     let run = root.join("run");
     let clips = root.join("clips");
-    let arguments = [
-        "--epochs",
-        "1",
-        "--batch-size",
-        "4",
-        "--set",
-        "encoder.width=2",
-        "--set",
-        "train.drop-last=true",
-    ];
     let mut command = binary::tcmax();
-    command.arg("train").arg("--dataset").arg(&clips).args(arguments).arg("--out").arg(&run);
+    command.arg("train").arg("--dataset").arg(&clips).args(QUICK).arg("--out").arg(&run);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = binary::tcmax().arg("eval").arg(run.join("seed-0")).output().unwrap();
@@ -291,21 +293,11 @@ fn a_manifest_is_prepared_in_the_cache_when_trained_on() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
     wav_and_png(folder, 18);
-    let arguments = [
-        "--epochs",
-        "1",
-        "--batch-size",
-        "4",
-        "--set",
-        "encoder.width=2",
-        "--set",
-        "train.drop-last=true",
-    ];
     let mut modified = Vec::new();
     for _ in 0..2 {
         let mut command = binary::tcmax();
         command.env("XDG_CACHE_HOME", folder.join("cache")).env("HOME", folder);
-        command.arg("train").arg("--dataset").arg(folder.join("manifest.csv")).args(arguments);
+        command.arg("train").arg("--dataset").arg(folder.join("manifest.csv")).args(QUICK);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let prepared = folder.join("cache/tcmax/prepared");

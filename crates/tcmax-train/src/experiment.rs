@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_registry::{OptionSet, Table, require};
 
-use crate::config::{TrainConfig, with_places};
+use crate::config::{TrainConfig, with_positions};
 use crate::{Error, Result};
 
 /// The section `[compare]`.
@@ -97,7 +97,7 @@ impl Experiment {
     /// # Errors
     /// What is wrong, with its line.
     pub fn from_toml(text: &str) -> Result<Self> {
-        with_places(text, |table| {
+        with_positions(text, |table| {
             let mut table = table.clone();
             let compare = match table.remove("compare") {
                 None => CompareOptions::default(),

@@ -37,8 +37,8 @@ pub use comparison::{
     Suite, Variant, check_seeds, collect, keep, memory_of_run, variants, versions,
 };
 pub use config::{
-    CheckedConfig, ClassWeights, EncoderChoice, EncoderTraining, Keep, Place, TrainConfig,
-    TrainingOptions, WeightRule, parse_value, place_of, placed,
+    CheckedConfig, ClassWeights, EncoderChoice, EncoderTraining, Keep, TextPosition, TrainConfig,
+    TrainingOptions, WeightRule, parse_value, position_of, with_position,
 };
 pub use dataset::{choose_data, open_data, open_data_quietly, summary, truth};
 pub use error::{Error, Result, describe_error};

@@ -14,7 +14,7 @@ use tcmax_train::{
     Variant, check_seeds, collect, memory_of_run, refuse_comparison, variants,
 };
 
-use super::experiment::ExperimentOptions;
+use super::experiment::{ExperimentOptions, OutputOptions};
 use super::print;
 use super::train::{device, set_threads};
 use crate::process::stop_on_signals;
@@ -56,18 +56,8 @@ pub struct Compare {
     /// Runs at a time, each on one thread [default: the number of cores, within memory]
     #[arg(long, help_heading = "Running")]
     jobs: Option<usize>,
-    /// Where results and runs go
-    #[arg(long, value_name = "DIR", help_heading = "Running")]
-    out: Option<PathBuf>,
-    /// Go on with an interrupted comparison, or with more seeds, methods or epochs
-    #[arg(long, requires = "out", help_heading = "Running")]
-    resume: bool,
-    /// Replace the comparison in --out
-    #[arg(long, requires = "out", conflicts_with = "resume", help_heading = "Running")]
-    force: bool,
-    /// Print the result as JSON
-    #[arg(long, help_heading = "Running")]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 impl Compare {
@@ -79,16 +69,16 @@ impl Compare {
             let mut result = collect(&self.runs, registry)?;
             result.baseline = self.baseline.clone().or(result.baseline);
             check_baseline(&result)?;
-            if let Some(out) = &self.out {
+            if let Some(out) = &self.output.out {
                 let _lock = FolderLock::take(out)?;
-                if !self.force {
+                if !self.output.force {
                     refuse_comparison(out, [])?;
                 }
                 write_results(out, &result)?;
             }
             result
         };
-        if self.json {
+        if self.output.json {
             print(&serde_json::to_string_pretty(&result)?)?;
         } else {
             print(&table::comparison(&result))?;
@@ -104,12 +94,8 @@ impl Compare {
         // Found again from any folder.
         experiment.config.data = config.config().data.clone();
         let data = self.experiment.open(&config)?;
-        let existing = match (self.resume, self.force) {
-            (true, _) => Existing::Resume,
-            (_, true) => Existing::Replace,
-            _ => Existing::Refuse,
-        };
-        let folder = self.out.as_deref();
+        let existing = self.output.existing();
+        let folder = self.output.out.as_deref();
         let comparison =
             Comparison::new("compare", &experiment, data.as_ref(), registry, folder, existing)?;
         let result = comparison.train(&comparison.progress())?;

@@ -1,7 +1,7 @@
 //! `tcmax config`: the settings of an experiment, and what every key does.
 
 use clap::Args;
-use tcmax_registry::{Catalogue, OptionDoc, OptionSet, Options, Spec, Table};
+use tcmax_registry::{Catalogue, Choice, OptionDoc, OptionSet, Options, Spec, Table};
 use tcmax_train::{
     CheckedConfig, CompareOptions, EncoderTraining, Registry, TrainingOptions, WarmUpOptions,
 };
@@ -57,61 +57,31 @@ fn text(
 ) -> String {
     let settings = config.config();
     let table = |value: toml::Value| value.as_table().cloned().unwrap_or_default();
-    let chosen = |name: &str, options: &Table| {
-        let mut values = Table::from_iter([("name".to_owned(), toml::Value::from(name))]);
-        values.extend(options.clone());
-        values
-    };
     let encoder = registry.encoders.get(&settings.encoder.name).map(|spec| spec.options);
     let mut encoder = docs(encoder.unwrap_or(Options::NONE));
     encoder.extend(docs(Options::of::<EncoderTraining>()));
     let mut train = toml::Value::try_from(&settings.train).map(table).unwrap_or_default();
     train.extend(settings.train.unsaved());
     let compared = toml::Value::try_from(compare).map(table).unwrap_or_default();
-    let options_of = |choice: &tcmax_registry::Choice| chosen(&choice.name, &choice.options);
+    let encoders = format!(
+        "{}. A table [encoder.NAME] is the encoder of one modality",
+        listed("The network of every modality whose inputs it takes", &registry.encoders)
+    );
+    let methods = format!(
+        "{}. A table [method.NAME] has options for when that is chosen",
+        listed("What to train by", &registry.methods)
+    );
+    let heads = listed("The classifier on the features", &registry.heads);
+    let optimisers = listed("What makes steps of gradients", &registry.optimisers);
+    let schedules = listed("How the learning rate changes", &registry.schedules);
+    let data = listed("What to train on", &registry.data);
     let sections = [
-        Section {
-            name: "data",
-            about: listed("What to train on", &registry.data),
-            values: options_of(&settings.data),
-            docs: docs(config.data().options),
-        },
-        Section {
-            name: "encoder",
-            about: format!(
-                "{}. A table [encoder.NAME] is the encoder of one modality",
-                listed("The network of every modality whose inputs it takes", &registry.encoders)
-            ),
-            values: options_of(&settings.encoder),
-            docs: encoder,
-        },
-        Section {
-            name: "head",
-            about: listed("The classifier on the features", &registry.heads),
-            values: options_of(&settings.head),
-            docs: docs(config.head().options),
-        },
-        Section {
-            name: "method",
-            about: format!(
-                "{}. A table [method.NAME] has options for when that is chosen",
-                listed("What to train by", &registry.methods)
-            ),
-            values: options_of(&settings.method),
-            docs: docs(config.method().options),
-        },
-        Section {
-            name: "optimiser",
-            about: listed("What makes steps of gradients", &registry.optimisers),
-            values: options_of(&settings.optimiser),
-            docs: docs(config.optimiser().options),
-        },
-        Section {
-            name: "schedule",
-            about: listed("How the learning rate changes", &registry.schedules),
-            values: options_of(&settings.schedule),
-            docs: schedule(config),
-        },
+        Section::of("data", data, &settings.data, docs(config.data().options)),
+        Section::of("encoder", encoders, &settings.encoder, encoder),
+        Section::of("head", heads, &settings.head, docs(config.head().options)),
+        Section::of("method", methods, &settings.method, docs(config.method().options)),
+        Section::of("optimiser", optimisers, &settings.optimiser, docs(config.optimiser().options)),
+        Section::of("schedule", schedules, &settings.schedule, schedule(config)),
         Section {
             name: "train",
             about: "The loop".to_owned(),
@@ -153,7 +123,14 @@ fn listed<S: Spec>(what: &str, catalogue: &Catalogue<S>) -> String {
     format!("{what}: {}", catalogue.names().join(", "))
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    /// The section of something that is chosen by name.
+    fn of(name: &'a str, about: String, choice: &Choice, docs: Vec<OptionDoc>) -> Self {
+        let mut values = choice.options.clone();
+        values.insert("name".to_owned(), choice.name.as_str().into());
+        Self { name, about, values, docs }
+    }
+
     fn text(&self, explain: bool) -> String {
         let Self { name, about, values, docs } = self;
         let mut text = String::new();

@@ -6,8 +6,8 @@ use anyhow::Context;
 use clap::Args;
 use tcmax_datasets::{DataSource, Opening};
 use tcmax_train::{
-    CheckedConfig, Error, Experiment, Registry, TrainConfig, choose_data, open_data, parse_value,
-    placed,
+    CheckedConfig, Error, Existing, Experiment, Registry, TrainConfig, choose_data, open_data,
+    parse_value, with_position,
 };
 
 use crate::progress::{DownloadBar, PrepareBar, say};
@@ -59,6 +59,34 @@ pub struct ExperimentOptions {
     /// Threads; they never change results [default: all cores]
     #[arg(long, help_heading = "Running")]
     pub threads: Option<usize>,
+}
+
+/// Where results go, and what is done with those that are there.
+#[derive(Args)]
+pub struct OutputOptions {
+    /// Write checkpoints, results and a report into this folder; without it only the result is printed
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
+    pub out: Option<PathBuf>,
+    /// Go on with what is in --out: after an interruption, for more --epochs, with more --seeds
+    #[arg(long, requires = "out", help_heading = "Running")]
+    pub resume: bool,
+    /// Replace what is in --out
+    #[arg(long, requires = "out", conflicts_with = "resume", help_heading = "Running")]
+    pub force: bool,
+    /// Print the result as JSON
+    #[arg(long, help_heading = "Running")]
+    pub json: bool,
+}
+
+impl OutputOptions {
+    /// What to do with runs that are there already.
+    pub fn existing(&self) -> Existing {
+        match (self.resume, self.force) {
+            (true, _) => Existing::Resume,
+            (_, true) => Existing::Replace,
+            _ => Existing::Refuse,
+        }
+    }
 }
 
 /// The flag of each key that has one.
@@ -134,7 +162,7 @@ impl ExperimentOptions {
     pub fn check(&self, config: TrainConfig, registry: &Registry) -> anyhow::Result<CheckedConfig> {
         config.check_with(registry).map_err(|error| match &self.config {
             Some(path) => match std::fs::read_to_string(path) {
-                Ok(text) => in_file(path, placed(&text, error)),
+                Ok(text) => in_file(path, with_position(&text, error)),
                 Err(_) => error.into(),
             },
             None => error.into(),

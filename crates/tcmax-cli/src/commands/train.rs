@@ -15,7 +15,7 @@ use tcmax_train::{
     check_seeds, keep, refuse_comparison, resume, train, versions,
 };
 
-use super::experiment::ExperimentOptions;
+use super::experiment::{ExperimentOptions, OutputOptions};
 use super::print;
 use crate::process::stop_on_signals;
 use crate::progress::{Pace, TrainingProgress, say};
@@ -37,18 +37,8 @@ pub struct Train {
         help_heading = "Running"
     )]
     seeds: Vec<u64>,
-    /// Write checkpoints, results and a report into this folder; without it the model is not kept
-    #[arg(long, value_name = "DIR", help_heading = "Running")]
-    out: Option<PathBuf>,
-    /// Go on with the runs in --out: after an interruption, for more --epochs, with more --seeds
-    #[arg(long, requires = "out", help_heading = "Running")]
-    resume: bool,
-    /// Replace the runs in --out
-    #[arg(long, requires = "out", conflicts_with = "resume", help_heading = "Running")]
-    force: bool,
-    /// Print the result as JSON
-    #[arg(long, help_heading = "Running")]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 impl Train {
@@ -58,34 +48,26 @@ impl Train {
         let settings = self.experiment.experiment(registry, self.method.as_deref())?.config;
         let config = self.experiment.check(settings, registry)?;
         check_seeds(&self.seeds)?;
-        let _lock = self.out.as_deref().map(FolderLock::take).transpose()?;
+        let _lock = self.output.out.as_deref().map(FolderLock::take).transpose()?;
         let device = device()?;
         let config = self.look_at_runs(config, &device)?;
         let data = self.experiment.open(&config)?;
-        if self.out.is_none() {
+        if self.output.out.is_none() {
             say("note: without --out DIR the model is not kept, only the result is printed");
         }
         let result = self.train_seeds(&config, data.as_ref(), &device)?;
-        if let Some(out) = &self.out {
+        if let Some(out) = &self.output.out {
             write_report(out, &result)?;
         }
-        if self.json {
+        if self.output.json {
             print(&serde_json::to_string_pretty(&result)?)?;
         } else {
             print(&table::comparison(&result))?;
         }
-        if self.out.is_none() {
+        if self.output.out.is_none() {
             say("note: the model was not kept; --out DIR keeps it for `tcmax eval` and `predict`");
         }
         Ok(result.complete()?)
-    }
-
-    fn existing(&self) -> Existing {
-        match (self.resume, self.force) {
-            (true, _) => Existing::Resume,
-            (_, true) => Existing::Replace,
-            _ => Existing::Refuse,
-        }
     }
 
     /// Refuses runs in --out, or takes from them what has to stay as it was, before data are read.
@@ -94,9 +76,9 @@ impl Train {
         config: CheckedConfig,
         device: &Device,
     ) -> anyhow::Result<CheckedConfig> {
-        let Some(out) = &self.out else { return Ok(config) };
+        let Some(out) = &self.output.out else { return Ok(config) };
         let mut runs = self.seeds.iter().map(|&seed| (seed, run_folder(out, seed)));
-        match self.existing() {
+        match self.output.existing() {
             Existing::Refuse => refuse_comparison(out, runs.map(|(_, run)| run))?,
             Existing::Replace => {}
             Existing::Resume => {
@@ -133,12 +115,12 @@ impl Train {
         for &seed in &self.seeds {
             let splits = data.splits(seed).map_err(Error::from)?;
             summary.get_or_insert_with(|| tcmax_train::summary(data, &splits));
-            let folder = self.out.as_ref().map(|out| run_folder(out, seed));
+            let folder = self.output.out.as_ref().map(|out| run_folder(out, seed));
             let label = RunLabel { method: method.name.clone(), seed, fold: None };
             let options = RunOptions {
                 device,
                 folder: folder.as_deref(),
-                existing: self.existing(),
+                existing: self.output.existing(),
                 stop: Some(&stop),
                 observer: &progress,
                 label: &label,

@@ -13,11 +13,11 @@ use crate::{Error, Result};
 
 pub use checked::CheckedConfig;
 pub use encoders::{EncoderChoice, EncoderTraining};
-pub use text::{Place, parse_value, place_of, placed};
+pub use text::{TextPosition, parse_value, position_of, with_position};
 pub use training::{ClassWeights, Keep, TrainingOptions, WeightRule};
 pub(crate) use {
     checked::in_section, schedule::length as schedule_length, schedule::of_length,
-    text::with_places,
+    text::with_positions,
 };
 
 /// Everything that determines a run but its seed, as it stands in a configuration file, section by
@@ -63,7 +63,7 @@ impl TrainConfig {
     /// # Errors
     /// What is wrong, with its line.
     pub fn from_toml(text: &str) -> Result<Self> {
-        with_places(text, Self::from_table)
+        with_positions(text, Self::from_table)
     }
 
     /// Reads settings from a table of sections.

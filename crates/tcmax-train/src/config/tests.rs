@@ -80,7 +80,7 @@ fn a_configuration_file_names_the_line_that_is_wrong() {
     }
     let text = "[data]\nname = \"synthetic\"\ntrain-sise = 1";
     let error =
-        placed(text, TrainConfig::from_toml(text).unwrap().check().unwrap_err()).to_string();
+        with_position(text, TrainConfig::from_toml(text).unwrap().check().unwrap_err()).to_string();
     assert!(error.contains("did you mean 'train-size'?") && error.contains("line 3"), "{error}");
 }
 

@@ -4,7 +4,7 @@ use crate::{Error, Result};
 
 /// Line and column of a key, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct TextPosition {
     /// The line.
     pub line: usize,
     /// The column, in characters.
@@ -13,7 +13,7 @@ pub struct Place {
 
 /// Where the key `path`, such as `train.epochs`, stands in a TOML text; of a key that is not there, where
 /// the table that it would be in is.
-pub fn place_of(text: &str, path: &str) -> Option<Place> {
+pub fn position_of(text: &str, path: &str) -> Option<TextPosition> {
     let root = toml::de::DeTable::parse(text).ok()?;
     let mut table = root.get_ref();
     let mut found = None;
@@ -28,11 +28,11 @@ pub fn place_of(text: &str, path: &str) -> Option<Place> {
     let before = text.get(..found?)?;
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
-    Some(Place { line, column: before[line_start..].chars().count() + 1 })
+    Some(TextPosition { line, column: before[line_start..].chars().count() + 1 })
 }
 
 /// Reads a table from text; what is wrong with a setting gets its line.
-pub(crate) fn with_places<T>(
+pub(crate) fn with_positions<T>(
     text: &str,
     read: impl FnOnce(&toml::Table) -> Result<T>,
 ) -> Result<T> {
@@ -40,15 +40,15 @@ pub(crate) fn with_places<T>(
         // The message shows the line.
         Error::setting("settings", error.to_string().trim_end().to_owned())
     })?;
-    read(&table).map_err(|error| placed(text, error))
+    read(&table).map_err(|error| with_position(text, error))
 }
 
 /// The error with the line of the setting that it is about, where the text has it.
-pub fn placed(text: &str, error: Error) -> Error {
+pub fn with_position(text: &str, error: Error) -> Error {
     match error {
-        Error::Setting { field, problem } => match place_of(text, &field) {
-            Some(place) => Error::Setting {
-                problem: format!("{problem} (line {}, column {})", place.line, place.column),
+        Error::Setting { field, problem } => match position_of(text, &field) {
+            Some(position) => Error::Setting {
+                problem: format!("{problem} (line {}, column {})", position.line, position.column),
                 field,
             },
             None => Error::Setting { field, problem },

@@ -9,19 +9,19 @@ use crate::results::{EpochRecord, Evaluation};
 pub(super) struct Best {
     /// From 1; 0 before the first epoch.
     pub(super) epoch: usize,
-    standing: Standing,
+    score: Score,
     pub(super) state: State,
 }
 
 /// What epochs are compared by on the validation split. Small splits often tie in accuracy, and
 /// the first of equals may be far from trained.
 #[derive(Clone, Copy)]
-struct Standing {
+struct Score {
     accuracy: f64,
     cross_entropy: f64,
 }
 
-impl Standing {
+impl Score {
     /// Below every epoch's.
     const NONE: Self = Self { accuracy: f64::NEG_INFINITY, cross_entropy: f64::INFINITY };
 
@@ -38,15 +38,15 @@ impl Standing {
 impl Best {
     /// Before the first epoch.
     pub(super) fn none() -> Self {
-        Self { epoch: 0, standing: Standing::NONE, state: State::new() }
+        Self { epoch: 0, score: Score::NONE, state: State::new() }
     }
 
-    /// The standing that is kept after this epoch, if the epoch's weights are to be.
-    fn improved(&self, record: &EpochRecord, keep: Keep) -> Option<Standing> {
-        let own = record.validation.as_ref().map_or(Standing::NONE, Standing::of);
+    /// The score that is kept after this epoch, if the epoch's weights are to be.
+    fn improved(&self, record: &EpochRecord, keep: Keep) -> Option<Score> {
+        let own = record.validation.as_ref().map_or(Score::NONE, Score::of);
         let kept = match keep {
             Keep::Last => true,
-            Keep::Best => record.validation.is_none() || own.better_than(self.standing),
+            Keep::Best => record.validation.is_none() || own.better_than(self.score),
         };
         kept.then_some(own)
     }
@@ -58,8 +58,8 @@ impl Best {
         keep: Keep,
         weights: impl FnOnce() -> crate::Result<State>,
     ) -> crate::Result<()> {
-        if let Some(standing) = self.improved(record, keep) {
-            *self = Self { epoch: record.epoch, standing, state: weights()? };
+        if let Some(score) = self.improved(record, keep) {
+            *self = Self { epoch: record.epoch, score, state: weights()? };
         }
         Ok(())
     }
@@ -68,8 +68,8 @@ impl Best {
     pub(super) fn after(history: &[EpochRecord], keep: Keep, state: State) -> Self {
         let mut best = Self::none();
         for record in history {
-            if let Some(standing) = best.improved(record, keep) {
-                (best.epoch, best.standing) = (record.epoch, standing);
+            if let Some(score) = best.improved(record, keep) {
+                (best.epoch, best.score) = (record.epoch, score);
             }
         }
         Self { state, ..best }
