@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use tcmax_train::results::SuiteResult;
 
-/// A header and a row for every run: method, seed, fold, kept epoch, and every number of its test. Cells are
+/// A header and one row per run: method, seed, fold, kept epoch, and every number of its test. Cells are
 /// empty where there is no value.
 pub fn runs(result: &SuiteResult) -> String {
     let modalities = &result.dataset.modalities;

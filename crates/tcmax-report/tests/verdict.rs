@@ -137,3 +137,27 @@ fn the_terminal_has_the_verdict_on_lines_that_fit() {
     assert_eq!(sentence.replace('\n', " "), verdict(&result).unwrap());
     assert!(sentence.lines().all(|line| line.chars().count() <= 110), "{sentence}");
 }
+
+#[test]
+fn folds_of_one_seed_are_paired_with_themselves() {
+    let mut result = compared(&[("joint", &[0.5, 0.7, 0.9]), ("tcmax", &[0.6, 0.8, 1.0])]);
+    for method in &mut result.methods {
+        for (fold, run) in method.runs.iter_mut().enumerate() {
+            (run.seed, run.fold) = (0, Some(fold));
+        }
+    }
+    result.methods[1].runs.reverse();
+    let difference = table::columns(&result)[0].difference(1, 0).unwrap();
+    assert!((difference.interval.mean - 10.0).abs() < 1e-9, "{:?}", difference.interval);
+}
+
+#[test]
+fn the_baseline_is_the_one_that_was_named() {
+    let mut result =
+        compared(&[("joint", &[0.5, 0.6]), ("ogm", &[0.7, 0.7]), ("tcmax", &[0.9, 0.8])]);
+    assert_eq!(table::baseline(&result), Some(0));
+    result.baseline = Some("ogm".to_owned());
+    assert_eq!(table::baseline(&result), Some(1));
+    result.baseline = Some("gone".to_owned());
+    assert_eq!(table::baseline(&result), Some(0));
+}

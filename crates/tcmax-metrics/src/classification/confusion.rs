@@ -69,7 +69,7 @@ impl Confusion {
         cells.map(|(&(label, predicted), &count)| ConfusionCell { label, predicted, count })
     }
 
-    /// The matrix (C, C): a row per label, a column per predicted class.
+    /// The matrix (C, C): one row per label, one column per predicted class.
     pub fn dense(&self) -> Vec<Vec<u64>> {
         let mut dense = vec![vec![0; self.classes]; self.classes];
         for cell in self.cells() {

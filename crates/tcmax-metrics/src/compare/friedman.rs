@@ -25,7 +25,7 @@ pub struct Friedman {
 }
 
 impl Friedman {
-    /// Of scores (n, k), row by row: a row per data set, a column per method, larger is better.
+    /// Of scores (n, k), row by row: one row per data set, one column per method, larger is better.
     ///
     /// ```
     /// use tcmax_metrics::Friedman;

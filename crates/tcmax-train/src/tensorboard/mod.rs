@@ -1,6 +1,6 @@
 //! Event files that TensorBoard shows: curves of the steps and the epochs of a run.
 //!
-//! An event file is a row of records (see `record`), each of which holds one message (see `message`). The first
+//! An event file is a sequence of records (see `record`), each of which holds one message (see `message`). The first
 //! gives the version of the format, the second says from which step on earlier files of the folder no longer
 //! count. They hold clock times, so no two runs have the same.
 
