@@ -1,8 +1,10 @@
 //! The operations as compositions of candle operations whose gradients are right, one file each, for
 //! devices without a kernel here. Tests run them on the CPU against the kernels.
 
+pub(crate) mod attention;
 pub(crate) mod batch_norm;
 pub(crate) mod conv2d;
+pub(crate) mod gelu;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod log_sum_exp;

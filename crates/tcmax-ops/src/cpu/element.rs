@@ -1,8 +1,9 @@
 //! The element types that the CPU computes with.
 
+use candle_core::cpu::erf::erfc_f64;
 use candle_core::{CpuStorage, FloatDType, Result, bail};
 
-use crate::cpu::exponential::exp_of_at_most_zero;
+use crate::cpu::exponential::{exp_of_at_most_zero, normal_distribution};
 
 /// A scalar of the kernels: f32 or f64.
 pub trait Element: FloatDType {
@@ -12,6 +13,9 @@ pub trait Element: FloatDType {
     fn exponential(self) -> Self;
     /// e to this power, which is not above 0 by more than rounding; inlined into vector loops.
     fn exp_of_at_most_zero(self) -> Self;
+    /// The normal distribution function of this value, whose exp(-x^2 / 2) is `density`; inlined into vector
+    /// loops.
+    fn normal_distribution(self, density: Self) -> Self;
     /// The values of a storage of this type.
     fn slice(storage: &CpuStorage) -> Result<&[Self]>;
     /// The values of a storage of this type, for writing.
@@ -21,7 +25,7 @@ pub trait Element: FloatDType {
 }
 
 macro_rules! element {
-    ($T:ty, $variant:ident, $exp:expr) => {
+    ($T:ty, $variant:ident, $exp:expr, $normal:expr) => {
         impl Element for $T {
             #[inline(always)]
             fn root(self) -> Self {
@@ -35,6 +39,11 @@ macro_rules! element {
             #[inline(always)]
             fn exp_of_at_most_zero(self) -> Self {
                 $exp(self)
+            }
+
+            #[inline(always)]
+            fn normal_distribution(self, density: Self) -> Self {
+                $normal(self, density)
             }
 
             fn slice(storage: &CpuStorage) -> Result<&[Self]> {
@@ -54,5 +63,5 @@ macro_rules! element {
         }
     };
 }
-element!(f32, F32, exp_of_at_most_zero);
-element!(f64, F64, f64::exp);
+element!(f32, F32, exp_of_at_most_zero, normal_distribution);
+element!(f64, F64, f64::exp, |x: f64, _| erfc_f64(-x * std::f64::consts::FRAC_1_SQRT_2) / 2.0);

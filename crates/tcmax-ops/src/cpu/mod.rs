@@ -11,6 +11,7 @@
 //!                 scratch    buffers kept by their thread from one call to the next
 //! normalise       normalisation by channel: statistics, channels (their layout), pool (maxima after it)
 //! softmax  layer_norm  log_sum_exp      of rows
+//! attention  gelu                       of transformers
 //! perceptron  quadratic_form            all layers of a small network; u^T Q u of rows u
 //! storage  element  simd  exponential   candle's storage, scalars, instruction sets
 //! ```
@@ -18,10 +19,12 @@
 //! Images are channels last, (B, H, W, C). Work is cut into tasks by the shapes alone and sums are
 //! added in a fixed order, so results have the same bits for every number of threads.
 
+pub(crate) mod attention;
 pub(crate) mod channels;
 pub(crate) mod conv2d;
 pub(crate) mod element;
 mod exponential;
+pub(crate) mod gelu;
 pub(crate) mod layer_norm;
 pub(crate) mod log_sum_exp;
 pub(crate) mod matmul;

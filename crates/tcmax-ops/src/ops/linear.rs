@@ -55,12 +55,18 @@ impl Linear {
         }
     }
 
-    /// (N, in) to (N, out).
+    /// (..., in) to (..., out).
     ///
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        linear(x, &self.weight, &self.bias)
+        let &[ref outer @ .., inputs] = x.dims() else { bail!("linear: a number has no features") };
+        if outer.len() == 1 {
+            return linear(x, &self.weight, &self.bias);
+        }
+        let shape: Vec<usize> = outer.iter().copied().chain([self.outputs()]).collect();
+        let rows = x.reshape((outer.iter().product::<usize>(), inputs))?;
+        linear(&rows, &self.weight, &self.bias)?.reshape(shape)
     }
 
     /// The weight, (out, in).

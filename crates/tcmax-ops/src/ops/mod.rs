@@ -1,11 +1,15 @@
 //! The operations, one in each file, with its checks and the choice between the kernel of the CPU (`cpu`) and
 //! the composition of candle operations (`composed`). `fused_norm` is behind `BatchNorm2d` and `ConvUnit`.
 
+pub(crate) mod attention;
 pub(crate) mod batch_norm;
 mod check;
 pub(crate) mod conv2d;
 pub(crate) mod conv_unit;
+pub(crate) mod dropout;
+pub(crate) mod embedding;
 mod fused_norm;
+pub(crate) mod gelu;
 pub(crate) mod global_avg_pool2d;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;

@@ -199,6 +199,11 @@ impl ParamBuilder {
         Self { prefix: self.full_name(&name.to_string()), ..self.clone() }
     }
 
+    /// The branch of the seed that the prefix names: for what is drawn in training, such as dropout.
+    pub fn seed(&self) -> Seed {
+        self.seed.stream(&self.prefix)
+    }
+
     /// The element type of the parameters.
     pub fn dtype(&self) -> DType {
         self.dtype

@@ -1,19 +1,27 @@
-//! Matrix products on slices of f64, by the `gemm` crate: the plain way.
+//! Matrix products on slices by the `gemm` crate: of strided matrices, on the caller's thread.
+
+use crate::cpu::element::Element;
 
 /// A matrix in a slice: element (row, column) at `row * row_stride + column * column_stride`.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    values: &'a [f64],
+pub(crate) struct Matrix<'a, T> {
+    values: &'a [T],
     rows: usize,
     columns: usize,
     strides: [usize; 2],
 }
 
-impl<'a> Matrix<'a> {
+impl<'a, T: Element> Matrix<'a, T> {
     /// A row-major matrix filling its slice.
-    pub(crate) fn new(values: &'a [f64], rows: usize, columns: usize) -> Self {
+    pub(crate) fn new(values: &'a [T], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns);
         Self { values, rows, columns, strides: [columns, 1] }
+    }
+
+    /// Rows that begin `stride` apart.
+    pub(crate) fn strided(values: &'a [T], rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(rows > 0 && columns <= stride && (rows - 1) * stride + columns <= values.len());
+        Self { values, rows, columns, strides: [stride, 1] }
     }
 
     /// The same values, rows and columns exchanged.
@@ -25,13 +33,19 @@ impl<'a> Matrix<'a> {
 }
 
 /// `out` (row-major) becomes `left * right`, or has it added.
-pub(crate) fn multiply(out: &mut [f64], left: Matrix<'_>, right: Matrix<'_>, add: bool) {
+pub(crate) fn multiply<T: Element>(
+    out: &mut [T],
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    add: bool,
+) {
     let (m, n, k) = (left.rows, right.columns, left.columns);
     assert_eq!(k, right.rows);
     assert_eq!(out.len(), m * n);
     // SAFETY: every index that gemm touches is row * stride + column * stride with row and column
-    // below the dimensions asserted above and in `Matrix::new`, so inside the three slices; `out`
-    // is borrowed mutably, so it overlaps neither input.
+    // below the dimensions asserted above and in the constructors, so inside the three slices; `out`
+    // is borrowed mutably, so it overlaps neither input. f32 and f64, all that `Element` is, are types
+    // that gemm multiplies.
     unsafe {
         gemm::gemm(
             m,
@@ -47,13 +61,13 @@ pub(crate) fn multiply(out: &mut [f64], left: Matrix<'_>, right: Matrix<'_>, add
             right.values.as_ptr(),
             right.strides[1] as isize,
             right.strides[0] as isize,
-            1.0,
-            1.0,
+            T::from_f64(1.0),
+            T::from_f64(1.0),
             false,
             false,
             false,
-            // Threads work on images; a product inside one image stays on its thread, so results
-            // do not depend on how many there are.
+            // Threads work on images, heads or bands of rows; a product inside one stays on its thread,
+            // so results do not depend on how many there are.
             gemm::Parallelism::None,
         );
     }
@@ -72,5 +86,14 @@ mod tests {
         assert_eq!(out, [4.0, 5.0, 10.0, 11.0]);
         multiply(&mut out, Matrix::new(&a, 3, 2).transposed(), Matrix::new(&b, 3, 2), true);
         assert_eq!(out, [4.0 + 6.0, 5.0 + 8.0, 10.0 + 8.0, 11.0 + 10.0]);
+    }
+
+    #[test]
+    fn a_strided_matrix_is_read_row_by_row() {
+        let a = [1.0f32, 2.0, 9.0, 3.0, 4.0];
+        let mut out = [0.0f32; 4];
+        let unit = [1.0f32, 0.0, 0.0, 1.0];
+        multiply(&mut out, Matrix::strided(&a, 2, 2, 3), Matrix::new(&unit, 2, 2), false);
+        assert_eq!(out, [1.0, 2.0, 3.0, 4.0]);
     }
 }

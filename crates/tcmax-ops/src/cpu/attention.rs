@@ -1,0 +1,156 @@
+//! Attention, one head of one example at a time.
+
+use rayon::prelude::*;
+
+use crate::cpu::element::Element;
+use crate::cpu::matmul::plain::{Matrix, multiply};
+
+/// The sizes of queries (batch, queries, heads, width) and of keys and values (batch, keys, heads, width).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    pub(crate) batch: usize,
+    pub(crate) heads: usize,
+    pub(crate) queries: usize,
+    pub(crate) keys: usize,
+    pub(crate) width: usize,
+}
+
+/// Which keys a query sees: those that are there, (batch, keys), and with `causal` none after it.
+#[derive(Clone, Copy)]
+pub(crate) struct Mask<'a> {
+    pub(crate) keys: Option<&'a [bool]>,
+    pub(crate) causal: bool,
+}
+
+impl Geometry {
+    fn features(&self) -> usize {
+        self.heads * self.width
+    }
+
+    /// Rows of head `head % heads` of example `head / heads`.
+    fn of_head<'a, T: Element>(&self, x: &'a [T], head: usize, rows: usize) -> Matrix<'a, T> {
+        let (example, head) = (head / self.heads, head % self.heads);
+        let start = example * rows * self.features() + head * self.width;
+        Matrix::strided(&x[start..], rows, self.width, self.features())
+    }
+
+    /// (batch, heads, rows, width) to (batch, rows, heads, width).
+    fn merged<T: Element>(&self, by_head: &[&[T]], rows: usize) -> Vec<T> {
+        let mut merged = vec![T::zero(); self.batch * rows * self.features()];
+        let of_example = rows * self.features();
+        merged.par_chunks_mut(of_example).zip(by_head.par_chunks(self.heads)).for_each(
+            |(merged, heads)| {
+                for (head, values) in heads.iter().enumerate() {
+                    let places = merged.chunks_exact_mut(self.features());
+                    for (place, row) in places.zip(values.chunks_exact(self.width)) {
+                        place[head * self.width..][..self.width].copy_from_slice(row);
+                    }
+                }
+            },
+        );
+        merged
+    }
+}
+
+/// The results (batch, queries, heads, width) of queries, keys and values.
+pub(crate) fn forward<T: Element>(of: &Geometry, x: [&[T]; 3], mask: Mask<'_>) -> Vec<T> {
+    let compute = |head: usize| {
+        let weights = weights(of, x, mask, head);
+        let mut y = vec![T::zero(); of.queries * of.width];
+        let weights = Matrix::new(&weights, of.queries, of.keys);
+        multiply(&mut y, weights, of.of_head(x[2], head, of.keys), false);
+        y
+    };
+    let heads: Vec<Vec<T>> = (0..of.batch * of.heads).into_par_iter().map(compute).collect();
+    of.merged(&heads.iter().map(Vec::as_slice).collect::<Vec<_>>(), of.queries)
+}
+
+/// The gradients of queries, keys and values.
+///
+/// With P the weights: dV = P^T dY, dP = dY V^T, dS = P (dP - sum_j dP_j P_j), dQ = dS K / sqrt(d),
+/// dK = dS^T Q / sqrt(d).
+pub(crate) fn backward<T: Element>(
+    of: &Geometry,
+    x: [&[T]; 3],
+    grad: &[T],
+    mask: Mask<'_>,
+) -> [Vec<T>; 3] {
+    let [q, k, v] = x;
+    let compute = |head: usize| {
+        let weights = weights(of, x, mask, head);
+        let matrix = Matrix::new(&weights, of.queries, of.keys);
+        let dy = of.of_head(grad, head, of.queries);
+        let mut dv = vec![T::zero(); of.keys * of.width];
+        multiply(&mut dv, matrix.transposed(), dy, false);
+        let mut scores = vec![T::zero(); of.queries * of.keys];
+        multiply(&mut scores, dy, of.of_head(v, head, of.keys).transposed(), false);
+        to_scores(&weights, &mut scores, of);
+        let scores = Matrix::new(&scores, of.queries, of.keys);
+        let mut dq = vec![T::zero(); of.queries * of.width];
+        multiply(&mut dq, scores, of.of_head(k, head, of.keys), false);
+        let mut dk = vec![T::zero(); of.keys * of.width];
+        multiply(&mut dk, scores.transposed(), of.of_head(q, head, of.queries), false);
+        [dq, dk, dv]
+    };
+    let heads: Vec<[Vec<T>; 3]> = (0..of.batch * of.heads).into_par_iter().map(compute).collect();
+    let merged = |which: usize, rows: usize| {
+        of.merged(&heads.iter().map(|head| head[which].as_slice()).collect::<Vec<_>>(), rows)
+    };
+    [merged(0, of.queries), merged(1, of.keys), merged(2, of.keys)]
+}
+
+/// 1 / sqrt(d).
+fn scale<T: Element>(of: &Geometry) -> T {
+    T::from_f64(1.0 / (of.width as f64).sqrt())
+}
+
+/// The weights (queries, keys) of one head of one example: rows that sum to 1, or to 0 without a key.
+fn weights<T: Element>(of: &Geometry, x: [&[T]; 3], mask: Mask<'_>, head: usize) -> Vec<T> {
+    let mut scores = vec![T::zero(); of.queries * of.keys];
+    let keys = of.of_head(x[1], head, of.keys).transposed();
+    multiply(&mut scores, of.of_head(x[0], head, of.queries), keys, false);
+    let there = mask.keys.map(|keys| &keys[head / of.heads * of.keys..][..of.keys]);
+    for (query, row) in scores.chunks_exact_mut(of.keys).enumerate() {
+        let seen = if mask.causal { query + 1 } else { of.keys };
+        softmax(row, seen, there, scale(of));
+    }
+    scores
+}
+
+/// The softmax of the scaled scores of the first `seen` keys that are there.
+fn softmax<T: Element>(row: &mut [T], seen: usize, there: Option<&[bool]>, scale: T) {
+    let (row, hidden) = row.split_at_mut(seen);
+    hidden.fill(T::zero());
+    let is_there = |key: usize| there.is_none_or(|there| there[key]);
+    let mut most: Option<T> = None;
+    for (key, score) in row.iter().enumerate() {
+        // A score that is no number has to stay one.
+        if is_there(key) && most.is_none_or(|most| *score > most || score != score) {
+            most = Some(*score);
+        }
+    }
+    let Some(most) = most else { return row.fill(T::zero()) };
+    let mut sum = 0.0;
+    for (key, score) in row.iter_mut().enumerate() {
+        *score =
+            if is_there(key) { ((*score - most) * scale).exp_of_at_most_zero() } else { T::zero() };
+        sum += score.to_f64();
+    }
+    let inverse = T::from_f64(1.0 / sum);
+    for score in row {
+        *score *= inverse;
+    }
+}
+
+/// The gradients of the products Q K^T from those of the weights.
+fn to_scores<T: Element>(weights: &[T], gradients: &mut [T], of: &Geometry) {
+    let scale = scale::<T>(of);
+    let rows = gradients.chunks_exact_mut(of.keys).zip(weights.chunks_exact(of.keys));
+    for (gradients, weights) in rows {
+        let pairs = gradients.iter().zip(weights);
+        let inner = T::from_f64(pairs.map(|(g, w)| g.to_f64() * w.to_f64()).sum());
+        for (gradient, weight) in gradients.iter_mut().zip(weights) {
+            *gradient = *weight * (*gradient - inner) * scale;
+        }
+    }
+}
