@@ -25,6 +25,22 @@ pub enum Error {
         /// The dimensions wanted, in words.
         wanted: String,
     },
+    /// The heads of a transformer do not divide its width.
+    #[error("{encoder}: {heads} heads do not divide a width of {width}")]
+    Heads {
+        /// Which encoder.
+        encoder: &'static str,
+        /// Features of a token.
+        width: usize,
+        /// Heads.
+        heads: usize,
+    },
+    /// An entry of a configuration file that lies beside weights is not of the kind it should be.
+    #[error("the configuration's '{entry}' is no number, text or truth value")]
+    Config {
+        /// The entry.
+        entry: String,
+    },
     /// A width, depth or channel count is zero.
     #[error("{encoder}: {field} must be at least 1")]
     Zero {

@@ -29,6 +29,7 @@ pub static MLP: EncoderSpec = EncoderSpec {
     source: "",
     inputs: &[InputKind::Vector],
     options: Options::of::<MlpOptions>(),
+    pretrained: None,
     make: |options, input, builder| {
         let MlpOptions { widths } = read(options)?;
         let inputs = input.shape.iter().product();

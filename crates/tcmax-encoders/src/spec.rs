@@ -7,6 +7,7 @@ use tcmax_registry::{Options, Spec, Table};
 
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::pretrained::Pretrained;
 
 /// What an encoder is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,11 @@ pub enum InputKind {
     Image,
     /// A vector without spatial order.
     Vector,
+    /// Features of steps with their flags, \[steps, features + 1\]: the last column is 1 where a step is
+    /// there and 0 where the sequence is shorter.
+    Sequence,
+    /// Token ids \[tokens\], and -1 where a text is shorter.
+    Tokens,
 }
 
 /// The inputs of one modality: what they are, and the shape of one example's.
@@ -40,6 +46,8 @@ pub struct EncoderSpec {
     pub inputs: &'static [InputKind],
     /// Its options.
     pub options: Options,
+    /// How its parameters are called in published files; none where nobody publishes any.
+    pub pretrained: Option<&'static Pretrained>,
     /// Makes the encoder for inputs that it takes: (options, input, parameters).
     pub make: fn(&Table, Input<'_>, &ParamBuilder) -> Result<Box<dyn Encoder>>,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
-use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
+use tcmax_encoders::{BlockKind, Encoder, ResNet, ResNetConfig, Stem};
 use tcmax_ops::{ParamBuilder, Params, Seed};
 
 struct Case {
@@ -45,6 +45,7 @@ impl Case {
             stem: Stem::Conv7x7,
             widths: [1, 2, 3, 4].map(width),
             blocks: [1, 2, 3, 4].map(blocks),
+            kind: BlockKind::Basic,
         };
         let builder = ParamBuilder::new(Seed::new(0), self.dtype, &Device::Cpu);
         let network = ResNet::new(&config, &builder).unwrap();

@@ -14,6 +14,7 @@ pub static POOLED: EncoderSpec = EncoderSpec {
     source: "",
     inputs: &[InputKind::Image, InputKind::Spectrogram],
     options: Options::of::<PooledOptions>(),
+    pretrained: None,
     make: |options, input, builder| {
         let PooledOptions { features } = read(options)?;
         let inputs = input.shape[0] * CELLS * CELLS;

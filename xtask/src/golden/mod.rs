@@ -7,11 +7,14 @@ mod estimators;
 mod heads;
 mod methods;
 mod metrics;
+mod network;
 mod optimisers;
 mod schedules;
+mod sequences;
 mod text;
 mod total_correlation;
 mod training;
+mod transformers;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -42,10 +45,16 @@ type Check = fn(&Case) -> anyhow::Result<()>;
 /// What the beginning of a case's name tells of its kind; the longest match counts.
 const KINDS: &[(&str, Check)] = &[
     ("agm_", methods::agm),
+    ("bert", transformers::bert),
     ("ce_unimodal", heads::given_logits),
+    ("clip_", transformers::clip),
+    ("distilbert", transformers::distilbert),
+    ("encoder_", sequences::transformer),
     ("fbank_", audio::filter_bank),
     ("fusion_", heads::fusion),
     ("gaussian_tc", estimators::gaussian),
+    ("gru_", sequences::recurrent),
+    ("lstm_", sequences::recurrent),
     ("metrics_", metrics::classification),
     ("metrics_multilabel", metrics::multi_label),
     ("mi_bounds", estimators::bounds),
@@ -61,15 +70,22 @@ const KINDS: &[(&str, Check)] = &[
     ("predictions", methods::predictions),
     ("qmf_loss", methods::qmf),
     ("resnet18_", encoders::resnet),
+    ("resnet34_", encoders::resnet),
+    ("resnet50_", encoders::resnet),
+    ("roberta", transformers::roberta),
     ("resnet18_full_state", encoders::state_only),
     ("schedules", schedules::schedules),
     ("spec", audio::spectrogram),
+    ("tcn_", sequences::convolution),
+    ("train_bert_", transformers::training),
     ("tcmax_", total_correlation::heads),
     ("tcmax_m", total_correlation::many_modalities),
     ("tcmax_sample_", total_correlation::sampled),
     ("tcne_", estimators::tcne),
     ("train_step_", training::train_step),
     ("unimodal_", heads::unimodal_loss),
+    ("vit_hf", transformers::vit),
+    ("vit_tv", transformers::vit_torchvision),
 ];
 
 impl Golden {

@@ -2,7 +2,7 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
-use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
+use tcmax_encoders::{BlockKind, Encoder, ResNet, ResNetConfig, Stem};
 use tcmax_estimators::{Bound, Labels, Reference};
 use tcmax_fusion::{CONCAT, FusionHead, GATED, HeadSpec, SHARED, SPECIFIC};
 use tcmax_losses::methods::mm_pareto::encoder_weights;
@@ -218,7 +218,13 @@ pub fn train_step(case: &Case) -> anyhow::Result<()> {
             *width = size(&format!("layer{}.0.conv1", stage + 1), 0)?;
         }
         let in_channels = size("conv1", 1)?;
-        let layout = ResNetConfig { in_channels, stem: Stem::Conv7x7, widths, blocks: [2; 4] };
+        let layout = ResNetConfig {
+            in_channels,
+            stem: Stem::Conv7x7,
+            widths,
+            blocks: [2; 4],
+            kind: BlockKind::Basic,
+        };
         Ok(ResNet::new(&layout, &builder.pp(name))?)
     };
     let (audio, visual) = (encoder("audio_net")?, encoder("visual_net")?);

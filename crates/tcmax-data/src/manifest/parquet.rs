@@ -8,7 +8,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
-use super::parquet_footer::check_footer;
+use super::parquet_footer::with_clean_footer;
 use super::parquet_pages::check_pages;
 use super::table::{Size, TextTable, check_names};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, problems: &mut Problems) -> Res
     let bad = |e: ParquetError| {
         Error::bad_file(path, format!("not a readable Parquet file: {e} (use Snappy or none)"))
     };
-    check_footer(&bytes).map_err(|what| Error::bad_file(path, what))?;
+    let bytes = with_clean_footer(bytes).map_err(|what| Error::bad_file(path, what))?;
     let bytes = Bytes::from(bytes);
     let reader = SerializedFileReader::new(bytes.clone()).map_err(bad)?;
     let metadata = reader.metadata();

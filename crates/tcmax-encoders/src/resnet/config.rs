@@ -29,6 +29,27 @@ impl Stem {
 pub(super) const POOL: MaxPool2dConfig =
     MaxPool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
 
+/// What the blocks of the stages are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockKind {
+    /// Two 3x3 convolutions: ResNet-18 and -34.
+    #[default]
+    Basic,
+    /// 1x1, 3x3 with the stride, and 1x1 to four times the width: ResNet-50.
+    Bottleneck,
+}
+
+impl BlockKind {
+    /// Channels of a block's result for each of its width.
+    pub(super) fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
+}
+
 /// The layout of a [`ResNet`](super::ResNet).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResNetConfig {
@@ -36,22 +57,44 @@ pub struct ResNetConfig {
     pub in_channels: usize,
     /// The first convolution.
     pub stem: Stem,
-    /// Channels of the four stages; the last is the number of features.
+    /// Widths of the four stages; bottlenecks have four times as many channels. Those of the last stage are
+    /// the features.
     pub widths: [usize; 4],
-    /// Basic blocks in each stage.
+    /// Blocks in each stage.
     pub blocks: [usize; 4],
+    /// What the blocks are.
+    pub kind: BlockKind,
 }
 
 impl ResNetConfig {
     /// ResNet-18: widths 64 to 512, two blocks in each stage; 512 features, 11.2 million parameters.
     pub fn resnet18(in_channels: usize, stem: Stem) -> Self {
-        Self { in_channels, stem, widths: [64, 128, 256, 512], blocks: [2; 4] }
+        Self::full(in_channels, stem, [2; 4], BlockKind::Basic)
+    }
+
+    /// ResNet-34: 3, 4, 6 and 3 blocks; 512 features, 21.3 million parameters.
+    pub fn resnet34(in_channels: usize, stem: Stem) -> Self {
+        Self::full(in_channels, stem, [3, 4, 6, 3], BlockKind::Basic)
+    }
+
+    /// ResNet-50: 3, 4, 6 and 3 bottlenecks; 2048 features, 23.5 million parameters.
+    pub fn resnet50(in_channels: usize, stem: Stem) -> Self {
+        Self::full(in_channels, stem, [3, 4, 6, 3], BlockKind::Bottleneck)
+    }
+
+    fn full(in_channels: usize, stem: Stem, blocks: [usize; 4], kind: BlockKind) -> Self {
+        Self { in_channels, stem, widths: [64, 128, 256, 512], blocks, kind }
     }
 
     /// The same layout with one block in each stage and widths w, 2w, 4w, 8w.
     pub fn slim(in_channels: usize, stem: Stem, width: usize) -> Self {
         let widths = [width, 2 * width, 4 * width, 8 * width];
-        Self { in_channels, stem, widths, blocks: [1; 4] }
+        Self { in_channels, stem, widths, blocks: [1; 4], kind: BlockKind::Basic }
+    }
+
+    /// The number of features.
+    pub(super) fn feature_width(&self) -> usize {
+        self.widths[3] * self.kind.expansion()
     }
 
     pub(super) fn check(&self) -> Result<()> {

@@ -1,16 +1,18 @@
-//! ResNet with basic blocks (He et al. 2016, "Deep Residual Learning for Image Recognition"),
-//! trained from scratch, as the paper uses it for every modality.
+//! ResNet (He et al. 2016, "Deep Residual Learning for Image Recognition"), as the paper uses it for every
+//! modality.
 //!
 //! ```text
 //! stem:   conv 7x7/2 (or 3x3/1) - batch norm - ReLU - max pool 3x3/2
 //! stage:  blocks of relu(bn(conv 3x3(relu(bn(conv 3x3(x))))) + shortcut(x)); stages 2 to 4 halve
-//!         the resolution, the shortcut then is a 1x1/2 convolution with batch norm
-//! end:    mean over height and width (and frames): (B, widths\[3\])
+//!         the resolution, the shortcut then is a 1x1/2 convolution with batch norm. Bottlenecks
+//!         have convolutions 1x1, 3x3 and 1x1, the last to four times the width
+//! end:    mean over height and width (and frames): (B, D)
 //! ```
 //!
 //! Convolutions have no bias and start Kaiming normal (fan-out); batch-norm weights start
 //! normal(1, 0.02). Parameter names are torchvision's (`layer2.0.downsample.0.weight`).
 
+mod block;
 mod config;
 mod onnx;
 
@@ -18,17 +20,18 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_onnx::{Graph, Value};
-use tcmax_ops::{
-    BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, ParamBuilder, global_avg_pool2d,
-};
+use tcmax_ops::{ConvUnit, ParamBuilder, global_avg_pool2d};
 use tcmax_registry::{OptionSet, Options, read, require};
 
+use self::block::{Block, unit};
 use self::config::{POOL, stride_of};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::image::by_frame;
+use crate::pretrained::{Pretrained, UpstreamName};
 use crate::spec::{EncoderSpec, Input, InputKind};
 
-pub use self::config::{ResNetConfig, Stem};
+pub use self::config::{BlockKind, ResNetConfig, Stem};
 
 /// The specification of the small [`ResNet`].
 pub static RESNET_SLIM: EncoderSpec = EncoderSpec {
@@ -37,6 +40,7 @@ pub static RESNET_SLIM: EncoderSpec = EncoderSpec {
     source: "He et al., CVPR 2016",
     inputs: &[InputKind::Spectrogram, InputKind::Image],
     options: Options::of::<SlimOptions>(),
+    pretrained: None,
     make: |options, input, builder| {
         let SlimOptions { width } = read(options)?;
         let (channels, stem) = stem_of(input, &RESNET_SLIM)?;
@@ -51,10 +55,48 @@ pub static RESNET18: EncoderSpec = EncoderSpec {
     source: "He et al., CVPR 2016",
     inputs: &[InputKind::Spectrogram, InputKind::Image],
     options: Options::NONE,
+    pretrained: Some(&TORCHVISION),
     make: |_, input, builder| {
         let (channels, stem) = stem_of(input, &RESNET18)?;
         Ok(Box::new(ResNet::new(&ResNetConfig::resnet18(channels, stem), builder)?))
     },
+};
+
+/// The specification of ResNet-34.
+pub static RESNET34: EncoderSpec = EncoderSpec {
+    name: "resnet34",
+    description: "ResNet-34",
+    source: "He et al., CVPR 2016",
+    inputs: &[InputKind::Spectrogram, InputKind::Image],
+    options: Options::NONE,
+    pretrained: Some(&TORCHVISION),
+    make: |_, input, builder| {
+        let (channels, stem) = stem_of(input, &RESNET34)?;
+        Ok(Box::new(ResNet::new(&ResNetConfig::resnet34(channels, stem), builder)?))
+    },
+};
+
+/// The specification of ResNet-50.
+pub static RESNET50: EncoderSpec = EncoderSpec {
+    name: "resnet50",
+    description: "ResNet-50",
+    source: "He et al., CVPR 2016",
+    inputs: &[InputKind::Spectrogram, InputKind::Image],
+    options: Options::NONE,
+    pretrained: Some(&TORCHVISION),
+    make: |_, input, builder| {
+        let (channels, stem) = stem_of(input, &RESNET50)?;
+        Ok(Box::new(ResNet::new(&ResNetConfig::resnet50(channels, stem), builder)?))
+    },
+};
+
+/// torchvision's files: the classifier and the counters of batches are left out.
+static TORCHVISION: Pretrained = Pretrained {
+    names: |name| match name.starts_with("fc.") || name.ends_with("num_batches_tracked") {
+        true => UpstreamName::Ignored,
+        false => UpstreamName::Parameter(name.to_owned()),
+    },
+    options: |_| Ok(Default::default()),
 };
 
 /// Options of the small ResNet.
@@ -119,7 +161,7 @@ fn stem_of(input: Input<'_>, spec: &EncoderSpec) -> Result<(usize, Stem)> {
 pub struct ResNet {
     config: ResNetConfig,
     stem: ConvUnit,
-    stages: Vec<Vec<BasicBlock>>,
+    stages: Vec<Vec<Block>>,
 }
 
 impl ResNet {
@@ -139,15 +181,16 @@ impl ResNet {
             let mut stage = Vec::with_capacity(blocks);
             for b in 0..blocks {
                 let stride = stride_of(s, b);
-                stage.push(BasicBlock::new([channels, width], stride, &layer.pp(b))?);
-                channels = width;
+                let block = Block::new(config.kind, [channels, width], stride, &layer.pp(b))?;
+                stage.push(block);
+                channels = width * config.kind.expansion();
             }
             stages.push(stage);
         }
         Ok(Self { config: config.clone(), stem, stages })
     }
 
-    /// The last stage's activation (B, H', W', widths\[3\]) of inputs (B, C, H, W), before pooling.
+    /// The last stage's activation (B, H', W', D) of inputs (B, C, H, W), before pooling.
     ///
     /// # Errors
     /// When the input has another rank or number of channels.
@@ -177,14 +220,11 @@ impl ResNet {
 
 impl Encoder for ResNet {
     fn encode(&self, input: &Tensor, train: bool) -> Result<Tensor> {
-        let &[batch, channels, frames, height, width] = input.dims() else {
-            return Ok(global_avg_pool2d(&self.feature_map(input, train)?)?);
-        };
-        // Frames join the batch; every frame has the same number of pixels, so the mean of the
-        // frames' means is the mean over time and space.
-        let images = input.transpose(1, 2)?.reshape((batch * frames, channels, height, width))?;
-        let features = global_avg_pool2d(&self.feature_map(&images, train)?)?;
-        Ok(features.reshape((batch, frames, self.feature_width()))?.mean(1)?)
+        // Every frame has the same number of pixels, so the mean of the frames' means is the mean over time
+        // and space.
+        by_frame(input, self.feature_width(), |images| {
+            Ok(global_avg_pool2d(&self.feature_map(images, train)?)?)
+        })
     }
 
     fn to_onnx(
@@ -206,58 +246,6 @@ impl Encoder for ResNet {
     }
 
     fn feature_width(&self) -> usize {
-        self.config.widths[3]
-    }
-}
-
-/// A convolution without bias, padded to keep the size at stride 1, and its batch norm.
-fn unit(
-    [from, to]: [usize; 2],
-    size: usize,
-    stride: usize,
-    [conv, norm]: [ParamBuilder; 2],
-) -> Result<ConvUnit> {
-    let filters = conv.filters("weight", [to, from, size, size], Init::KaimingNormalFanOut)?;
-    let config = Conv2dConfig { stride: (stride, stride), padding: (size / 2, size / 2) };
-    let weight_init = Init::Normal { mean: 1.0, std: 0.02 };
-    let norm_config = BatchNormConfig { weight_init, ..BatchNormConfig::default() };
-    let norm = BatchNorm2d::new(&norm, to, norm_config)?;
-    Ok(ConvUnit::new(filters, config, norm)?)
-}
-
-/// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)).
-#[derive(Clone, Debug)]
-struct BasicBlock {
-    first: ConvUnit,
-    second: ConvUnit,
-    downsample: Option<ConvUnit>,
-}
-
-impl BasicBlock {
-    fn new([from, to]: [usize; 2], stride: usize, builder: &ParamBuilder) -> Result<Self> {
-        let downsample = if stride != 1 || from != to {
-            let shortcut = builder.pp("downsample");
-            let names = [shortcut.pp(0), shortcut.pp(1)];
-            Some(unit([from, to], 1, stride, names)?)
-        } else {
-            None
-        };
-        let names = |number: usize| {
-            [builder.pp(format!("conv{number}")), builder.pp(format!("bn{number}"))]
-        };
-        Ok(Self {
-            first: unit([from, to], 3, stride, names(1))?,
-            second: unit([to, to], 3, 1, names(2))?,
-            downsample,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let shortcut = match &self.downsample {
-            Some(unit) => unit.forward(x, None, false, train)?,
-            None => x.clone(),
-        };
-        let hidden = self.first.forward(x, None, true, train)?;
-        Ok(self.second.forward(&hidden, Some(&shortcut), true, train)?)
+        self.config.feature_width()
     }
 }

@@ -3,7 +3,8 @@
 use tcmax_onnx::{Graph, Result, Value};
 use tcmax_ops::BatchNormConfig;
 
-use super::config::{POOL, ResNetConfig, stride_of};
+use super::block::layout;
+use super::config::{BlockKind, POOL, ResNetConfig, stride_of};
 
 /// Features (B, D) of images (B, C, H, W).
 pub(super) fn features(config: &ResNetConfig, graph: &mut Graph, images: &Value) -> Result<Value> {
@@ -15,24 +16,37 @@ pub(super) fn features(config: &ResNetConfig, graph: &mut Graph, images: &Value)
     for (stage, (&width, &blocks)) in config.widths.iter().zip(&config.blocks).enumerate() {
         for number in 0..blocks {
             let stride = stride_of(stage, number);
-            let downsample = stride != 1 || channels != width;
+            let to = width * config.kind.expansion();
+            let downsample = stride != 1 || channels != to;
             let name = format!("layer{}.{number}", stage + 1);
-            x = graph.within(&name, |graph| block(graph, &x, stride, downsample))?;
-            channels = width;
+            x = graph.within(&name, |graph| block(graph, config.kind, &x, stride, downsample))?;
+            channels = to;
         }
     }
     Ok(graph.global_average_pool(&x))
 }
 
-/// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)).
-fn block(graph: &mut Graph, x: &Value, stride: usize, downsample: bool) -> Result<Value> {
+/// relu(bn(conv(... relu(bn(conv(x))))) + shortcut(x)).
+fn block(
+    graph: &mut Graph,
+    kind: BlockKind,
+    x: &Value,
+    stride: usize,
+    downsample: bool,
+) -> Result<Value> {
     let shortcut = match downsample {
         true => unit(graph, ["downsample.0", "downsample.1"], x, 1, stride)?,
         false => x.clone(),
     };
-    let hidden = unit(graph, ["conv1", "bn1"], x, 3, stride)?;
-    let hidden = graph.relu(&hidden);
-    let hidden = unit(graph, ["conv2", "bn2"], &hidden, 3, 1)?;
+    let mut hidden = x.clone();
+    for (number, &(size, strided)) in layout(kind).iter().enumerate() {
+        if number > 0 {
+            hidden = graph.relu(&hidden);
+        }
+        let names = [format!("conv{}", number + 1), format!("bn{}", number + 1)];
+        let stride = if strided { stride } else { 1 };
+        hidden = unit(graph, names.each_ref().map(String::as_str), &hidden, size, stride)?;
+    }
     let sum = graph.add(&hidden, &shortcut);
     Ok(graph.relu(&sum))
 }

@@ -132,7 +132,7 @@ impl CustomOp3 for Attention {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let tensors = [q.contiguous()?, k.contiguous()?, v.contiguous()?, grad.contiguous()?];
         let [opened_q, opened_k, opened_v, opened_grad] = tensors.each_ref().map(|t| open(t, OP));
-        let (mut dk, mut dv) = (None, None);
+        let (dk, dv);
         let dq = dispatch!(opened_q.storage()?, OP, |T| {
             let inputs = [opened_q.values::<T>()?, opened_k.values()?, opened_v.values()?];
             let grad = opened_grad.values::<T>()?;

@@ -1,0 +1,121 @@
+//! The blocks of a transformer: attention and a perceptron, each with a residual and a layer norm.
+//!
+//! ```text
+//! norm first:  x += A(norm_1(x));   x += F(norm_2(x))
+//! norm last:   x = norm_1(x + A(x));  x = norm_2(x + F(x))
+//! F(x) = W_2 a(W_1 x + b_1) + b_2;  dropout after A and F
+//! ```
+
+use candle_core::Tensor;
+use tcmax_ops::{AttentionMask, Linear, ParamBuilder};
+
+use super::attention::{Projections, SelfAttention};
+use super::dropout::Pass;
+use super::{HiddenActivation, LayerNorm, linear};
+use crate::error::Result;
+
+/// Where the layer norms are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Before attention and perceptron: ViT, CLIP.
+    NormFirst,
+    /// After the residuals: BERT.
+    NormLast,
+}
+
+/// What the parts of a block are called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names {
+    pub(crate) projections: Projections,
+    pub(crate) out: &'static str,
+    pub(crate) norms: [&'static str; 2],
+    pub(crate) perceptron: [&'static str; 2],
+}
+
+/// The sizes of a stack of blocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlocksConfig {
+    pub(crate) width: usize,
+    pub(crate) heads: usize,
+    pub(crate) layers: usize,
+    pub(crate) hidden: usize,
+    pub(crate) eps: f64,
+    pub(crate) activation: HiddenActivation,
+    pub(crate) order: Order,
+}
+
+/// A stack of blocks.
+#[derive(Clone, Debug)]
+pub(crate) struct Blocks(Vec<Block>);
+
+impl Blocks {
+    /// Blocks called by what `name` makes of their number.
+    pub(crate) fn new(
+        config: &BlocksConfig,
+        names: &Names,
+        builder: &ParamBuilder,
+        name: impl Fn(usize) -> String,
+    ) -> Result<Self> {
+        let block = |number| Block::new(config, names, &builder.pp(name(number)));
+        (0..config.layers).map(block).collect::<Result<_>>().map(Self)
+    }
+
+    /// (B, T, D) to (B, T, D).
+    pub(crate) fn forward(
+        &self,
+        mut x: Tensor,
+        mask: &AttentionMask,
+        pass: &Pass,
+    ) -> Result<Tensor> {
+        for block in &self.0 {
+            x = block.forward(&x, mask, pass)?;
+        }
+        Ok(x)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    attention: SelfAttention,
+    norms: [LayerNorm; 2],
+    perceptron: [Linear; 2],
+    activation: HiddenActivation,
+    order: Order,
+}
+
+impl Block {
+    fn new(config: &BlocksConfig, names: &Names, builder: &ParamBuilder) -> Result<Self> {
+        let &BlocksConfig { width, heads, hidden, eps, activation, order, .. } = config;
+        let norm = |name: &str| LayerNorm::new(width, eps, &builder.pp(name));
+        let [first, second] = names.perceptron;
+        Ok(Self {
+            attention: SelfAttention::new([width, heads], names.projections, names.out, builder)?,
+            norms: [norm(names.norms[0])?, norm(names.norms[1])?],
+            perceptron: [
+                linear(width, hidden, &builder.pp(first))?,
+                linear(hidden, width, &builder.pp(second))?,
+            ],
+            activation,
+            order,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mask: &AttentionMask, pass: &Pass) -> Result<Tensor> {
+        let attend = |x: &Tensor| pass.apply(self.attention.forward(x, mask)?);
+        let perceive = |x: &Tensor| -> Result<Tensor> {
+            let hidden = self.activation.apply(&self.perceptron[0].forward(x)?)?;
+            pass.apply(self.perceptron[1].forward(&hidden)?)
+        };
+        let [first, second] = &self.norms;
+        match self.order {
+            Order::NormFirst => {
+                let x = (x + attend(&first.forward(x)?)?)?;
+                Ok((&x + perceive(&second.forward(&x)?)?)?)
+            }
+            Order::NormLast => {
+                let x = first.forward(&(x + attend(x)?)?)?;
+                second.forward(&(&x + perceive(&x)?)?)
+            }
+        }
+    }
+}
