@@ -19,7 +19,14 @@ fn golden(folder: &Path) -> (bool, String) {
 
 #[test]
 fn every_recorded_case_passes() {
-    let crates = ["tcmax-losses", "tcmax-estimators", "tcmax-encoders", "tcmax-train", "tcmax-ops"];
+    let crates = [
+        "tcmax-losses",
+        "tcmax-estimators",
+        "tcmax-encoders",
+        "tcmax-train",
+        "tcmax-ops",
+        "tcmax-pretrained",
+    ];
     let mut folders: Vec<PathBuf> = crates
         .iter()
         .map(|name| workspace().join("crates").join(name).join("tests/golden"))
@@ -62,4 +69,17 @@ fn an_unknown_kind_and_a_broken_file_fail_and_are_listed() {
     assert!(text.contains("unknown kind") && text.contains("torn.safetensors"), "{text}");
     let empty = tempfile::tempdir().unwrap();
     assert!(!golden(empty.path()).0, "an empty folder passes");
+}
+
+#[test]
+fn a_wrong_token_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = workspace().join("crates/tcmax-pretrained/tests/golden/bpe_clip");
+    let copy = folder.path().join("bpe_clip");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(own.join("tokenizer.json"), copy.join("tokenizer.json")).unwrap();
+    let text = std::fs::read_to_string(own.join("vectors.json")).unwrap();
+    std::fs::write(copy.join("vectors.json"), text.replacen("522", "521", 1)).unwrap();
+    let (passed, text) = golden(folder.path());
+    assert!(!passed && text.contains("plain, row 0 differs"), "{text}");
 }

@@ -12,6 +12,7 @@ mod optimisers;
 mod schedules;
 mod sequences;
 mod text;
+mod tokenizers;
 mod total_correlation;
 mod training;
 mod transformers;
@@ -117,6 +118,19 @@ impl Golden {
                 cases += 1;
                 failed += usize::from(!self.add(&case, &mut table));
             }
+        }
+        for folder in tokenizers::folders(&self.dir)? {
+            let name = tokenizers::name(&folder);
+            if !name.starts_with(&self.only) {
+                continue;
+            }
+            cases += 1;
+            let (quantity, result) = match tokenizers::check(&folder) {
+                Ok(rows) => (format!("{rows} rows of tokens"), "pass".to_owned()),
+                Err(error) => (String::new(), format!("FAIL: {error:#}")),
+            };
+            failed += usize::from(result != "pass");
+            table.add_row([&name, "", &quantity, "", "", &result]);
         }
         for column in [3, 4] {
             if let Some(column) = table.column_mut(column) {

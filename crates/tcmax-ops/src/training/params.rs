@@ -82,7 +82,7 @@ impl Params {
     }
 
     /// The shape of a parameter or buffer in PyTorch's layout.
-    pub(crate) fn pytorch_shape(&self, name: &str, var: &Var) -> Shape {
+    pub fn pytorch_shape(&self, name: &str, var: &Var) -> Shape {
         match *var.dims() {
             [k_h, k_w, from, to] if self.filters.contains(name) => {
                 Shape::from((to, from, k_h, k_w))
