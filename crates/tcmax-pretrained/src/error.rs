@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Shape;
-
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -81,9 +79,9 @@ pub enum Error {
         /// The parameter's name.
         parameter: String,
         /// The tensor's shape.
-        got: Shape,
+        got: Box<[usize]>,
         /// The parameter's, in PyTorch's layout.
-        wanted: Shape,
+        wanted: Box<[usize]>,
         /// What to do.
         fix: String,
     },

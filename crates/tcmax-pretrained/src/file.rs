@@ -6,6 +6,10 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+/// Files beside the weights that are of use.
+pub(crate) const BESIDE: [&str; 4] =
+    ["config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
+
 /// Small files (configurations, vocabularies) have at most this many bytes.
 const LARGEST_TEXT: u64 = 256 << 20;
 

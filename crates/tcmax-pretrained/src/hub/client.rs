@@ -1,39 +1,27 @@
-//! Requests to the hub: which files a repository has, and what is known of each.
+//! Requests to the hub, and what is known of a file before its download.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::checksum::Checksum;
 use crate::error::{Error, Result};
-use crate::source::BESIDE;
 
 /// A server that sends nothing for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(30);
-/// Most bytes of a listing.
-const LISTING: u64 = 64 << 20;
 /// So many redirections on the hub itself are followed.
 const REDIRECTIONS: usize = 5;
 
 pub(super) struct Client {
-    endpoint: String,
+    pub(super) endpoint: String,
     token: Option<String>,
     /// Follows no redirection.
     asking: Agent,
     /// Follows redirections, to other machines without the token.
     pub(super) fetching: Agent,
-}
-
-/// The files of a repository.
-pub(super) struct Listing {
-    pub(super) commit: String,
-    pub(super) names: Vec<String>,
-    pub(super) sha256: BTreeMap<String, String>,
 }
 
 /// What is known of a file before its download.
@@ -43,24 +31,6 @@ pub(super) struct Remote {
     pub(super) etag: Option<String>,
     pub(super) size: Option<u64>,
     pub(super) checksum: Option<Checksum>,
-}
-
-#[derive(Deserialize)]
-struct Info {
-    sha: Option<String>,
-    #[serde(default)]
-    siblings: Vec<Sibling>,
-}
-
-#[derive(Deserialize)]
-struct Sibling {
-    rfilename: String,
-    lfs: Option<Lfs>,
-}
-
-#[derive(Deserialize)]
-struct Lfs {
-    sha256: Option<String>,
 }
 
 impl Client {
@@ -101,64 +71,6 @@ impl Client {
         }
     }
 
-    /// The files of a repository at a revision.
-    pub(super) fn list(&self, repository: &str, revision: &str) -> Result<Listing> {
-        let base = format!("{}/api/models/{repository}", self.endpoint);
-        let url = format!("{base}/revision/{}?blobs=true", encoded(revision, ""));
-        let mut response = self.get(&url)?;
-        if is_unknown(&response) && revision == "main" {
-            response = self.get(&format!("{base}?blobs=true"))?;
-        }
-        if is_unknown(&response) {
-            // A mirror of the files alone.
-            return self.probe(repository, revision, &url);
-        }
-        refuse(&response, &url, repository, revision)?;
-        let body = response.body_mut().with_config().limit(LISTING).read_to_vec();
-        let body = body.map_err(|error| broken(&url, &error))?;
-        let info: Info = serde_json::from_slice(&body).map_err(|error| Error::Download {
-            url: url.clone(),
-            problem: format!("not the listing of a repository ({error}); check HF_ENDPOINT"),
-        })?;
-        let commit = info.sha.unwrap_or_else(|| revision.to_owned());
-        if !is_plain(&commit) {
-            let problem = format!("its commit '{commit}' is not one; check HF_ENDPOINT");
-            return Err(Error::Download { url, problem });
-        }
-        let safe = info.siblings.into_iter().filter(|file| is_inside(&file.rfilename));
-        let mut listing = Listing { commit, names: Vec::new(), sha256: BTreeMap::new() };
-        for file in safe {
-            let sha256 = file.lfs.and_then(|lfs| lfs.sha256).filter(|sum| sum.len() == 64);
-            if let Some(sha256) = sha256 {
-                listing.sha256.insert(file.rfilename.clone(), sha256.to_lowercase());
-            }
-            listing.names.push(file.rfilename);
-        }
-        Ok(listing)
-    }
-
-    /// Which of the usual files there are, asked for one by one.
-    fn probe(&self, repository: &str, revision: &str, listing: &str) -> Result<Listing> {
-        const WEIGHTS: [&str; 4] = [
-            "model.safetensors",
-            "model.safetensors.index.json",
-            "pytorch_model.bin",
-            "pytorch_model.bin.index.json",
-        ];
-        let mut names = Vec::new();
-        for name in WEIGHTS.into_iter().chain(BESIDE) {
-            let response = self.head(&self.address(repository, revision, name))?;
-            if !is_missing(response.status()) {
-                names.push(name.to_owned());
-            }
-        }
-        if names.is_empty() {
-            return Err(not_found(listing, repository, revision, None));
-        }
-        let commit = revision.replace('/', "-");
-        Ok(Listing { commit, names, sha256: BTreeMap::new() })
-    }
-
     /// What the hub says of a file. It is asked for by commit; mirrors that know revisions alone, by that.
     pub(super) fn look_up(
         &self,
@@ -176,7 +88,7 @@ impl Client {
         }
         let (response, headers) = found;
         refuse(&response, &url, repository, revision)?;
-        let text = |key: &str| headers.iter().find_map(|map| Some(map.get(key)?.to_str().ok()?));
+        let text = |key: &str| headers.iter().find_map(|map| map.get(key)?.to_str().ok());
         if let Some(other) =
             text("x-repo-commit").filter(|other| *other != commit && is_plain(commit))
         {
@@ -221,32 +133,46 @@ impl Client {
         Err(Error::Download { url, problem })
     }
 
-    fn address(&self, repository: &str, revision: &str, name: &str) -> String {
+    pub(super) fn address(&self, repository: &str, revision: &str, name: &str) -> String {
         let (revision, name) = (encoded(revision, ""), encoded(name, "/"));
         format!("{}/{repository}/resolve/{revision}/{name}", self.endpoint)
     }
 
     /// A GET request; listings of renamed repositories are redirected.
-    fn get(&self, url: &str) -> Result<Response<Body>> {
-        self.with_headers(self.fetching.get(url)).call().map_err(|error| broken(url, &error))
+    pub(super) fn get(&self, url: &str) -> Result<Response<Body>> {
+        self.ask(url, || self.with_headers(self.fetching.get(url)).call())
     }
 
-    fn head(&self, url: &str) -> Result<Response<Body>> {
-        self.with_headers(self.asking.head(url)).call().map_err(|error| broken(url, &error))
+    pub(super) fn head(&self, url: &str) -> Result<Response<Body>> {
+        self.ask(url, || self.with_headers(self.asking.head(url)).call())
+    }
+
+    /// Asks once more if no answer comes: a server may have closed a connection that was kept for this.
+    fn ask(
+        &self,
+        url: &str,
+        request: impl Fn() -> std::result::Result<Response<Body>, ureq::Error>,
+    ) -> Result<Response<Body>> {
+        request().or_else(|_| request()).map_err(|error| broken(url, &error))
     }
 }
 
-fn is_missing(status: StatusCode) -> bool {
+pub(super) fn is_missing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 404 | 405 | 501)
 }
 
 /// Whether a server does not know an address, without being the hub and saying why.
-fn is_unknown(response: &Response<Body>) -> bool {
+pub(super) fn is_unknown(response: &Response<Body>) -> bool {
     is_missing(response.status()) && !response.headers().contains_key("x-error-code")
 }
 
 /// Makes an error of an answer that is none.
-fn refuse(response: &Response<Body>, url: &str, repository: &str, revision: &str) -> Result<()> {
+pub(super) fn refuse(
+    response: &Response<Body>,
+    url: &str,
+    repository: &str,
+    revision: &str,
+) -> Result<()> {
     let status = response.status();
     if status.is_success() || status.is_redirection() {
         return Ok(());
@@ -265,7 +191,7 @@ fn refuse(response: &Response<Body>, url: &str, repository: &str, revision: &str
     Err(Error::Download { url, problem })
 }
 
-fn not_found(url: &str, repository: &str, revision: &str, code: Option<&str>) -> Error {
+pub(super) fn not_found(url: &str, repository: &str, revision: &str, code: Option<&str>) -> Error {
     let problem = match code {
         Some("RevisionNotFound") => {
             format!("'{repository}' has no branch, tag or commit '{revision}'")
@@ -280,25 +206,19 @@ fn not_found(url: &str, repository: &str, revision: &str, code: Option<&str>) ->
 }
 
 /// No answer came.
-fn broken(url: &str, error: &ureq::Error) -> Error {
+pub(super) fn broken(url: &str, error: &ureq::Error) -> Error {
     let problem = format!(
         "{}; try again, set HF_HUB_OFFLINE=1 to use what was downloaded before, or name a folder with the \
          files",
-        super::transfer::reason(error)
+        reason(error)
     );
     Error::Download { url: url.to_owned(), problem }
 }
 
 /// Whether a text from a server may be the name of a file in the cache.
-fn is_plain(text: &str) -> bool {
+pub(super) fn is_plain(text: &str) -> bool {
     let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     (1..=128).contains(&text.len()) && text.chars().all(known) && !text.starts_with('.')
-}
-
-/// Whether the path of a file stays inside the folder of its repository.
-fn is_inside(name: &str) -> bool {
-    let is_name = |part: &str| !matches!(part, "" | "." | "..");
-    !name.contains(['\\', ':', '\0']) && name.split('/').all(is_name)
 }
 
 /// The scheme and the machine of an address.
@@ -309,7 +229,7 @@ fn origin(endpoint: &str) -> &str {
 }
 
 /// A part of an address; `also` are characters that stay as they are.
-fn encoded(text: &str, also: &str) -> String {
+pub(super) fn encoded(text: &str, also: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         let c = char::from(byte);
@@ -322,17 +242,20 @@ fn encoded(text: &str, also: &str) -> String {
     out
 }
 
+/// Why a request or the reading of its answer failed.
+pub(super) fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(ureq::Timeout::Connect) => "no connection in time".to_owned(),
+        ureq::Error::Timeout(ureq::Timeout::PerRead | ureq::Timeout::PerWrite) => {
+            "the server stopped sending".to_owned()
+        }
+        error => format!("the connection broke ({error})"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_from_a_server_stay_inside() {
-        for name in ["../a", "a/../b", "/a", "a//b", "..", "C:\\x", "a\\b", ""] {
-            assert!(!is_inside(name), "{name}");
-        }
-        assert!(is_inside("a/b.c") && is_plain("abc123") && !is_plain("..") && !is_plain("a/b"));
-    }
 
     #[test]
     fn addresses_are_encoded() {

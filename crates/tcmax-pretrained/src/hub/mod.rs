@@ -10,6 +10,9 @@ mod checksum;
 #[cfg(feature = "hub")]
 mod client;
 #[cfg(feature = "hub")]
+mod listing;
+mod progress;
+#[cfg(feature = "hub")]
 mod transfer;
 
 use std::path::{Path, PathBuf};
@@ -17,25 +20,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use cache::Cache;
 
-/// Is called as a download goes on.
-pub trait DownloadProgress {
-    /// A file starts at `done` of `total` bytes, if the server says how many.
-    fn started(&self, name: &str, done: u64, total: Option<u64>);
-    /// More bytes have come.
-    fn received(&self, bytes: u64);
-    /// The file is complete and right.
-    fn finished(&self);
-}
-
-/// Shows nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoProgress;
-
-impl DownloadProgress for NoProgress {
-    fn started(&self, _: &str, _: u64, _: Option<u64>) {}
-    fn received(&self, _: u64) {}
-    fn finished(&self) {}
-}
+pub use progress::{DownloadProgress, NoProgress};
 
 /// Where the hub and its cache are, and whether to ask the hub at all.
 #[derive(Clone, PartialEq, Eq)]

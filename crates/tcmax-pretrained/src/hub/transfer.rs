@@ -1,16 +1,15 @@
 //! Downloads: resumed, bounded, verified, and named when complete and right.
 
 use std::fs::OpenOptions;
-use std::io::Read;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_RANGE, RANGE};
 
-use super::DownloadProgress;
-use super::client::{Client, Remote};
+use super::client::{Client, Remote, reason};
+use super::progress::DownloadProgress;
 use crate::error::{Error, Result};
 
 /// Broken connections are resumed this often.
@@ -23,7 +22,13 @@ enum Transfer {
     /// The connection broke or the server is busy; the bytes received so far are kept.
     BrokenOff(String),
     /// Trying again will not help.
-    Final(Error),
+    Final(Box<Error>),
+}
+
+impl Transfer {
+    fn last(error: Error) -> Self {
+        Self::Final(Box::new(error))
+    }
 }
 
 impl Client {
@@ -67,7 +72,7 @@ impl Client {
         loop {
             match self.transfer(file, partial, progress) {
                 Ok(()) => return Ok(()),
-                Err(Transfer::Final(error)) => return Err(error),
+                Err(Transfer::Final(error)) => return Err(*error),
                 Err(Transfer::BrokenOff(problem)) if attempt == ATTEMPTS => {
                     let problem = format!("{problem}; try again to resume the download");
                     return Err(Error::Download { url: file.url.clone(), problem });
@@ -104,7 +109,7 @@ impl Client {
             let problem = format!("the server answered {status}");
             return Err(match status.is_server_error() || status.as_u16() == 429 {
                 true => Transfer::BrokenOff(problem),
-                false => Transfer::Final(Error::Download { url: file.url.clone(), problem }),
+                false => Transfer::last(Error::Download { url: file.url.clone(), problem }),
             });
         }
         // A server that does not know ranges, or sends another, starts again from the beginning.
@@ -112,7 +117,7 @@ impl Client {
         let resumed = status == StatusCode::PARTIAL_CONTENT
             && range.is_none_or(|range| range.starts_with(&format!("bytes {done}-")));
         if status == StatusCode::PARTIAL_CONTENT && !resumed {
-            std::fs::remove_file(partial).map_err(|e| Transfer::Final(Error::io(partial)(e)))?;
+            std::fs::remove_file(partial).map_err(|e| Transfer::last(Error::io(partial)(e)))?;
             return Err(Transfer::BrokenOff("the server sent another range".to_owned()));
         }
         let done = if resumed { done } else { 0 };
@@ -132,7 +137,7 @@ fn receive(
     total: Option<u64>,
     progress: &dyn DownloadProgress,
 ) -> std::result::Result<(), Transfer> {
-    let io = |error| Transfer::Final(Error::io(partial)(error));
+    let io = |error| Transfer::last(Error::io(partial)(error));
     let mut options = OpenOptions::new();
     let options = options.create(true).write(true).append(done > 0).truncate(done == 0);
     let mut out = options.open(partial).map_err(io)?;
@@ -150,7 +155,7 @@ fn receive(
             let problem = format!("it sends more than the {size} bytes of the file");
             drop(out);
             std::fs::remove_file(partial).map_err(io)?;
-            return Err(Transfer::Final(Error::Download { url: file.url.clone(), problem }));
+            return Err(Transfer::last(Error::Download { url: file.url.clone(), problem }));
         }
         out.write_all(&buffer[..count]).map_err(io)?;
         progress.received(count as u64);
@@ -183,16 +188,5 @@ fn verify(file: &Remote, path: &Path) -> Result<()> {
             wrong(format!("of {size} bytes"), format!("of {length} bytes"))
         }
         _ => Ok(()),
-    }
-}
-
-/// Why a request or the reading of its answer failed.
-pub(super) fn reason(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Timeout(ureq::Timeout::Connect) => "no connection in time".to_owned(),
-        ureq::Error::Timeout(ureq::Timeout::PerRead | ureq::Timeout::PerWrite) => {
-            "the server stopped sending".to_owned()
-        }
-        error => format!("the connection broke ({error})"),
     }
 }

@@ -190,8 +190,8 @@ fn change(
     let refuse = |fix: &str| Error::WrongShape {
         name: source.to_owned(),
         parameter: format!("{}{short}", loading.prefix),
-        got: Shape::from(got),
-        wanted: wanted.clone(),
+        got: got.into(),
+        wanted: wanted.dims().into(),
         fix: fix.to_owned(),
     };
     match (loading.channels, loading.positions) {

@@ -73,10 +73,6 @@ pub struct Files {
     pub commit: Option<String>,
 }
 
-/// Files beside the weights that are of use.
-pub(crate) const BESIDE: [&str; 4] =
-    ["config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
-
 impl Source {
     /// Reads `hub:owner/name@revision`, or a path.
     ///
@@ -155,7 +151,7 @@ impl Source {
                         fetch(&choose::beside(&weights, &shard))?;
                     }
                 }
-                for name in BESIDE {
+                for name in file::BESIDE {
                     let name = choose::beside(&weights, name);
                     if names.contains(&name) {
                         fetch(&name)?;

@@ -3,12 +3,13 @@
 //! Opening a file reads its table alone and checks it against the file's length; a tensor is read when it is
 //! asked for. Memory stays near what the largest tensor (of a PyTorch archive: the largest storage) takes.
 
+mod bytes;
 mod pickle;
 mod pth;
 mod safetensors;
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read, Seek};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,10 +17,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::file;
-
-/// What weights are read from.
-trait Bytes: Read + Seek + Send {}
-impl<T: Read + Seek + Send> Bytes for T {}
+use bytes::Bytes;
 
 /// One opened file.
 enum Archive {
@@ -157,17 +155,5 @@ impl Tensors {
         };
         let tensor = Tensor::from_raw_buffer(&bytes, of, &entry.shape, &Device::Cpu)?;
         Ok(tensor.to_dtype(dtype)?)
-    }
-}
-
-/// Shapes of the entries of a file, and the problems of those that cannot be read.
-type Entries = BTreeMap<String, (Vec<usize>, Option<String>)>;
-
-/// An empty vector with room for `length` bytes, or an error instead of an end for lack of memory.
-fn room(path: &Path, length: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match usize::try_from(length).map(|length| bytes.try_reserve_exact(length)) {
-        Ok(Ok(())) => Ok(bytes),
-        _ => Err(Error::bad_file(path, format!("{length} bytes of it do not fit into memory"))),
     }
 }

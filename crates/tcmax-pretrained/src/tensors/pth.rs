@@ -8,8 +8,8 @@ use std::path::Path;
 use candle_core::DType;
 use zip::{CompressionMethod, ZipArchive};
 
+use super::bytes::{Bytes, Entries, room};
 use super::pickle::{self, Id, Node, Values, View};
-use super::{Bytes, Entries, room};
 use crate::error::{Error, Result};
 
 /// What is said of files that `torch.save` wrote before 1.6, or writes on request.
@@ -250,7 +250,7 @@ fn gather(path: &Path, name: &str, storage: &[u8], view: &View, size: usize) -> 
         run *= view.shape[outer];
     }
     let mut index = vec![0; outer];
-    let mut left = if run == 0 { 0 } else { count / run };
+    let mut left = count.checked_div(run).unwrap_or(0);
     while left > 0 {
         let steps = index.iter().zip(&view.stride).map(|(i, stride)| *i as u64 * stride);
         let start = (view.offset + steps.sum::<u64>()) as usize * size;

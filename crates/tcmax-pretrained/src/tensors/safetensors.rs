@@ -8,7 +8,7 @@ use candle_core::DType;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use super::{Bytes, Entries, room};
+use super::bytes::{Bytes, Entries, room};
 use crate::error::{Error, Result};
 
 /// Most bytes of a table, as the format says.

@@ -114,7 +114,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, url: &str) -> std::io::Re
         reader.read_line(&mut header)?;
         match header.trim_end().split_once(": ") {
             Some((key, value)) if key.eq_ignore_ascii_case("range") => {
-                range = Some(value.to_owned())
+                range = Some(value.to_owned());
             }
             Some(_) => {}
             None => break,
@@ -125,14 +125,17 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, url: &str) -> std::io::Re
     let path = path.split('?').next().unwrap_or_default().to_owned();
     let path = path.as_str();
     let missing = |code: &str| {
-        let code = format!("X-Error-Code: {code}\r\n");
+        let code = match code {
+            "" => String::new(),
+            code => format!("X-Error-Code: {code}\r\n"),
+        };
         format!("HTTP/1.1 404 Not Found\r\n{code}Content-Length: 0\r\nConnection: close\r\n\r\n")
     };
     if let Some(rest) = path.strip_prefix("/api/models/") {
         let of_repository = rest.strip_prefix(REPOSITORY);
         let known = [format!("/revision/{COMMIT}"), "/revision/main".to_owned(), String::new()];
         let body = match of_repository {
-            _ if !state.listing => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            _ if !state.listing => missing(""),
             None => missing("RepoNotFound"),
             Some(revision) if !known.iter().any(|known| known == revision) => {
                 missing("RevisionNotFound")
