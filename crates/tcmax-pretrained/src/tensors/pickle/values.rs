@@ -1,11 +1,11 @@
 //! The values that a pickle makes.
 
 /// The number of a value in the arena.
-pub(in crate::tensors) type Id = u32;
+pub type Id = u32;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::tensors) enum Node {
+pub enum Node {
     /// None, bytes, real numbers and sets, of which nothing is asked.
     Other,
     Bool(bool),
@@ -25,7 +25,7 @@ pub(in crate::tensors) enum Node {
 
 /// A block of numbers in another member of the archive.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::tensors) struct Storage {
+pub struct Storage {
     /// The name of its type, such as `FloatStorage`.
     pub kind: String,
     /// The member's name under `data/`.
@@ -36,7 +36,7 @@ pub(in crate::tensors) struct Storage {
 
 /// A tensor: a view of a storage. Offset and strides count numbers, not bytes.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::tensors) struct View {
+pub struct View {
     pub storage: Storage,
     pub offset: u64,
     pub shape: Vec<usize>,
@@ -45,7 +45,7 @@ pub(in crate::tensors) struct View {
 
 /// All values of a pickle.
 #[derive(Debug)]
-pub(in crate::tensors) struct Values {
+pub struct Values {
     pub(super) nodes: Vec<Node>,
 }
 
@@ -62,7 +62,7 @@ pub(super) const LONGEST_NAME: usize = 256;
 pub(super) const MOST_DIMS: usize = 32;
 
 impl Values {
-    pub(in crate::tensors) fn get(&self, id: Id) -> &Node {
+    pub fn get(&self, id: Id) -> &Node {
         &self.nodes[id as usize]
     }
 
