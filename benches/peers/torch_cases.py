@@ -131,6 +131,28 @@ def loss(kind, size):
     return step
 
 
+def transformer(case):
+    """Forward and backward of a transformer with its published sizes, without dropout."""
+    import transformers
+
+    if case == "vit-b32":
+        config = transformers.ViTConfig(patch_size=32)
+        model = transformers.ViTModel(config, add_pooling_layer=False).eval()
+        inputs = {"pixel_values": torch.randn(8, 3, 224, 224)}
+        pool = lambda hidden: hidden[:, 0]
+    else:
+        model = transformers.DistilBertModel(transformers.DistilBertConfig()).eval()
+        ids = (torch.arange(8 * 128) * 37 % 30_000).reshape(8, 128)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        pool = lambda hidden: hidden.mean(1)
+
+    def step():
+        model.zero_grad()
+        pool(model(**inputs).last_hidden_state).sum().backward()
+
+    return step
+
+
 class Critic(nn.Module):
     """The concatenating critic with a quadratic form."""
 
@@ -218,6 +240,8 @@ def work(case, layout):
     kind, _, size = case.partition("-")
     if kind in ("ce", "pairs"):
         return loss(kind, size)
+    if case in ("vit-b32", "distilbert"):
+        return transformer(case)
     if case in FITS:
         return estimator_fit(FITS[case])
     if case in STEPS:

@@ -5,7 +5,9 @@ pub mod losses;
 use std::time::Instant;
 
 use candle_core::{D, DType, Device, Tensor, Var};
-use tcmax_encoders::{Encoder, ResNet, ResNetConfig, Stem};
+use tcmax_encoders::{
+    DistilBert, DistilBertOptions, Encoder, ResNet, ResNetConfig, Stem, Vit, VitOptions,
+};
 use tcmax_estimators::bound::{MINE, TCNE};
 use tcmax_estimators::fit::{FitConfig, fit};
 use tcmax_estimators::{EstimatorSpec, Sample, Variable};
@@ -47,8 +49,19 @@ enum Kind {
     Pool { batch: usize, side: usize, channels: usize },
     /// One step of [`NUMBERS`] parameters by the optimiser of this name.
     Optimiser(&'static str),
+    /// Forward and backward of a transformer, outside training.
+    Transformer(Transformer),
     /// A whole fit of [`FIT_STEPS`] steps to 10,000 rows of so many correlated Gaussian variables.
     Fit { estimator: &'static EstimatorSpec, variables: usize },
+}
+
+/// A transformer with its published sizes, and a batch of eight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transformer {
+    /// ViT-B/32 on 224 x 224.
+    VitB32,
+    /// DistilBERT on 128 tokens.
+    DistilBert,
 }
 
 /// An encoder with the shape of its inputs, as (batch, channels, height, width).
@@ -89,6 +102,16 @@ pub const CASES: &[Case] = &[
         name: "step-av-digits",
         title: "av-digits model step, batch 32",
         kind: Kind::Step(&[SLIM, Network { stem: Stem::Conv3x3, input: [32, 1, 28, 28], ..SLIM }]),
+    },
+    Case {
+        name: "vit-b32",
+        title: "ViT-B/32 forward and backward, 8 images of 224 x 224",
+        kind: Kind::Transformer(Transformer::VitB32),
+    },
+    Case {
+        name: "distilbert",
+        title: "DistilBERT forward and backward, 8 texts of 128 tokens",
+        kind: Kind::Transformer(Transformer::DistilBert),
     },
     Case {
         name: "fit-tcne",
@@ -164,6 +187,7 @@ impl Case {
             Kind::Norm { batch, side, channels } => normalisation(batch, side, channels),
             Kind::Pool { batch, side, channels } => pooling(batch, side, channels),
             Kind::Optimiser(name) => optimiser_step(name),
+            Kind::Transformer(network) => transformer(network),
             Kind::Fit { estimator, variables } => estimator_fit(estimator, variables),
         }
     }
@@ -226,6 +250,30 @@ fn training_step(networks: &[Network]) -> tcmax_encoders::Result<Work> {
         let own = logits.gather(&labels, 1)?.squeeze(1)?;
         let loss = (tcmax_ops::log_sum_exp(&logits, 1)? - own)?.mean_all()?;
         sgd.step(&tcmax_ops::backward(&loss)?)?;
+        Ok(())
+    }))
+}
+
+fn transformer(network: Transformer) -> tcmax_encoders::Result<Work> {
+    const BATCH: usize = 8;
+    const TOKENS: usize = 128;
+    let builder = builder();
+    let (encoder, input): (Box<dyn Encoder>, Tensor) = match network {
+        Transformer::VitB32 => {
+            let options = VitOptions { patch: 32, ..VitOptions::default() };
+            let input = random("input", &[BATCH, 3, 224, 224])?.as_detached_tensor();
+            (Box::new(Vit::new(&options, 3, [224, 224], &builder)?), input)
+        }
+        Transformer::DistilBert => {
+            let options = DistilBertOptions { dropout: 0.0, ..DistilBertOptions::default() };
+            let ids = (0..BATCH * TOKENS).map(|at| (at * 37 % 30_000) as f32).collect();
+            let input = Tensor::from_vec::<_, f32>(ids, (BATCH, TOKENS), &Device::Cpu)?;
+            (Box::new(DistilBert::new(&options, &builder)?), input)
+        }
+    };
+    Ok(Box::new(move || {
+        let features = encoder.encode(&input, true)?;
+        tcmax_ops::backward(&features.sum_all()?)?;
         Ok(())
     }))
 }

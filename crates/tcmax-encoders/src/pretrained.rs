@@ -52,6 +52,11 @@ pub(crate) fn options_from(config: &Value, pairs: &[(&str, &str)]) -> Result<Tab
     Ok(options)
 }
 
+/// The part of a configuration under the first of the names that it has, or all of it.
+pub(crate) fn part<'a>(config: &'a Value, names: [&str; 2]) -> &'a Value {
+    names.iter().find_map(|name| config.get(name)).unwrap_or(config)
+}
+
 fn odd(entry: &str) -> Error {
     Error::Config { entry: entry.to_owned() }
 }

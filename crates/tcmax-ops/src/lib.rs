@@ -22,7 +22,7 @@ pub use ops::embedding::embedding;
 pub use ops::gelu::{Gelu, gelu};
 pub use ops::global_avg_pool2d::global_avg_pool2d;
 pub use ops::layer_norm::layer_norm;
-pub use ops::linear::Linear;
+pub use ops::linear::{Linear, linear};
 pub use ops::log_sum_exp::{log_sum_exp, log_sum_exp_all};
 pub use ops::max_pool2d::{MaxPool2dConfig, max_pool2d};
 pub use ops::perceptron::perceptron;

@@ -31,7 +31,8 @@ const BYTES: u8 = 8;
 /// Nothing inside is read.
 const PLAIN: &Fields = &Fields::All(&[]);
 
-const TIME_UNIT: &Fields = &Fields::One(&[(1, STRUCT, PLAIN), (2, STRUCT, PLAIN), (3, STRUCT, PLAIN)]);
+const TIME_UNIT: &Fields =
+    &Fields::One(&[(1, STRUCT, PLAIN), (2, STRUCT, PLAIN), (3, STRUCT, PLAIN)]);
 const TIME: &Fields = &Fields::All(&[(1, TRUTH, PLAIN), (2, STRUCT, TIME_UNIT)]);
 const LOGICAL_TYPE: &Fields = &Fields::One(&[
     (1, STRUCT, PLAIN),
@@ -91,8 +92,7 @@ const SIZES: &Fields = &Fields::All(&[
     (2, LIST, &Fields::Elements(I64)),
     (3, LIST, &Fields::Elements(I64)),
 ]);
-const GEOMETRY: &Fields =
-    &Fields::All(&[(1, STRUCT, BOUNDS), (2, LIST, &Fields::Elements(I32))]);
+const GEOMETRY: &Fields = &Fields::All(&[(1, STRUCT, BOUNDS), (2, LIST, &Fields::Elements(I32))]);
 const COLUMN_ORDER: &Fields =
     &Fields::One(&[(1, STRUCT, PLAIN), (2, STRUCT, PLAIN), (3, STRUCT, PLAIN)]);
 const COLUMN_METADATA: &Fields = &Fields::All(&[

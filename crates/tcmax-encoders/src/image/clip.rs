@@ -14,7 +14,7 @@ use super::positions::resized;
 use super::vit::channels_and_size;
 use crate::encoder::Encoder;
 use crate::error::Result;
-use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_from};
+use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_from, part};
 use crate::spec::{EncoderSpec, InputKind};
 use crate::text::CLIP_BLOCK;
 use crate::transformer::{
@@ -37,7 +37,7 @@ pub static CLIP_IMAGE: EncoderSpec = EncoderSpec {
             }
         },
         options: |config| {
-            let tower = config.get("vision_config").unwrap_or(config);
+            let tower = part(config, ["vision_config", "vision"]);
             let mut options = options_from(
                 tower,
                 &[

@@ -11,7 +11,7 @@ use tcmax_registry::{OptionSet, Options, read};
 use super::tokens::Tokens;
 use crate::encoder::Encoder;
 use crate::error::Result;
-use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_from};
+use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_from, part};
 use crate::spec::{EncoderSpec, InputKind};
 use crate::transformer::{
     Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Projections, START,
@@ -34,7 +34,7 @@ pub static CLIP_TEXT: EncoderSpec = EncoderSpec {
             }
         },
         options: |config| {
-            let tower = config.get("text_config").unwrap_or(config);
+            let tower = part(config, ["text_config", "text"]);
             let mut options = options_from(
                 tower,
                 &[

@@ -5,6 +5,7 @@
 //!                 implicit   every other shape: the windows of an image are read in place
 //!                 unfold     f64: images unfolded into matrices of windows, plain and slow
 //! matmul          micro      products of a few rows with a panel of 32 columns
+//!                 dense      products of large matrices: linear layers
 //!                 padded     products of the matrices of small networks
 //!                 plain      f64: products by the `gemm` crate
 //!                 block      a matrix split into parts that tasks may write at the same time
@@ -26,6 +27,7 @@ pub(crate) mod element;
 mod exponential;
 pub(crate) mod gelu;
 pub(crate) mod layer_norm;
+pub(crate) mod linear;
 pub(crate) mod log_sum_exp;
 pub(crate) mod matmul;
 pub(crate) mod normalise;

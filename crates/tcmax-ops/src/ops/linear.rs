@@ -1,8 +1,11 @@
 //! A linear layer: y = x W^T + b.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use crate::composed::linear::linear;
+use crate::composed;
+use crate::cpu::linear::{Sizes, bias_gradient, forward, input_gradient, weight_gradient};
+use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
+use crate::graph::backward::hand_over;
 use crate::training::init::Init;
 use crate::training::params::ParamBuilder;
 
@@ -60,9 +63,9 @@ impl Linear {
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let &[ref outer @ .., inputs] = x.dims() else { bail!("linear: a number has no features") };
+        let &[ref outer @ .., inputs] = x.dims() else { bail!("{OP}: a number has no features") };
         if outer.len() == 1 {
-            return linear(x, &self.weight, &self.bias);
+            return composed::linear::linear(x, &self.weight, &self.bias);
         }
         let shape: Vec<usize> = outer.iter().copied().chain([self.outputs()]).collect();
         let rows = x.reshape((outer.iter().product::<usize>(), inputs))?;
@@ -92,5 +95,149 @@ impl Linear {
     /// Weight and bias.
     pub fn parameters(&self) -> [Tensor; 2] {
         [self.weight.clone(), self.bias.clone()]
+    }
+}
+
+const OP: &str = "linear";
+
+/// x W^T + b of `x` (N, in), weight (out, in) and bias (out,): (N, out).
+///
+/// One operation of candle's graph, whose three gradients are one product or sum each.
+///
+/// # Errors
+/// When shapes or element types do not fit.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (_, inputs) = x.dims2()?;
+    let (outputs, depth) = weight.dims2()?;
+    let types = [weight.dtype(), bias.dtype()] == [x.dtype(); 2];
+    if inputs != depth || bias.dims() != [outputs] || !types || x.elem_count() * outputs == 0 {
+        bail!("{OP}: x {:?}, weight {:?}, bias {:?}", x.shape(), weight.shape(), bias.shape());
+    }
+    if !x.device().is_cpu() {
+        return composed::linear::linear(x, weight, bias);
+    }
+    check_dtype(x, OP)?;
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Product)
+}
+
+struct Product;
+
+fn sizes(x: &Shape, weight: &Shape) -> Result<Sizes> {
+    let ((rows, inputs), (outputs, _)) = (x.dims2()?, weight.dims2()?);
+    Ok(Sizes { rows, inputs, outputs })
+}
+
+impl CustomOp3 for Product {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let of = sizes(x_layout.shape(), weight_layout.shape())?;
+        let y = dispatch!(x, OP, |T| {
+            let weight = values::<T>(weight, weight_layout, OP)?;
+            let bias = values::<T>(bias, bias_layout, OP)?;
+            forward(of, values::<T>(x, x_layout, OP)?, weight, bias)
+        });
+        Ok((y, Shape::from((of.rows, of.outputs))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let of = sizes(x.shape(), weight.shape())?;
+        let (x, w, grad) = (x.contiguous()?, weight.contiguous()?, grad.contiguous()?);
+        let [opened, w, g] = [&x, &w, &grad].map(|tensor| open(tensor, OP));
+        let of_x = || -> Result<Tensor> {
+            let values = dispatch!(opened.storage()?, OP, |T| {
+                input_gradient::<T>(of, g.values()?, w.values()?)
+            });
+            tensor_of(values, &x)
+        };
+        let of_weight = || -> Result<Tensor> {
+            let values = dispatch!(opened.storage()?, OP, |T| {
+                weight_gradient::<T>(of, g.values()?, opened.values()?)
+            });
+            tensor_of(values, weight)
+        };
+        let of_bias = || -> Result<Tensor> {
+            let values =
+                dispatch!(opened.storage()?, OP, |T| { bias_gradient::<T>(of, g.values()?) });
+            tensor_of(values, bias)
+        };
+        let dx = x.track_op().then(of_x).transpose()?;
+        let dw = weight.track_op().then(of_weight).transpose()?;
+        let db = bias.track_op().then(of_bias).transpose()?;
+        let dw = dw.and_then(|gradient| hand_over(weight, gradient));
+        Ok((dx, dw, db.and_then(|gradient| hand_over(bias, gradient))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::gradcheck::gradient_error;
+    use crate::training::seed::Seed;
+    use candle_core::{DType, Device, Var};
+
+    fn random(seed: u64, shape: &[usize]) -> Tensor {
+        let unit = Init::Normal { mean: 0.0, std: 1.0 };
+        unit.tensor(&shape.into(), Seed::new(seed), DType::F64, &Device::Cpu).unwrap()
+    }
+
+    fn inputs([rows, from, to]: [usize; 3]) -> [Tensor; 3] {
+        [random(1, &[rows, from]), random(2, &[to, from]), random(3, &[to])]
+    }
+
+    #[test]
+    fn kernel_and_composition_agree_in_value_and_gradient() {
+        for sizes in [[1, 1, 1], [3, 5, 2], [130, 300, 70], [65, 33, 129]] {
+            for (dtype, limit) in [(DType::F64, 1e-11), (DType::F32, 1e-4)] {
+                let vars =
+                    inputs(sizes).map(|t| Var::from_tensor(&t.to_dtype(dtype).unwrap()).unwrap());
+                let [x, w, b] = vars.each_ref().map(|var| var.as_tensor());
+                let run = |y: Tensor| {
+                    let weights = random(4, y.dims()).to_dtype(dtype).unwrap();
+                    let grads = (&y * weights).unwrap().sum_all().unwrap().backward().unwrap();
+                    let gradients = [x, w, b].map(|t| grads.get(t).unwrap().clone());
+                    std::iter::once(y).chain(gradients).collect::<Vec<_>>()
+                };
+                let ours = run(linear(x, w, b).unwrap());
+                let theirs = run(composed::linear::linear(x, w, b).unwrap());
+                for (a, b) in ours.iter().zip(&theirs) {
+                    let gap = (a - b).unwrap().abs().unwrap().max_all().unwrap();
+                    assert!(crate::wide::to_scalar_f64(&gap).unwrap() < limit, "{sizes:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_those_of_finite_differences() {
+        let error = gradient_error(&inputs([4, 6, 3]), |t| {
+            Ok(linear(&t[0], &t[1], &t[2])?.sin()?.sum_all()?)
+        });
+        assert!(error.unwrap() < 1e-8);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_errors() {
+        let [x, w, b] = inputs([4, 6, 3]);
+        assert!(linear(&x, &b.unsqueeze(0).unwrap(), &b).is_err());
+        assert!(linear(&x, &w, &random(1, &[4])).is_err());
+        assert!(linear(&x.to_dtype(DType::F32).unwrap(), &w, &b).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Matrix products on slices.
 
 pub(crate) mod block;
+pub(crate) mod dense;
 pub(crate) mod micro;
 pub(crate) mod padded;
 pub(crate) mod plain;

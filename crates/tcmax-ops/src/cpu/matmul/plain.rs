@@ -24,6 +24,14 @@ impl<'a, T: Element> Matrix<'a, T> {
         Self { values, rows, columns, strides: [stride, 1] }
     }
 
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// The same values, rows and columns exchanged.
     pub(crate) fn transposed(self) -> Self {
         let [row, column] = self.strides;
