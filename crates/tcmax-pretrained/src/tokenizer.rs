@@ -1,6 +1,7 @@
 //! Texts to numbers, by the `tokenizer.json` of a pretrained network.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 use tokenizers::{
@@ -66,6 +67,8 @@ pub struct Tokenizer {
     path: PathBuf,
     inner: tokenizers::Tokenizer,
     pad: u32,
+    /// The same that cuts texts off, for the length asked for last: a copy of the vocabulary is expensive.
+    truncating: Mutex<Option<(usize, Arc<tokenizers::Tokenizer>)>>,
 }
 
 /// Tokens that pad where nothing else says which does, the likeliest first.
@@ -103,7 +106,7 @@ impl Tokenizer {
         inner.with_padding(None);
         // Taking a limit away cannot fail.
         inner.with_truncation(None).map_err(|error| damaged(&error))?;
-        Ok(Self { path: path.to_owned(), inner, pad })
+        Ok(Self { path: path.to_owned(), inner, pad, truncating: Mutex::default() })
     }
 
     /// The number of tokens, special ones included: entries that an embedding needs, if none is left out.
@@ -194,7 +197,11 @@ impl Tokenizer {
             .map_err(|error| self.error(format!("a text cannot be encoded: {error}")))
     }
 
-    fn truncating(&self, most: usize) -> Result<tokenizers::Tokenizer> {
+    fn truncating(&self, most: usize) -> Result<Arc<tokenizers::Tokenizer>> {
+        let mut last = self.truncating.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, same)) = last.as_ref().filter(|(length, _)| *length == most) {
+            return Ok(Arc::clone(same));
+        }
         let mut inner = self.inner.clone();
         let truncation = TruncationParams {
             direction: TruncationDirection::Right,
@@ -203,6 +210,8 @@ impl Tokenizer {
             stride: 0,
         };
         inner.with_truncation(Some(truncation)).map_err(|error| self.error(error.to_string()))?;
+        let inner = Arc::new(inner);
+        *last = Some((most, Arc::clone(&inner)));
         Ok(inner)
     }
 

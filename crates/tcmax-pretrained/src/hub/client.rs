@@ -89,17 +89,14 @@ impl Client {
         let (response, headers) = found;
         refuse(&response, &url, repository, revision)?;
         let text = |key: &str| headers.iter().find_map(|map| map.get(key)?.to_str().ok());
-        if let Some(other) =
-            text("x-repo-commit").filter(|other| *other != commit && is_plain(commit))
-        {
-            // A probed mirror has no listing, and the revision stands for the commit.
-            if revision.replace('/', "-") != commit {
-                let problem = format!(
-                    "the file is of commit {other}, the listing of {commit}: the repository is being \
-                     changed, try again"
-                );
-                return Err(Error::Download { url, problem });
-            }
+        // A mirror without a listing has no commit, and the revision stands for it.
+        let is_commit = commit != stand_in(revision);
+        if let Some(other) = text("x-repo-commit").filter(|other| is_commit && *other != commit) {
+            let problem = format!(
+                "the file is of commit {other}, the listing of {commit}: the repository is being changed, \
+                 try again"
+            );
+            return Err(Error::Download { url, problem });
         }
         let etag = text("x-linked-etag")
             .or_else(|| text("etag"))
@@ -219,6 +216,11 @@ pub(super) fn broken(url: &str, error: &ureq::Error) -> Error {
 pub(super) fn is_plain(text: &str) -> bool {
     let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     (1..=128).contains(&text.len()) && text.chars().all(known) && !text.starts_with('.')
+}
+
+/// What stands for the commit where a server names none.
+pub(super) fn stand_in(revision: &str) -> String {
+    revision.replace('/', "-")
 }
 
 /// The scheme and the machine of an address.

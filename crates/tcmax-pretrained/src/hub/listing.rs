@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::client::{Client, broken, encoded, is_missing, is_plain, is_unknown, not_found, refuse};
+use super::client::{
+    Client, broken, encoded, is_missing, is_plain, is_unknown, not_found, refuse, stand_in,
+};
 use crate::error::{Error, Result};
 use crate::file::BESIDE;
 
@@ -56,7 +58,7 @@ impl Client {
             url: url.clone(),
             problem: format!("not the listing of a repository ({error}); check HF_ENDPOINT"),
         })?;
-        let commit = info.sha.unwrap_or_else(|| revision.to_owned());
+        let commit = info.sha.unwrap_or_else(|| stand_in(revision));
         if !is_plain(&commit) {
             let problem = format!("its commit '{commit}' is not one; check HF_ENDPOINT");
             return Err(Error::Download { url, problem });
@@ -81,17 +83,20 @@ impl Client {
             "pytorch_model.bin",
             "pytorch_model.bin.index.json",
         ];
-        let mut names = Vec::new();
+        let (mut names, mut commit) = (Vec::new(), None);
         for name in WEIGHTS.into_iter().chain(BESIDE) {
             let response = self.head(&self.address(repository, revision, name))?;
             if !is_missing(response.status()) {
+                let header = response.headers().get("x-repo-commit");
+                let of = header.and_then(|commit| commit.to_str().ok()).map(str::to_owned);
+                commit = commit.or(of.filter(|commit| is_plain(commit)));
                 names.push(name.to_owned());
             }
         }
         if names.is_empty() {
             return Err(not_found(listing, repository, revision, None));
         }
-        let commit = revision.replace('/', "-");
+        let commit = commit.unwrap_or_else(|| stand_in(revision));
         Ok(Listing { commit, names, sha256: BTreeMap::new() })
     }
 }
