@@ -15,7 +15,7 @@ use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_fro
 use crate::spec::{EncoderSpec, InputKind};
 use crate::transformer::{
     Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Projections, START,
-    check_sizes,
+    check_sizes, projected,
 };
 
 /// The specification of CLIP's text tower.
@@ -169,7 +169,11 @@ impl ClipText {
             positions: table("position_embedding", options.positions)?,
             blocks: Blocks::new(&config, &BLOCK, &tower, |n| format!("encoder.layers.{n}"))?,
             norm: LayerNorm::new(width, eps, &tower.pp("final_layer_norm"))?,
-            projection: projection.param("weight", (options.projection, width), START)?,
+            projection: projection.param(
+                "weight",
+                (options.projection, width),
+                projected(width),
+            )?,
             none: Dropout::new(0.0, builder)?,
             options: options.clone(),
         })

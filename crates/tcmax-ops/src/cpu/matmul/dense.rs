@@ -1,8 +1,8 @@
 //! Products of large matrices of f32, both sides packed.
 //!
 //! ```text
-//! left    tiles of 14 rows, step after step of the summed index, packed once
-//! right   panels of 32 columns, a block of 256 steps at a time, packed by the task that reads it
+//! left    tiles of a few rows, step after step of the summed index, packed once
+//! right   panels of 32 columns, a block of 128 steps at a time, packed by the task that reads it
 //! ```
 //!
 //! A task makes a few neighbouring panels of the result. Sums are added in the order of the blocks, whatever
@@ -19,11 +19,9 @@ use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::simd::run;
 use crate::cpu::storage::written;
 
-/// Rows of a packed tile: the most whose sums fit into the registers of any processor.
-const TILE: usize = 14;
-
-/// Steps of the summed index for which a panel of the right side stays in the fastest cache.
-const DEPTH: usize = 256;
+/// Steps of the summed index for which a panel of the right side and a tile of the left one stay in the
+/// fastest cache.
+const DEPTH: usize = 128;
 
 /// Most panels of a task.
 const PANELS_AT_ONCE: usize = 4;
@@ -123,7 +121,9 @@ impl<'a> Side<'a> {
 pub(crate) fn multiply(left: Side<'_>, right: Side<'_>, bias: Option<&[f32]>) -> Vec<f32> {
     let ((rows, steps), (depth, columns)) = (left.sizes(), right.sizes());
     assert!(steps == depth && bias.is_none_or(|bias| bias.len() == columns));
-    let tiles = packed_rows(left, rows, steps);
+    let tile = run(TileRows);
+    let mut tiles = Scratch::new(rows.div_ceil(tile) * tile * steps);
+    pack_tiles(left, rows, steps, tile, &mut tiles);
     let write = |out: &mut [MaybeUninit<f32>]| {
         let panels = Block::unwritten(out, columns).column_panels(PANEL);
         let at_once = (panels.len() / 64).clamp(1, PANELS_AT_ONCE);
@@ -136,25 +136,38 @@ pub(crate) fn multiply(left: Side<'_>, right: Side<'_>, bias: Option<&[f32]>) ->
         }
         tasks.into_par_iter().enumerate().for_each(|(number, panels)| {
             let first = number * at_once * PANEL;
-            run(Panels { tiles: &tiles, right, bias, rows, steps, first, panels });
+            run(Panels { tiles: &tiles, tile, right, bias, rows, steps, first, panels });
         });
     };
     // SAFETY: the panels cover the result, and the first block of steps overwrites each of its values.
     unsafe { written(rows * columns, write) }
 }
 
-/// All tiles of the left side: `tile[step * TILE + row]`.
-fn packed_rows(left: Side<'_>, rows: usize, steps: usize) -> Vec<f32> {
-    let mut tiles = vec![0.0; rows.div_ceil(TILE) * TILE * steps];
-    tiles.par_chunks_mut(TILE * steps).enumerate().for_each(|(tile, out)| {
-        let first = tile * TILE;
-        left.pack_rows(first, TILE.min(rows - first), steps, out, TILE);
+/// Packs all tiles of the left side: `out[step * tile + row]` of each.
+fn pack_tiles(left: Side<'_>, rows: usize, steps: usize, tile: usize, tiles: &mut [f32]) {
+    tiles.par_chunks_mut(tile * steps).enumerate().for_each(|(number, out)| {
+        let first = number * tile;
+        left.pack_rows(first, tile.min(rows - first), steps, out, tile);
     });
-    tiles
+}
+
+/// The rows of a packed tile: so many, or twice as many, as have their sums in the registers.
+struct TileRows;
+
+impl WithSimd for TileRows {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        let most = micro::most_rows::<S>();
+        if most < 12 { 2 * most } else { most }
+    }
 }
 
 struct Panels<'a, 'b> {
     tiles: &'a [f32],
+    /// Rows of a tile.
+    tile: usize,
     right: Side<'a>,
     bias: Option<&'a [f32]>,
     rows: usize,
@@ -169,7 +182,7 @@ impl WithSimd for Panels<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiles, right, bias, rows, steps, first, mut panels } = self;
+        let Self { tiles, tile, right, bias, rows, steps, first, mut panels } = self;
         let mut packed = Scratch::new(DEPTH * PANEL);
         packed.fill(0.0);
         let mut step = 0;
@@ -178,16 +191,16 @@ impl WithSimd for Panels<'_, '_> {
             for (number, out) in panels.iter_mut().enumerate() {
                 let columns = [first + number * PANEL, out.columns()];
                 right.pack_columns(columns, [step, depth], &mut packed, PANEL);
-                for (tile, row) in (0..rows).step_by(TILE).enumerate() {
-                    let segment = Segment { a: (tile * steps + step) * TILE, b: 0, len: depth };
+                for row in (0..rows).step_by(tile) {
+                    let segment = Segment { a: row * steps + step * tile, b: 0, len: depth };
                     let product = Product {
                         a: tiles,
-                        left: Left::Columns { stride: TILE },
+                        left: Left::Columns { stride: tile },
                         b: &packed,
                         b_stride: PANEL,
                         segments: &[segment],
                     };
-                    let count = TILE.min(rows - row);
+                    let count = tile.min(rows - row);
                     let target = Target { out, row, step: 1, rows: count, add: step > 0 };
                     micro::multiply(simd, product, target);
                 }

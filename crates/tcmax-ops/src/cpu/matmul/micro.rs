@@ -116,7 +116,7 @@ pub(crate) fn multiply<S: Simd>(simd: S, product: Product<'_>, target: Target<'_
 
 /// Rows whose sums fit into the registers.
 #[inline(always)]
-const fn most_rows<S: Simd>() -> usize {
+pub(crate) const fn most_rows<S: Simd>() -> usize {
     if S::F32_LANES == 16 { 14 } else { 6 }
 }
 
