@@ -18,7 +18,7 @@ use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_fro
 use crate::spec::{EncoderSpec, InputKind};
 use crate::text::CLIP_BLOCK;
 use crate::transformer::{
-    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Order, START, check_sizes,
+    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Order, START, check_sizes, projected,
 };
 
 /// The specification of CLIP's image tower.

@@ -46,6 +46,11 @@ impl HiddenActivation {
 /// How BERT, CLIP and ViT start: normal with this standard deviation, biases at 0.
 pub(crate) const START: Init = Init::Normal { mean: 0.0, std: 0.02 };
 
+/// How a projection of normalised vectors starts: to numbers of about the same size.
+pub(crate) fn projected(width: usize) -> Init {
+    Init::Normal { mean: 0.0, std: 1.0 / (width as f64).sqrt() }
+}
+
 /// A linear layer that starts as transformers do.
 pub(crate) fn linear(from: usize, to: usize, builder: &ParamBuilder) -> Result<Linear> {
     let weight = builder.param("weight", (to, from), START)?;
