@@ -350,7 +350,7 @@ fn an_interruption_keeps_the_last_finished_epoch() {
     };
     let error = run(Some(folder.path()));
     assert!(error.to_string().contains("kept up to epoch 1"), "{error}");
-    assert!(error.to_string().contains("--resume"), "{error}");
+    assert!(error.to_string().contains("`resume`"), "{error}");
     assert_eq!(tcmax_cli::process::exit_code(&error.into()), 143);
     let (_, progress): (State, Progress) =
         load(&folder.path().join("last.safetensors"), &Device::Cpu).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::Seed;
+use tcmax_registry::Task;
 
 use crate::error::Result;
 use crate::identity::{bytes_of, identity_of};
@@ -50,8 +51,14 @@ pub trait Dataset: Send + Sync {
     /// The modalities, in the order of every per-modality list.
     fn modalities(&self) -> &[Modality];
 
-    /// Class names; labels are indices into them.
+    /// Names of the classes, of which labels are indices; of the labels, or of the numbers to predict, where
+    /// [`Dataset::task`] says so.
     fn classes(&self) -> &[String];
+
+    /// What is to be predicted.
+    fn task(&self) -> Task {
+        Task::Classes
+    }
 
     /// Number of examples.
     fn len(&self) -> usize;
@@ -68,8 +75,17 @@ pub trait Dataset: Send + Sync {
     }
 
     /// The class of example `index`, below `classes().len()`; of no meaning unless
-    /// [`Dataset::is_labelled`]. Panics when `index` is not below [`Dataset::len`], as slices do.
+    /// [`Dataset::is_labelled`], and for other tasks than classes. Panics when `index` is not below [`Dataset::len`], as slices do.
     fn label(&self, index: usize) -> u32;
+
+    /// Writes the target of example `index`, a value for each of [`Dataset::classes`]: 1 where it has a class or
+    /// label and 0 where it has not, or the numbers to predict. Panics as [`Dataset::label`] does.
+    fn target(&self, index: usize, out: &mut [f32]) {
+        out.fill(0.0);
+        if let Some(own) = out.get_mut(self.label(index) as usize) {
+            *own = 1.0;
+        }
+    }
 
     /// What example `index` is called where it comes from: its id in a file, otherwise its row, from
     /// 0, in whatever split it is.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use tcmax_registry::Task;
+
 use crate::words::Words;
 
 /// Names of label columns and arrays, the first of them preferred.
@@ -17,6 +19,8 @@ pub struct ColumnNames<'a> {
     pub label: Option<&'a str>,
     /// The groups'.
     pub group: Option<&'a str>,
+    /// What the labels are; absent: what the file shows, else classes.
+    pub task: Option<Task>,
     /// To predict: columns other than these modalities are left out, and labels, groups and splits are
     /// not asked for.
     pub only: Option<&'a [String]>,
@@ -53,7 +57,10 @@ pub(crate) fn class_list(cells: &Words) -> Result<(Vec<String>, Vec<u32>), Strin
     let Some(numbers) = numbers else { return Ok((cells.names.clone(), cells.codes.clone())) };
     if let Some(index) = numbers.iter().position(|x| x.fract() != 0.0) {
         let cell = &cells.names[index];
-        return Err(format!("label '{cell}' has a fraction; labels are whole numbers or words"));
+        return Err(format!(
+            "label '{cell}' has a fraction; labels are whole numbers or words (the option `task` = \
+             regression takes numbers to predict)"
+        ));
     }
     let names: BTreeSet<i64> = numbers.iter().map(|&x| x as i64).collect();
     let names: Vec<i64> = names.into_iter().collect();

@@ -12,6 +12,7 @@ use candle_core::{Device, Tensor};
 use rand::Rng;
 use rand::seq::SliceRandom;
 use tcmax_ops::Seed;
+use tcmax_registry::Task;
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -21,8 +22,11 @@ use crate::error::{Error, Result};
 pub struct Batch {
     /// One tensor per modality, (B, shape...), f32.
     pub inputs: Vec<Tensor>,
-    /// Labels (B,), u32, every one a class; (0,) of data without labels.
+    /// Labels (B,), u32, every one a class; (0,) of data without labels, and of other tasks than classes.
     pub labels: Tensor,
+    /// Targets of other tasks than classes, (B, C), f32 ([`Dataset::target`]); none of classes, and of data
+    /// without labels.
+    pub targets: Option<Tensor>,
     /// Which modalities each example has, (B, M), f32, 1 or 0; none when all are there. Inputs that
     /// are not there are zeros.
     pub present: Option<Tensor>,
@@ -78,13 +82,17 @@ impl Loader {
     /// A loader; tensors go to `device`.
     ///
     /// # Errors
-    /// When the batch size is 0, or a label is not a class.
+    /// When the batch size is 0, a label is not a class, or classes are to be balanced and there are none.
     pub fn new(dataset: Arc<dyn Dataset>, options: LoaderOptions, device: &Device) -> Result<Self> {
         if options.batch_size == 0 {
             return Err(Error::option("batch-size", "must be at least 1"));
         }
-        let classes = dataset.classes().len();
-        for row in (0..dataset.len()).filter(|_| dataset.is_labelled()) {
+        let (classes, has_classes) = (dataset.classes().len(), dataset.task() == Task::Classes);
+        if options.balanced && !has_classes {
+            let problem = format!("needs classes, and the task is '{}'", dataset.task());
+            return Err(Error::option("balanced-sampling", problem));
+        }
+        for row in (0..dataset.len()).filter(|_| has_classes && dataset.is_labelled()) {
             let label = dataset.label(row);
             if label as usize >= classes {
                 return Err(Error::LabelOutOfRange { row, label, classes });
@@ -156,12 +164,27 @@ impl Reader {
             let shape = [&[indices.len()], &modality.shape[..]].concat();
             inputs.push(Tensor::from_vec(values, shape, &self.device)?);
         }
-        let labelled = indices.iter().filter(|_| self.dataset.is_labelled());
+        let targets = self.targets(indices)?;
+        let is_labelled = self.dataset.is_labelled() && self.dataset.task() == Task::Classes;
+        let labelled = indices.iter().filter(|_| is_labelled);
         let labels: Vec<u32> = labelled.map(|&index| self.dataset.label(index)).collect();
         let count = labels.len();
         let labels = Tensor::from_vec(labels, count, &self.device)?;
         let present = self.present(indices)?;
-        Ok(Batch { inputs, labels, present, indices: indices.to_vec() })
+        Ok(Batch { inputs, labels, targets, present, indices: indices.to_vec() })
+    }
+
+    /// The targets of tasks other than classes.
+    fn targets(&self, indices: &[usize]) -> Result<Option<Tensor>> {
+        if self.dataset.task() == Task::Classes || !self.dataset.is_labelled() {
+            return Ok(None);
+        }
+        let columns = self.dataset.classes().len();
+        let mut values = vec![0f32; indices.len() * columns];
+        for (out, &index) in values.chunks_exact_mut(columns).zip(indices) {
+            self.dataset.target(index, out);
+        }
+        Ok(Some(Tensor::from_vec(values, (indices.len(), columns), &self.device)?))
     }
 
     fn present(&self, indices: &[usize]) -> Result<Option<Tensor>> {

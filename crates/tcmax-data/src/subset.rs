@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tcmax_ops::Seed;
+use tcmax_registry::Task;
 
 use crate::dataset::{Dataset, Modality};
 use crate::error::Result;
@@ -38,6 +39,14 @@ impl Dataset for Subset {
 
     fn label(&self, index: usize) -> u32 {
         self.data.label(self.rows[index])
+    }
+
+    fn task(&self) -> Task {
+        self.data.task()
+    }
+
+    fn target(&self, index: usize, out: &mut [f32]) {
+        self.data.target(self.rows[index], out);
     }
 
     fn id(&self, index: usize) -> String {

@@ -91,6 +91,7 @@ fn manifest_clips(options: &UserDataConfig, opening: &Opening<'_>) -> Result<Opt
     let names = ColumnNames {
         label: options.label.as_deref(),
         group: options.group.as_deref(),
+        task: options.task,
         ..ColumnNames::default()
     };
     let plan = match opening.recipe {

@@ -59,6 +59,28 @@ pub enum Error {
         /// The method.
         method: &'static str,
     },
+    /// A method is not defined for what is to be predicted.
+    #[error("method '{method}' is not defined for the task '{task}': {why}; use 'joint'")]
+    NotForTask {
+        /// The method.
+        method: &'static str,
+        /// What is to be predicted.
+        task: tcmax_registry::Task,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A method was given other targets than classes.
+    #[error("the method trains on classes, and was given the task '{task}'")]
+    NeedsClasses {
+        /// What it was given.
+        task: tcmax_registry::Task,
+    },
+    /// Targets are not what they have to be.
+    #[error("targets: {problem}")]
+    BadTargets {
+        /// What is wrong, with the row and column.
+        problem: String,
+    },
     /// A method needs features of one width.
     #[error(
         "method '{method}' needs features of one width from every modality, and they have {widths:?}"

@@ -11,13 +11,17 @@ mod presence;
 mod spec;
 mod state;
 mod step;
+mod targets;
 
 pub use cross_entropy::cross_entropy;
 pub use error::{Error, Result};
 pub use marginals::{Marginals, matching_score};
 pub use method::{EpochContext, Method, Part, Setup, Visit};
 pub use methods::tcmax::tcmax;
+pub use methods::tcmax_labels::LabelBounds;
 pub use methods::unimodal::unimodal;
 pub use presence::Presence;
-pub use spec::{Heads, MethodSpec};
+pub use spec::{Heads, MethodSpec, Tasks};
 pub use step::{Clock, ParameterGroups, Step, StepOutput, Update, finite};
+pub use targets::{Target, Targets, binary_cross_entropy, mean_squared_error};
+pub use tcmax_registry::Task;

@@ -14,6 +14,9 @@
 //! logsumexp_c f(z)\[c\] = log p(z_1, ..., z_M) / prod_m p(z_m) + const, which is low for sounds and
 //! pictures that do not belong together.
 //!
+//! Of several labels, each with the scores 0 and f\[c\], the same average is that of the outcome yes; of numbers it
+//! is not, and mean features take the place of what is absent.
+//!
 //! Both hold for heads trained by TCMax; for others the same formulas are a heuristic.
 //!
 //! Examples may lack different modalities: [`Marginals`] is made of those that training examples have, and
@@ -43,6 +46,8 @@ enum Kept {
     ClassVectors(Vec<Tensor>),
     /// Features z_m^k of some training examples, each (K_m, D_m), for other heads.
     Examples(Vec<Tensor>),
+    /// Mean features, each (1, D_m), for numbers.
+    Means(Vec<Tensor>),
 }
 
 impl Marginals {
@@ -89,6 +94,24 @@ impl Marginals {
         Ok(Self { kept: Kept::Examples(examples) })
     }
 
+    /// For numbers, which are no logarithms of densities: the mean features of the training examples that have
+    /// a modality take its place, which is the expectation of outputs that are linear in them.
+    ///
+    /// # Errors
+    /// When the features do not fit `present`.
+    pub fn of_means(features: &[Tensor], present: &Presence) -> Result<Self> {
+        check(features, present)?;
+        let mean = |(m, z): (usize, &Tensor)| -> Result<Tensor> {
+            let rows = present.rows_with(m);
+            if rows.is_empty() {
+                return Ok(Tensor::zeros((1, z.dim(1)?), z.dtype(), z.device())?);
+            }
+            Ok(taken(&z.detach(), &rows)?.mean_keepdim(0)?)
+        };
+        let means = features.iter().enumerate().map(mean).collect::<Result<_>>()?;
+        Ok(Self { kept: Kept::Means(means) })
+    }
+
     /// Scores (N, C) of features z_m (N, D_m), with what is not `present` averaged out, whatever is in
     /// its rows; softmax of them is p(y | what is there). An example without any modality gets the
     /// average over all.
@@ -117,6 +140,7 @@ impl Marginals {
                 check_length("stored features", examples.len(), features.len())?;
                 averaged(head, features, present, examples)
             }
+            Kept::Means(means) => Ok(head.scores(&imputed(features, present, means)?)?),
         }
     }
 
@@ -132,6 +156,9 @@ impl Marginals {
         features: &[Tensor],
         present: &Presence,
     ) -> Result<Tensor> {
+        if let Kept::Means(means) = &self.kept {
+            return method.predict_numbers(head, &imputed(features, present, means)?);
+        }
         let whole = method.predict(head, features)?;
         if present.is_complete() {
             return Ok(whole);
@@ -147,6 +174,7 @@ impl Marginals {
         let (kind, tensors) = match &self.kept {
             Kept::ClassVectors(tensors) => ("class-vector", tensors),
             Kept::Examples(tensors) => ("examples", tensors),
+            Kept::Means(tensors) => ("mean", tensors),
         };
         let named = modalities.iter().zip(tensors);
         named.map(|(name, tensor)| (format!("{kind}.{name}"), tensor.clone())).collect()
@@ -171,9 +199,12 @@ impl Marginals {
             };
             modalities.iter().map(of).collect::<Result<Vec<_>>>()
         };
-        let kept = match of_kind("class-vector", 1) {
-            Err(Error::MissingState { .. }) => Kept::Examples(of_kind("examples", 2)?),
-            vectors => Kept::ClassVectors(vectors?),
+        let is_missing = |found: &Result<_>| matches!(found, Err(Error::MissingState { .. }));
+        let (vectors, means) = (of_kind("class-vector", 1), of_kind("mean", 2));
+        let kept = match (is_missing(&vectors), is_missing(&means)) {
+            (false, _) => Kept::ClassVectors(vectors?),
+            (_, false) => Kept::Means(means?),
+            _ => Kept::Examples(of_kind("examples", 2)?),
         };
         Ok(Self { kept })
     }
@@ -194,6 +225,17 @@ fn check_length(what: &'static str, got: usize, wanted: usize) -> Result<()> {
 
 fn taken(tensor: &Tensor, rows: &[u32]) -> Result<Tensor> {
     Ok(tensor.index_select(&Tensor::new(rows, tensor.device())?, 0)?)
+}
+
+/// Features with the means in the rows that lack a modality.
+fn imputed(features: &[Tensor], present: &Presence, means: &[Tensor]) -> Result<Vec<Tensor>> {
+    check(features, present)?;
+    check_length("stored means", means.len(), features.len())?;
+    let of = |(m, z): (usize, &Tensor)| -> Result<Tensor> {
+        let mean = means[m].to_dtype(z.dtype())?.broadcast_as(z.shape())?;
+        select_rows(&present.mask(m, z.device())?, z, &mean)
+    };
+    features.iter().enumerate().map(of).collect()
 }
 
 /// log mean_k exp f with the absent modalities of each row taken from example k.

@@ -6,7 +6,7 @@ use tcmax_fusion::{FusionHead, HeadSpec};
 use tcmax_ops::State;
 
 use crate::step::{Clock, Step, StepOutput};
-use crate::{Error, Result};
+use crate::{Error, Result, Targets};
 
 /// A way to train a multimodal classifier: a loss of features, head and labels, a change of the
 /// gradients before the optimiser sees them, or both; and what it remembers between steps.
@@ -16,6 +16,15 @@ pub trait Method: Send {
     /// # Errors
     /// When shapes do not fit, or the loss is not finite.
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput>;
+
+    /// Trains on one batch of several labels or numbers; called only where the method's specification says
+    /// that it is defined for them ([`Tasks`](crate::Tasks)).
+    ///
+    /// # Errors
+    /// As [`Method::step`]; for classes alone, as by default, always.
+    fn step_on(&mut self, step: &mut Step<'_, Targets>) -> Result<StepOutput> {
+        Err(Error::NeedsClasses { task: step.labels.task() })
+    }
 
     /// Called before an epoch, with access to the data; most methods need neither.
     ///
@@ -32,6 +41,15 @@ pub trait Method: Send {
     /// When the features do not fit the head.
     fn predict(&self, head: &dyn FusionHead, features: &[Tensor]) -> Result<Tensor> {
         Ok(head.logits(features)?)
+    }
+
+    /// Numbers (N, K) to predict, of models of regression: the head's outputs, unless the method trains
+    /// others.
+    ///
+    /// # Errors
+    /// As [`Method::predict`].
+    fn predict_numbers(&self, head: &dyn FusionHead, features: &[Tensor]) -> Result<Tensor> {
+        self.predict(head, features)
     }
 
     /// Everything remembered between steps, for checkpoints.

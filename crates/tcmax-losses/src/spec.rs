@@ -3,7 +3,7 @@
 use std::fmt;
 
 use tcmax_fusion::{HeadSpec, Modalities};
-use tcmax_registry::{Options, Spec, Table};
+use tcmax_registry::{Options, Spec, Table, Task};
 
 use crate::{Error, Method, Result, Setup};
 
@@ -21,6 +21,8 @@ pub struct MethodSpec {
     pub usual_head: &'static HeadSpec,
     /// Which heads it is defined for.
     pub heads: Heads,
+    /// For which tasks it is defined.
+    pub tasks: Tasks,
     /// Its options.
     pub options: Options,
     /// Makes the method ready for a run: (options, setup).
@@ -38,7 +40,40 @@ pub enum Heads {
     Usual,
 }
 
+/// For which tasks a method is defined, and why for no others, as the end of a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tasks {
+    /// For classes alone.
+    Classes(&'static str),
+    /// For classes and for several labels, but not for numbers.
+    Discrete(&'static str),
+    /// For all.
+    Any,
+}
+
+impl Tasks {
+    /// Why the method is not defined for a task; `None` where it is.
+    pub fn refusal(self, task: Task) -> Option<&'static str> {
+        match (self, task) {
+            (Self::Classes(why), Task::Labels | Task::Regression)
+            | (Self::Discrete(why), Task::Regression) => Some(why),
+            _ => None,
+        }
+    }
+}
+
 impl MethodSpec {
+    /// Checks that the method is defined for a task.
+    ///
+    /// # Errors
+    /// When it is not, with the reason.
+    pub fn check_task(&self, task: Task) -> Result<()> {
+        match self.tasks.refusal(task) {
+            Some(why) => Err(Error::NotForTask { method: self.name, task, why }),
+            None => Ok(()),
+        }
+    }
+
     /// Checks that the method is defined for a head and a number of modalities.
     ///
     /// # Errors

@@ -51,14 +51,15 @@ impl ParameterGroups {
 /// Applies gradients to the parameters: the optimiser's step, after clipping.
 pub type Update<'a> = dyn FnMut(&mut GradStore) -> std::result::Result<(), tcmax_ops::Error> + 'a;
 
-/// One training step, as a method sees it.
-pub struct Step<'a> {
+/// One training step, as a method sees it. What is to be predicted are class labels, or other
+/// [`Targets`](crate::Targets).
+pub struct Step<'a, Y = Labels> {
     /// The classifier.
     pub head: &'a dyn FusionHead,
     /// Features z_m (B, D_m), with the encoders behind them.
     pub features: &'a [Tensor],
-    /// Labels of the batch.
-    pub labels: &'a Labels,
+    /// What the batch is to be predicted as.
+    pub labels: &'a Y,
     /// Which training examples these are, for methods that remember them.
     pub rows: &'a [usize],
     /// Which parameters belong to which encoder, and to the head.
@@ -99,7 +100,7 @@ impl StepOutput {
     }
 }
 
-impl Step<'_> {
+impl<Y> Step<'_, Y> {
     /// Backpropagates a loss and updates the parameters; returns its value.
     ///
     /// # Errors

@@ -19,6 +19,10 @@ pub struct Regression {
     /// left out of the mean.
     #[serde(with = "nullable")]
     pub r2: f64,
+    /// Pearson's correlation of predictions and targets; NaN where either is constant, whose outputs are left
+    /// out of the mean.
+    #[serde(with = "nullable")]
+    pub pearson: f64,
 }
 
 impl Regression {
@@ -49,17 +53,21 @@ impl Regression {
         require_finite("target", targets, outputs)?;
         let pairs = || predictions.iter().zip(targets);
         let n = targets.len() as f64;
-        let of_output = |output: usize| {
-            let column = |values: &[f64]| {
-                values.iter().skip(output).step_by(outputs).copied().collect::<Vec<_>>()
+        let over_outputs = |metric: fn(&[f64], &[f64]) -> f64| {
+            let of_output = |output: usize| {
+                let column = |values: &[f64]| {
+                    values.iter().skip(output).step_by(outputs).copied().collect::<Vec<_>>()
+                };
+                (metric(&column(predictions), &column(targets)), 1.0)
             };
-            r2(&column(predictions), &column(targets))
+            defined_mean((0..outputs).map(of_output))
         };
         Ok(Self {
             rows: rows as u64,
             mse: pairs().map(|(p, y)| (y - p).powi(2)).sum::<f64>() / n,
             mae: pairs().map(|(p, y)| (y - p).abs()).sum::<f64>() / n,
-            r2: defined_mean((0..outputs).map(|output| (of_output(output), 1.0))),
+            r2: over_outputs(r2),
+            pearson: over_outputs(pearson),
         })
     }
 
@@ -76,6 +84,22 @@ fn r2(predictions: &[f64], targets: &[f64]) -> f64 {
     let total: f64 = targets.iter().map(|y| (y - mean).powi(2)).sum();
     // The mean of equal numbers may be rounded, so the sum of squares does not tell them.
     if targets.iter().all(|y| *y == targets[0]) { f64::NAN } else { 1.0 - residual / total }
+}
+
+/// The correlation of two columns.
+fn pearson(predictions: &[f64], targets: &[f64]) -> f64 {
+    let is_constant = |values: &[f64]| values.iter().all(|value| *value == values[0]);
+    if is_constant(predictions) || is_constant(targets) {
+        return f64::NAN;
+    }
+    let n = targets.len() as f64;
+    let centred = |values: &[f64]| {
+        let mean = values.iter().sum::<f64>() / n;
+        values.iter().map(|value| value - mean).collect::<Vec<f64>>()
+    };
+    let (p, y) = (centred(predictions), centred(targets));
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    (product(&p, &y) / (product(&p, &p).sqrt() * product(&y, &y).sqrt())).clamp(-1.0, 1.0)
 }
 
 #[cfg(test)]
@@ -96,6 +120,16 @@ mod tests {
         let metrics = Regression::of(&[0.0, 0.2], &[0.1, 0.1], 1).unwrap();
         assert!(metrics.r2.is_nan() && (metrics.rmse() - 0.1).abs() < 1e-15);
         assert!(serde_json::to_string(&metrics).unwrap().contains(r#""r2":null"#));
+    }
+
+    #[test]
+    fn correlations_are_pearsons() {
+        // numpy: corrcoef([1, 2, 4], [1, 3, 2]) is 0.3273268.
+        let metrics = Regression::of(&[1.0, 2.0, 4.0], &[1.0, 3.0, 2.0], 1).unwrap();
+        assert!((metrics.pearson - 0.327_326_835_353_988_6).abs() < 1e-15);
+        assert!(Regression::of(&[1.0, 1.0], &[1.0, 3.0], 1).unwrap().pearson.is_nan());
+        let linear = Regression::of(&[1.0, 2.0, 3.0], &[-2.0, -4.0, -6.0], 1).unwrap();
+        assert_eq!(linear.pearson, -1.0);
     }
 
     #[test]

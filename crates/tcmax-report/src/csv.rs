@@ -2,29 +2,35 @@
 
 use std::fmt::Write;
 
-use tcmax_train::results::SuiteResult;
+use tcmax_train::Task;
+use tcmax_train::results::{Evaluation, Metric, SuiteResult, TargetScores};
 
 /// A header and one row per run: method, seed, fold, kept epoch, and every number of its test. Cells are
 /// empty where there is no value.
 pub fn runs(result: &SuiteResult) -> String {
     let modalities = &result.dataset.modalities;
-    let mut header: Vec<String> = [
-        "method",
-        "seed",
-        "fold",
-        "best epoch",
-        "epochs",
-        "test accuracy",
-        "test balanced accuracy",
-        "test cross-entropy (nats)",
-        "test total correlation (nats)",
-        "validation accuracy",
-        "matching AUC",
-        "seconds",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    for kind in ["test accuracy of", "probe accuracy of", "test accuracy without"] {
+    let metric = Metric::of(result.dataset.task).name();
+    let has_classes = result.dataset.task == Task::Classes;
+    let mut header: Vec<String> =
+        ["method", "seed", "fold", "best epoch", "epochs"].map(str::to_owned).to_vec();
+    let runs = || result.methods.iter().flat_map(|method| &method.runs);
+    let scores = runs().find_map(|run| run.test.targets.as_ref()).map(TargetScores::all);
+    match &scores {
+        None => header.extend(["test accuracy", "test balanced accuracy"].map(str::to_owned)),
+        Some(all) => {
+            header.extend(all.iter().map(|(name, _)| format!("test {}", name.replace('_', " "))))
+        }
+    }
+    header.push("test cross-entropy (nats)".to_owned());
+    header.push("test total correlation (nats)".to_owned());
+    header.push(format!("validation {metric}"));
+    header.extend(["matching AUC", "seconds"].map(str::to_owned));
+    let kinds = [
+        format!("test {metric} of"),
+        "probe accuracy of".to_owned(),
+        "test accuracy without".to_owned(),
+    ];
+    for kind in kinds.iter().take(if has_classes { 3 } else { 1 }) {
         header.extend(modalities.iter().map(|name| format!("{kind} {name}")));
     }
     let mut text = line(&header);
@@ -39,16 +45,24 @@ pub fn runs(result: &SuiteResult) -> String {
                 run.fold.map_or_else(String::new, |fold| fold.to_string()),
                 run.best_epoch.to_string(),
                 run.history.len().to_string(),
-                run.test.accuracy.to_string(),
-                run.test.balanced_accuracy.to_string(),
-                run.test.cross_entropy.to_string(),
+            ];
+            match &run.test.targets {
+                None => cells
+                    .extend([run.test.accuracy, run.test.balanced_accuracy].map(|v| v.to_string())),
+                Some(scores) => {
+                    cells.extend(scores.all().iter().map(|(_, value)| value.to_string()))
+                }
+            }
+            cells.extend([
+                cell(run.test.cross_entropy),
                 cell(run.test.total_correlation),
-                cell(validation.map(|validation| validation.accuracy)),
+                cell(validation.map(Evaluation::score)),
                 cell(absence.and_then(|absence| absence.matching_auc)),
                 format!("{:.3}", run.seconds),
-            ];
+            ]);
             let without = absence.map_or(&[][..], |absence| &absence.accuracy_without);
-            for values in [&run.test.modality_accuracy[..], &run.probe_accuracy, without] {
+            let of_modalities = [run.test.modality_scores(), &run.probe_accuracy, without];
+            for values in of_modalities.iter().take(if has_classes { 3 } else { 1 }) {
                 let of = |m: usize| cell(values.get(m).copied().flatten());
                 cells.extend((0..modalities.len()).map(of));
             }

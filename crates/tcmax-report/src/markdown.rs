@@ -9,11 +9,12 @@ pub fn comparison(result: &SuiteResult) -> String {
     let dataset = &result.dataset;
     let [train, validation, test] = dataset.sizes;
     let mut text = format!(
-        "# {}\n\n{} {train} examples to train, {validation} to validate, {test} to test; {} classes; modalities: \
+        "# {}\n\n{} {train} examples to train, {validation} to validate, {test} to test; {} {}; modalities: \
          {}.\n",
         plain(&result.title),
         plain(&dataset.description),
         dataset.classes.len(),
+        dataset.task.outputs(dataset.classes.len()),
         plain(&dataset.modalities.join(", "))
     );
     for warning in warnings(result) {

@@ -215,3 +215,24 @@ fn the_table_has_a_column_a_modality_and_the_truth() {
     }
     assert!(text.lines().all(|line| line.chars().count() <= 140), "fits 140 columns\n{text}");
 }
+
+#[test]
+fn tables_of_six_modalities_fit_a_terminal() {
+    let mut result = suite();
+    let names = ["spectrogram", "face", "transcript", "gesture", "heart rate", "skin"];
+    result.dataset.modalities = names.map(str::to_owned).to_vec();
+    result.truth = None;
+    for method in &mut result.methods {
+        for run in &mut method.runs {
+            run.test.modality_accuracy = vec![Some(0.5 + 0.01 * run.seed as f64); 6];
+            run.probe_accuracy = vec![Some(0.5); 6];
+        }
+    }
+    let text = table::comparison(&result);
+    for line in text.lines().filter(|line| line.contains('│')) {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+    for word in names.iter().flat_map(|name| name.split(' ')) {
+        assert!(text.contains(word), "{word} is missing:\n{text}");
+    }
+}

@@ -8,6 +8,8 @@ use tcmax_losses::{Marginals, matching_score};
 use tcmax_ops::{Seed, to_vec_f64, wide};
 
 use crate::evaluate::{Classifier, EncodedSplit, accuracy};
+use tcmax_registry::Task;
+
 use crate::results::Absence;
 use crate::{Model, Result};
 
@@ -21,12 +23,15 @@ const MOST_ORDERS: usize = 64;
 /// # Errors
 /// When the split does not fit the model.
 pub fn marginals_of(model: &Model, train: &EncodedSplit, seed: Seed) -> Result<Marginals> {
+    if model.task() == Task::Regression {
+        return Ok(Marginals::of_means(&train.features, &train.present)?);
+    }
     let seed = seed.stream("stand-ins");
     Ok(Marginals::new(model.head(), &train.features, &train.present, seed)?)
 }
 
 /// Accuracy with each modality absent, and how well matched examples are told from shuffled ones;
-/// `None` for a model of one modality, or without anything to average absent ones out with.
+/// `None` for a model of one modality, for other tasks than classes, or without anything to average absent ones out with.
 ///
 /// # Errors
 /// When the split does not fit the model.
@@ -38,10 +43,10 @@ pub fn absence(
     let (Some(marginals), head) = (classifier.marginals, classifier.model.head()) else {
         return Ok(None);
     };
-    if test.features.len() < 2 {
+    if test.features.len() < 2 || test.truth.other().is_some() {
         return Ok(None);
     }
-    let truth = test.truth()?;
+    let truth = test.truth.classes()?;
     let of = |scores: Tensor| -> Result<Option<f64>> {
         Ok(Some(accuracy(&scores.argmax(D::Minus1)?.to_vec1::<u32>()?, &truth)))
     };

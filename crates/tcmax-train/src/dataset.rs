@@ -73,6 +73,7 @@ pub fn summary(source: &dyn DataSource, splits: &Splits) -> DatasetSummary {
         description: source.description(),
         modalities: splits.train.modalities().iter().map(|m| m.name.clone()).collect(),
         classes: splits.train.classes().to_vec(),
+        task: splits.train.task(),
         sizes: [splits.train.len(), splits.validation.len(), splits.test.len()],
         notes: source.notes().iter().cloned().chain(missing(splits)).collect(),
         warnings: source.warnings().to_vec(),

@@ -36,7 +36,7 @@ impl EpochContext for View<'_> {
                 batch.map_err(|error| tcmax_losses::Error::EpochContext(Box::new(error)))?;
             let features = self.model.features(&batch, false).map_err(passed_on)?;
             let features: Vec<_> = features.iter().map(candle_core::Tensor::detach).collect();
-            let labels = Labels::from_tensor(&batch.labels, self.model.classes())?;
+            let labels = Labels::from_tensor(&batch.labels, self.model.outputs())?;
             if !visit(self.model.head(), &features, &labels)? {
                 break;
             }

@@ -81,7 +81,7 @@ pub enum Error {
     },
     /// A folder is in use by another process.
     #[error(
-        "{}: another process is training in this folder; wait for its end, or choose another --out",
+        "{}: another process is training in this folder; wait for its end, or choose another `out`",
         path.display()
     )]
     Locked {
@@ -141,6 +141,7 @@ impl Error {
                     | tcmax_losses::Error::NeedsSeveralModalities { .. }
                     | tcmax_losses::Error::NeedsItsHead { .. }
                     | tcmax_losses::Error::NotLinear { .. }
+                    | tcmax_losses::Error::NotForTask { .. }
             ),
             Self::Ops(error) => matches!(
                 error,
@@ -207,10 +208,10 @@ fn kept(epochs: usize, folder: Option<&Path>) -> String {
     match (folder, epochs) {
         (Some(_), 0) => "no epoch was finished, so nothing is kept".to_owned(),
         (Some(folder), _) => format!(
-            "{} is kept up to epoch {epochs}: the same command with --resume goes on",
+            "{} is kept up to epoch {epochs}: the same command with `resume` goes on",
             folder.display()
         ),
-        (None, _) => "nothing is kept, as there is no --out".to_owned(),
+        (None, _) => "nothing is kept, as there is no `out`".to_owned(),
     }
 }
 

@@ -7,12 +7,14 @@
 use candle_core::{D, Tensor};
 use tcmax_data::Loader;
 use tcmax_estimators::critic::TermsCritic;
-use tcmax_estimators::{Bound, Labels, Reference, Tuples};
-use tcmax_losses::{Marginals, Method, Presence, cross_entropy};
+use tcmax_estimators::{Bound, Reference, Tuples};
+use tcmax_losses::{Marginals, Method, Presence, Target, cross_entropy};
 use tcmax_ops::{Seed, to_scalar_f64, wide};
+use tcmax_registry::Task;
 
+use crate::evaluate_targets::evaluate_targets;
 use crate::results::Evaluation;
-use crate::{Model, Result};
+use crate::{Model, Result, Truth};
 
 /// Tuples of a split that a head that is not additive is evaluated on.
 pub const MOST_TUPLES: usize = 1 << 17;
@@ -29,17 +31,18 @@ pub struct Classifier<'a> {
 }
 
 impl Classifier<'_> {
-    /// Logits (N, C) from features z_m (N, D_m) of which some are absent.
+    /// Logits (N, C), or numbers in their units, from features z_m (N, D_m) of which some are absent.
     ///
     /// # Errors
     /// When the features do not fit the model.
     pub fn logits(&self, features: &[Tensor], present: &Presence) -> Result<Tensor> {
         let head = self.model.head();
-        Ok(match self.marginals {
-            Some(marginals) => marginals.predict(self.method, head, features, present)?,
-            None => self.method.predict(head, features)?,
-        }
-        .detach())
+        let outputs = match (self.marginals, self.model.task()) {
+            (Some(marginals), _) => marginals.predict(self.method, head, features, present)?,
+            (None, Task::Regression) => self.method.predict_numbers(head, features)?,
+            (None, Task::Classes | Task::Labels) => self.method.predict(head, features)?,
+        };
+        self.model.in_units(&outputs.detach())
     }
 }
 
@@ -48,8 +51,8 @@ impl Classifier<'_> {
 pub struct EncodedSplit {
     /// Features (N, D_m) of the modalities that the model uses; zeros where one is absent.
     pub features: Vec<Tensor>,
-    /// Labels of the N examples.
-    pub labels: Labels,
+    /// What the N examples are.
+    pub truth: Truth,
     /// Which of these modalities each example has.
     pub present: Presence,
 }
@@ -62,7 +65,7 @@ impl EncodedSplit {
     pub fn of(model: &Model, loader: &Loader) -> Result<Self> {
         let modalities = model.used_modalities().len();
         let mut batches: Vec<Vec<Tensor>> = vec![Vec::new(); modalities];
-        let mut labels: Vec<u32> = Vec::new();
+        let mut truth = Vec::new();
         let mut present = Presence::complete(modalities, 0);
         // Nothing is drawn from this seed: evaluation neither shuffles nor augments.
         for batch in loader.epoch(Seed::new(0).stream("evaluation")) {
@@ -70,35 +73,33 @@ impl EncodedSplit {
             for (all, own) in batches.iter_mut().zip(model.features(&batch, false)?) {
                 all.push(own.detach());
             }
-            labels.extend(batch.labels.to_vec1::<u32>()?);
+            truth.push(Truth::of_batch(&batch, model)?);
             present.extend(&model.presence(&batch)?)?;
         }
         let features = batches.iter().map(|batches| Tensor::cat(batches, 0));
         let features = features.collect::<candle_core::Result<Vec<_>>>()?;
-        let labels = Labels::new(&labels, model.classes(), model.device())?;
-        Ok(Self { features, labels, present })
+        let truth = Truth::joined(&truth, model)?;
+        Ok(Self { features, truth, present })
     }
 
-    /// The class of every example.
-    pub(crate) fn truth(&self) -> Result<Vec<u32>> {
-        Ok(self.labels.tensor()?.to_vec1::<u32>()?)
+    /// The number of examples N.
+    pub(crate) fn len(&self) -> usize {
+        self.truth.examples()
     }
 
     /// Some of the examples.
     pub(crate) fn rows(&self, rows: &[u32]) -> Result<Self> {
-        if rows.len() == self.labels.len() {
+        if rows.len() == self.len() {
             return Ok(self.clone());
         }
         let chosen = |z: &Tensor| z.index_select(&Tensor::new(rows, z.device())?, 0);
         let features = self.features.iter().map(chosen).collect::<candle_core::Result<_>>()?;
-        let truth = self.truth()?;
-        let labels: Vec<u32> = rows.iter().map(|&row| truth[row as usize]).collect();
-        let labels = Labels::new(&labels, self.labels.classes(), self.labels.tensor()?.device())?;
         let flags = (0..self.present.modalities()).map(|m| {
             let flags = self.present.of(m);
             rows.iter().map(|&row| flags[row as usize]).collect()
         });
-        Ok(Self { features, labels, present: Presence::new(flags.collect())? })
+        let truth = self.truth.rows(rows)?;
+        Ok(Self { features, truth, present: Presence::new(flags.collect())? })
     }
 
     /// Those of the examples that have every modality; `None` when there are fewer than `least`.
@@ -122,39 +123,47 @@ pub fn evaluate(
     split: &EncodedSplit,
     modalities: usize,
 ) -> Result<Evaluation> {
+    let labels = match &split.truth {
+        Truth::Classes(labels) => labels,
+        Truth::Other(targets) => return evaluate_targets(classifier, split, targets, modalities),
+    };
     let model = classifier.model;
     // In f64, so that sums over a split lose nothing.
     let logits = wide(&classifier.logits(&split.features, &split.present)?)?;
-    let truth = split.truth()?;
+    let truth = split.truth.classes()?;
     let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-    let mut confusion = vec![vec![0; model.classes()]; model.classes()];
+    let mut confusion = vec![vec![0; labels.classes()]; labels.classes()];
     for (&y, &guess) in truth.iter().zip(&predicted) {
         confusion[y as usize][guess as usize] += 1;
     }
     let total_correlation = match split.complete(2)? {
-        Some(complete) => Some(total_correlation(model, &complete)?),
+        Some(complete) => total_correlation(model, &complete)?,
         None => None,
     };
     Ok(Evaluation {
-        examples: split.labels.len(),
+        examples: labels.len(),
         accuracy: accuracy(&predicted, &truth),
         balanced_accuracy: balanced_accuracy(&confusion),
         majority_rate: majority_rate(&confusion),
         modality_accuracy: modality_accuracy(model, split, modalities)?,
-        cross_entropy: to_scalar_f64(&cross_entropy(&logits, &split.labels)?)?,
+        cross_entropy: Some(to_scalar_f64(&cross_entropy(&logits, labels)?)?),
         total_correlation,
         confusion,
+        targets: None,
     })
 }
 
-/// Accuracy of each modality's own logits on the examples that have it.
+/// Accuracy of each modality's own logits on the examples that have it; none of other tasks than classes.
 pub(crate) fn modality_accuracy(
     model: &Model,
     split: &EncodedSplit,
     modalities: usize,
 ) -> Result<Vec<Option<f64>>> {
-    let truth = split.truth()?;
     let mut found = vec![None; modalities];
+    if split.truth.other().is_some() {
+        return Ok(found);
+    }
+    let truth = split.truth.classes()?;
     let own = model.head().modality_logits(&split.features)?;
     for ((position, own), &m) in own.iter().enumerate().zip(model.used_modalities()) {
         let predicted = wide(&own.detach())?.argmax(D::Minus1)?.to_vec1::<u32>()?;
@@ -168,14 +177,15 @@ pub(crate) fn modality_accuracy(
     Ok(found)
 }
 
-fn total_correlation(model: &Model, split: &EncodedSplit) -> Result<f64> {
-    let (head, labels) = (model.head(), &split.labels);
+fn total_correlation(model: &Model, split: &EncodedSplit) -> Result<Option<f64>> {
+    let (head, Truth::Classes(labels)) = (model.head(), &split.truth) else { return Ok(None) };
     if head.is_additive() {
         // In f64, so that sums over a split lose nothing.
         let exact = head.parts(&split.features)?.into_iter().map(|term| wide(&term.detach()));
         let terms = exact.collect::<candle_core::Result<Vec<_>>>()?;
-        let critic = TermsCritic::new(terms.len(), model.classes());
-        return Ok(Bound::new(&critic, &terms, labels, Reference::all())?.total_correlation()?);
+        let critic = TermsCritic::new(terms.len(), labels.classes());
+        let bound = Bound::new(&critic, &terms, labels, Reference::all())?;
+        return Ok(Some(bound.total_correlation()?));
     }
     let (examples, modalities) = (labels.len(), split.features.len());
     let all = examples.checked_pow(modalities as u32).is_some_and(|all| all <= MOST_TUPLES);
@@ -186,7 +196,7 @@ fn total_correlation(model: &Model, split: &EncodedSplit) -> Result<f64> {
         let count = (MOST_TUPLES / examples).max(1);
         Reference::of(Tuples::permutations(count, examples, modalities, seed)?)
     };
-    Ok(Bound::new(head, &split.features, labels, reference)?.total_correlation()?)
+    Ok(Some(Bound::new(head, &split.features, labels, reference)?.total_correlation()?))
 }
 
 /// The fraction of guesses that are right.

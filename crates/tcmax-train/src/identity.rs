@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tcmax_data::{Dataset, Splits, hexadecimal};
+use tcmax_data::{Dataset, Splits, Task, hexadecimal};
 
 use crate::Result;
 
@@ -96,11 +96,24 @@ fn split(data: &dyn Dataset) -> Result<(SplitIdentity, Vec<u64>)> {
         add(format!("{:?} {:?}", modality.kind, modality.shape).as_bytes());
     }
     add(data.storage_digest().as_bytes());
+    if data.task() != Task::Classes {
+        add(data.task().name().as_bytes());
+        data.classes().iter().for_each(|name| add(name.as_bytes()));
+    }
     for (index, identity) in examples.iter().enumerate() {
         add(&identity.to_le_bytes());
-        // By name: the number of a class changes when another is added.
-        let class = data.classes().get(data.label(index) as usize);
-        add(class.map_or(&[][..], |name| name.as_bytes()));
+        match data.task() {
+            Task::Classes => {
+                // By name: the number of a class changes when another is added.
+                let class = data.classes().get(data.label(index) as usize);
+                add(class.map_or(&[][..], |name| name.as_bytes()));
+            }
+            Task::Labels | Task::Regression => {
+                let mut target = vec![0f32; data.classes().len()];
+                data.target(index, &mut target);
+                add(&target.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+            }
+        }
         let present = |m| u8::from(data.present(index, m));
         add(&(0..data.modalities().len()).map(present).collect::<Vec<u8>>());
     }

@@ -11,22 +11,28 @@ use crate::{Error, Result};
 /// Modalities of which every subset is tried at most.
 const MOST_MODALITIES: usize = 6;
 
-/// Metrics of the fused prediction on a split.
+/// Metrics of the fused prediction on a split; none of other tasks than classes.
 ///
 /// # Errors
 /// When the split does not fit the model, or a logit is not finite.
-pub fn test_metrics(classifier: &Classifier<'_>, split: &EncodedSplit) -> Result<TestMetrics> {
+pub fn test_metrics(
+    classifier: &Classifier<'_>,
+    split: &EncodedSplit,
+) -> Result<Option<TestMetrics>> {
+    if split.truth.other().is_some() {
+        return Ok(None);
+    }
     let logits = to_vec_f64(&wide(&classifier.logits(&split.features, &split.present)?)?)?;
-    let classes = classifier.model.classes();
-    let all = Classification::of(&logits, &split.truth()?, classes)
+    let classes = classifier.model.outputs();
+    let all = Classification::of(&logits, &split.truth.classes()?, classes)
         .map_err(|error| Error::setting("metrics", error.to_string()))?;
     let Classification { summary, top_k, classes, .. } = all;
-    Ok(TestMetrics { summary, top_k, classes })
+    Ok(Some(TestMetrics { summary, top_k, classes }))
 }
 
 /// The Shapley value of each modality: its mean gain in accuracy over all orders in which modalities could be
 /// added, those that are absent being averaged out. The values add up to the accuracy with all modalities less
-/// that with none. `None` for a model of one modality or of more than six, and without anything to average
+/// that with none. `None` for a model of one modality or of more than six, for other tasks than classes, and without anything to average
 /// absent ones out with; of a modality that the model does not use `None`.
 ///
 /// Source: Shapley 1953, "A value for n-person games".
@@ -40,10 +46,10 @@ pub fn contributions(
 ) -> Result<Option<Vec<Option<f64>>>> {
     let used = classifier.model.used_modalities();
     let Some(marginals) = classifier.marginals else { return Ok(None) };
-    if !(2..=MOST_MODALITIES).contains(&used.len()) {
+    if !(2..=MOST_MODALITIES).contains(&used.len()) || split.truth.other().is_some() {
         return Ok(None);
     }
-    let truth = split.truth()?;
+    let truth = split.truth.classes()?;
     let wrong = |error: tcmax_metrics::Error| Error::setting("metrics", error.to_string());
     let mut values = Vec::with_capacity(1 << used.len());
     for coalition in coalitions(used.len()).map_err(wrong)? {

@@ -4,17 +4,25 @@
 //! enters no batch statistics; the features of the others are zeros, without gradient. A batch in which
 //! a single example has a modality is normalised by the running statistics, as in evaluation.
 
+mod outputs;
+mod parts;
+
 use candle_core::{DType, Device, Tensor};
 use tcmax_data::{Batch, Dataset, Modality, ModalityKind, memory_bytes};
-use tcmax_encoders::{Encoder, Input, InputKind};
+use tcmax_encoders::Encoder;
 use tcmax_fusion::FusionHead;
 use tcmax_losses::{Method, ParameterGroups, Presence, Setup};
 use tcmax_ops::Error::OverLimit;
 use tcmax_ops::{ParamBuilder, Params, Seed};
+use tcmax_registry::Task;
 
-use crate::config::{CheckedConfig, EncoderChoice, EncoderTraining};
-use crate::standardise::Standardise;
+use crate::config::{CheckedConfig, EncoderTraining};
+use crate::standardise::{Standardise, TargetScale};
 use crate::{Error, Result};
+use parts::{check_encoders, new_encoder, used_modalities};
+
+pub use outputs::Outputs;
+pub(crate) use parts::input_kind;
 
 /// What a parameter takes in training, in bytes: value, gradient, momentum, the kept value, and the
 /// copies from which checkpoints are written.
@@ -23,7 +31,7 @@ const BYTES_PER_NUMBER: u64 = 32;
 /// Memory assumed where the system does not say.
 const UNKNOWN_MEMORY: u64 = 1 << 40;
 
-/// A multimodal classifier.
+/// A multimodal classifier, or a model of labels or numbers.
 pub struct Model {
     encoders: Vec<Box<dyn Encoder>>,
     /// What standardises each modality's inputs, where they are feature vectors.
@@ -37,7 +45,9 @@ pub struct Model {
     groups: ParameterGroups,
     device: Device,
     used: Vec<usize>,
-    classes: usize,
+    outputs: Outputs,
+    /// What standardises the numbers to predict, where they are.
+    target: Option<TargetScale>,
 }
 
 impl Model {
@@ -45,7 +55,8 @@ impl Model {
     ///
     /// Parameters of modality `audio` are called `audio_net.*`, those of the head `fusion_module.*`;
     /// what standardises feature vectors are the buffers `audio_net.input.mean` and
-    /// `audio_net.input.scale`, to be set by [`Model::standardise`] or from a checkpoint.
+    /// `audio_net.input.scale`, and numbers to predict `target.mean` and `target.deviation`, to be set by
+    /// [`Model::standardise`] or from a checkpoint.
     ///
     /// # Errors
     /// When the settings name a modality the data set does not have, or one that no encoder takes, or
@@ -53,13 +64,13 @@ impl Model {
     pub fn new(
         config: &CheckedConfig,
         modalities: &[Modality],
-        classes: usize,
+        outputs: impl Into<Outputs>,
         seed: Seed,
         device: &Device,
     ) -> Result<Self> {
         let memory = memory_bytes().unwrap_or(UNKNOWN_MEMORY);
         let numbers = usize::try_from(memory / BYTES_PER_NUMBER).unwrap_or(usize::MAX);
-        let model = Self::at_most(numbers, config, modalities, classes, seed, device);
+        let model = Self::at_most(numbers, config, modalities, outputs.into(), seed, device);
         model.map_err(|error| match error {
             Error::Encoder(tcmax_encoders::Error::Ops(error @ OverLimit { .. }))
             | Error::Fusion(tcmax_fusion::Error::Ops(error @ OverLimit { .. })) => {
@@ -82,10 +93,11 @@ impl Model {
         numbers: usize,
         config: &CheckedConfig,
         modalities: &[Modality],
-        classes: usize,
+        outputs: Outputs,
         seed: Seed,
         device: &Device,
     ) -> Result<Self> {
+        config.method().check_task(outputs.task)?;
         let used = used_modalities(&config.config().train.modalities, modalities)?;
         check_encoders(config, modalities)?;
         let builder = ParamBuilder::new(seed.stream("init"), DType::F32, device).at_most(numbers);
@@ -107,15 +119,31 @@ impl Model {
         }
         let widths: Vec<usize> = encoders.iter().map(|e| e.feature_width()).collect();
         let options = &config.config().head.options;
-        let head = config.head().build(options, &widths, classes, &builder.pp("fusion_module"))?;
+        let head =
+            config.head().build(options, &widths, outputs.count, &builder.pp("fusion_module"))?;
+        let scaled = outputs.task == Task::Regression && config.config().train.standardise;
+        let target = scaled.then(|| TargetScale::new(&builder.pp("target"), outputs.count));
+        let target = target.transpose()?;
         let params = builder.params();
         let groups = ParameterGroups::by_prefix(&params, &names);
         let device = device.clone();
         let frozen = vec![false; used.len()];
-        Ok(Self { encoders, inputs, training, frozen, head, params, groups, device, used, classes })
+        Ok(Self {
+            encoders,
+            inputs,
+            training,
+            frozen,
+            head,
+            params,
+            groups,
+            device,
+            used,
+            outputs,
+            target,
+        })
     }
 
-    /// Takes from the training split what standardises feature vectors.
+    /// Takes from the training split what standardises feature vectors, and numbers to predict.
     ///
     /// # Errors
     /// When the data cannot be read, or a value is not finite.
@@ -125,7 +153,22 @@ impl Model {
                 standardise.fit(train, m)?;
             }
         }
-        Ok(())
+        self.target.as_ref().map_or(Ok(()), |target| target.fit(train))
+    }
+
+    /// Numbers to predict (B, K) as the model is trained on them: standardised, where the settings say so.
+    pub(crate) fn standardised(&self, numbers: &Tensor) -> Result<Tensor> {
+        self.target.as_ref().map_or_else(|| Ok(numbers.clone()), |target| target.apply(numbers))
+    }
+
+    /// Outputs (B, C) in the units of what is to be predicted; logits stay as they are.
+    pub(crate) fn in_units(&self, outputs: &Tensor) -> Result<Tensor> {
+        self.target.as_ref().map_or_else(|| Ok(outputs.clone()), |target| target.undo(outputs))
+    }
+
+    /// Whether numbers to predict are standardised.
+    pub(crate) fn is_target_standardised(&self) -> bool {
+        self.target.is_some()
     }
 
     /// Features (B, D_m) of the used modalities, from a batch with *all* modalities. Examples that lack a
@@ -238,7 +281,7 @@ impl Model {
     pub fn method(&self, config: &CheckedConfig, examples: usize) -> Result<Box<dyn Method>> {
         let setup = Setup {
             widths: self.encoders.iter().map(|encoder| encoder.feature_width()).collect(),
-            classes: self.classes,
+            classes: self.outputs.count,
             examples,
             epochs: config.config().train.epochs,
             head: config.head(),
@@ -262,9 +305,14 @@ impl Model {
         &self.device
     }
 
-    /// The number of classes.
-    pub fn classes(&self) -> usize {
-        self.classes
+    /// The number of classes, labels or numbers to predict.
+    pub fn outputs(&self) -> usize {
+        self.outputs.count
+    }
+
+    /// What it predicts.
+    pub fn task(&self) -> Task {
+        self.outputs.task
     }
 
     /// Names of the used modalities, among those of the data set.
@@ -276,59 +324,4 @@ impl Model {
     pub fn used_modalities(&self) -> &[usize] {
         &self.used
     }
-}
-
-/// Indices of the modalities called `names`, or of all.
-fn used_modalities(names: &[String], modalities: &[Modality]) -> Result<Vec<usize>> {
-    if names.is_empty() {
-        return Ok((0..modalities.len()).collect());
-    }
-    let mut used = Vec::with_capacity(names.len());
-    for name in names {
-        let found = modalities.iter().position(|modality| modality.name == *name);
-        let index = found.ok_or_else(|| {
-            let known: Vec<_> = modalities.iter().map(|m| m.name.as_str()).collect();
-            let problem = format!("no modality '{name}'; the data set has {}", known.join(", "));
-            Error::setting("train.modalities", problem)
-        })?;
-        if used.contains(&index) {
-            return Err(Error::setting("train.modalities", format!("'{name}' is given twice")));
-        }
-        used.push(index);
-    }
-    Ok(used)
-}
-
-/// Refuses encoders of modalities that the data do not have.
-fn check_encoders(config: &CheckedConfig, modalities: &[Modality]) -> Result<()> {
-    let names = || modalities.iter().map(|modality| modality.name.as_str());
-    for (name, _) in config.config().encoder.tables() {
-        if !names().any(|modality| modality == name) {
-            let known = names().collect::<Vec<_>>().join(", ");
-            let problem = format!("no modality '{name}'; the data set has {known}");
-            return Err(Error::setting(format!("encoder.{name}"), problem));
-        }
-    }
-    Ok(())
-}
-
-/// What an encoder is told of a modality.
-pub(crate) fn input_kind(kind: ModalityKind) -> InputKind {
-    match kind {
-        ModalityKind::Spectrogram => InputKind::Spectrogram,
-        ModalityKind::Image => InputKind::Image,
-        ModalityKind::Features => InputKind::Vector,
-    }
-}
-
-/// The encoder of one modality.
-fn new_encoder(
-    config: &CheckedConfig,
-    modality: &Modality,
-    builder: &ParamBuilder,
-) -> Result<(Box<dyn Encoder>, EncoderTraining)> {
-    let kind = input_kind(modality.kind);
-    let input = Input { kind, shape: &modality.shape };
-    let EncoderChoice { spec, options, training } = config.encoder(&modality.name, kind)?;
-    Ok((spec.build(&options, input, builder)?, training))
 }

@@ -3,30 +3,32 @@
 use std::path::Path;
 
 use candle_core::{D, Tensor};
-use candle_nn::ops::softmax;
+use candle_nn::ops::{sigmoid, softmax};
 use tcmax_data::{Batch, Dataset};
 use tcmax_losses::{Method, Presence, matching_score};
 
 use crate::checkpoint::SavedModel;
 use crate::evaluate::Classifier;
-use crate::{Error, Result};
+use crate::{Error, Result, Task};
 
 /// What a model says of one example. Classes are indices into the model's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     /// What the example is called ([`Dataset::id`]).
     pub id: String,
-    /// Its class, of data with labels.
+    /// Its class, of data with classes.
     pub label: Option<usize>,
-    /// The class of highest probability.
+    /// The class of highest probability; of other tasks than classes 0.
     pub class: usize,
-    /// The probability of each class.
-    pub probabilities: Vec<f32>,
+    /// The probability of each class, or of each label; of regression the predicted numbers.
+    pub values: Vec<f32>,
+    /// 1 or 0 for each label, or the numbers to predict, of data that have them.
+    pub targets: Option<Vec<f32>>,
     /// The class that each modality of [`Predictor::modalities`] predicts by itself; `None` where the
-    /// example lacks it.
+    /// example lacks it, and for other tasks.
     pub modalities: Vec<Option<usize>>,
     /// Log-density ratio log p(z_1, ..., z_M) / prod_m p(z_m) up to a constant, nats: low for modalities
-    /// that do not belong together; `None` where one is absent.
+    /// that do not belong together; `None` where one is absent, and for other tasks than classes.
     pub matching: Option<f32>,
 }
 
@@ -50,22 +52,27 @@ impl<'a> Predictor<'a> {
         let names = saved.model.used_names(&saved.card.modalities);
         if let Some(unknown) = without.iter().find(|name| !names.contains(name)) {
             let problem = format!("no modality '{unknown}'; the model has {}", names.join(", "));
-            return Err(Error::setting("--without", problem));
+            return Err(Error::setting("without", problem));
         }
         let absent: Vec<bool> = names.iter().map(|name| without.contains(name)).collect();
         if absent.iter().all(|&absent| absent) {
             let problem = "every modality of the model is absent; leave one";
-            return Err(Error::setting("--without", problem));
+            return Err(Error::setting("without", problem));
         }
         if !without.is_empty() && saved.marginals.is_none() {
             let problem = "the run was not finished, so nothing stands in for absent modalities; go \
-                           on with `tcmax train --resume`";
+                           on with its training first";
             return Err(Error::bad_file(path, problem));
         }
         Ok(Self { method: saved.model.method(&saved.config, 0)?, saved, names, absent })
     }
 
-    /// Names of the model's classes.
+    /// What is predicted.
+    pub fn task(&self) -> Task {
+        self.saved.card.task
+    }
+
+    /// Names of the model's classes, labels or numbers.
     pub fn classes(&self) -> &[String] {
         &self.saved.card.classes
     }
@@ -91,6 +98,9 @@ impl<'a> Predictor<'a> {
         let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
         let given = model.presence(batch)?;
         let scores = self.scores(&features, &given)?;
+        if self.task() != Task::Classes {
+            return self.predict_targets(data, batch, &scores);
+        }
         let probabilities = softmax(&scores, D::Minus1)?.to_vec2::<f32>()?;
         let classes = guesses(&scores)?;
         let own = model.head().modality_logits(&features)?;
@@ -100,7 +110,7 @@ impl<'a> Predictor<'a> {
             true => Some(matching_score(&model.head().scores(&features)?)?.to_vec1::<f32>()?),
             false => None,
         };
-        let of = |(i, (class, probabilities)): (usize, (usize, Vec<f32>))| {
+        let of = |(i, (class, values)): (usize, (usize, Vec<f32>))| {
             let index = batch.indices[i];
             // An example has no prediction of a modality that it lacks, and then nothing to match.
             let has = |m: usize| given.of(m)[i];
@@ -109,12 +119,37 @@ impl<'a> Predictor<'a> {
                 id: data.id(index),
                 label: data.is_labelled().then(|| data.label(index) as usize),
                 class,
-                probabilities,
+                values,
+                targets: None,
                 modalities: own.iter().map(|(m, own)| has(*m).then(|| own[i])).collect(),
                 matching: matching.as_ref().filter(|_| whole).map(|scores| scores[i]),
             }
         };
         Ok(classes.into_iter().zip(probabilities).enumerate().map(of).collect())
+    }
+
+    /// Predictions of labels, whose probabilities are sigmoids, or of numbers.
+    fn predict_targets(
+        &self,
+        data: &dyn Dataset,
+        batch: &Batch,
+        outputs: &Tensor,
+    ) -> Result<Vec<Prediction>> {
+        let values = match self.task() {
+            Task::Regression => outputs.clone(),
+            Task::Classes | Task::Labels => sigmoid(outputs)?,
+        };
+        let of = |(&index, values): (&usize, Vec<f32>)| {
+            let targets = data.is_labelled().then(|| {
+                let mut targets = vec![0f32; values.len()];
+                data.target(index, &mut targets);
+                targets
+            });
+            let id = data.id(index);
+            let (label, class, modalities, matching) = (None, 0, Vec::new(), None);
+            Prediction { id, label, class, values, targets, modalities, matching }
+        };
+        Ok(batch.indices.iter().zip(values.to_vec2::<f32>()?).map(of).collect())
     }
 
     fn scores(&self, features: &[Tensor], given: &Presence) -> Result<Tensor> {

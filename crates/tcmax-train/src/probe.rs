@@ -15,13 +15,14 @@ use tcmax_losses::cross_entropy;
 use tcmax_ops::{AdamW, AdamWOptions, Init, ParamBuilder, Seed};
 
 use crate::evaluate::{EncodedSplit, accuracy};
-use crate::{Model, Result};
+use crate::{Model, Result, Truth};
 
 const STEPS: usize = 300;
 const RATE: f64 = 0.05;
 
 /// Test accuracy of a probe of each modality, fitted and tested on the examples that have it; `None` for
-/// those that the model does not use, or that no example of either split has.
+/// those that the model does not use, or that no example of either split has, and for other tasks than
+/// classes.
 ///
 /// # Errors
 /// When the splits do not fit the model.
@@ -32,15 +33,19 @@ pub fn probe(
     modalities: usize,
 ) -> Result<Vec<Option<f64>>> {
     let mut found = vec![None; modalities];
+    if train.truth.other().is_some() {
+        return Ok(found);
+    }
     for (position, &m) in model.used_modalities().iter().enumerate() {
         let rows = [train, test].map(|split| split.present.rows_with(position));
         if rows.iter().any(Vec::is_empty) {
             continue;
         }
         let (seen, unseen) = (train.rows(&rows[0])?, test.rows(&rows[1])?);
-        let logits = fitted(&seen.features[position], &seen.labels, &unseen.features[position])?;
+        let Truth::Classes(labels) = &seen.truth else { continue };
+        let logits = fitted(&seen.features[position], labels, &unseen.features[position])?;
         let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-        found[m] = Some(accuracy(&predicted, &unseen.truth()?));
+        found[m] = Some(accuracy(&predicted, &unseen.truth.classes()?));
     }
     Ok(found)
 }

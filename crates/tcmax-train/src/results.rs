@@ -3,6 +3,9 @@
 //! Accuracies are fractions in [0, 1], information is in nats, times are in seconds. Per-modality
 //! vectors follow the order of [`DatasetSummary::modalities`].
 
+mod score;
+mod suite;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -10,33 +13,42 @@ use tcmax_metrics::{ClassScores, Summary};
 
 use crate::any_number;
 
+pub use score::{Metric, TargetScores};
+pub use suite::{DatasetSummary, FailedRun, InformationTruth, MethodResult, StepCost, SuiteResult};
+
 /// The outcome of evaluating one model on one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Number of examples.
     pub examples: usize,
-    /// Accuracy of the fused prediction.
+    /// Accuracy of the fused prediction. This and what else is about classes is NaN or empty, and not written,
+    /// for other tasks.
+    #[serde(default = "undefined", skip_serializing_if = "is_undefined")]
     pub accuracy: f64,
     /// Mean over the classes of the fraction of their examples that are predicted right: what accuracy
     /// would be if all classes were equally frequent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_undefined")]
     pub balanced_accuracy: f64,
     /// Accuracy of always answering the most frequent class of the split.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_undefined")]
     pub majority_rate: f64,
     /// Accuracy of each modality's own logits on the examples that have it; `None` where the model does
     /// not use the modality, or no example has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modality_accuracy: Vec<Option<f64>>,
-    /// Mean cross-entropy of the fused prediction.
-    #[serde(with = "any_number")]
-    pub cross_entropy: f64,
-    /// Donsker-Varadhan bound on the total correlation of all features and the label, over all
-    /// tuples of the examples that have every modality; `None` when there are fewer than two.
+    /// Mean cross-entropy of the fused prediction of classes or labels, nats.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "any_number::option")]
+    pub cross_entropy: Option<f64>,
+    /// Donsker-Varadhan bound on the total correlation of all features and the label (of several labels, its
+    /// sum over them), over all tuples of the examples that have every modality; `None` when there are fewer than two.
     #[serde(default, with = "any_number::option")]
     pub total_correlation: Option<f64>,
     /// `confusion[true class][predicted class]`, counts; empty for the validation split after an epoch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confusion: Vec<Vec<u32>>,
+    /// Metrics of labels or numbers; absent for classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<TargetScores>,
 }
 
 /// One batch of training.
@@ -76,7 +88,8 @@ pub struct EpochRecord {
     /// Mean training loss over the epoch's batches.
     #[serde(with = "any_number")]
     pub train_loss: f64,
-    /// Accuracy on the training batches, as they were seen.
+    /// Accuracy on the training batches, as they were seen; NaN, and not written, for other tasks than classes.
+    #[serde(default = "undefined", skip_serializing_if = "is_undefined")]
     pub train_accuracy: f64,
     /// Mean bound on the total correlation over the training batches, nats, where the method computes
     /// it; no other step is made longer for it.
@@ -103,6 +116,15 @@ impl EpochRecord {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(seconds: &f64) -> bool {
     *seconds == 0.0
+}
+
+fn undefined() -> f64 {
+    f64::NAN
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_undefined(value: &f64) -> bool {
+    value.is_nan()
 }
 
 /// A line of a run's `log.jsonl`. Numbers that are not finite, which JSON has not, are words: `"NaN"`, `"inf"`
@@ -137,12 +159,13 @@ pub struct RunResult {
     /// SHA-256 of what the data were, split by split: runs that are compared pairwise have the same.
     #[serde(default)]
     pub data: String,
-    /// The epoch (from 1) whose weights were kept: the best validation accuracy, among equals the
-    /// lowest validation cross-entropy.
+    /// The epoch (from 1) whose weights were kept: the best validation accuracy (mAP of labels, RMSE of
+    /// numbers), among equals the lowest validation cross-entropy.
     pub best_epoch: usize,
     /// The one evaluation on the test split, with the kept weights.
     pub test: Evaluation,
-    /// Further metrics of the test split.
+    /// Further metrics of the test split, of classes. This, contributions, probes and absence are measured for
+    /// classes alone.
     #[serde(default)]
     pub metrics: Option<TestMetrics>,
     /// The Shapley value of each modality for the test accuracy: what it adds on average over all orders in
@@ -190,144 +213,4 @@ pub struct Absence {
     /// modalities are drawn from different ones at random; `None` when there are too few.
     #[serde(default)]
     pub matching_auc: Option<f64>,
-}
-
-/// All runs of one method.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MethodResult {
-    /// Short name, such as `joint`, `tcmax`, `only audio`.
-    pub name: String,
-    /// One line on what the method does.
-    pub description: String,
-    /// One entry per seed.
-    pub runs: Vec<RunResult>,
-    /// Seeds whose run failed, the others being finished.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failed: Vec<FailedRun>,
-    /// What a training step costs, where it was measured.
-    #[serde(default)]
-    pub cost: Option<StepCost>,
-}
-
-/// A run that failed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FailedRun {
-    /// Its seed.
-    pub seed: u64,
-    /// Its fold, of a cross-validation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fold: Option<usize>,
-    /// Why.
-    pub problem: String,
-}
-
-/// What one training step costs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepCost {
-    /// Seconds of the median step.
-    pub seconds: f64,
-    /// The same of each run alone, in the order of the seeds.
-    #[serde(default)]
-    pub runs: Vec<f64>,
-    /// Bytes in use at the peak of a step beyond those in use between steps.
-    pub peak_bytes: u64,
-}
-
-/// The data set of a comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DatasetSummary {
-    /// Short name.
-    pub name: String,
-    /// What it is, one or two sentences.
-    pub description: String,
-    /// Modality names, in the order of every per-modality vector.
-    pub modalities: Vec<String>,
-    /// Class names.
-    pub classes: Vec<String>,
-    /// Examples in train, validation and test.
-    pub sizes: [usize; 3],
-    /// What a reader should know of the data, such as clips left out or speakers in several splits.
-    #[serde(default)]
-    pub notes: Vec<String>,
-    /// What makes results doubtful, such as copies of training examples in the test split.
-    #[serde(default)]
-    pub warnings: Vec<String>,
-    /// Whether each seed drew training and test examples anew from the same ones. Runs then share examples,
-    /// which makes their differences alike, and tests over the seeds have to allow for that.
-    #[serde(default)]
-    pub resampled: bool,
-}
-
-/// The information in a data set whose distribution is known, nats.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InformationTruth {
-    /// H(y).
-    pub label_entropy: f64,
-    /// I(y; x_m) for each modality.
-    pub label_information: Vec<f64>,
-    /// I(y; x_1, ..., x_M).
-    pub joint_information: f64,
-    /// TC(x_1, ..., x_M, y): no correct estimate lies above it but by chance.
-    pub total_correlation: f64,
-    /// The part of the total correlation that a sum of per-modality logits cannot express
-    /// (I(x_1; ...; x_M | y), the nuisance the modalities share).
-    pub additive_gap: f64,
-    /// Accuracy of the best possible classifier of all modalities.
-    pub bayes_accuracy: f64,
-    /// Accuracy of the best possible classifier of each modality alone.
-    pub bayes_modality_accuracy: Vec<f64>,
-    /// Area under the curve of the best score for telling matched from shuffled modalities.
-    #[serde(default)]
-    pub matching_auc: f64,
-    /// The same for scores that see the modalities through the label alone, as sums of logits do.
-    #[serde(default)]
-    pub additive_matching_auc: f64,
-}
-
-/// A comparison of methods on one data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SuiteResult {
-    /// Short name, such as `quick`.
-    pub suite: String,
-    /// One line on what is compared.
-    pub title: String,
-    /// The data.
-    pub dataset: DatasetSummary,
-    /// Truth, where the distribution is known.
-    pub truth: Option<InformationTruth>,
-    /// Settings as (name, value), in the order to show them.
-    pub settings: Vec<(String, String)>,
-    /// Versions as (component, version).
-    pub versions: Vec<(String, String)>,
-    /// The methods, in the order to show them.
-    pub methods: Vec<MethodResult>,
-    /// The name of the method that the others are compared with.
-    #[serde(default)]
-    pub baseline: Option<String>,
-    /// Published accuracies in percent, by the names of the methods, to stand beside the results.
-    #[serde(default)]
-    pub published: BTreeMap<String, f64>,
-    /// Wall-clock seconds of the whole comparison.
-    pub seconds: f64,
-}
-
-impl SuiteResult {
-    /// Whether every run is finished.
-    ///
-    /// # Errors
-    /// The runs that failed, with the reasons.
-    pub fn complete(&self) -> crate::Result<()> {
-        let of_method = |method: &MethodResult| {
-            let line =
-                |run: &FailedRun| format!("{} seed {}: {}", method.name, run.seed, run.problem);
-            method.failed.iter().map(line).collect::<Vec<_>>()
-        };
-        let failed: Vec<String> = self.methods.iter().flat_map(of_method).collect();
-        if failed.is_empty() {
-            return Ok(());
-        }
-        let finished: usize = self.methods.iter().map(|method| method.runs.len()).sum();
-        let total = finished + failed.len();
-        Err(crate::Error::RunsFailed { failed, total })
-    }
 }

@@ -77,11 +77,11 @@ pub fn continued(
     }
     if !found.is_empty() {
         let problem = format!(
-            "the run in {} was made with other settings ({}); give the same, or choose another --out",
+            "the run in {} was made with other settings ({}); give the same, or choose another `out`",
             folder.display(),
             found.join("; ")
         );
-        return Err(Error::setting("--resume", problem));
+        return Err(Error::setting("resume", problem));
     }
     let done = progress.history.len();
     if asked.train.epochs < done {
@@ -108,7 +108,7 @@ fn differences(own: &TrainConfig, asked: &TrainConfig, registry: &Registry) -> R
         if let Ok(data) = registry.data.get(&config.data.name) {
             config.data = data.without_paths(config.data);
         }
-        toml::Table::try_from(config).map_err(|e| Error::setting("--resume", e.to_string()))
+        toml::Table::try_from(config).map_err(|e| Error::setting("resume", e.to_string()))
     };
     let mut found = Vec::new();
     compare("", &toml::Value::Table(table(own)?), &toml::Value::Table(table(asked)?), &mut found);
@@ -145,7 +145,7 @@ pub(crate) fn check_data(path: &Path, progress: &Progress, data: &DataIdentity) 
     }
     let problem = format!(
         "the data are not those the run began with ({}): it would be tested on what it was trained on; \
-         restore them, or start another run with another --out",
+         restore them, or start another run with another `out`",
         differences.join(", ")
     );
     Err(Error::bad_file(path, problem))

@@ -144,9 +144,9 @@ fn refuse(mut paths: impl Iterator<Item = PathBuf>) -> Result<()> {
     match paths.find(|path| path.exists()) {
         None => Ok(()),
         Some(path) => Err(Error::setting(
-            "--out",
+            "out",
             format!(
-                "{} is there already; --resume goes on with the run, --force replaces it, or choose \
+                "{} is there already; `resume` goes on with the run, `force` replaces it, or choose \
                  another folder",
                 path.display()
             ),

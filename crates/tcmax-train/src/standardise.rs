@@ -41,12 +41,8 @@ impl Standardise {
             }
             moments.add(&values);
         }
-        let set = |var: &Var, values: &[f64]| {
-            var.set(&placed_like(&Tensor::new(values, &Device::Cpu)?, var)?)
-        };
         set(&self.mean, &moments.mean)?;
-        set(&self.scale, &moments.scales())?;
-        Ok(())
+        set(&self.scale, &moments.scales())
     }
 
     /// Standardised inputs (B, N) of inputs (B, ...).
@@ -55,6 +51,52 @@ impl Standardise {
         let centred = rows.broadcast_sub(&self.mean.as_detached_tensor())?;
         Ok(centred.broadcast_mul(&self.scale.as_detached_tensor())?)
     }
+}
+
+/// Mean and standard deviation of each number to predict, kept with the model: it is trained on
+/// (y - mean) / deviation, and its outputs are brought back.
+pub(crate) struct TargetScale {
+    mean: Var,
+    deviation: Var,
+}
+
+impl TargetScale {
+    /// Buffers `mean` and `deviation`, which leave numbers as they are until [`TargetScale::fit`].
+    pub(crate) fn new(builder: &ParamBuilder, numbers: usize) -> Result<Self> {
+        let mean = builder.buffer("mean", numbers, 0.0)?;
+        Ok(Self { mean, deviation: builder.buffer("deviation", numbers, 1.0)? })
+    }
+
+    /// Takes them from all examples of `data`; a number that never changes has a deviation of 1.
+    pub(crate) fn fit(&self, data: &dyn Dataset) -> Result<()> {
+        let mut moments = Moments::new(self.mean.elem_count());
+        let mut values = vec![0f32; self.mean.elem_count()];
+        for row in 0..data.len() {
+            data.target(row, &mut values);
+            moments.add(&values);
+        }
+        let deviation = |scale: f64| if scale == 0.0 { 1.0 } else { 1.0 / scale };
+        let deviations: Vec<f64> = moments.scales().into_iter().map(deviation).collect();
+        set(&self.mean, &moments.mean)?;
+        set(&self.deviation, &deviations)
+    }
+
+    /// Standardised numbers.
+    pub(crate) fn apply(&self, numbers: &Tensor) -> Result<Tensor> {
+        let centred = numbers.broadcast_sub(&self.mean.as_detached_tensor())?;
+        Ok(centred.broadcast_div(&self.deviation.as_detached_tensor())?)
+    }
+
+    /// Numbers of standardised ones.
+    pub(crate) fn undo(&self, outputs: &Tensor) -> Result<Tensor> {
+        let scaled =
+            outputs.broadcast_mul(&placed_like(&self.deviation.as_detached_tensor(), outputs)?)?;
+        Ok(scaled.broadcast_add(&placed_like(&self.mean.as_detached_tensor(), outputs)?)?)
+    }
+}
+
+fn set(var: &Var, values: &[f64]) -> Result<()> {
+    Ok(var.set(&placed_like(&Tensor::new(values, &Device::Cpu)?, var)?)?)
 }
 
 /// Means and sums of squared deviations, updated value by value (Welford 1962): values that are all the

@@ -7,22 +7,25 @@
 //! model's modalities and classes, both by name. Data without labels can only be predicted
 //! ([`open_unlabelled_for`]).
 
-use std::collections::BTreeSet;
+mod chained;
+mod conformed;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use tcmax_data::{Dataset, Modality, Splits};
 use tcmax_datasets::fetch::DownloadProgress;
-use tcmax_datasets::{DataSource, Opening, Unlabelled, open_unlabelled};
+use tcmax_datasets::{DataSource, FILES, Opening, Unlabelled, open_unlabelled};
 use tcmax_media::PrepareProgress;
-use tcmax_ops::Seed;
 use tcmax_registry::{Choice, Table};
 
 use crate::checkpoint::SavedModel;
 use crate::config::{CheckedConfig, TrainConfig};
 use crate::dataset::{choose_data, open_data};
 use crate::identity::{Identified, identities};
-use crate::{Error, Result};
+use crate::{Error, Result, Task};
+use chained::Chained;
+use conformed::{Conformed, Labels};
 
 /// A part of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +106,8 @@ impl TestedData<'_> {
             let problem =
                 format!("the data have changed since the run: {}", differences.join(", "));
             if !self.force {
-                let remedy = "test it on the data of the run, or on others with --dataset PATH; --force \
-                            goes on";
+                let remedy =
+                    "test it on the data of the run, or on others with `dataset`; `force` goes on";
                 return Err(Error::bad_file(path, format!("{problem}; {remedy}")));
             }
             notes.push(problem);
@@ -125,8 +128,8 @@ impl TestedData<'_> {
                 let problem =
                     format!("the model was trained or chosen on {seen} of {total} examples");
                 if !self.force {
-                    let remedy = "their accuracy says nothing about others; --part test takes the \
-                                run's own test split, --force goes on";
+                    let remedy = "how well they are predicted says nothing about others; `split` test \
+                                takes the run's own test split, `force` goes on";
                     return Err(Error::bad_file(path, format!("{problem}; {remedy}")));
                 }
                 notes.push(problem);
@@ -157,6 +160,10 @@ impl TestedData<'_> {
         if let Some(label) = self.label {
             data = data.with("label", label);
         }
+        // What a file shows may be otherwise in another one.
+        if data.name == FILES.name && saved.card.task != Task::Classes {
+            data = data.with("task", saved.card.task.name());
+        }
         TrainConfig { data, ..saved.card.config.clone() }.check_with(registry)
     }
 }
@@ -183,15 +190,6 @@ pub fn open_unlabelled_for(
     Ok(Arc::new(data.map_err(|problem| Error::bad_file(&path, problem))?))
 }
 
-/// What becomes of the labels of other data.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Labels {
-    /// They become the model's classes.
-    Read,
-    /// They are not looked at.
-    LeaveOut,
-}
-
 /// Options with others on top.
 fn both(options: &Table, more: Table) -> Table {
     options.clone().into_iter().chain(more).collect()
@@ -199,7 +197,9 @@ fn both(options: &Table, more: Table) -> Table {
 
 fn fits(splits: &Splits, saved: &SavedModel) -> bool {
     let data = &splits.test;
-    data.modalities() == saved.card.modalities && data.classes() == saved.card.classes
+    data.task() == saved.card.task
+        && data.modalities() == saved.card.modalities
+        && data.classes() == saved.card.classes
 }
 
 /// Every example, as it is tested.
@@ -208,177 +208,5 @@ fn everything(opened: &dyn DataSource, splits: Result<Splits>) -> Result<Arc<dyn
         return Ok(examples);
     }
     let Splits { train, validation, test } = splits?;
-    Ok(Arc::new(Chained(vec![train, validation, test])))
-}
-
-/// Data sets of the same modalities and classes, one after the other.
-struct Chained(Vec<Arc<dyn Dataset>>);
-
-impl Chained {
-    fn find(&self, mut index: usize) -> (&dyn Dataset, usize) {
-        for data in &self.0 {
-            if index < data.len() {
-                return (data.as_ref(), index);
-            }
-            index -= data.len();
-        }
-        panic!("there is no such example")
-    }
-}
-
-impl Dataset for Chained {
-    fn modalities(&self) -> &[Modality] {
-        self.0[0].modalities()
-    }
-
-    fn classes(&self) -> &[String] {
-        self.0[0].classes()
-    }
-
-    fn len(&self) -> usize {
-        self.0.iter().map(|data| data.len()).sum()
-    }
-
-    fn label(&self, index: usize) -> u32 {
-        let (data, index) = self.find(index);
-        data.label(index)
-    }
-
-    fn present(&self, index: usize, modality: usize) -> bool {
-        let (data, index) = self.find(index);
-        data.present(index, modality)
-    }
-
-    fn read(
-        &self,
-        index: usize,
-        modality: usize,
-        seed: Seed,
-        out: &mut [f32],
-    ) -> tcmax_data::Result<()> {
-        let (data, index) = self.find(index);
-        data.read(index, modality, seed, out)
-    }
-
-    fn identity(&self, index: usize) -> tcmax_data::Result<u64> {
-        let (data, index) = self.find(index);
-        data.identity(index)
-    }
-}
-
-/// Other data with the modalities and classes of a model.
-struct Conformed {
-    data: Arc<dyn Dataset>,
-    modalities: Vec<Modality>,
-    classes: Vec<String>,
-    /// Where each modality of the model is in the data.
-    sources: Vec<Option<usize>>,
-    /// The model's class of each class of the data; none where labels are left out.
-    labels: Option<Vec<u32>>,
-}
-
-impl Conformed {
-    fn new(
-        data: Arc<dyn Dataset>,
-        saved: &SavedModel,
-        without: &[String],
-        labels: Labels,
-    ) -> std::result::Result<Self, String> {
-        let card = &saved.card;
-        let optional: BTreeSet<&String> = without.iter().collect();
-        let mut sources = Vec::with_capacity(card.modalities.len());
-        for (m, modality) in card.modalities.iter().enumerate() {
-            let found = data.modalities().iter().position(|other| other == modality);
-            let used = saved.model.used_modalities().contains(&m);
-            if found.is_none() && used && !optional.contains(&modality.name) {
-                let there: Vec<String> = data.modalities().iter().map(describe).collect();
-                let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-                return Err(format!(
-                    "the model needs {}, and the data have {there}",
-                    describe(modality)
-                ));
-            }
-            sources.push(found);
-        }
-        let labels = match labels {
-            Labels::Read => Some(classes_of(data.as_ref(), &card.classes)?),
-            Labels::LeaveOut => None,
-        };
-        let (modalities, classes) = (card.modalities.clone(), card.classes.clone());
-        Ok(Self { data, modalities, classes, sources, labels })
-    }
-}
-
-/// The model's class of each class of the data.
-fn classes_of(data: &dyn Dataset, known: &[String]) -> std::result::Result<Vec<u32>, String> {
-    let class_of = |(index, class): (usize, &String)| {
-        let found = known.iter().position(|own| own == class);
-        found.and_then(|found| u32::try_from(found).ok()).ok_or_else(|| {
-            let example = (0..data.len()).find(|&row| data.label(row) as usize == index);
-            let id = example.map(|row| data.id(row)).unwrap_or_default();
-            // Examples without a name are called by their row.
-            let row = if id.parse::<usize>().is_ok() { "row " } else { "example " };
-            format!("{row}{id} has the class '{class}', which the model does not know")
-        })
-    };
-    data.classes().iter().enumerate().map(class_of).collect()
-}
-
-fn describe(modality: &Modality) -> String {
-    format!("'{}' of shape {:?}", modality.name, modality.shape)
-}
-
-impl Dataset for Conformed {
-    fn modalities(&self) -> &[Modality] {
-        &self.modalities
-    }
-
-    fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    fn len(&self) -> usize {
-        self.data.len()
-    }
-
-    fn label(&self, index: usize) -> u32 {
-        let label = self.data.label(index) as usize;
-        self.labels.as_ref().and_then(|labels| labels.get(label)).copied().unwrap_or(0)
-    }
-
-    fn is_labelled(&self) -> bool {
-        self.labels.is_some() && self.data.is_labelled()
-    }
-
-    fn id(&self, index: usize) -> String {
-        self.data.id(index)
-    }
-
-    fn present(&self, index: usize, modality: usize) -> bool {
-        self.sources[modality].is_some_and(|source| self.data.present(index, source))
-    }
-
-    fn read(
-        &self,
-        index: usize,
-        modality: usize,
-        seed: Seed,
-        out: &mut [f32],
-    ) -> tcmax_data::Result<()> {
-        match self.sources[modality] {
-            Some(source) => self.data.read(index, source, seed, out),
-            None => {
-                out.fill(0.0);
-                Ok(())
-            }
-        }
-    }
-
-    fn identity(&self, index: usize) -> tcmax_data::Result<u64> {
-        self.data.identity(index)
-    }
-
-    fn storage_digest(&self) -> String {
-        self.data.storage_digest()
-    }
+    Ok(Arc::new(Chained::new(vec![train, validation, test])))
 }

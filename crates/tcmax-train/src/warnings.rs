@@ -114,9 +114,10 @@ mod tests {
             balanced_accuracy: (recall(0) + recall(1)) / 2.0,
             majority_rate: f64::from(rows[0].max(rows[1])) / f64::from(total),
             modality_accuracy: vec![Some(own)],
-            cross_entropy: 0.5,
+            cross_entropy: Some(0.5),
             total_correlation: None,
             confusion: confusion.iter().map(|row| row.to_vec()).collect(),
+            targets: None,
         }
     }
 

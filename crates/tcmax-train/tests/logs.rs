@@ -231,9 +231,13 @@ fn curves_are_those_of_the_log_across_interruptions() {
         let bytes = std::fs::read(&last).unwrap();
         std::fs::write(last, &bytes[..bytes.len() - 3]).unwrap();
     }
-    run(config(1, true), path, Existing::Resume, &Silent).unwrap();
+    let result = run(config(1, true), path, Existing::Resume, &Silent).unwrap();
     assert_eq!(event_files(path).len(), 3);
     let curves = curves(path);
+    let last = (4 * BATCHES) as u64;
+    assert_eq!(curves["test/accuracy"], [(last, result.test.accuracy as f32)]);
+    let own = result.test.modality_accuracy[1].unwrap() as f32;
+    assert_eq!(curves["test/accuracy_of/right"], [(last, own)]);
     let (mut losses, mut norms, mut accuracies) = (Vec::new(), Vec::new(), Vec::new());
     let (mut rates, mut coefficients) = (Vec::new(), Vec::new());
     for record in records(path) {

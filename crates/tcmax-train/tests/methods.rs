@@ -110,7 +110,7 @@ fn of_epochs_equal_in_accuracy_the_one_of_lowest_cross_entropy_is_kept() {
         .iter()
         .map(|record| (record.epoch, record.validation.as_ref().unwrap()))
         .filter(|(_, validation)| validation.accuracy == 1.0)
-        .map(|(epoch, validation)| (epoch, validation.cross_entropy))
+        .map(|(epoch, validation)| (epoch, validation.cross_entropy.unwrap()))
         .collect();
     assert!(tied.len() >= 4, "not the tie that was meant: {tied:?}");
     let lowest = tied.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;

@@ -7,7 +7,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_fusion::{CONCAT, Modalities};
-use tcmax_losses::{Heads, Method, MethodSpec, Result, Step, StepOutput, cross_entropy, tcmax};
+use tcmax_losses::{
+    Heads, Method, MethodSpec, Result, Step, StepOutput, Tasks, cross_entropy, tcmax,
+};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 /// The specification of the blend.
@@ -18,6 +20,7 @@ pub static BLEND: MethodSpec = MethodSpec {
     modalities: Modalities::Any,
     usual_head: &CONCAT,
     heads: Heads::Any,
+    tasks: Tasks::Classes("it is written for class labels"),
     options: Options::of::<Blend>(),
     make: |options, _| Ok(Box::new(read::<Blend>(options)?)),
 };

@@ -8,7 +8,7 @@ use tcmax_data::user_data::{Inspection, Layout};
 use tcmax_data::{Problems, UserDataConfig, write_whole};
 use tcmax_media::{PrepareProgress, check};
 use tcmax_report::balance;
-use tcmax_train::Error;
+use tcmax_train::{Error, Task};
 
 use super::{print, with_flags};
 use crate::progress::{PrepareBar, say};
@@ -24,6 +24,9 @@ pub struct Inspect {
     /// Column or array with groups [default: group and its like]
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
+    /// What the labels are: classes, labels or regression [default: what a feature file shows, else classes]
+    #[arg(long, value_name = "TASK")]
+    task: Option<Task>,
     /// Do not decode the media of a manifest, nor read all of prepared clips to compare their checksums
     #[arg(long)]
     quick: bool,
@@ -41,6 +44,7 @@ impl Inspect {
         let config = UserDataConfig {
             label: self.label.clone(),
             group: self.group.clone(),
+            task: self.task,
             ..UserDataConfig::at(&self.path)
         };
         let (mut found, manifest) = Inspection::of(&config).map_err(Error::from)?;
@@ -55,6 +59,11 @@ impl Inspect {
             found.add(verify_shards(&folder)?);
         }
         if let Some(file) = &self.plot {
+            if found.task == Task::Regression {
+                let problem =
+                    "draws the balance of classes or labels, and there are numbers to predict";
+                return Err(Error::setting("--plot", problem).into());
+            }
             let title = format!("{}: examples of each class", self.path.display());
             let svg = balance::svg(&title, &found.classes)
                 .map_err(|problem| Error::bad_file(file, problem))?;
@@ -106,7 +115,15 @@ fn describe(found: &Inspection) -> String {
     if let Some(groups) = found.groups {
         text += &format!("Groups: {groups}\n");
     }
-    text += &format!("\n{} classes\n{}", found.classes.len(), balance::text(&found.classes));
+    if found.task == Task::Regression {
+        text += &format!("\n{} {}\n", found.numbers.len(), found.task.outputs(found.numbers.len()));
+        for (name, [least, mean, largest]) in &found.numbers {
+            text += &format!("  {name}: {least:.6} to {largest:.6}, mean {mean:.6}\n");
+        }
+    } else {
+        let outputs = found.task.outputs(found.classes.len());
+        text += &format!("\n{} {outputs}\n{}", found.classes.len(), balance::text(&found.classes));
+    }
     for note in &found.notes {
         text += &format!("\nnote: {note}");
     }

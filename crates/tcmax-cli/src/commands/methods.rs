@@ -2,8 +2,9 @@
 
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
+use tcmax_losses::MethodSpec;
 use tcmax_registry::Options;
-use tcmax_train::{Error, Registry};
+use tcmax_train::{Error, Registry, Task};
 
 use super::config::documented;
 use super::print;
@@ -122,13 +123,24 @@ fn one(registry: &Registry, name: &str) -> anyhow::Result<String> {
         return Err(Error::setting("NAME", problem).into());
     };
     Ok(format!(
-        "{method}: {}{}\nModalities: {}. Usual head: {}.\n\n{}",
+        "{method}: {}{}\nModalities: {}. Usual head: {}. Tasks: {}.\n\n{}",
         method.description,
         source(method.source),
         method.modalities,
         method.usual_head,
+        tasks(method),
         options("method", name, method.options)
     ))
+}
+
+/// For which tasks a method is defined, and why for no others.
+fn tasks(method: &MethodSpec) -> String {
+    let all = [Task::Classes, Task::Labels, Task::Regression];
+    let fits = |task: &Task| method.check_task(*task).is_ok();
+    let (fit, not): (Vec<Task>, Vec<Task>) = all.into_iter().partition(fits);
+    let names = fit.iter().map(|task| task.name()).collect::<Vec<_>>().join(", ");
+    let why = not.first().and_then(|task| method.tasks.refusal(*task));
+    why.map_or(names.clone(), |why| format!("{names}; not others, because {why}"))
 }
 
 fn source(source: &str) -> String {

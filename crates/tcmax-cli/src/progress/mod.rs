@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tcmax_datasets::fetch::DownloadProgress;
-use tcmax_train::results::{EpochRecord, RunResult, StepRecord};
+use tcmax_train::results::{EpochRecord, Metric, RunResult, StepRecord};
 use tcmax_train::{Error, Observer, RunLabel};
 
 pub use clips::PrepareBar;
@@ -110,9 +110,11 @@ impl Observer for TrainingProgress {
     }
 
     fn finished(&self, run: &RunLabel, result: &RunResult) {
+        let metric = result.test.metric();
         let text = format!(
-            "{run}: test accuracy {:.1} % (weights of epoch {}), {:.1} s",
-            100.0 * result.test.accuracy,
+            "{run}: test {} {} (weights of epoch {}), {:.1} s",
+            metric.name(),
+            metric.text(result.test.score(), 1),
             result.best_epoch,
             result.seconds
         );
@@ -126,10 +128,16 @@ impl Observer for TrainingProgress {
 
 /// Loss, accuracies and the bound of an epoch, in few words.
 fn figures(record: &EpochRecord) -> String {
-    let mut text =
-        format!("loss {:.3}, train {:.1} %", record.train_loss, 100.0 * record.train_accuracy);
+    let mut text = format!("loss {:.3}", record.train_loss);
+    if !record.train_accuracy.is_nan() {
+        text += &format!(", train {:.1} %", 100.0 * record.train_accuracy);
+    }
     if let Some(validation) = &record.validation {
-        text += &format!(", val {:.1} %", 100.0 * validation.accuracy);
+        let name = match validation.metric() {
+            Metric::Accuracy => String::new(),
+            metric => format!("{} ", metric.name()),
+        };
+        text += &format!(", val {name}{}", validation.metric().text(validation.score(), 1));
         let bound = validation.total_correlation;
         text += &bound.map_or(String::new(), |nats| format!(", val TC >= {nats:.2} nats"));
     }

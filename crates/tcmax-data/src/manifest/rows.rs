@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use tcmax_registry::Task;
 
 use super::kinds::{MediaColumn, MediaKind, column, is_file, kind_of, leads_out};
 use super::table::TextTable;
 use super::{csv, parquet};
 use crate::error::Result;
 use crate::file::{self, ending};
-use crate::labels::{ColumnNames, GROUPS, LABELS, wrong_label};
+use crate::labels::{ColumnNames, GROUPS, LABELS};
 use crate::problems::{Position, Problems};
 use crate::split::{Split, ambiguous_numbers, wrong_split};
+use crate::targets::wrong_target;
 use crate::words::suggestion;
 
 /// Names of columns that name the examples.
@@ -244,6 +246,7 @@ fn read_table(path: &Path, bytes: Vec<u8>, problems: &mut Problems) -> Result<Te
 
 /// Which column is what.
 struct Roles {
+    task: Task,
     label: Option<usize>,
     split: Option<usize>,
     group: Option<usize>,
@@ -277,8 +280,9 @@ impl Roles {
             let is_wanted = |c: &usize| only.contains(&table.names[*c]);
             let (media, id) = ((0..table.names.len()).filter(is_wanted).collect(), known(&IDS));
             let (label, split, group, notes) = (None, None, None, Vec::new());
+            let task = Task::Classes;
             let id = id.filter(|id| !is_wanted(id));
-            return Self { label, split, group, id, media, notes };
+            return Self { task, label, split, group, id, media, notes };
         }
         let label = given("label", names.label, &LABELS);
         let group = given("group", names.group, &GROUPS);
@@ -310,7 +314,8 @@ impl Roles {
                 media.push(c);
             }
         }
-        let roles = Self { label, split, group, id, media, notes };
+        let task = names.task.unwrap_or_default();
+        let roles = Self { task, label, split, group, id, media, notes };
         roles.check_names_of_examples(path, table, problems);
         roles
     }
@@ -352,7 +357,7 @@ impl Roles {
         let position = table.positions[row].clone();
         let label = self.label.map(|column| {
             let label = table.rows[row][column].take().unwrap_or_default();
-            if let Some(what) = wrong_label(&label) {
+            if let Some(what) = wrong_target(self.task, &label) {
                 problems.add(path, position.clone(), &table.names[column], what);
             }
             label

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use half::f16;
 use safetensors::tensor::{Dtype, TensorInfo};
 use tcmax_ops::Seed;
+use tcmax_registry::Task;
 
 use super::clip_manifest::{ClipRow, MANIFEST_FILE, read_rows};
 use super::description::{Augment, Description, Storage, StoredModality};
@@ -66,13 +67,24 @@ impl Prepared {
     /// When the manifest is not the one that was written; every shard that is missing, has another
     /// length than described, or lacks what it should hold.
     pub fn open(folder: &Path) -> Result<Self> {
+        Self::open_for(folder, Task::Classes)
+    }
+
+    /// As [`Prepared::open`], of clips that are to be used for a task: only those of classes have classes here.
+    ///
+    /// # Errors
+    /// As [`Prepared::open`].
+    pub fn open_for(folder: &Path, task: Task) -> Result<Self> {
         let description = Description::read(folder)?;
         let rows = read_rows(&folder.join(MANIFEST_FILE), &description.manifest_sha256)?;
         let mut problems = Problems::new();
         let index = Index::read(folder, &description, &rows, &mut problems)?;
         problems.into_result()?;
         let manifest = folder.join(MANIFEST_FILE);
-        let (classes, labels) = classes_of(&manifest, &rows)?;
+        let (classes, labels) = match task {
+            Task::Classes => classes_of(&manifest, &rows)?,
+            Task::Labels | Task::Regression => (Vec::new(), vec![0; rows.len()]),
+        };
         let splits = given_splits(&manifest, &rows)?;
         let inner = Inner {
             modalities: description.modalities.iter().map(StoredModality::modality).collect(),

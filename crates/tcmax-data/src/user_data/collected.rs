@@ -8,6 +8,7 @@ use crate::dataset::{Modality, ModalityKind};
 use crate::problems::{Position, Problems};
 use crate::split::Split;
 use crate::table::{ABSENT, Column};
+use crate::targets::Targets;
 use crate::words::Words;
 
 /// One modality in memory.
@@ -19,11 +20,19 @@ pub(super) struct CollectedModality {
     pub(super) rows: Vec<usize>,
 }
 
+/// What the labels of a file are.
+pub(super) enum Given {
+    /// Cells as they are in the file.
+    Cells(Words),
+    /// Labels or numbers in a matrix.
+    Targets(Targets),
+}
+
 /// Everything a file or folder of features says.
 pub(super) struct Collected {
     pub(super) modalities: Vec<CollectedModality>,
-    /// Label cells as they are in the file; none of data to predict.
-    pub(super) labels: Option<Words>,
+    /// None of data to predict.
+    pub(super) labels: Option<Given>,
     /// What the examples are called, where the file says.
     pub(super) ids: Option<Words>,
     pub(super) groups: Option<Words>,

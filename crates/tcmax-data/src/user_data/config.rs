@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_registry::OptionSet;
+use tcmax_registry::{OptionSet, Task};
 
 use crate::labels::ColumnNames;
 use crate::partition::{Partition, SplitRule};
@@ -17,6 +17,10 @@ pub struct UserDataConfig {
     pub path: PathBuf,
     /// Name of the label column or array; absent: `label` and its like.
     pub label: Option<String>,
+    /// What the labels are: `classes`; `labels`, any number of which an example has (`;` between them in a cell,
+    /// or a matrix of 0 and 1); or `regression`, numbers to predict. Absent: what a feature file shows, else
+    /// classes.
+    pub task: Option<Task>,
     /// Name of the column or array of groups; absent: `group` and its like.
     pub group: Option<String>,
     /// How splits are made; absent: the data's own split, or a random one where they have none.
@@ -37,6 +41,7 @@ impl Default for UserDataConfig {
         Self {
             path: PathBuf::new(),
             label: None,
+            task: None,
             group: None,
             split: None,
             folds: None,
@@ -59,6 +64,7 @@ impl UserDataConfig {
         ColumnNames {
             label: self.label.as_deref(),
             group: self.group.as_deref(),
+            task: self.task,
             ..ColumnNames::default()
         }
     }

@@ -1,4 +1,5 @@
-//! Feature tables: one CSV per modality, numbers with the label in the last column, no header.
+//! Feature tables: one CSV per modality, numbers with the label in the last column, no header. Where the task says
+//! so, the last column holds several labels with semicolons between them, or a number to predict.
 //!
 //! A folder holds `NAME.csv` for each modality, row n of every file being example n; or the same in
 //! `train/`, `test/` and perhaps `val/`. A row whose numbers are all empty says that the modality is
@@ -8,14 +9,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::collected::{Collected, CollectedModality};
+use super::collected::{Collected, CollectedModality, Given};
+use tcmax_registry::Task;
+
 use crate::arrays::Values;
 use crate::csv_records::{Record, Records, TableKind};
 use crate::error::{Error, Result};
 use crate::file::{self, ending};
-use crate::labels::{ColumnNames, wrong_label};
+use crate::labels::ColumnNames;
 use crate::problems::{Position, Problems};
 use crate::split::Split;
+use crate::targets::wrong_target;
 use crate::words::{Words, WordsBuilder};
 
 /// How many lines after a header are read to tell a feature table from a manifest.
@@ -113,8 +117,9 @@ pub(super) fn read(
             problems.add(path, Position::File, name, what);
         }
     }
+    let task = names.task.unwrap_or_default();
     if path.is_file() {
-        return Ok(collect(vec![(None, tables(&[path.to_owned()], problems)?)], problems));
+        return Ok(collect(vec![(None, tables(&[path.to_owned()], task, problems)?)], problems));
     }
     let mut splits = Vec::new();
     for (split, names) in [
@@ -123,11 +128,11 @@ pub(super) fn read(
         (Split::Test, &["test"]),
     ] {
         if let Some(folder) = names.iter().map(|name| path.join(name)).find(|f| f.is_dir()) {
-            splits.push((Some(split), tables(&files(&folder)?, problems)?));
+            splits.push((Some(split), tables(&files(&folder)?, task, problems)?));
         }
     }
     if splits.is_empty() {
-        splits.push((None, tables(&files(path)?, problems)?));
+        splits.push((None, tables(&files(path)?, task, problems)?));
     }
     Ok(collect(splits, problems))
 }
@@ -157,23 +162,24 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn tables(files: &[PathBuf], problems: &mut Problems) -> Result<Vec<Table>> {
-    let read = |path: &PathBuf| Ok(parse(path, &file::read(path, "")?, Label::Last, problems));
+fn tables(files: &[PathBuf], task: Task, problems: &mut Problems) -> Result<Vec<Table>> {
+    let label = Label::Last(task);
+    let read = |path: &PathBuf| Ok(parse(path, &file::read(path, "")?, label, problems));
     files.iter().map(read).collect()
 }
 
 /// Rows and width of the feature table in a CSV file's bytes; everything wrong with it goes to
 /// `problems`, under the name of `path`.
 pub fn parse_feature_table(path: &Path, bytes: &[u8], problems: &mut Problems) -> (usize, usize) {
-    let table = parse(path, bytes, Label::Last, problems);
+    let table = parse(path, bytes, Label::Last(Task::Classes), problems);
     (table.labels.len(), table.width)
 }
 
 /// Where the label of a row is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Label {
-    /// In the last cell.
-    Last,
+    /// In the last cell, of a task.
+    Last(Task),
     /// Nowhere: rows are so many numbers.
     None { width: usize },
 }
@@ -217,7 +223,7 @@ impl Label {
     /// How many cells of a record are numbers.
     fn numbers(self, record: &Record<'_>) -> usize {
         match self {
-            Self::Last => record.width().saturating_sub(1),
+            Self::Last(_) => record.width().saturating_sub(1),
             Self::None { .. } => record.width(),
         }
     }
@@ -253,7 +259,7 @@ impl Builder {
         if self.width == 0 {
             self.width = width;
         }
-        let labelled = self.label == Label::Last;
+        let labelled = matches!(self.label, Label::Last(_));
         if width != self.width || width == 0 {
             let label = if labelled { " and a label" } else { "" };
             bad(format!("{} cells, wanted {} numbers{label}", record.width(), self.width));
@@ -264,7 +270,9 @@ impl Builder {
             bad("the label is not UTF-8 text; save the file as UTF-8".to_owned());
             return;
         };
-        if let Some(what) = wrong_label(label).filter(|_| labelled) {
+        if let Label::Last(task) = self.label
+            && let Some(what) = wrong_target(task, label)
+        {
             bad(format!("{what} (labels are the last column)"));
         }
         let numbers = || record.cells().take(width);
@@ -345,7 +353,13 @@ fn collect(splits: Vec<(Option<Split>, Vec<Table>)>, problems: &mut Problems) ->
     let modalities =
         joined.into_iter().map(|(name, tables)| modality(&name, tables, problems)).collect();
     let splits = (!given.is_empty()).then_some(given);
-    Some(Collected { modalities, labels: Some(labels), ids: None, groups: None, splits })
+    Some(Collected {
+        modalities,
+        labels: Some(Given::Cells(labels)),
+        ids: None,
+        groups: None,
+        splits,
+    })
 }
 
 fn modality(name: &str, tables: Vec<Table>, problems: &mut Problems) -> CollectedModality {

@@ -4,21 +4,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tcmax_ops::Seed;
+use tcmax_registry::Task;
 
-use super::collected::{Collected, CollectedModality};
+use super::collected::{Collected, CollectedModality, Given};
 use super::config::UserDataConfig;
 use super::layout::Layout;
 use super::named::Named;
+use super::targeted::Targeted;
 use super::{csv_features, feature_file, warnings};
 use crate::dataset::{Dataset, Splits};
 use crate::error::{Error, Result};
 use crate::labels::class_list;
 use crate::partition::{Rows, SplitIndices, SplitRule};
 use crate::problems::{Position, Problems};
-use crate::shards::{MANIFEST_FILE, Prepared, read_rows};
+use crate::shards::{ClipRow, MANIFEST_FILE, Prepared, read_rows};
 use crate::split::Split;
 use crate::subset::Subset;
 use crate::table::TableDataset;
+use crate::targets::{Targets, wrong_target};
 use crate::words::Words;
 
 /// Opened data, from which the splits of any seed are made.
@@ -28,7 +31,10 @@ pub struct UserData {
     training: Arc<dyn Dataset>,
     /// The same examples as they are tested.
     testing: Arc<dyn Dataset>,
+    /// The classes; 0 for each example of other tasks, so that splits are drawn among all of them.
     pub(super) labels: Vec<u32>,
+    /// Labels or numbers, where the task is not of classes.
+    pub(super) targets: Option<Arc<Targets>>,
     pub(super) groups: Option<Vec<u32>>,
     pub(super) splits: Option<Vec<Split>>,
     notes: Vec<String>,
@@ -67,7 +73,7 @@ impl UserData {
                         problems.add(path, Position::File, name, what);
                     }
                 }
-                return Ok(Some(Self::prepared(folder)?));
+                return Ok(Some(Self::prepared(folder, config.task.unwrap_or_default())?));
             }
             Layout::FeatureFile(file) => feature_file::read(file, config.names(), problems)?,
             Layout::FeatureTables { path } => csv_features::read(path, config.names(), problems)?,
@@ -76,24 +82,41 @@ impl UserData {
                 return Err(Error::bad_file(path, problem));
             }
         };
-        let opened = collected.and_then(|collected| Self::in_memory(path, collected, problems));
+        let opened = collected.and_then(|collected| {
+            Self::in_memory(path, collected, config.task.unwrap_or_default(), problems)
+        });
         let Some(mut data) = opened else { return Ok(None) };
         data.warnings = warnings::of_examples(data.testing.as_ref(), data.splits.as_deref())?;
+        data.warnings.extend(data.targets.iter().flat_map(|targets| warnings::of_targets(targets)));
         Ok(Some(data))
     }
 
-    fn prepared(folder: &Path) -> Result<Self> {
-        let prepared = Prepared::open(folder)?;
-        if !prepared.is_labelled() {
+    fn prepared(folder: &Path, task: Task) -> Result<Self> {
+        let prepared = Prepared::open_for(folder, task)?;
+        let manifest = folder.join(MANIFEST_FILE);
+        let rows = read_rows(&manifest, &prepared.description().manifest_sha256)?;
+        if rows.iter().all(|row| row.label.is_empty()) {
             let problem = "these clips were made without labels, for predictions; there is nothing to \
                            learn or test by";
             return Err(Error::bad_file(folder, problem));
         }
-        let mut counts = vec![0; prepared.classes().len()];
-        prepared.labels().iter().for_each(|&label| counts[label as usize] += 1);
-        let mut warnings = Vec::from_iter(warnings::single_classes(prepared.classes(), &counts));
-        warnings.extend(warnings::copies(&digests(folder, &prepared)?, prepared.splits()));
+        let targets = targets_of(&manifest, task, &rows)?.map(Arc::new);
+        let mut warnings = match &targets {
+            Some(targets) => warnings::of_targets(targets),
+            None => {
+                let mut counts = vec![0; prepared.classes().len()];
+                prepared.labels().iter().for_each(|&label| counts[label as usize] += 1);
+                Vec::from_iter(warnings::single_classes(prepared.classes(), &counts))
+            }
+        };
+        warnings.extend(warnings::copies(&digests(rows), prepared.splits()));
         let groups = Words::of(prepared.groups().iter().map(String::as_str)).codes;
+        let with_targets = |data: Arc<dyn Dataset>| -> Arc<dyn Dataset> {
+            match &targets {
+                Some(targets) => Arc::new(Targeted::new(data, targets.clone())),
+                None => data,
+            }
+        };
         let data = Self {
             path: folder.to_owned(),
             labels: prepared.labels().to_vec(),
@@ -101,32 +124,50 @@ impl UserData {
             splits: prepared.splits().map(<[Split]>::to_vec),
             notes: prepared.notes().to_vec(),
             warnings,
-            training: Arc::new(prepared.augmenting()),
-            testing: Arc::new(prepared),
+            training: with_targets(Arc::new(prepared.augmenting())),
+            testing: with_targets(Arc::new(prepared)),
+            targets,
         };
         Ok(data)
     }
 
-    fn in_memory(path: &Path, collected: Collected, problems: &mut Problems) -> Option<Self> {
+    fn in_memory(
+        path: &Path,
+        collected: Collected,
+        task: Task,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let Collected { modalities, labels, ids, groups, splits } = collected;
-        let (classes, labels) = match class_list(&labels.unwrap_or_default()) {
+        let made = match labels? {
+            Given::Targets(targets) => Ok((Vec::new(), Vec::new(), Some(targets))),
+            Given::Cells(cells) if task == Task::Classes => {
+                class_list(&cells).map(|(classes, labels)| (classes, labels, None))
+            }
+            Given::Cells(cells) => Targets::of_cells(task, &cells, TARGET)
+                .map(|targets| (Vec::new(), Vec::new(), Some(targets))),
+        };
+        let (classes, mut labels, targets) = match made {
             Ok(made) => made,
             Err(what) => {
                 problems.add(path, Position::File, "label", what);
                 return None;
             }
         };
-        if classes.len() < 2 {
-            let what = format!("there are {} classes; two are needed", classes.len());
-            problems.add(path, Position::File, "label", what);
+        let targets = targets.map(Arc::new);
+        if let Some(targets) = &targets {
+            labels = vec![0; targets.values.len() / targets.names.len().max(1)];
         }
-        let table = table_of(modalities, classes, labels.clone(), ids);
+        let mut table = table_of(modalities, classes, labels.clone(), ids);
+        if let Some(targets) = &targets {
+            table = Arc::new(Targeted::new(table, targets.clone()));
+        }
         let (training, testing) = (table.clone(), table);
         Some(Self {
             path: path.to_owned(),
             training,
             testing,
             labels,
+            targets,
             groups: groups.map(|groups| groups.codes),
             splits,
             notes: Vec::new(),
@@ -196,9 +237,16 @@ impl UserData {
                 problems.add(&self.path, Position::File, split.name(), what);
             }
         }
-        let classes = self.testing.classes();
+        // Rare labels may well be in no training example of a split that is drawn among all.
+        let classes = if self.targets.is_none() { self.testing.classes() } else { &[] };
+        if self.targets.is_none() && classes.len() < 2 {
+            let what = format!("there are {} classes; two are needed", classes.len());
+            problems.add(&self.path, Position::File, "label", what);
+        }
         let mut learned = vec![false; classes.len()];
-        splits[0].iter().for_each(|&row| learned[self.labels[row] as usize] = true);
+        if !learned.is_empty() {
+            splits[0].iter().for_each(|&row| learned[self.labels[row] as usize] = true);
+        }
         for (class, name) in classes.iter().enumerate().filter(|&(class, _)| !learned[class]) {
             let count = self.labels.iter().filter(|&&label| label as usize == class).count();
             let what = format!(
@@ -228,10 +276,28 @@ pub(super) fn table_of(
     }
 }
 
+/// What numbers to predict are called where nothing names them.
+const TARGET: &str = "target";
+
+/// The labels or numbers of prepared clips, where the task is not of classes.
+fn targets_of(manifest: &Path, task: Task, rows: &[ClipRow]) -> Result<Option<Targets>> {
+    if task == Task::Classes {
+        return Ok(None);
+    }
+    let mut problems = Problems::new();
+    for (row, clip) in rows.iter().enumerate() {
+        if let Some(what) = wrong_target(task, &clip.label) {
+            problems.add(manifest, Position::Row(row), "label", what);
+        }
+    }
+    problems.into_result()?;
+    let cells = Words::of(rows.iter().map(|row| row.label.as_str()));
+    let targets = Targets::of_cells(task, &cells, TARGET);
+    targets.map(Some).map_err(|problem| Error::bad_file(manifest, problem))
+}
+
 /// The digests of the files that each prepared clip was made of, where there are any.
-fn digests(folder: &Path, prepared: &Prepared) -> Result<Vec<Option<String>>> {
-    let sum = &prepared.description().manifest_sha256;
-    let rows = read_rows(&folder.join(MANIFEST_FILE), sum)?;
+fn digests(rows: Vec<ClipRow>) -> Vec<Option<String>> {
     let digest = |digest: String| digest.contains(|c: char| c != ';').then_some(digest);
-    Ok(rows.into_iter().map(|row| digest(row.sha256)).collect())
+    rows.into_iter().map(|row| digest(row.sha256)).collect()
 }

@@ -1,7 +1,9 @@
 //! Feature files: one safetensors or npz with one array per modality, the labels, and perhaps a split.
 //!
 //! ```text
-//! label | labels | y | target | targets | class   (N,)       whole numbers or words
+//! label | labels | y | target | targets | class   (N,)       whole numbers or words: classes
+//!                                                 (N, C)     0 or 1: which of C labels each example has
+//!                                                 (N, K)     numbers to predict
 //! split                                           (N,)       train, val, test, or 0, 1, 2 in this order
 //! group | speaker                                 (N,)       what must not be in two splits
 //! id | ids | index                                (N,)       what the examples are called in predictions
@@ -10,17 +12,22 @@
 //! ```
 //!
 //! Class names of numbered labels may be given in the safetensors header, as a JSON list called
-//! `classes`.
+//! `classes`; names of several labels or numbers too. One number per row, as `target` or `targets`, is to be
+//! predicted as a number where one of them has a fraction.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::collected::{Collected, CollectedModality};
+use tcmax_registry::Task;
+
+use super::collected::{Collected, CollectedModality, Given};
+use super::target_matrix::{check_values, shown_task, targets};
 use crate::arrays::{Array, ArrayKind, read_with_metadata};
 use crate::error::{Error, Result};
-use crate::labels::{ColumnNames, GROUPS, LABELS, wrong_label};
+use crate::labels::{ColumnNames, GROUPS, LABELS};
 use crate::problems::{Position, Problems};
 use crate::split::{Split, ambiguous_numbers, wrong_split};
+use crate::targets::wrong_target;
 use crate::words::{Words, WordsBuilder, suggestion};
 
 const IDS: [&str; 3] = ["id", "ids", "index"];
@@ -65,9 +72,14 @@ pub(super) fn read(
         return Ok(None);
     };
     check_rows(path, &label, group.iter().chain(&split), &arrays, problems);
-    check_likely_labels(path, &label, &arrays, problems);
+    let task = names.task.unwrap_or_else(|| shown_task(&label));
+    let is_matrix = task != Task::Classes && label.kind != ArrayKind::Text;
+    check_likely_labels(path, &label, (task, is_matrix), &arrays, problems);
     if problems.is_empty() {
-        check_cells(path, &label, problems);
+        match is_matrix {
+            true => check_values(path, &label, task, problems),
+            false => check_cells(path, &label, task, problems),
+        }
     }
     let ids = id.filter(|id| is_column_of(id, label.rows())).map(|id| cells(&id));
     let modalities = modalities_of(path, arrays, problems);
@@ -78,7 +90,10 @@ pub(super) fn read(
         return Ok(None);
     }
     let class_names = class_names(path, metadata.get("classes").map(String::as_str))?;
-    let labels = Some(label_cells(path, &label, class_names.as_deref(), problems));
+    let labels = match is_matrix {
+        true => targets(path, &label, task, class_names, problems).map(Given::Targets),
+        false => Some(Given::Cells(label_cells(path, &label, class_names.as_deref(), problems))),
+    };
     let splits = split.and_then(|split| splits(path, &split, problems));
     let groups = group.as_ref().map(cells);
     Ok(Some(Collected { modalities, labels, ids, groups, splits }))
@@ -166,9 +181,19 @@ fn check_rows<'a>(
     }
 }
 
-/// Labels are one number or word per row, and no second array looks like them.
-fn check_likely_labels(path: &Path, label: &Array, others: &Arrays, problems: &mut Problems) {
-    if label.width != 1 {
+/// Classes are one number or word per row, and no second array looks like them.
+fn check_likely_labels(
+    path: &Path,
+    label: &Array,
+    (task, is_matrix): (Task, bool),
+    others: &Arrays,
+    problems: &mut Problems,
+) {
+    if task == Task::Regression && !is_matrix {
+        let what = "holds words, and the task is regression: give numbers";
+        problems.add(path, Position::File, &label.name, what);
+    }
+    if label.width != 1 && !is_matrix {
         let what = format!("must be one number or word per row, not {}", label.width);
         problems.add(path, Position::File, &label.name, what);
     }
@@ -186,14 +211,15 @@ fn looks_like_labels(name: &str, array: &Array) -> bool {
     LABELS.contains(&name) && array.width == 1 && array.kind != ArrayKind::Real
 }
 
-/// Labels that are not classes, by row.
-fn check_cells(path: &Path, label: &Array, problems: &mut Problems) {
-    let words: Vec<Option<String>> = label.words.iter().map(|word| wrong_label(word)).collect();
+/// Labels that are not classes, or sets of them, by row.
+fn check_cells(path: &Path, label: &Array, task: Task, problems: &mut Problems) {
+    let words: Vec<Option<String>> =
+        label.words.iter().map(|word| wrong_target(task, word)).collect();
     for (row, value) in label.values.iter().enumerate() {
         let wrong = match label.kind {
             ArrayKind::Text => words.get(value as usize).cloned().flatten(),
             _ if value.is_finite() => None,
-            _ => wrong_label(&value.to_string()),
+            _ => wrong_target(task, &value.to_string()),
         };
         if let Some(what) = wrong {
             problems.add(path, Position::Row(row), &label.name, what);

@@ -1,6 +1,7 @@
 //! What is at a path, for `tcmax inspect`.
 
 use serde::Serialize;
+use tcmax_registry::Task;
 
 use super::config::UserDataConfig;
 use super::data::UserData;
@@ -12,6 +13,7 @@ use crate::labels::class_list;
 use crate::manifest::{Manifest, MediaColumn};
 use crate::problems::{Problem, Problems};
 use crate::split::Split;
+use crate::targets::Targets;
 use crate::words::Words;
 
 /// What was found.
@@ -23,8 +25,13 @@ pub struct Inspection {
     pub examples: usize,
     /// Modalities.
     pub modalities: Vec<ModalityFindings>,
-    /// Classes with their numbers of examples.
+    /// What is to be predicted.
+    pub task: Task,
+    /// Classes, or labels, with their numbers of examples.
     pub classes: Vec<(String, usize)>,
+    /// Numbers to predict, with the least, the mean and the largest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<(String, [f64; 3])>,
     /// Examples of train, validation and test, where the data have a split of their own.
     pub splits: Option<[usize; 3]>,
     /// Groups, where there are any.
@@ -61,7 +68,8 @@ impl Inspection {
         let mut problems = Problems::new();
         if let Layout::Manifest(file) = &layout {
             let manifest = Manifest::read(file, None, config.names(), &mut problems)?;
-            let found = Self::of_manifest(&layout, &manifest);
+            let task = config.task.unwrap_or_default();
+            let found = Self::of_manifest(&layout, &manifest, task);
             return Ok((found, Some((manifest, problems))));
         }
         let data = UserData::open_layout(&layout, config, &mut problems)?;
@@ -94,7 +102,9 @@ impl Inspection {
             layout: layout.describe().to_owned(),
             examples: 0,
             modalities: Vec::new(),
+            task: Task::Classes,
             classes: Vec::new(),
+            numbers: Vec::new(),
             splits: None,
             groups: None,
             notes: Vec::new(),
@@ -113,9 +123,20 @@ impl Inspection {
             missing: (0..examples.len()).filter(|&row| !examples.present(row, m)).count(),
         };
         self.modalities = examples.modalities().iter().enumerate().map(finding).collect();
-        let mut counts = vec![0; examples.classes().len()];
-        data.labels.iter().for_each(|&label| counts[label as usize] += 1);
+        self.task = examples.task();
+        let counts = match &data.targets {
+            Some(targets) => targets.counts(),
+            None => {
+                let mut counts = vec![0; examples.classes().len()];
+                data.labels.iter().for_each(|&label| counts[label as usize] += 1);
+                counts
+            }
+        };
         self.classes = examples.classes().iter().cloned().zip(counts).collect();
+        if let Some(targets) = data.targets.as_ref().filter(|_| self.task == Task::Regression) {
+            self.classes = Vec::new();
+            self.numbers = numbers(targets);
+        }
         self.splits = data.splits.as_deref().map(Split::count);
         self.groups = data.groups.as_deref().map(|groups| distinct(groups.iter()));
         self.notes = data.notes().to_vec();
@@ -123,8 +144,8 @@ impl Inspection {
         self.warn_of_groups();
     }
 
-    fn of_manifest(layout: &Layout, manifest: &Manifest) -> Self {
-        let mut found = Self::empty(layout);
+    fn of_manifest(layout: &Layout, manifest: &Manifest, task: Task) -> Self {
+        let mut found = Self { task, ..Self::empty(layout) };
         found.examples = manifest.rows.len();
         let finding = |(c, column): (usize, &MediaColumn)| ModalityFindings {
             name: column.name.clone(),
@@ -134,7 +155,18 @@ impl Inspection {
         };
         found.modalities = manifest.columns.iter().enumerate().map(finding).collect();
         let cells = Words::of(manifest.rows.iter().map(|row| row.label.as_str()));
-        if let Ok((classes, labels)) = class_list(&cells) {
+        if task != Task::Classes {
+            if let Ok(targets) = Targets::of_cells(task, &cells, "target") {
+                found.warnings.extend(warnings::of_targets(&targets));
+                match task {
+                    Task::Regression => found.numbers = numbers(&targets),
+                    _ => {
+                        let counts = targets.counts();
+                        found.classes = targets.names.into_iter().zip(counts).collect();
+                    }
+                }
+            }
+        } else if let Ok((classes, labels)) = class_list(&cells) {
             let mut counts = vec![0; classes.len()];
             labels.iter().for_each(|&label| counts[label as usize] += 1);
             found.warnings.extend(warnings::single_classes(&classes, &counts));
@@ -157,6 +189,19 @@ impl Inspection {
             self.warnings.push(warning.to_owned());
         }
     }
+}
+
+/// The least, the mean and the largest of each number to predict.
+fn numbers(targets: &Targets) -> Vec<(String, [f64; 3])> {
+    let of = |(column, name): (usize, &String)| {
+        let values = targets.values.iter().skip(column).step_by(targets.names.len());
+        let values: Vec<f64> = values.map(|&value| f64::from(value)).collect();
+        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        (name.clone(), [least, mean, largest])
+    };
+    targets.names.iter().enumerate().map(of).collect()
 }
 
 fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> usize {

@@ -12,6 +12,8 @@ mod feature_file;
 mod inspection;
 mod layout;
 mod named;
+mod target_matrix;
+mod targeted;
 mod to_predict;
 mod warnings;
 

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 
 use tcmax_ops::Seed;
+use tcmax_registry::Task;
 
 use crate::dataset::{Dataset, ModalityKind};
 use crate::error::Result;
 use crate::split::Split;
+use crate::targets::Targets;
 
 /// How many rows or columns are named.
 const NAMED: usize = 5;
@@ -52,10 +54,11 @@ pub(super) fn of_examples(data: &dyn Dataset, splits: Option<&[Split]>) -> Resul
         .zip(present)
         .map(|(key, there)| key.filter(|_| there).map(|k| k.finish()))
         .collect();
-    let labels = (0..data.len()).map(|row| data.label(row));
-    let mut counts = vec![0; data.classes().len()];
-    labels.for_each(|label| counts[label as usize] += 1);
-    warnings.extend(single_classes(data.classes(), &counts));
+    if data.task() == Task::Classes {
+        let mut counts = vec![0; data.classes().len()];
+        (0..data.len()).for_each(|row| counts[data.label(row) as usize] += 1);
+        warnings.extend(single_classes(data.classes(), &counts));
+    }
     warnings.extend(copies(&keys, splits));
     Ok(warnings)
 }
@@ -70,6 +73,38 @@ fn constant(name: &str, kind: ModalityKind, changes: &[bool]) -> Option<String> 
     }
     let of = changes.len();
     Some(format!("{} of the {of} columns of '{name}' never change ({})", still.len(), some(&still)))
+}
+
+/// Labels that every example has, or none; rows of one label each, which are classes; numbers that never change.
+pub(super) fn of_targets(targets: &Targets) -> Vec<String> {
+    let columns = targets.names.len().max(1);
+    let rows = targets.values.len() / columns;
+    if targets.task == Task::Regression {
+        let still = |column: &usize| {
+            let mut values = targets.values.iter().skip(*column).step_by(columns);
+            let first = values.next();
+            values.all(|value| Some(value) == first)
+        };
+        let names = (0..columns).filter(still).map(|column| &targets.names[column]);
+        return names.map(|name| format!("'{name}' is the same number in every example")).collect();
+    }
+    let counts = targets.counts();
+    let constant = targets.names.iter().zip(&counts).filter(|(_, count)| [0, rows].contains(count));
+    let names: Vec<&str> = constant.map(|(name, _)| name.as_str()).collect();
+    let mut warnings = Vec::new();
+    if !names.is_empty() {
+        let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        let more = if names.len() > NAMED { ", ..." } else { "" };
+        warnings.push(format!(
+            "every example or none has the labels {shown}{more}: nothing can be learned of them"
+        ));
+    }
+    if targets.values.chunks_exact(columns).all(|row| row.iter().sum::<f32>() == 1.0) && columns > 1
+    {
+        let text = "every example has exactly one label: if it is always one, they are classes (the option `task`)";
+        warnings.push(text.to_owned());
+    }
+    warnings
 }
 
 /// Classes of one example: it cannot be both in train and in test.

@@ -25,6 +25,11 @@ impl Reference {
         Self { tuples: Some(tuples), chunk: Self::CHUNK }
     }
 
+    /// Whether it is all tuples.
+    pub fn is_all(&self) -> bool {
+        self.tuples.is_none()
+    }
+
     /// With at most `chunk` tuples in memory at a time. Additive critics need none for all tuples.
     #[must_use]
     pub fn in_chunks_of(self, chunk: usize) -> Self {

@@ -26,7 +26,9 @@ use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::gradients::scale;
 use crate::likelihood::log_likelihoods;
-use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{
+    Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, cross_entropy,
+};
 
 /// The specification of AGM.
 pub static AGM: MethodSpec = MethodSpec {
@@ -36,6 +38,9 @@ pub static AGM: MethodSpec = MethodSpec {
     modalities: Modalities::Several,
     usual_head: &CONCAT,
     heads: Heads::Any,
+    tasks: Tasks::Classes(
+        "its coefficients compare the modalities' probabilities of the one right class",
+    ),
     options: Options::of::<AgmOptions>(),
     make: |options, setup| Ok(Box::new(Agm::new(read(options)?, setup)?)),
 };

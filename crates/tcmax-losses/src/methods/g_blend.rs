@@ -25,7 +25,7 @@ use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::likelihood::log_likelihoods;
 use crate::method::{EpochContext, Part};
-use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, cross_entropy};
 
 /// The specification of G-Blend.
 pub static G_BLEND: MethodSpec = MethodSpec {
@@ -35,6 +35,7 @@ pub static G_BLEND: MethodSpec = MethodSpec {
     modalities: Modalities::Several,
     usual_head: &SPECIFIC,
     heads: Heads::Any,
+    tasks: Tasks::Classes("it weighs branches by the likelihoods of the one right class"),
     options: Options::of::<GBlendOptions>(),
     make: |options, setup| Ok(Box::new(GBlend::new(read(options)?, setup)?)),
 };

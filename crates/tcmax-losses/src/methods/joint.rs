@@ -1,8 +1,10 @@
-//! Joint training: cross-entropy of the fused logits.
+//! Joint training: the loss of the fused outputs, which is the cross-entropy of classes and labels, and the mean
+//! squared error of numbers.
+
 use tcmax_fusion::{CONCAT, Modalities};
 use tcmax_registry::Options;
 
-use crate::{Heads, Method, MethodSpec, Result, Step, StepOutput, cross_entropy};
+use crate::{Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks};
 
 /// The specification of joint training.
 pub static JOINT: MethodSpec = MethodSpec {
@@ -12,6 +14,7 @@ pub static JOINT: MethodSpec = MethodSpec {
     modalities: Modalities::Any,
     usual_head: &CONCAT,
     heads: Heads::Any,
+    tasks: Tasks::Any,
     options: Options::NONE,
     make: |_, _| Ok(Box::new(Joint)),
 };
@@ -22,8 +25,16 @@ pub struct Joint;
 
 impl Method for Joint {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
-        let loss = step.descend(&cross_entropy(&logits, step.labels)?)?;
-        Ok(StepOutput::new(loss, &logits))
+        joint(step)
     }
+
+    fn step_on(&mut self, step: &mut Step<'_, Targets>) -> Result<StepOutput> {
+        joint(step)
+    }
+}
+
+fn joint<Y: Target>(step: &mut Step<'_, Y>) -> Result<StepOutput> {
+    let logits = step.head.logits(step.features)?;
+    let loss = step.descend(&step.labels.loss(&logits)?)?;
+    Ok(StepOutput::new(loss, &logits))
 }

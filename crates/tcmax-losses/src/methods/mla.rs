@@ -28,7 +28,9 @@ use tcmax_fusion::{Modalities, SHARED};
 use tcmax_ops::{State, host_f64, log_sum_exp, placed_like, sum_of};
 use tcmax_registry::{OptionSet, Options, read};
 
-use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{
+    Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, cross_entropy,
+};
 
 /// The specification of MLA.
 pub static MLA: MethodSpec = MethodSpec {
@@ -38,6 +40,7 @@ pub static MLA: MethodSpec = MethodSpec {
     modalities: Modalities::Several,
     usual_head: &SHARED,
     heads: Heads::Usual,
+    tasks: Tasks::Classes("it mixes modalities by the entropy of a softmax over exclusive classes"),
     options: Options::of::<MlaOptions>(),
     make: |options, setup| Ok(Box::new(Mla::new(read(options)?, setup)?)),
 };

@@ -17,7 +17,7 @@ use tcmax_fusion::{CONCAT, FusionHead, Modalities, normalised};
 use tcmax_ops::sum_of;
 use tcmax_registry::{OptionSet, Options, read, require};
 
-use crate::{Error, Heads, Method, MethodSpec, Result, Step, StepOutput, cross_entropy};
+use crate::{Error, Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks};
 
 /// The specification of MMCosine.
 pub static MM_COSINE: MethodSpec = MethodSpec {
@@ -27,6 +27,7 @@ pub static MM_COSINE: MethodSpec = MethodSpec {
     modalities: Modalities::Any,
     usual_head: &CONCAT,
     heads: Heads::Additive,
+    tasks: Tasks::Discrete("its outputs are cosines, which are bounded, and numbers are not"),
     options: Options::of::<MmCosineOptions>(),
     make: |options, _| Ok(Box::new(MmCosine::new(read(options)?)?)),
 };
@@ -67,13 +68,21 @@ impl MmCosine {
         options.check()?;
         Ok(Self { options })
     }
+
+    fn train<Y: Target>(self, step: &mut Step<'_, Y>) -> Result<StepOutput> {
+        let logits = cosine_logits(step.head, step.features, self.options.scale)?;
+        let loss = step.descend(&step.labels.loss(&logits)?)?;
+        Ok(StepOutput::new(loss, &logits))
+    }
 }
 
 impl Method for MmCosine {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = cosine_logits(step.head, step.features, self.options.scale)?;
-        let loss = step.descend(&cross_entropy(&logits, step.labels)?)?;
-        Ok(StepOutput::new(loss, &logits))
+        self.train(step)
+    }
+
+    fn step_on(&mut self, step: &mut Step<'_, Targets>) -> Result<StepOutput> {
+        self.train(step)
     }
 
     fn predict(&self, head: &dyn FusionHead, features: &[Tensor]) -> Result<Tensor> {

@@ -24,7 +24,7 @@ use tcmax_ops::{to_scalar_f64, wide};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::gradients::{inner, weighted};
-use crate::{Heads, Method, MethodSpec, Result, Step, StepOutput, cross_entropy};
+use crate::{Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks};
 
 /// The specification of MMPareto.
 pub static MM_PARETO: MethodSpec = MethodSpec {
@@ -34,6 +34,9 @@ pub static MM_PARETO: MethodSpec = MethodSpec {
     modalities: Modalities::Several,
     usual_head: &SPECIFIC,
     heads: Heads::Any,
+    tasks: Tasks::Discrete(
+        "a sum of outputs and each of them, which it trains together, cannot all be the same number",
+    ),
     options: Options::of::<MmParetoOptions>(),
     make: |options, _| Ok(Box::new(MmPareto::new(read(options)?)?)),
 };
@@ -78,14 +81,24 @@ impl MmPareto {
 
 impl Method for MmPareto {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
+        self.train(step)
+    }
+
+    fn step_on(&mut self, step: &mut Step<'_, Targets>) -> Result<StepOutput> {
+        self.train(step)
+    }
+}
+
+impl MmPareto {
+    fn train<Y: Target>(self, step: &mut Step<'_, Y>) -> Result<StepOutput> {
         let logits = step.head.logits(step.features)?;
-        let fused = cross_entropy(&logits, step.labels)?;
+        let fused = step.labels.loss(&logits)?;
         let own = step.head.modality_logits(step.features)?;
         let mut value = crate::finite(&fused)?;
         let fused = tcmax_ops::backward(&fused)?;
         let mut unimodal = Vec::with_capacity(own.len());
         for logits in &own {
-            let loss = cross_entropy(logits, step.labels)?;
+            let loss = step.labels.loss(logits)?;
             value += crate::finite(&loss)?;
             unimodal.push(tcmax_ops::backward(&loss)?);
         }

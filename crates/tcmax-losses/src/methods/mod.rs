@@ -12,6 +12,7 @@ mod pair;
 pub mod pmr;
 pub mod qmf;
 pub mod tcmax;
+pub mod tcmax_labels;
 pub mod unimodal;
 
 pub use agm::AGM;

@@ -28,7 +28,10 @@ use tcmax_registry::{OptionSet, Options, read, require};
 
 use super::pair::pair;
 use crate::likelihood::label_probability_sums;
-use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, cross_entropy};
+
+/// Why OGM is for classes alone.
+const WHY: &str = "its coefficients compare the modalities' probabilities of the one right class";
 
 /// The specification of OGM.
 pub static OGM: MethodSpec = MethodSpec {
@@ -38,6 +41,7 @@ pub static OGM: MethodSpec = MethodSpec {
     modalities: Modalities::Two,
     usual_head: &CONCAT,
     heads: Heads::Any,
+    tasks: Tasks::Classes(WHY),
     options: Options::of::<OgmOptions>(),
     make: |options, setup| Ok(Box::new(Ogm::new(read(options)?, false, setup)?)),
 };
@@ -50,6 +54,7 @@ pub static OGM_GE: MethodSpec = MethodSpec {
     modalities: Modalities::Two,
     usual_head: &CONCAT,
     heads: Heads::Any,
+    tasks: Tasks::Classes(WHY),
     options: Options::of::<OgmOptions>(),
     make: |options, setup| Ok(Box::new(Ogm::new(read(options)?, true, setup)?)),
 };

@@ -24,7 +24,7 @@ use tcmax_registry::{OptionSet, Options, read, require};
 
 use super::pair::pair;
 use crate::likelihood::label_probability_sums;
-use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, cross_entropy};
 
 /// The specification of OPM.
 pub static OPM: MethodSpec = MethodSpec {
@@ -34,6 +34,7 @@ pub static OPM: MethodSpec = MethodSpec {
     modalities: Modalities::Two,
     usual_head: &CONCAT,
     heads: Heads::Any,
+    tasks: Tasks::Classes("its rates compare the modalities' probabilities of the one right class"),
     options: Options::of::<OpmOptions>(),
     make: |options, setup| Ok(Box::new(Opm::new(read(options)?, setup)?)),
 };

@@ -32,7 +32,9 @@ use tcmax_registry::{OptionSet, Options, read, require};
 use super::pair::pair;
 use crate::likelihood::label_probability_sums;
 use crate::method::{EpochContext, Part};
-use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{
+    Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, cross_entropy,
+};
 
 /// The specification of PMR.
 pub static PMR: MethodSpec = MethodSpec {
@@ -42,6 +44,7 @@ pub static PMR: MethodSpec = MethodSpec {
     modalities: Modalities::Two,
     usual_head: &CONCAT,
     heads: Heads::Any,
+    tasks: Tasks::Classes("it pulls features towards the prototype of their one class"),
     options: Options::of::<PmrOptions>(),
     make: |options, setup| Ok(Box::new(Pmr::new(read(options)?, setup)?)),
 };

@@ -27,7 +27,9 @@ use tcmax_registry::Options;
 
 use crate::likelihood::log_likelihoods;
 use crate::methods::unimodal::unimodal;
-use crate::{Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, cross_entropy};
+use crate::{
+    Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, cross_entropy,
+};
 
 /// The specification of QMF.
 pub static QMF: MethodSpec = MethodSpec {
@@ -37,6 +39,7 @@ pub static QMF: MethodSpec = MethodSpec {
     modalities: Modalities::Several,
     usual_head: &CONCAT,
     heads: Heads::Any,
+    tasks: Tasks::Classes("its confidence is the log-sum-exp of the logits of exclusive classes"),
     options: Options::NONE,
     make: |_, setup| Ok(Box::new(Qmf::new(setup))),
 };

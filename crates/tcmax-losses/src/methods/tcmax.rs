@@ -9,6 +9,9 @@
 //! with the head's own scores as the critic and a uniform reference for the label.
 //! It has no hyper-parameter, and softmax(f) remains p(y | z), so prediction does not change.
 //!
+//! Several labels are as many binary variables, see [`tcmax_labels`](super::tcmax_labels); numbers have no outcomes
+//! to sum over, and no loss of this kind.
+//!
 //! [`Bound`] chooses how: additive heads sum over all B^M tuples at O(M B C); any other head visits them
 //! in chunks of bounded memory; and `samples` replaces the sum by a mean over K random tuples.
 //!
@@ -22,7 +25,9 @@ use tcmax_estimators::{Bound, Critic, Labels, Reference, Tuples};
 use tcmax_fusion::{CONCAT, FusionHead, Modalities};
 use tcmax_registry::{OptionSet, Options, read, require};
 
-use crate::{Heads, Method, MethodSpec, Result, Step, StepOutput};
+use crate::{
+    Heads, LabelBounds, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks,
+};
 
 /// The specification of TCMax.
 pub static TCMAX: MethodSpec = MethodSpec {
@@ -32,6 +37,9 @@ pub static TCMAX: MethodSpec = MethodSpec {
     modalities: Modalities::Any,
     usual_head: &CONCAT,
     heads: Heads::Any,
+    tasks: Tasks::Discrete(
+        "the total correlation is bounded by a sum over the outcomes of the target, and numbers have no list of outcomes",
+    ),
     options: Options::of::<TcmaxOptions>(),
     make: |options, _| Ok(Box::new(Tcmax::new(read(options)?)?)),
 };
@@ -75,23 +83,36 @@ impl Tcmax {
         options.check()?;
         Ok(Self { options })
     }
+
+    /// The tuples of one step.
+    fn reference<Y: Target>(&self, step: &Step<'_, Y>) -> Result<Reference> {
+        let reference = match self.options.samples {
+            Some(count) => {
+                let seed = step.seed.stream("tuples");
+                let (examples, variables) = (step.labels.examples(), step.features.len());
+                Reference::of(Tuples::random(count, examples, variables, seed)?)
+            }
+            None => Reference::all(),
+        };
+        Ok(reference.in_chunks_of(self.options.chunk))
+    }
 }
 
 impl Method for Tcmax {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
         let (head, features, labels) = (step.head, step.features, step.labels);
-        let reference = match self.options.samples {
-            Some(count) => {
-                let seed = step.seed.stream("tuples");
-                Reference::of(Tuples::random(count, labels.len(), features.len(), seed)?)
-            }
-            None => Reference::all(),
-        };
-        let reference = reference.in_chunks_of(self.options.chunk);
-        let bound = Bound::new(head, features, labels, reference)?;
+        let bound = Bound::new(head, features, labels, self.reference(step)?)?;
         let loss = step.descend(&bound.value()?.neg()?)?;
         let total_correlation = Some(bound.total_correlation()?);
         Ok(StepOutput { total_correlation, ..StepOutput::new(loss, &bound.scores()) })
+    }
+
+    fn step_on(&mut self, step: &mut Step<'_, Targets>) -> Result<StepOutput> {
+        let (head, features, labels) = (step.head, step.features, step.labels);
+        let bounds = LabelBounds::new(head, features, labels, self.reference(step)?)?;
+        let loss = step.descend(&bounds.value()?.neg()?)?;
+        let total_correlation = Some(bounds.total_correlation_of(-loss));
+        Ok(StepOutput { total_correlation, ..StepOutput::new(loss, &bounds.scores()) })
     }
 
     /// The critic's scores: of these, softmax is p(y | z).

@@ -4,15 +4,16 @@
 //! L = sum_m CE(f_m(z_m), y)      (nats)
 //! ```
 //!
-//! The fused logits are used in prediction only.
+//! The fused logits are used in prediction only. Of several labels and of numbers the loss is theirs
+//! ([`Target`]), and the prediction of a number is the mean of the modalities' outputs: each of them is trained to
+//! be the number, and their sum would be as many times it.
 
 use candle_core::Tensor;
-use tcmax_estimators::Labels;
-use tcmax_fusion::{CONCAT, Modalities};
+use tcmax_fusion::{CONCAT, FusionHead, Modalities};
 use tcmax_ops::sum_of;
 use tcmax_registry::Options;
 
-use crate::{Error, Heads, Method, MethodSpec, Result, Step, StepOutput, cross_entropy};
+use crate::{Error, Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks};
 
 /// The specification of unimodal training.
 pub static UNIMODAL: MethodSpec = MethodSpec {
@@ -22,6 +23,7 @@ pub static UNIMODAL: MethodSpec = MethodSpec {
     modalities: Modalities::Any,
     usual_head: &CONCAT,
     heads: Heads::Any,
+    tasks: Tasks::Any,
     options: Options::NONE,
     make: |_, _| Ok(Box::new(Unimodal)),
 };
@@ -32,22 +34,35 @@ pub struct Unimodal;
 
 impl Method for Unimodal {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let own = step.head.modality_logits(step.features)?;
-        let loss = step.descend(&unimodal(&own, step.labels)?)?;
-        let detached: Vec<Tensor> = step.features.iter().map(Tensor::detach).collect();
-        Ok(StepOutput::new(loss, &step.head.logits(&detached)?))
+        train(step)
+    }
+
+    fn step_on(&mut self, step: &mut Step<'_, Targets>) -> Result<StepOutput> {
+        train(step)
+    }
+
+    fn predict_numbers(&self, head: &dyn FusionHead, features: &[Tensor]) -> Result<Tensor> {
+        let own = head.modality_logits(features)?;
+        Ok((sum_of(&own)? / own.len() as f64)?)
     }
 }
 
-/// The sum of the cross-entropies of each modality's own logits (N, C): a scalar, nats.
+fn train<Y: Target>(step: &mut Step<'_, Y>) -> Result<StepOutput> {
+    let own = step.head.modality_logits(step.features)?;
+    let loss = step.descend(&unimodal(&own, step.labels)?)?;
+    let detached: Vec<Tensor> = step.features.iter().map(Tensor::detach).collect();
+    Ok(StepOutput::new(loss, &step.head.logits(&detached)?))
+}
+
+/// The sum of the losses of each modality's own outputs (N, C): a scalar, nats where they are logits.
 ///
 /// # Errors
 /// When there is no modality, or shapes do not fit.
-pub fn unimodal(modality_logits: &[Tensor], labels: &Labels) -> Result<Tensor> {
+pub fn unimodal<Y: Target>(modality_logits: &[Tensor], targets: &Y) -> Result<Tensor> {
     if modality_logits.is_empty() {
         let what = "the list of modality logits";
         return Err(Error::Estimator(tcmax_estimators::Error::Empty { what, unit: "modality" }));
     }
-    let own = modality_logits.iter().map(|logits| cross_entropy(logits, labels));
+    let own = modality_logits.iter().map(|logits| targets.loss(logits));
     Ok(sum_of(&own.collect::<Result<Vec<_>>>()?)?)
 }

@@ -2,7 +2,7 @@
 //! page and no picture, so that their text keeps its size on a phone.
 
 use maud::{Markup, html};
-use tcmax_train::results::SuiteResult;
+use tcmax_train::results::{Metric, SuiteResult};
 
 use crate::page::colours::{class, coloured};
 use crate::table::{Cell, Column, ColumnKind, columns};
@@ -11,15 +11,31 @@ use crate::table::{Cell, Column, ColumnKind, columns};
 pub(super) fn accuracies(result: &SuiteResult) -> Markup {
     let columns = columns(result);
     let accuracies = columns.iter().filter(|column| column.kind == ColumnKind::Accuracy);
+    let metric = Metric::of(result.dataset.task);
+    let (title, unit) = match metric {
+        Metric::Accuracy => ("Accuracy", "in percent"),
+        Metric::MeanAveragePrecision => ("mAP", "in percent"),
+        Metric::Rmse => ("RMSE", "less is better"),
+    };
+    let top = if metric.is_fraction() { 100.0 } else { largest(&columns) };
+    let own = if metric == Metric::Rmse { "outputs" } else { "logits" };
     html! {
-        h2 { "Accuracy on the test split" }
-        div.charts { @for column in accuracies { (group(result, column)) } }
-        p.note { "Bars: means over the seeds, in percent; whiskers: 95% t intervals. A modality's bar is the \
-            accuracy of its own logits in the model, without the other modalities." }
+        h2 { (title) " on the test split" }
+        div.charts { @for column in accuracies { (group(result, column, top)) } }
+        p.note { "Bars: means over the seeds, " (unit) "; whiskers: 95% t intervals. A modality's bar is the "
+            (metric.name()) " of its own " (own) " in the model, without the other modalities." }
     }
 }
 
-fn group(result: &SuiteResult, column: &Column) -> Markup {
+/// The largest value of the bars with its interval.
+fn largest(columns: &[Column]) -> f64 {
+    let bars = columns.iter().filter(|column| column.kind == ColumnKind::Accuracy);
+    let cells = bars.flat_map(|column| column.cells.iter().flatten());
+    let high = |cell: &Cell| cell.interval.mean + cell.interval.half_width.unwrap_or(0.0);
+    cells.map(high).fold(f64::MIN_POSITIVE, f64::max)
+}
+
+fn group(result: &SuiteResult, column: &Column, top: f64) -> Markup {
     let coloured = coloured(result);
     // Methods without a colour get a light grey.
     let colour = |row: usize| {
@@ -31,16 +47,18 @@ fn group(result: &SuiteResult, column: &Column) -> Markup {
             figcaption { (column.heading.trim_end_matches(" %")) }
             div.bars { @for (row, cell) in rows {
                 span.name { (result.methods[row].name) }
-                span class={ "track " (colour(row)) } { (bar(cell)) }
-                span.value { (format!("{:.1}", cell.interval.mean)) }
+                span class={ "track " (colour(row)) } { (bar(cell, top)) }
+                span.value { (format!("{:.*}", column.digits, cell.interval.mean)) }
             } }
         }
     }
 }
 
-fn bar(cell: Cell) -> Markup {
-    let mean = cell.interval.mean.clamp(0.0, 100.0);
+fn bar(cell: Cell, top: f64) -> Markup {
+    let scale = 100.0 / top;
+    let mean = (scale * cell.interval.mean).clamp(0.0, 100.0);
     let whisker = cell.interval.half_width.map(|half| {
+        let half = scale * half;
         let (low, high) = ((mean - half).max(0.0), (mean + half).min(100.0));
         format!("left: {low:.2}%; width: {:.2}%", high - low)
     });

@@ -29,11 +29,11 @@ pub(super) fn coloured(result: &SuiteResult) -> Vec<usize> {
         return rows;
     }
     let accuracy = |method: &MethodResult| {
-        let values: Vec<f64> = method.runs.iter().map(|run| run.test.accuracy).collect();
+        let values: Vec<f64> = method.runs.iter().map(|run| run.test.gain()).collect();
         Interval::of(&values).map_or(f64::NEG_INFINITY, |interval| interval.mean)
     };
     let key = |row: usize| match &result.methods[row] {
-        method if method.name == "joint" => 2.0,
+        method if method.name == "joint" => f64::INFINITY,
         method => accuracy(method),
     };
     rows.sort_by(|a, b| key(*b).total_cmp(&key(*a)));

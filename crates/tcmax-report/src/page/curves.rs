@@ -2,7 +2,8 @@
 
 use maud::{Markup, PreEscaped, html};
 use tcmax_metrics::Interval;
-use tcmax_train::results::{EpochRecord, MethodResult, SuiteResult};
+use tcmax_train::Task;
+use tcmax_train::results::{EpochRecord, MethodResult, Metric, SuiteResult};
 
 use crate::page::charts::{Level, Series, lines};
 use crate::page::colours::{coloured, legend};
@@ -17,9 +18,15 @@ pub(super) fn curves(result: &SuiteResult) -> Markup {
 }
 
 fn modalities(result: &SuiteResult) -> Markup {
+    let (metric, scale, label) = scaled(result);
+    let name_of_metric = match metric {
+        Metric::Accuracy => "Accuracy of a modality's own logits",
+        Metric::MeanAveragePrecision => "mAP of a modality's own logits",
+        Metric::Rmse => "RMSE of a modality's own outputs",
+    };
     html! {
         h2 { "Each modality over the epochs" }
-        p.note { "Accuracy of a modality's own logits on the validation split, mean over the seeds: "
+        p.note { (name_of_metric) " on the validation split, mean over the seeds: "
             "here one sees a modality starve."
             @if result.methods.len() > COLOURS {
                 " Of " (result.methods.len()) " methods, joint training and the best are drawn."
@@ -28,11 +35,20 @@ fn modalities(result: &SuiteResult) -> Markup {
         div.charts { @for (m, name) in result.dataset.modalities.iter().enumerate() {
             figure {
                 figcaption { (name) }
-                (curve(result, "accuracy, %", &[], None, |record| {
-                    record.validation.as_ref()?.modality_accuracy.get(m).copied().flatten().map(|a| 100.0 * a)
+                (curve(result, &label, &[], None, |record| {
+                    record.validation.as_ref()?.modality_scores().get(m).copied().flatten().map(|a| scale * a)
                 }))
             }
         } }
+    }
+}
+
+/// The metric that methods are compared by, what it is multiplied by to be shown, and its axis.
+fn scaled(result: &SuiteResult) -> (Metric, f64, String) {
+    let metric = Metric::of(result.dataset.task);
+    match metric.is_fraction() {
+        true => (metric, 100.0, format!("{}, %", metric.name())),
+        false => (metric, 1.0, metric.name().to_owned()),
     }
 }
 
@@ -42,18 +58,25 @@ fn training(result: &SuiteResult) -> Markup {
         value: truth.total_correlation - truth.additive_gap,
     });
     let levels: Vec<Level> = level.collect();
+    let (metric, scale, label) = scaled(result);
+    let task = result.dataset.task;
+    let loss = if task == Task::Regression { "squared error" } else { "nats" };
     html! {
         h2 { "Training" }
         (legend(result))
         div.charts.pairs {
-            figure { figcaption { "Fused accuracy, validation" }
-                (curve(result, "accuracy, %", &[], None, |r| Some(100.0 * r.validation.as_ref()?.accuracy))) }
-            figure { figcaption { "Total correlation bound, validation (from " (BOUND_FLOOR) " nats up)" }
-                (curve(result, "nats", &levels, Some(BOUND_FLOOR), |r| r.validation.as_ref()?.total_correlation)) }
-            figure { figcaption { "Accuracy on the training batches" }
-                (curve(result, "accuracy, %", &[], None, |r| Some(100.0 * r.train_accuracy))) }
+            figure { figcaption { "Fused " (metric.name()) ", validation" }
+                (curve(result, &label, &[], None, |r| Some(scale * r.validation.as_ref()?.score()))) }
+            @if task != Task::Regression {
+                figure { figcaption { "Total correlation bound, validation (from " (BOUND_FLOOR) " nats up)" }
+                    (curve(result, "nats", &levels, Some(BOUND_FLOOR), |r| r.validation.as_ref()?.total_correlation)) }
+            }
+            @if task == Task::Classes {
+                figure { figcaption { "Accuracy on the training batches" }
+                    (curve(result, "accuracy, %", &[], None, |r| Some(100.0 * r.train_accuracy))) }
+            }
             figure { figcaption { "Training loss (each method its own)" }
-                (curve(result, "nats", &[], None, |r| Some(r.train_loss))) }
+                (curve(result, loss, &[], None, |r| Some(r.train_loss))) }
         }
     }
 }

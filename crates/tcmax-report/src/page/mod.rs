@@ -37,7 +37,7 @@ pub fn html(result: &SuiteResult) -> String {
                 (tables::truth(result))
                 (bars::accuracies(result))
                 (curves::curves(result))
-                (confusion::confusions(result))
+                @if result.dataset.task.is_classes() { (confusion::confusions(result)) }
                 (settings::settings(result))
             }
         }
@@ -48,13 +48,14 @@ pub fn html(result: &SuiteResult) -> String {
 fn sizes(result: &SuiteResult) -> String {
     let [train, validation, test] = result.dataset.sizes;
     let classes = result.dataset.classes.len();
+    let outputs = result.dataset.task.outputs(classes);
     let seeds = match tables::seeds_of_all(result) {
         None | Some(0) => String::new(),
         Some(1) => " One seed of every method.".to_owned(),
         Some(seeds) => format!(" {seeds} seeds of every method."),
     };
     format!(
-        "{classes} classes; {train} training, {validation} validation, {test} test examples.{seeds}"
+        "{classes} {outputs}; {train} training, {validation} validation, {test} test examples.{seeds}"
     )
 }
 

@@ -1,6 +1,7 @@
 //! What the numbers say beside the verdict, in a few sentences made from them.
 
 use tcmax_metrics::Interval;
+use tcmax_train::Task;
 use tcmax_train::results::{Evaluation, MethodResult, SuiteResult};
 
 use crate::table::{Column, ColumnKind, columns, is_whole};
@@ -16,6 +17,9 @@ pub(super) fn sentences(result: &SuiteResult) -> Vec<String> {
 
 /// The modality that joint training keeps furthest below what another method makes of it.
 fn starved(result: &SuiteResult, columns: &[Column]) -> Option<String> {
+    if result.dataset.task == Task::Regression {
+        return None;
+    }
     let joint = result.methods.iter().position(|method| method.name == "joint")?;
     let whole = |row: usize| row != joint && is_whole(&result.methods[row]);
     let own = columns.iter().skip(1).filter(|column| column.kind == ColumnKind::Accuracy);
@@ -25,7 +29,8 @@ fn starved(result: &SuiteResult, columns: &[Column]) -> Option<String> {
         Some((other, difference, column.cells[joint]?, column.cells[other]?))
     };
     // The headings are those of the modalities that any method has.
-    let gaps = own.filter_map(|column| Some((column.heading.trim_end_matches(" %"), gap(column)?)));
+    let name = |heading: &str| heading.trim_end_matches(" %").trim_end_matches(" mAP").to_owned();
+    let gaps = own.filter_map(|column| Some((name(&column.heading), gap(column)?)));
     let (name, (other, difference, at, reached)) =
         gaps.max_by(|a, b| a.1.1.interval.mean.total_cmp(&b.1.1.interval.mean))?;
     // The largest of all gaps is shown: as many comparisons as there are methods and modalities.

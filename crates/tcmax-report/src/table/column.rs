@@ -1,14 +1,14 @@
 //! One quantity of every method, with its uncertainty.
 
 use tcmax_metrics::{Interval, PairedDifference, holm};
-use tcmax_train::results::{MethodResult, RunResult, SuiteResult};
+use tcmax_train::results::{MethodResult, Metric, RunResult, SuiteResult};
 
 use crate::table::style::dash;
 
 /// What a column of the comparison shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// Accuracy of the model's own predictions, %.
+    /// Accuracy of the model's own predictions, %; of labels mAP, of numbers the RMSE.
     Accuracy,
     /// Accuracy of a linear probe, %.
     Probe,
@@ -75,6 +75,8 @@ pub struct Column {
     pub cells: Vec<Option<Cell>>,
     /// Digits after the point.
     pub digits: usize,
+    /// Whether the least value is the best.
+    pub less_is_better: bool,
     /// The runs of each method by seed and fold, and their values, in the unit of the heading.
     pub(super) by_run: Vec<Vec<(Run, f64)>>,
     /// The smallest step between two values, as accuracies on few examples have it; 0 for none.
@@ -107,7 +109,43 @@ impl Column {
         let cells = by_run.iter().map(cell).collect();
         let step = if scale == PERCENT { step(result) } else { 0.0 };
         let test_to_train = test_to_train(result);
-        Self { heading, kind, cells, digits, by_run, step, test_to_train }
+        Self { heading, kind, cells, digits, less_is_better: false, by_run, step, test_to_train }
+    }
+
+    /// Of the metric that methods are compared by, or another of its unit: in percent where it is a fraction, and
+    /// otherwise with four digits that count.
+    pub(super) fn of_metric(
+        result: &SuiteResult,
+        heading: &str,
+        quantity: &dyn Fn(&RunResult) -> Option<f64>,
+    ) -> Self {
+        let metric = Metric::of(result.dataset.task);
+        let named = match metric {
+            Metric::Accuracy => heading.to_owned(),
+            _ => format!("{heading} {}", metric.name()),
+        };
+        if metric.is_fraction() {
+            let what = (format!("{named} %"), ColumnKind::Accuracy, 1);
+            let column = Self::over_runs(result, what, PERCENT, quantity);
+            // Only accuracies are multiples of one example.
+            let step = if metric == Metric::Accuracy { column.step } else { 0.0 };
+            return Self { step, ..column };
+        }
+        let column = Self::over_runs(result, (named, ColumnKind::Accuracy, 0), 1.0, quantity);
+        let digits = column.counting_digits();
+        Self { digits, less_is_better: !metric.more_is_better(), ..column }
+    }
+
+    /// Digits after the point with which the largest mean has four that count.
+    fn counting_digits(&self) -> usize {
+        let means = self.cells.iter().flatten().map(|cell| cell.interval.mean.abs());
+        let largest = means.fold(0.0, f64::max);
+        if largest > 0.0 { (3.0 - largest.log10().floor()).clamp(0.0, 12.0) as usize } else { 1 }
+    }
+
+    /// The same with as many digits as [`Column::of_metric`] has for numbers of any size.
+    pub(super) fn with_counting_digits(self) -> Self {
+        Self { digits: self.counting_digits(), ..self }
     }
 
     /// Of cells that are no means over runs.
@@ -118,6 +156,7 @@ impl Column {
             kind: ColumnKind::Cost,
             cells,
             digits,
+            less_is_better: false,
             by_run,
             step: 0.0,
             test_to_train: None,
@@ -191,7 +230,7 @@ impl Column {
         of_row.iter().filter(|(run, _)| of_other.iter().any(|(other, _)| other == run)).count()
     }
 
-    /// The method of the highest mean, and the others that cannot be told from it: those whose
+    /// The method of the best mean, and the others that cannot be told from it: those whose
     /// difference over the same seeds has a corrected p value of 0.05 or more, or none.
     pub fn ranking(&self) -> Option<(usize, Vec<usize>)> {
         self.ranking_of(&|_| true)
@@ -207,7 +246,8 @@ impl Column {
             .filter(|(row, _)| counts(*row))
             .collect();
         // Of equals the first.
-        let best = means.iter().rev().max_by(|a, b| a.1.total_cmp(&b.1))?.0;
+        let sign = if self.less_is_better { -1.0 } else { 1.0 };
+        let best = means.iter().rev().max_by(|a, b| (sign * a.1).total_cmp(&(sign * b.1)))?.0;
         let others: Vec<usize> =
             means.iter().map(|(row, _)| *row).filter(|&row| row != best).collect();
         let p: Vec<Option<f64>> = others.iter().map(|&row| self.difference(best, row)?.p).collect();

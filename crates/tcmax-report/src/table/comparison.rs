@@ -1,6 +1,7 @@
 //! The tables of a comparison: which quantities of the methods stand side by side.
 
 use tcmax_metrics::{PairedDifference, holm};
+use tcmax_train::Task;
 use tcmax_train::results::{RunResult, SuiteResult};
 
 use crate::table::column::{Cell, Column, ColumnKind, PERCENT};
@@ -42,19 +43,13 @@ pub fn sections(result: &SuiteResult) -> Vec<Section> {
     };
     let against = baseline(result).map_or("", |row| result.methods[row].name.as_str());
     let all = [
-        section("Results", RESULTS_NOTE, results(result)),
+        section("Results", &results_note(result.dataset.task), results(result)),
         section(
             &format!("Differences to {against}"),
             &format!("{DIFFERENCES_NOTE}{}", resampling(result)),
             differences(result),
         ),
-        section(
-            "Further metrics",
-            "Means over the classes of balanced accuracy, F1, the area under the ROC curve and average \
-             precision (one class against the rest); the log loss; the Brier score, 0 to 2; and the expected \
-             calibration error over 15 bins: how far confidence and accuracy are apart.",
-            further(result),
-        ),
+        section("Further metrics", further_note(result.dataset.task), further(result)),
         section(
             "What each modality adds",
             "Shapley values: the mean gain in accuracy, in points, over all orders in which modalities could \
@@ -91,8 +86,8 @@ pub fn sections(result: &SuiteResult) -> Vec<Section> {
     all.into_iter().flatten().collect()
 }
 
-const DIFFERENCES_NOTE: &str = "Means of the differences over the same seeds, in points of percent or \
-                                nats, with 95% t intervals; p values of paired t-tests, corrected for the \
+const DIFFERENCES_NOTE: &str = "Means of the differences over the same seeds, in points of percent, nats or \
+                                the unit of the column, with 95% t intervals; p values of paired t-tests, corrected for the \
                                 number of methods in a column (Holm).";
 
 /// What tests allow for where the seeds' test splits share examples.
@@ -112,16 +107,52 @@ const RESULTS_NOTE: &str = "Means over the seeds with 95% t intervals, on the te
                             examples that have it. The bound is on the total correlation of all features \
                             and the label, over the tuples of the test split.";
 
+/// What the further metrics are.
+fn further_note(task: Task) -> &'static str {
+    match task {
+        Task::Classes => {
+            "Means over the classes of balanced accuracy, F1, the area under the ROC curve and average \
+             precision (one class against the rest); the log loss; the Brier score, 0 to 2; and the expected \
+             calibration error over 15 bins: how far confidence and accuracy are apart."
+        }
+        Task::Labels => {
+            "F1 as a mean over the labels and of all decisions together, where a label is predicted from a \
+             probability of one half on; the mean area under the ROC curve; examples of which every label is \
+             right; and the mean cross-entropy of a decision."
+        }
+        Task::Regression => {
+            "The mean absolute error; the share of the variance that is explained (R2); and Pearson's \
+             correlation of predictions and numbers. Means over the numbers where there are several."
+        }
+    }
+}
+
+/// What the columns of the first table are.
+fn results_note(task: Task) -> String {
+    match task {
+        Task::Classes => RESULTS_NOTE.to_owned(),
+        Task::Labels => "Means over the seeds with 95% t intervals, on the test split, from the weights of the \
+                         epoch with the best validation mAP, the mean over the labels of the average \
+                         precision (of equals, the lowest cross-entropy). A modality's column is the mAP of \
+                         its own logits on the examples that have it. The bound is the sum over the labels of \
+                         that on the total correlation of all features and the label, over the tuples of the \
+                         test split."
+            .to_owned(),
+        Task::Regression => "Means over the seeds with 95% t intervals, on the test split, from the weights of \
+                             the epoch with the lowest validation RMSE (root mean squared error, in the unit \
+                             of what is predicted): less is better. A modality's column is the RMSE of its own \
+                             outputs, their mean error taken off, on the examples that have it."
+            .to_owned(),
+    }
+}
+
 /// Accuracies and the bound, for every method and averaged over the seeds.
 pub fn columns(result: &SuiteResult) -> Vec<Column> {
-    let accuracy = |heading: String, quantity: &dyn Fn(&RunResult) -> Option<f64>| {
-        Column::over_runs(result, (heading, ColumnKind::Accuracy, 1), PERCENT, quantity)
-    };
-    let mut columns = vec![accuracy("fused %".to_owned(), &|run| Some(run.test.accuracy))];
+    let fused = |run: &RunResult| Some(run.test.score());
+    let mut columns = vec![Column::of_metric(result, "fused", &fused)];
     for (m, name) in result.dataset.modalities.iter().enumerate() {
-        columns.push(accuracy(format!("{name} %"), &|run| {
-            run.test.modality_accuracy.get(m).copied().flatten()
-        }));
+        let own = |run: &RunResult| run.test.modality_scores().get(m).copied().flatten();
+        columns.push(Column::of_metric(result, name, &own));
     }
     if is_unbalanced(result) {
         let balanced = |run: &RunResult| Some(run.test.balanced_accuracy);
@@ -156,8 +187,8 @@ pub fn rows_of(result: &SuiteResult, columns: &[Column]) -> Vec<usize> {
     (0..result.methods.len()).filter(has_any).collect()
 }
 
-/// What methods differ by from the baseline over the same seeds, in each column of [`columns`] in which more is
-/// better.
+/// What methods differ by from the baseline over the same seeds, in each column of [`columns`] in which a best
+/// one can be named.
 pub fn differences(result: &SuiteResult) -> Vec<Column> {
     let Some(against) = baseline(result) else { return Vec::new() };
     let difference = |column: Column| {

@@ -1,12 +1,16 @@
 //! Further metrics of the test split, and what each modality adds.
 
 use tcmax_metrics::Summary;
-use tcmax_train::results::{RunResult, SuiteResult};
+use tcmax_train::Task;
+use tcmax_train::results::{RunResult, SuiteResult, TargetScores};
 
 use crate::table::column::{Column, ColumnKind};
 
 /// Metrics beside accuracy, averaged over the runs.
 pub(super) fn further(result: &SuiteResult) -> Vec<Column> {
+    if result.dataset.task != Task::Classes {
+        return of_targets(result);
+    }
     let of = |heading: &str, digits: usize, scale: f64, value: &dyn Fn(&Summary) -> f64| {
         let quantity = |run: &RunResult| {
             let value = value(&run.metrics.as_ref()?.summary);
@@ -29,6 +33,32 @@ pub(super) fn further(result: &SuiteResult) -> Vec<Column> {
     columns.push(of("log loss, nats", 3, 1.0, &|all| all.log_loss));
     columns.push(of("Brier", 3, 1.0, &|all| all.brier));
     columns.push(of("ECE %", 1, 100.0, &|all| all.ece));
+    columns
+}
+
+/// The metrics of labels or numbers, but for the one that methods are compared by.
+fn of_targets(result: &SuiteResult) -> Vec<Column> {
+    let first = result.methods.iter().flat_map(|method| &method.runs).next();
+    let names =
+        first.and_then(|run| run.test.targets.as_ref()).map_or_else(Vec::new, TargetScores::all);
+    let is_labels = result.dataset.task == Task::Labels;
+    let column = |(position, (name, _)): (usize, &(&str, f64))| {
+        let quantity = |run: &RunResult| {
+            let (_, value) = *run.test.targets.as_ref()?.all().get(position)?;
+            value.is_finite().then_some(value)
+        };
+        let name = name.replace('_', " ");
+        let what = |unit: &str| (format!("{name}{unit}"), ColumnKind::Further, 1);
+        match is_labels {
+            true => Column::over_runs(result, what(" %"), 100.0, &quantity),
+            false => Column::over_runs(result, what(""), 1.0, &quantity).with_counting_digits(),
+        }
+    };
+    let mut columns: Vec<Column> = names.iter().enumerate().skip(1).map(column).collect();
+    if is_labels {
+        let what = ("log loss, nats".to_owned(), ColumnKind::Further, 3);
+        columns.push(Column::over_runs(result, what, 1.0, &|run| run.test.cross_entropy));
+    }
     columns
 }
 

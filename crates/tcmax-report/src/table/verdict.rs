@@ -1,7 +1,7 @@
 //! Which method is better, in one sentence that chance does not contradict.
 
 use tcmax_metrics::Interval;
-use tcmax_train::results::{MethodResult, SuiteResult};
+use tcmax_train::results::{MethodResult, Metric, SuiteResult};
 
 use crate::table::column::Column;
 use crate::table::comparison::{baseline, columns, differences};
@@ -9,7 +9,7 @@ use crate::table::comparison::{baseline, columns, differences};
 /// Differences with a smaller corrected p value are not chance.
 const LEVEL: f64 = 0.05;
 
-/// What the fused accuracies show, as a sentence: how methods of all modalities differ from the baseline over
+/// What the fused accuracies (mAP of labels, RMSE of numbers) show, as a sentence: how methods of all modalities differ from the baseline over
 /// the same seeds, with 95 % t intervals and corrected p values. A method is called best only if it differs
 /// from every other beyond chance. `None` without any such method.
 ///
@@ -22,7 +22,8 @@ pub fn verdict(result: &SuiteResult) -> Option<String> {
     let others: Vec<usize> =
         (0..result.methods.len()).filter(|&row| row != best && is_whole(row)).collect();
     let shared = others.iter().map(|&other| fused.shared_seeds(best, other)).max();
-    let comparison = Comparison { result, fused, differences: differences(result), best };
+    let metric = Metric::of(result.dataset.task);
+    let comparison = Comparison { result, metric, fused, differences: differences(result), best };
     Some(match shared {
         None => comparison.alone(),
         Some(0) => format!(
@@ -40,15 +41,16 @@ pub fn verdict(result: &SuiteResult) -> Option<String> {
 
 /// Whether a method uses all modalities.
 pub(crate) fn is_whole(method: &MethodResult) -> bool {
-    method.runs.iter().all(|run| run.test.modality_accuracy.iter().all(Option::is_some))
+    method.runs.iter().all(|run| run.test.modality_scores().iter().all(Option::is_some))
 }
 
 struct Comparison<'a> {
     result: &'a SuiteResult,
+    metric: Metric,
     fused: &'a Column,
     /// To the baseline; that of the fused accuracy is the first, if there is any.
     differences: Vec<Column>,
-    /// The method of the highest mean.
+    /// The method of the best mean.
     best: usize,
 }
 
@@ -59,7 +61,41 @@ impl Comparison<'_> {
 
     fn mean(&self) -> String {
         let mean = self.fused.cells[self.best].map_or(f64::NAN, |cell| cell.interval.mean);
-        format!("{mean:.1} %")
+        let digits = self.fused.digits;
+        match self.metric.is_fraction() {
+            true => format!("{mean:.digits$} %"),
+            false => format!("{mean:.digits$}"),
+        }
+    }
+
+    /// The metric, and words for better and best.
+    fn words(&self) -> (&'static str, &'static str, &'static str) {
+        let (above, highest) = match self.metric.more_is_better() {
+            true => ("above", "highest"),
+            false => ("below", "lowest"),
+        };
+        (self.metric.name(), above, highest)
+    }
+
+    fn points(&self, interval: Interval) -> String {
+        let (by, digits) = (interval.mean.abs(), self.fused.digits);
+        match self.metric.is_fraction() {
+            true => format!("{by:.digits$} points"),
+            false => format!("{by:.digits$}"),
+        }
+    }
+
+    /// The interval and the p value in brackets.
+    fn uncertainty(&self, interval: Interval, p: Option<f64>) -> String {
+        let Some(half) = interval.half_width else { return String::new() };
+        // Whether above or below is said in words.
+        let (distance, digits) = (interval.mean.abs(), self.fused.digits);
+        let (low, high) = (distance - half, distance + half);
+        let p = p.map_or_else(String::new, |p| match p {
+            p if p < 0.001 => ", corrected p < 0.001".to_owned(),
+            p => format!(", corrected p = {p:.3}"),
+        });
+        format!("(95% interval {low:.digits$} to {high:.digits$}{p})")
     }
 
     fn seeds(&self) -> String {
@@ -75,7 +111,8 @@ impl Comparison<'_> {
             1 => ": a single one shows nothing of how much it varies",
             _ => "",
         };
-        format!("The fused accuracy of {name} is {mean}, over {seeds}{caution}.")
+        let (metric, ..) = self.words();
+        format!("The fused {metric} of {name} is {mean}, over {seeds}{caution}.")
     }
 
     /// The methods of the highest mean, all of them.
@@ -84,19 +121,25 @@ impl Comparison<'_> {
         let equal = others.iter().filter(|&&row| mean(row) == mean(self.best));
         let names: Vec<&str> =
             std::iter::once(&self.best).chain(equal).map(|&row| self.name(row)).collect();
-        format!("the highest fused accuracy is {}, by {}", self.mean(), names.join(" and "))
+        let (metric, _, highest) = self.words();
+        format!("the {highest} fused {metric} is {}, by {}", self.mean(), names.join(" and "))
     }
 
     /// The best method differs from every other.
     fn winner(&self) -> String {
         let (name, mean, seeds) = (self.name(self.best), self.mean(), self.seeds());
+        let (metric, above, _) = self.words();
         let how = "paired t-tests over the seeds, corrected, p < 0.05";
         let difference = self.difference(self.best).map_or_else(String::new, |(interval, p)| {
             let against = baseline(self.result).map_or("", |row| self.name(row));
-            format!(", and {} above {against} {}", points(interval), uncertainty(interval, p))
+            format!(
+                ", and {} {above} {against} {}",
+                self.points(interval),
+                self.uncertainty(interval, p)
+            )
         });
         format!(
-            "The best fused accuracy is {mean}, by {name}, over {seeds}: above every other method beyond \
+            "The best fused {metric} is {mean}, by {name}, over {seeds}: {above} every other method beyond \
              chance ({how}){difference}."
         )
     }
@@ -105,6 +148,7 @@ impl Comparison<'_> {
     fn against_baseline(&self, others: &[usize]) -> String {
         let Some(against) = baseline(self.result) else { return String::new() };
         let (name, seeds) = (self.name(against), self.seeds());
+        let (metric, above, highest) = self.words();
         let rows = || others.iter().chain([&self.best]).filter(|&&row| row != against);
         let found = |sign: f64| -> Vec<(usize, Interval, Option<f64>)> {
             let mut found: Vec<_> = rows()
@@ -116,29 +160,30 @@ impl Comparison<'_> {
             found.sort_by(|a, b| (sign * b.1.mean).total_cmp(&(sign * a.1.mean)));
             found
         };
-        let (better, worse) = (found(1.0), found(-1.0));
+        let better = if self.metric.more_is_better() { 1.0 } else { -1.0 };
+        let (better, worse) = (found(better), found(-better));
         let worse = match worse.is_empty() {
             true => String::new(),
             false => format!("; worse beyond chance: {}", self.listed(&worse)),
         };
         if !better.is_empty() {
             return format!(
-                "Better than {name} in fused accuracy beyond chance, over {seeds}: {}; which method is the \
+                "Better than {name} in fused {metric} beyond chance, over {seeds}: {}; which method is the \
                  best, these seeds do not show{worse}.",
                 self.listed(&better)
             );
         }
         let highest = match self.difference(self.best) {
-            None => format!("it has the highest mean, {}", self.mean()),
+            None => format!("it has the {highest} mean, {}", self.mean()),
             Some((interval, p)) => format!(
-                "the highest mean, that of {}, is {} above it {}",
+                "the {highest} mean, that of {}, is {} {above} it {}",
                 self.name(self.best),
-                points(interval),
-                uncertainty(interval, p)
+                self.points(interval),
+                self.uncertainty(interval, p)
             ),
         };
         format!(
-            "No method is shown to be better than {name} in fused accuracy, over {seeds}: {highest}{worse}."
+            "No method is shown to be better than {name} in fused {metric}, over {seeds}: {highest}{worse}."
         )
     }
 
@@ -150,26 +195,9 @@ impl Comparison<'_> {
 
     fn listed(&self, found: &[(usize, Interval, Option<f64>)]) -> String {
         let one = |(row, interval, p): &(usize, Interval, Option<f64>)| {
-            let by = points(*interval);
-            format!("{} by {by} {}", self.name(*row), uncertainty(*interval, *p))
+            let by = self.points(*interval);
+            format!("{} by {by} {}", self.name(*row), self.uncertainty(*interval, *p))
         };
         found.iter().map(one).collect::<Vec<_>>().join(", ")
     }
-}
-
-fn points(interval: Interval) -> String {
-    format!("{:.1} points", interval.mean.abs())
-}
-
-/// The interval and the p value in brackets.
-fn uncertainty(interval: Interval, p: Option<f64>) -> String {
-    let Some(half) = interval.half_width else { return String::new() };
-    // Whether above or below is said in words.
-    let distance = interval.mean.abs();
-    let (low, high) = (distance - half, distance + half);
-    let p = p.map_or_else(String::new, |p| match p {
-        p if p < 0.001 => ", corrected p < 0.001".to_owned(),
-        p => format!(", corrected p = {p:.3}"),
-    });
-    format!("(95% interval {low:.1} to {high:.1}{p})")
 }

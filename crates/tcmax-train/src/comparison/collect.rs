@@ -40,8 +40,8 @@ fn results_in(folder: &Path, registry: &Registry) -> Result<SuiteResult> {
     if of_one.is_file() {
         return one_run(folder, read(&of_one)?, registry);
     }
-    let problem = "there are no results in it; give the --out of a finished `tcmax train` or `compare`, or the \
-                   folder of a run";
+    let problem = "there are no results in it; give the folder of a finished training or comparison, or that of \
+                   a run";
     Err(Error::bad_file(folder, problem))
 }
 
@@ -66,6 +66,7 @@ fn one_run(folder: &Path, run: RunResult, registry: &Registry) -> Result<SuiteRe
         description: String::new(),
         modalities: card.modalities.iter().map(|modality| modality.name.clone()).collect(),
         classes: card.classes.clone(),
+        task: card.task,
         sizes,
         notes: Vec::new(),
         warnings: Vec::new(),
@@ -93,7 +94,8 @@ fn one_run(folder: &Path, run: RunResult, registry: &Registry) -> Result<SuiteRe
 
 fn joined(mut all: SuiteResult, own: SuiteResult, folder: &Path) -> Result<SuiteResult> {
     let (one, other) = (&all.dataset, &own.dataset);
-    if one.modalities != other.modalities || one.classes != other.classes {
+    if (one.task, &one.modalities, &one.classes) != (other.task, &other.modalities, &other.classes)
+    {
         let problem =
             "its results are of other modalities or classes than those of the first folder";
         return Err(Error::bad_file(folder, problem));

@@ -4,7 +4,7 @@ use candle_core::Device;
 use tcmax_data::Splits;
 use tcmax_ops::Seed;
 
-use crate::{CheckedConfig, Model, Result};
+use crate::{CheckedConfig, Model, Outputs, Result};
 
 /// Copies of the weights that a run holds: values, gradients, what the optimiser remembers, the kept weights and
 /// those on their way to the disk.
@@ -21,8 +21,8 @@ const KEPT_PER_INPUT: u64 = 60;
 /// When the settings do not fit the data.
 pub fn memory_of_run(config: &CheckedConfig, splits: &Splits) -> Result<u64> {
     let data = splits.train.as_ref();
-    let classes = data.classes().len();
-    let model = Model::new(config, data.modalities(), classes, Seed::new(0), &Device::Cpu)?;
+    let outputs = Outputs::of(data);
+    let model = Model::new(config, data.modalities(), outputs, Seed::new(0), &Device::Cpu)?;
     let numbers: usize = model.params().trainable().map(|(_, var)| var.elem_count()).sum();
     let inputs: usize = model.used_modalities().iter().map(|&m| data.modalities()[m].len()).sum();
     let settings = &config.config().train;

@@ -239,12 +239,12 @@ impl CheckedConfig {
         schedule::length(&self.config.schedule).unwrap_or(self.config.train.epochs)
     }
 
-    /// What a schedule that follows a metric is told: the validation accuracy where it says that more is
-    /// better, the cross-entropy otherwise.
+    /// What a schedule that follows a metric is told: the validation accuracy (mAP of labels, minus the RMSE of
+    /// numbers) where it says that more is better, the cross-entropy (the RMSE) otherwise.
     pub fn schedule_metric(&self, validation: &Evaluation) -> f64 {
         match self.config.schedule.options.get("mode").and_then(toml::Value::as_str) {
-            Some("max") => validation.accuracy,
-            _ => validation.cross_entropy,
+            Some("max") => validation.gain(),
+            _ => validation.loss(),
         }
     }
 

@@ -20,9 +20,11 @@ pub struct TrainingOptions {
     /// Leave out the last batch of an epoch when it is not full.
     pub drop_last: bool,
     /// Bring feature vectors to mean 0 and standard deviation 1 by the training split, entry by entry;
-    /// batch norm alone loses features of small numbers.
+    /// batch norm alone loses features of small numbers. Numbers to predict too: the model is trained on them in
+    /// this scale, and its predictions and errors are in theirs.
     pub standardise: bool,
-    /// Share of every target that all classes have in equal parts (label smoothing), at least 0 and below 1.
+    /// Share of every target that all classes have in equal parts (label smoothing), at least 0 and below 1. This
+    /// and the next two are for classes alone, and refused for other tasks.
     pub label_smoothing: f64,
     /// What examples weigh in the loss by their class: `none` (all the same), `balanced` (all classes the same),
     /// or a list of numbers in the order of the classes.
@@ -37,7 +39,8 @@ pub struct TrainingOptions {
     /// Keep an exponential moving average of the weights with this decay, such as 0.999, and validate, test and
     /// save it in place of the last weights; absent: none.
     pub average: Option<f64>,
-    /// Epochs without a better validation accuracy before training stops; absent: it goes on to the end.
+    /// Epochs without a better validation accuracy (mAP of labels, RMSE of numbers) before training stops; absent:
+    /// it goes on to the end.
     pub patience: Option<usize>,
     /// The epoch whose weights are kept: `best` on the validation split, or `last`.
     pub keep: Keep,
@@ -58,7 +61,8 @@ pub struct TrainingOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
-    /// Those of the epoch with the best validation accuracy, among equals the lowest cross-entropy.
+    /// Those of the epoch with the best validation accuracy (the highest mAP of labels, the lowest RMSE of
+    /// numbers), among equals the lowest cross-entropy.
     #[default]
     Best,
     /// Those of the last epoch.

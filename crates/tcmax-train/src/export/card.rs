@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::description::Description;
 use crate::checkpoint::SavedModel;
 use crate::results::RunResult;
-use crate::{Error, Result};
+use crate::{Error, Result, Task};
 
 /// Class names that are listed; of more only the number.
 const LISTED: usize = 30;
@@ -35,19 +35,26 @@ pub(super) fn text(
 fn introduction(description: &Description) -> String {
     let names: Vec<&str> =
         description.modalities.iter().map(|input| input.modality.name.as_str()).collect();
+    let kind = match description.task {
+        Task::Classes => "classifier",
+        Task::Labels => "multi-label classifier",
+        Task::Regression => "regression",
+    };
     let classes = &description.classes;
     let listed = match classes.len() <= LISTED {
         true => format!(": {}", classes.join(", ")),
         false => "; their names are in `config.json`".to_owned(),
     };
     format!(
-        "# A classifier of {}\n\nTrained by tcmax {} with the method `{}` and the head `{}`.\n\n{} classes\
+        "# A {} of {}\n\nTrained by tcmax {} with the method `{}` and the head `{}`.\n\n{} {}\
          {listed}.\n",
+        kind,
         names.join(" and "),
         env!("CARGO_PKG_VERSION"),
         description.method.name,
         description.head.name,
         classes.len(),
+        description.task.outputs(classes.len()),
     )
 }
 
@@ -87,21 +94,31 @@ fn data(saved: &SavedModel) -> String {
 fn metrics(saved: &SavedModel, result: &RunResult) -> String {
     let percent = |value: f64| format!("{:.2} %", 100.0 * value);
     let test = &result.test;
-    let mut rows = vec![
-        ("examples".to_owned(), test.examples.to_string()),
-        ("accuracy".to_owned(), percent(test.accuracy)),
-        ("balanced accuracy".to_owned(), percent(test.balanced_accuracy)),
-        ("most frequent class".to_owned(), percent(test.majority_rate)),
-        ("cross-entropy, nats".to_owned(), format!("{:.4}", test.cross_entropy)),
-    ];
+    let mut rows = vec![("examples".to_owned(), test.examples.to_string())];
+    match &test.targets {
+        None => rows.extend([
+            ("accuracy".to_owned(), percent(test.accuracy)),
+            ("balanced accuracy".to_owned(), percent(test.balanced_accuracy)),
+            ("most frequent class".to_owned(), percent(test.majority_rate)),
+        ]),
+        Some(scores) => {
+            let row = |(name, value): (&str, f64)| (name.replace('_', " "), format!("{value:.4}"));
+            rows.extend(scores.all().into_iter().map(row));
+        }
+    }
+    if let Some(nats) = test.cross_entropy {
+        rows.push(("cross-entropy, nats".to_owned(), format!("{nats:.4}")));
+    }
     if let Some(metrics) = &result.metrics {
         rows.push(("F1, macro".to_owned(), format!("{:.4}", metrics.summary.macro_average.f1)));
         rows.push(("AUROC, macro".to_owned(), format!("{:.4}", metrics.summary.auroc_macro)));
         rows.push(("expected calibration error".to_owned(), format!("{:.4}", metrics.summary.ece)));
     }
     let names = saved.card.modalities.iter().map(|modality| &modality.name);
-    for (name, accuracy) in names.clone().zip(&test.modality_accuracy) {
-        rows.extend(accuracy.map(|value| (format!("accuracy, {name} alone"), percent(value))));
+    let metric = test.metric();
+    for (name, score) in names.clone().zip(test.modality_scores()) {
+        let row = |value| (format!("{}, {name} alone", metric.name()), metric.text(value, 2));
+        rows.extend(score.map(row));
     }
     if let Some(absence) = &result.absence {
         for (name, accuracy) in names.zip(&absence.accuracy_without) {
@@ -130,8 +147,14 @@ fn usage(description: &Description, graph: bool) -> String {
     if !graph {
         return text;
     }
-    text += "\n`model.onnx` has an input for each modality, all of which it needs, and the outputs `logits` \
-             and `probabilities`; the number of examples is free.";
+    let outputs = match description.task {
+        Task::Regression => "output `numbers`",
+        Task::Classes | Task::Labels => "outputs `logits` and `probabilities`",
+    };
+    text += &format!(
+        "\n`model.onnx` has an input for each modality, all of which it needs, and the {outputs}; the number \
+         of examples is free."
+    );
     if description.modalities.iter().any(|input| input.standardised) {
         text += " Feature vectors are standardised in it.";
     }
@@ -143,5 +166,10 @@ fn usage(description: &Description, graph: bool) -> String {
         let _ =
             writeln!(text, "    {name:?}: np.zeros((1, {}), dtype=np.float32),", shape.join(", "));
     }
-    text + "}\nlogits, probabilities = session.run([\"logits\", \"probabilities\"], inputs)\n```\n"
+    text + match description.task {
+        Task::Regression => "}\n(numbers,) = session.run([\"numbers\"], inputs)\n```\n",
+        Task::Classes | Task::Labels => {
+            "}\nlogits, probabilities = session.run([\"logits\", \"probabilities\"], inputs)\n```\n"
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::rule::Rule;
 use crate::checkpoint::SavedModel;
 use crate::config::TrainConfig;
 use crate::identity::DataIdentity;
-use crate::{Result, model};
+use crate::{Result, Task, model};
 
 /// What an exported model is.
 #[derive(Debug, Serialize)]
@@ -17,7 +17,10 @@ pub(super) struct Description {
     format: &'static str,
     /// The version of the program.
     version: &'static str,
-    /// Class names, in the order of the outputs.
+    /// What is predicted.
+    #[serde(skip_serializing_if = "Task::is_classes")]
+    pub(super) task: Task,
+    /// Names of the classes, labels or numbers, in the order of the outputs.
     pub(super) classes: Vec<String>,
     /// The inputs, in the order of the head.
     pub(super) modalities: Vec<Input>,
@@ -25,7 +28,7 @@ pub(super) struct Description {
     pub(super) head: Named,
     /// The method of training.
     pub(super) method: Named,
-    /// What softmax is taken of.
+    /// What softmax is taken of; the sigmoid for labels, nothing for numbers.
     predicts_from: Rule,
     /// The epoch (from 1) of the weights.
     epoch: usize,
@@ -87,6 +90,7 @@ impl Description {
         Ok(Self {
             format: "tcmax",
             version: env!("CARGO_PKG_VERSION"),
+            task: card.task,
             classes: card.classes.clone(),
             modalities,
             head: named(saved.config.head().name, config.head.own_options()),

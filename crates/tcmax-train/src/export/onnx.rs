@@ -5,10 +5,10 @@ use tcmax_onnx::{Graph, Value};
 
 use super::rule::Rule;
 use crate::checkpoint::SavedModel;
-use crate::{Model, Result};
+use crate::{Model, Result, Task};
 
 /// The bytes of `model.onnx`: an input (batch, shape...) per modality, under its name, and the outputs
-/// `logits` and `probabilities` (batch, classes).
+/// `logits` and `probabilities` (batch, classes or labels), or `numbers` (batch, numbers).
 pub(super) fn graph(saved: &SavedModel, rule: Rule) -> Result<Vec<u8>> {
     let model = &saved.model;
     let mut graph = Graph::new("tcmax", model.params().snapshot()?);
@@ -27,11 +27,33 @@ pub(super) fn graph(saved: &SavedModel, rule: Rule) -> Result<Vec<u8>> {
         )),
     });
     let logits = logits.map_err(|error| of(error, || format!("the head '{head}'")))?;
-    let probabilities = graph.softmax(&logits);
-    let classes = [saved.card.classes.len()];
-    graph.output("logits", &logits, &classes)?;
-    graph.output("probabilities", &probabilities, &classes)?;
+    let outputs = [saved.card.classes.len()];
+    if model.task() == Task::Regression {
+        let numbers = in_units(model, &logits, &mut graph)?;
+        graph.output("numbers", &numbers, &outputs)?;
+        return Ok(graph.into_bytes());
+    }
+    let probabilities = match model.task() {
+        Task::Labels => graph.sigmoid(&logits),
+        Task::Classes | Task::Regression => graph.softmax(&logits),
+    };
+    graph.output("logits", &logits, &outputs)?;
+    graph.output("probabilities", &probabilities, &outputs)?;
     Ok(graph.into_bytes())
+}
+
+/// Numbers to predict, of outputs that are standardised where the model's are.
+fn in_units(model: &Model, outputs: &Value, graph: &mut Graph) -> tcmax_onnx::Result<Value> {
+    if !model.is_target_standardised() {
+        // An output of its own name.
+        let zero = graph.number(0.0);
+        return Ok(graph.add(outputs, &zero));
+    }
+    graph.within("target", |graph| {
+        let (mean, deviation) = (graph.weight("mean")?, graph.weight("deviation")?);
+        let scaled = graph.mul(outputs, &deviation);
+        Ok(graph.add(&scaled, &mean))
+    })
 }
 
 /// Features (batch, D) of one modality.

@@ -4,10 +4,10 @@ use candle_core::{DType, Tensor};
 use serde::Serialize;
 use tcmax_ops::{Init, Seed};
 
-use crate::Result;
 use crate::checkpoint::SavedModel;
+use crate::{Result, Task};
 
-/// What softmax is taken of.
+/// What the predictions are made of: softmax of it for classes, sigmoids for labels, itself for numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Rule {
@@ -35,7 +35,11 @@ impl Rule {
         });
         let features = features.collect::<tcmax_ops::Result<Vec<Tensor>>>()?;
         let values = |tensor: &Tensor| tensor.detach().to_vec2::<f32>();
-        let predicted = values(&method.predict(head, &features)?)?;
+        let predicted = match saved.card.task {
+            Task::Regression => method.predict_numbers(head, &features)?,
+            Task::Classes | Task::Labels => method.predict(head, &features)?,
+        };
+        let predicted = values(&predicted)?;
         // The same operations give the same bits.
         Ok(if predicted == values(&head.logits(&features)?)? {
             Self::Logits

@@ -17,7 +17,7 @@ use prost::Message;
 
 use crate::Result;
 use crate::error::at;
-use crate::results::{EpochRecord, StepRecord};
+use crate::results::{EpochRecord, Evaluation, StepRecord};
 use message::{Content, Event, SessionLog, Summary};
 
 /// The version that TensorBoard expects before it lets later files replace what is in earlier ones.
@@ -60,6 +60,14 @@ impl TensorBoard {
     /// When the file cannot be written.
     pub(crate) fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
         self.write(record.epoch * self.batches, &scalars::of_epoch(record, &self.modalities))
+    }
+
+    /// Adds the metrics of the test, at the last step of `epochs` epochs.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn test(&mut self, epochs: usize, test: &Evaluation) -> Result<()> {
+        self.write(epochs * self.batches, &scalars::of_test(test, &self.modalities))
     }
 
     fn write(&mut self, step: usize, scalars: &[(String, f64)]) -> Result<()> {

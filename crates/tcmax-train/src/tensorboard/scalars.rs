@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::results::{EpochRecord, Evaluation, StepRecord};
+use crate::results::{EpochRecord, Evaluation, StepRecord, TargetScores};
 
 /// The numbers of a step.
 pub(super) fn of_step(record: &StepRecord) -> Vec<(String, f64)> {
@@ -20,13 +20,20 @@ pub(super) fn of_epoch(record: &EpochRecord, modalities: &[String]) -> Vec<(Stri
     let mut scalars = Scalars::default();
     scalars.add("train/epoch", Some(record.epoch as f64));
     scalars.add("train/loss", Some(record.train_loss));
-    scalars.add("train/accuracy", Some(record.train_accuracy));
+    scalars.add("train/accuracy", defined(record.train_accuracy));
     scalars.add("train/learning_rate", Some(record.learning_rate));
     scalars.add("train/total_correlation", record.train_total_correlation);
     scalars.add_all("train", &record.metrics);
     if let Some(validation) = &record.validation {
-        scalars.add_validation(validation, modalities);
+        scalars.add_evaluation("validation", validation, modalities);
     }
+    scalars.0
+}
+
+/// The metrics of the test; `modalities` are their names.
+pub(super) fn of_test(test: &Evaluation, modalities: &[String]) -> Vec<(String, f64)> {
+    let mut scalars = Scalars::default();
+    scalars.add_evaluation("test", test, modalities);
     scalars.0
 }
 
@@ -45,15 +52,26 @@ impl Scalars {
         }
     }
 
-    fn add_validation(&mut self, validation: &Evaluation, modalities: &[String]) {
-        self.add("validation/accuracy", Some(validation.accuracy));
-        self.add("validation/balanced_accuracy", Some(validation.balanced_accuracy));
-        self.add("validation/cross_entropy", Some(validation.cross_entropy));
-        self.add("validation/total_correlation", validation.total_correlation);
-        for (name, accuracy) in modalities.iter().zip(&validation.modality_accuracy) {
-            self.add(&format!("validation/accuracy_of/{}", cleaned(name)), *accuracy);
+    /// Metrics of a split.
+    fn add_evaluation(&mut self, split: &str, found: &Evaluation, modalities: &[String]) {
+        let mut add = |name: &str, value| self.add(&format!("{split}/{name}"), value);
+        add("accuracy", defined(found.accuracy));
+        add("balanced_accuracy", defined(found.balanced_accuracy));
+        for (name, value) in found.targets.iter().flat_map(TargetScores::all) {
+            add(name, defined(value));
+        }
+        add("cross_entropy", found.cross_entropy);
+        add("total_correlation", found.total_correlation);
+        let metric = found.metric().name();
+        for (name, score) in modalities.iter().zip(found.modality_scores()) {
+            add(&format!("{metric}_of/{}", cleaned(name)), *score);
         }
     }
+}
+
+/// A metric that may be undefined.
+fn defined(value: f64) -> Option<f64> {
+    (!value.is_nan()).then_some(value)
 }
 
 /// A name without what TensorBoard's names do not have.

@@ -17,21 +17,21 @@ pub(super) struct Best {
 /// the first of equals may be far from trained.
 #[derive(Clone, Copy)]
 struct Score {
-    accuracy: f64,
-    cross_entropy: f64,
+    /// Of which more is better.
+    gain: f64,
+    loss: f64,
 }
 
 impl Score {
     /// Below every epoch's.
-    const NONE: Self = Self { accuracy: f64::NEG_INFINITY, cross_entropy: f64::INFINITY };
+    const NONE: Self = Self { gain: f64::NEG_INFINITY, loss: f64::INFINITY };
 
     fn of(validation: &Evaluation) -> Self {
-        Self { accuracy: validation.accuracy, cross_entropy: validation.cross_entropy }
+        Self { gain: validation.gain(), loss: validation.loss() }
     }
 
     fn better_than(self, other: Self) -> bool {
-        self.accuracy > other.accuracy
-            || (self.accuracy == other.accuracy && self.cross_entropy < other.cross_entropy)
+        self.gain > other.gain || (self.gain == other.gain && self.loss < other.loss)
     }
 }
 

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use candle_core::D;
 use candle_core::backprop::GradStore;
+use candle_core::{D, Tensor};
 use tcmax_data::Batch;
 use tcmax_estimators::Labels;
-use tcmax_losses::{Clock, Step, StepOutput};
+use tcmax_losses::{Clock, Step, StepOutput, Target, Targets, Update};
 use tcmax_ops::Seed;
 
 use super::run::Run;
 use crate::absence::marginals_of;
 use crate::results::{EpochRecord, Evaluation, StepRecord};
 use crate::schedule::Position;
-use crate::{EncodedSplit, Error, Result, evaluate};
+use crate::{EncodedSplit, Error, Result, Task, Truth, evaluate};
 
 impl Run<'_> {
     /// Trains and validates the next epoch.
@@ -26,7 +26,7 @@ impl Run<'_> {
         let epoch = self.history.len();
         self.freeze(epoch)?;
         self.context(epoch)?;
-        let mut sums = EpochSums::default();
+        let mut sums = EpochSums::new();
         let seed = Seed::new(self.seed).stream("epoch").index(epoch as u64);
         let mut first_rate = None;
         for (number, batch) in self.train.epoch(seed).enumerate() {
@@ -51,7 +51,7 @@ impl Run<'_> {
             epoch: epoch + 1,
             learning_rate: first_rate.unwrap_or_default(),
             train_loss: sums.loss / sums.examples as f64,
-            train_accuracy: sums.right as f64 / sums.examples as f64,
+            train_accuracy: sums.accuracy(),
             train_total_correlation: sums.bounded.then(|| sums.bound / sums.examples as f64),
             validation,
             seconds: start.elapsed().as_secs_f64(),
@@ -97,36 +97,58 @@ impl Run<'_> {
         seed: Seed,
         sums: &mut EpochSums,
     ) -> Result<StepOutput> {
-        let labels = self.targets(batch)?;
+        let truth = self.targets(batch)?;
         let features = self.model.features(batch, true)?;
         let accumulate = self.config.config().train.accumulate;
         let ends = (clock.batch + 1).is_multiple_of(accumulate) || clock.batch + 1 == clock.batches;
         let updates = &mut self.updates;
         updates.begin_batch();
         let mut update = |gradients: &mut GradStore| updates.apply(gradients, ends);
-        let output = self.method.step(&mut Step {
-            head: self.model.head(),
-            features: &features,
-            labels: &labels,
-            rows: &batch.indices,
-            groups: self.model.groups(),
-            clock,
-            seed,
-            update: &mut update,
-        })?;
+        let (head, groups) = (self.model.head(), self.model.groups());
+        let (features, rows, update) =
+            (&features[..], &batch.indices[..], &mut update as &mut Update<'_>);
+        let output = match &truth {
+            Truth::Classes(labels) => self.method.step(&mut Step {
+                head,
+                features,
+                labels,
+                rows,
+                groups,
+                clock,
+                seed,
+                update,
+            }),
+            Truth::Other(labels) => self.method.step_on(&mut Step {
+                head,
+                features,
+                labels,
+                rows,
+                groups,
+                clock,
+                seed,
+                update,
+            }),
+        }?;
         self.updates.check_accumulation(self.config.method().name)?;
-        sums.add(&output, &labels)?;
+        sums.add(&output, &truth)?;
         Ok(output)
     }
 
-    /// The labels of a batch, smoothed and weighted if they are to be.
-    fn targets(&self, batch: &Batch) -> Result<Labels> {
-        let labels = Labels::from_tensor(&batch.labels, self.model.classes())?;
+    /// What a batch is to be predicted as: labels smoothed and weighted, numbers standardised, if they are to be.
+    fn targets(&self, batch: &Batch) -> Result<Truth> {
+        let labels = match Truth::of_batch(batch, &self.model)? {
+            Truth::Classes(labels) => labels,
+            Truth::Other(targets) if targets.task() == Task::Regression => {
+                let values = self.model.standardised(targets.values())?;
+                return Ok(Truth::Other(Targets::numbers(values)?));
+            }
+            other => return Ok(other),
+        };
         let labels = labels.smoothed(self.config.config().train.label_smoothing)?;
-        match &self.class_weights {
-            Some(weights) => Ok(labels.weighted(weights)?),
-            None => Ok(labels),
-        }
+        Ok(Truth::Classes(match &self.class_weights {
+            Some(weights) => labels.weighted(weights)?,
+            None => labels,
+        }))
     }
 
     fn step_record(&self, clock: Clock, learning_rate: f64, output: &StepOutput) -> StepRecord {
@@ -164,22 +186,39 @@ impl Run<'_> {
 }
 
 /// Sums over the batches of an epoch, weighted by their examples.
-#[derive(Default)]
 struct EpochSums {
     examples: usize,
     loss: f64,
     right: usize,
+    has_classes: bool,
     bound: f64,
     bounded: bool,
     metrics: BTreeMap<String, f64>,
 }
 
 impl EpochSums {
-    fn add(&mut self, output: &StepOutput, labels: &Labels) -> Result<()> {
-        let examples = labels.len();
-        let predicted = output.logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-        let truth = labels.tensor()?.to_vec1::<u32>()?;
-        self.right += predicted.iter().zip(&truth).filter(|(guess, y)| guess == y).count();
+    fn new() -> Self {
+        Self {
+            examples: 0,
+            loss: 0.0,
+            right: 0,
+            has_classes: true,
+            bound: 0.0,
+            bounded: false,
+            metrics: BTreeMap::new(),
+        }
+    }
+
+    fn accuracy(&self) -> f64 {
+        if self.has_classes { self.right as f64 / self.examples as f64 } else { f64::NAN }
+    }
+
+    fn add(&mut self, output: &StepOutput, truth: &Truth) -> Result<()> {
+        let examples = truth.examples();
+        match truth {
+            Truth::Classes(labels) => self.right += right(&output.logits, labels)?,
+            Truth::Other(_) => self.has_classes = false,
+        }
         self.loss += output.loss * examples as f64;
         if let Some(bound) = output.total_correlation {
             self.bound += bound * examples as f64;
@@ -196,4 +235,11 @@ impl EpochSums {
         let examples = self.examples as f64;
         self.metrics.into_iter().map(|(name, sum)| (name, sum / examples)).collect()
     }
+}
+
+/// How many examples the class of the highest logit is right of.
+fn right(logits: &Tensor, labels: &Labels) -> Result<usize> {
+    let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+    let truth = labels.tensor()?.to_vec1::<u32>()?;
+    Ok(predicted.iter().zip(&truth).filter(|(guess, y)| guess == y).count())
 }

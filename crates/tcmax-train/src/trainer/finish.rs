@@ -29,7 +29,7 @@ impl Run<'_> {
             fold: None,
             data: self.data.data.digest(),
             best_epoch: self.best.epoch,
-            metrics: Some(test_metrics(&classifier, &test)?),
+            metrics: test_metrics(&classifier, &test)?,
             contributions: contributions(&classifier, &test, modalities)?,
             probe_accuracy: probe(&self.model, &train, &test, modalities)?,
             warnings: self.warnings(&train, &tested)?,

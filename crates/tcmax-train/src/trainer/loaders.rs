@@ -5,8 +5,8 @@ use std::sync::Arc;
 use candle_core::Device;
 use tcmax_data::{Dataset, Loader, LoaderOptions, Splits};
 
-use crate::config::{ClassWeights, WeightRule};
-use crate::{CheckedConfig, Error, Result};
+use crate::config::{ClassWeights, TrainingOptions, WeightRule};
+use crate::{CheckedConfig, Error, Result, Task};
 
 /// A loader that keeps order and every example, for evaluation.
 ///
@@ -67,6 +67,26 @@ pub(super) fn check_splits(splits: &Splits, config: &CheckedConfig) -> Result<()
         return Err(Error::setting("train.batch-size", problem));
     }
     Ok(())
+}
+
+/// Refuses settings that are about classes where there are none.
+pub(super) fn check_task(train: &TrainingOptions, task: Task) -> Result<()> {
+    if task == Task::Classes {
+        return Ok(());
+    }
+    let unweighted = ClassWeights::Rule(WeightRule::None);
+    let given = [
+        ("label-smoothing", train.label_smoothing != 0.0),
+        ("class-weights", train.class_weights != unweighted),
+        ("balanced-sampling", train.balanced_sampling),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((option, _)) => {
+            let problem = format!("is defined for classes, and the task is '{task}'; leave it out");
+            Err(Error::setting(format!("train.{option}"), problem))
+        }
+    }
 }
 
 /// The weight of each class in the loss; none where all examples weigh the same.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::run::Run;
 use crate::checkpoint::write_whole;
 use crate::error::at;
-use crate::results::{EpochRecord, LogRecord, StepRecord};
+use crate::results::{EpochRecord, Evaluation, LogRecord, StepRecord};
 use crate::run_files::RunFiles;
 use crate::tensorboard::TensorBoard;
 use crate::{Error, Result};
@@ -63,6 +63,14 @@ impl Logs {
         self.add(&LogRecord::Epoch(record.timeless()))?;
         self.write()?;
         self.tensorboard.as_mut().map_or(Ok(()), |board| board.epoch(record))
+    }
+
+    /// Takes the metrics of the test after so many epochs: for TensorBoard alone, as `result.json` has them.
+    ///
+    /// # Errors
+    /// When TensorBoard's file cannot be written.
+    pub(super) fn test(&mut self, epochs: usize, test: &Evaluation) -> Result<()> {
+        self.tensorboard.as_mut().map_or(Ok(()), |board| board.test(epochs, test))
     }
 
     fn add(&mut self, record: &LogRecord) -> Result<()> {

@@ -99,11 +99,15 @@ fn train_here(
         run.restore(&tensors, progress).map_err(|error| resume::in_file(&file, error))?;
         run.seconds_before = files.load_seconds(&mut run.history);
     }
-    train_epochs(&mut run, files.as_ref(), start, &options)?;
+    let mut logs = files.as_ref().map(|files| Logs::open(files, &run)).transpose()?;
+    train_epochs(&mut run, (files.as_ref(), logs.as_mut()), start, &options)?;
     let mut result = run.finish(start)?;
     result.fold = label.fold;
     if let Some(files) = &files {
         run.save_finished(files)?;
+        if let Some(logs) = &mut logs {
+            logs.test(result.history.len(), &result.test)?;
+        }
         let text = serde_json::to_string_pretty(&result)
             .map_err(|e| Error::bad_file(&files.result(), e.to_string()))?;
         crate::checkpoint::write_whole(&files.result(), text.as_bytes())?;
@@ -115,14 +119,13 @@ fn train_here(
 /// The epochs that are left, each of which is logged and saved.
 fn train_epochs(
     run: &mut Run<'_>,
-    files: Option<&RunFiles>,
+    (files, mut logs): (Option<&RunFiles>, Option<&mut Logs>),
     start: Instant,
     options: &RunOptions<'_>,
 ) -> Result<()> {
     let RunOptions { observer, label, .. } = *options;
     let settings = &run.config.config().train;
     let epochs = settings.epochs;
-    let mut logs = files.map(|files| Logs::open(files, run)).transpose()?;
     observer.started(label, epochs, run.train.num_batches(), run.history.len());
     if let Some(note) = run.joined_batch() {
         observer.note(label, &note);
@@ -133,7 +136,7 @@ fn train_epochs(
     let mut ended = false;
     while run.history.len() < epochs && !run.is_stuck() && !ended {
         let mut on_step = |run: &Run<'_>, step: &StepRecord| {
-            logs.as_mut().map_or(Ok(()), |logs| logs.step(step))?;
+            logs.as_deref_mut().map_or(Ok(()), |logs| logs.step(step))?;
             observer.step(label, step);
             interrupted(run, options)
         };
@@ -142,10 +145,10 @@ fn train_epochs(
             // A loss that left the finite numbers did so in these steps. What the epoch failed of is the error
             // to report, whether they can be written or not.
             if !matches!(error, Error::Interrupted { .. }) {
-                let _ = logs.as_mut().map(Logs::write);
+                let _ = logs.as_deref_mut().map(Logs::write);
             }
         })?;
-        if let (Some(files), Some(logs)) = (files, &mut logs) {
+        if let (Some(files), Some(logs)) = (files, logs.as_deref_mut()) {
             logs.epoch(&record)?;
             run.save(files, start)?;
         }

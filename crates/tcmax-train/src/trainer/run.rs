@@ -8,13 +8,13 @@ use tcmax_losses::{Clock, Marginals, Method};
 use tcmax_ops::Seed;
 
 use super::best::{Best, is_stuck};
-use super::loaders::{check_splits, class_weights, evaluation_loader, training_loader};
+use super::loaders::{check_splits, check_task, class_weights, evaluation_loader, training_loader};
 use super::update::Updates;
 use crate::epoch_context::View;
 use crate::identity::Identified;
 use crate::results::EpochRecord;
 use crate::schedule::Schedule;
-use crate::{CheckedConfig, Classifier, Model, Result};
+use crate::{CheckedConfig, Classifier, Model, Outputs, Result};
 
 /// A run between two epochs.
 pub(super) struct Run<'a> {
@@ -52,8 +52,9 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         check_splits(splits, config)?;
         let data = splits.train.as_ref();
-        let classes = data.classes().len();
-        let model = Model::new(config, data.modalities(), classes, Seed::new(seed), device)?;
+        let outputs = Outputs::of(data);
+        check_task(&config.config().train, outputs.task)?;
+        let model = Model::new(config, data.modalities(), outputs, Seed::new(seed), device)?;
         model.standardise(data)?;
         let method = model.method(config, data.len())?;
         let updates = Updates::new(config, &model)?;

@@ -51,6 +51,7 @@ impl Run<'_> {
             epoch: self.best.epoch,
             modalities: data.modalities().to_vec(),
             classes: data.classes().to_vec(),
+            task: data.task(),
             data: self.data.data.clone(),
             recipe: data.recipe(),
         }
@@ -93,7 +94,7 @@ impl Run<'_> {
                  are",
                 progress.best_epoch, best.epoch
             );
-            return Err(Error::setting("--resume", problem));
+            return Err(Error::setting("resume", problem));
         }
         self.best = best;
         self.history = progress.history;

@@ -1,5 +1,7 @@
 //! `tcmax predict`.
 
+mod columns;
+mod line;
 mod output;
 mod source;
 
@@ -8,7 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tcmax_ops::Seed;
 use tcmax_train::checkpoint::open_model;
-use tcmax_train::{Predictor, Registry, evaluation_loader};
+use tcmax_train::{Prediction, Predictor, Registry, Task, evaluation_loader};
 
 use self::output::{Format, Output};
 use super::eval::DataOptions;
@@ -26,7 +28,10 @@ use super::train::{device, set_threads};
                   matching, the log-density ratio log p(z_1, ..) / p(z_1) .. in nats up to a constant: low \
                   for modalities that do not belong together. The last two are empty where an example \
                   lacks a modality. Lines of JSON have the keys id, label, prediction, probabilities, \
-                  modalities and matching."
+                  modalities and matching.\n\nOf several labels: id; label and prediction, those of the example \
+                  and those of a probability of at least one half, with ';' between them; p(LABEL) for every \
+                  label. Of regression: id; the number, where the data have it, and the predicted one, for \
+                  every number."
 )]
 pub struct Predict {
     /// A run's folder, or its model.safetensors
@@ -67,7 +72,7 @@ impl Predict {
         for batch in loader.epoch(Seed::new(0)) {
             let predictions = predictor.predict(data.as_ref(), &batch?)?;
             examples += predictions.len();
-            right += predictions.iter().filter(|p| p.label == Some(p.class)).count();
+            right += predictions.iter().filter(|p| is_right(p)).count();
             if !output.write(&predictions)? {
                 // Nobody reads on.
                 return Ok(());
@@ -76,12 +81,26 @@ impl Predict {
         output.finish()?;
         if let Some(path) = &self.file {
             let accuracy = 100.0 * right as f64 / examples.max(1) as f64;
-            let accuracy = match data.is_labelled() {
-                true => format!("; {accuracy:.2} % are right"),
-                false => String::new(),
+            let accuracy = match data.task() {
+                Task::Classes if data.is_labelled() => format!("; {accuracy:.2} % are right"),
+                Task::Labels if data.is_labelled() => {
+                    format!("; {accuracy:.2} % have every label right")
+                }
+                _ => String::new(),
             };
             print(&format!("{examples} predictions in {}{accuracy}", path.display()))?;
         }
         Ok(())
+    }
+}
+
+/// Whether a class, or every label, is predicted right.
+fn is_right(prediction: &Prediction) -> bool {
+    match &prediction.targets {
+        None => prediction.label == Some(prediction.class),
+        Some(targets) => {
+            let mut pairs = targets.iter().zip(&prediction.values);
+            pairs.all(|(target, value)| (*target != 0.0) == (*value >= 0.5))
+        }
     }
 }

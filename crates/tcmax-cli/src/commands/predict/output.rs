@@ -4,10 +4,11 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use clap::ValueEnum;
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
 use tcmax_data::WholeFile;
 use tcmax_train::{Error, Prediction, Predictor};
+
+use super::columns;
+use super::line::Line;
 
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -101,27 +102,11 @@ impl<'a> Output<'a> {
     }
 
     fn header(&self) -> Vec<String> {
-        let mut header = vec!["id".to_owned()];
-        header.extend(self.labelled.then(|| "label".to_owned()));
-        header.push("prediction".to_owned());
-        header.extend(self.predictor.classes().iter().map(|class| format!("p({class})")));
-        let modalities = self.predictor.modalities();
-        header.extend(modalities.iter().map(|name| format!("{name} prediction")));
-        header.extend(self.predictor.is_whole().then(|| "matching".to_owned()));
-        header
+        columns::header(self.predictor, self.labelled)
     }
 
     fn row(&self, prediction: &Prediction) -> Vec<String> {
-        let class = |index: usize| self.predictor.classes()[index].clone();
-        let mut row = vec![prediction.id.clone()];
-        row.extend(prediction.label.map(class));
-        row.push(class(prediction.class));
-        row.extend(prediction.probabilities.iter().map(|p| format!("{p:.6}")));
-        row.extend(prediction.modalities.iter().map(|own| own.map(class).unwrap_or_default()));
-        if self.predictor.is_whole() {
-            row.push(prediction.matching.map_or_else(String::new, |nats| format!("{nats:.4}")));
-        }
-        row
+        columns::row(self.predictor, prediction)
     }
 
     fn table(&self, rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, Error> {
@@ -130,41 +115,5 @@ impl<'a> Output<'a> {
             writer.write_record(row).map_err(|error| self.failed(error.into()))?;
         }
         writer.into_inner().map_err(|error| self.failed(error.into_error()))
-    }
-}
-
-/// A line of JSON.
-struct Line<'a> {
-    prediction: &'a Prediction,
-    predictor: &'a Predictor<'a>,
-}
-
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { prediction, predictor } = self;
-        let classes = predictor.classes();
-        let class = |index: usize| classes[index].as_str();
-        let mut line = serializer.serialize_map(None)?;
-        line.serialize_entry("id", &prediction.id)?;
-        if let Some(label) = prediction.label {
-            line.serialize_entry("label", class(label))?;
-        }
-        line.serialize_entry("prediction", class(prediction.class))?;
-        let probabilities = classes.iter().map(String::as_str).zip(&prediction.probabilities);
-        line.serialize_entry("probabilities", &Entries(probabilities))?;
-        let own = prediction.modalities.iter().map(|own| own.map(class));
-        let modalities = predictor.modalities().into_iter().zip(own);
-        line.serialize_entry("modalities", &Entries(modalities))?;
-        line.serialize_entry("matching", &prediction.matching)?;
-        line.end()
-    }
-}
-
-/// Names and values in their order.
-struct Entries<I>(I);
-
-impl<'a, V: Serialize, I: Iterator<Item = (&'a str, V)> + Clone> Serialize for Entries<I> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.clone())
     }
 }

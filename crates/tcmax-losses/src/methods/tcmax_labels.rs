@@ -1,0 +1,174 @@
+//! TCMax of several labels: every label is a binary variable of its own.
+//!
+//! Label c has the outcomes no and yes with the scores 0 and f(z)\[c\], so that sigmoid(f(z)\[c\]) is
+//! p(y\[c\] = 1 | z), and a uniform reference. The loss is the sum over the labels of their TCMax losses,
+//!
+//! ```text
+//! L = sum_c [ log(1 + exp s_c) - 1/B sum_i y_i[c] f(z^i)[c] - log 2 ]                          (nats)
+//! s_c = log 1/B^M sum over (j_1..j_M) of exp f(z_1^{j_1}, .., z_M^{j_M})[c]
+//! ```
+//!
+//! since the outcome no adds exp 0 for each of the B^M tuples. For additive heads the sum factorises label by
+//! label, s_c = sum_m log mean_i exp g_m(z_m^i)\[c\], at O(M B C); for others every label has a
+//! [`Bound`] of its own over the tuples. -L is a lower bound on
+//! sum_c KL(p(z, y\[c\]) || prod_m p(z_m) U(y\[c\])); less sum_c (log 2 - H(y\[c\])), on the sum over the
+//! labels of the total correlation of all features and the label.
+//!
+//! This is our definition: the paper (ICLR 2026) has exclusive classes alone. For a batch of one it is the
+//! binary cross-entropy summed over the labels, as TCMax is the cross-entropy there.
+
+use candle_core::Tensor;
+use tcmax_estimators::{Bound, Critic, Labels, Reference};
+use tcmax_ops::{log_sum_exp, to_scalar_f64};
+
+use crate::targets::{alike, softplus};
+use crate::{Error, Result, Targets};
+
+/// The bounds of all labels on one set of examples.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use tcmax_estimators::Reference;
+/// use tcmax_estimators::critic::TermsCritic;
+/// use tcmax_losses::{LabelBounds, Targets};
+///
+/// # fn main() -> tcmax_losses::Result<()> {
+/// // Two examples, one modality and two labels: the first is known for certain, the second ignored.
+/// let terms = [Tensor::new(&[[40f64, 0.0], [-40.0, 0.0]], &Device::Cpu)?];
+/// let targets = Targets::labels(Tensor::new(&[[1f64, 1.0], [0.0, 0.0]], &Device::Cpu)?)?;
+/// let critic = TermsCritic::new(1, 2);
+/// let bounds = LabelBounds::new(&critic, &terms, &targets, Reference::all())?;
+/// assert_eq!(bounds.nats()?.signum(), 1.0);
+/// # Ok(())
+/// # }
+/// ```
+pub struct LabelBounds<'a> {
+    critic: &'a dyn Critic,
+    reference: Reference,
+    parts: Vec<Tensor>,
+    scores: Tensor,
+    labels: Vec<Labels>,
+    /// The labels (N, C), of the type of the scores.
+    has: Tensor,
+    /// Whether the sum over the tuples factorises.
+    factorises: bool,
+}
+
+impl<'a> LabelBounds<'a> {
+    /// The bounds of `critic` on variables x_m (N, D_m) and their labels, over the tuples of `reference`.
+    ///
+    /// # Errors
+    /// When the variables do not fit the critic, or the labels the scores.
+    pub fn new(
+        critic: &'a dyn Critic,
+        x: &[Tensor],
+        targets: &Targets,
+        reference: Reference,
+    ) -> Result<Self> {
+        let parts = critic.parts(x)?;
+        let scores = critic.combine(&parts)?;
+        let has = alike(targets.values(), &scores)?;
+        let factorises = critic.is_additive() && reference.is_all();
+        Ok(Self {
+            critic,
+            reference,
+            parts,
+            scores,
+            labels: targets.each_label()?,
+            has,
+            factorises,
+        })
+    }
+
+    /// The differentiable sum of the bounds, a scalar, nats; minus it is the loss.
+    ///
+    /// # Errors
+    /// When a chunk has no tuples, or there are too many to count.
+    pub fn value(&self) -> Result<Tensor> {
+        if self.factorises {
+            return self.factorised(&self.parts, &self.scores);
+        }
+        let each = (0..self.labels.len()).map(|label| {
+            let critic = OneLabel { critic: self.critic, label };
+            Ok(self.bound(&critic)?.value()?)
+        });
+        Ok(tcmax_ops::sum_of(&each.collect::<Result<Vec<_>>>()?)?)
+    }
+
+    /// The value alone: no gradients are computed.
+    ///
+    /// # Errors
+    /// As [`LabelBounds::value`].
+    pub fn nats(&self) -> Result<f64> {
+        if self.factorises {
+            let parts: Vec<Tensor> = self.parts.iter().map(Tensor::detach).collect();
+            return Ok(to_scalar_f64(&self.factorised(&parts, &self.scores.detach())?)?);
+        }
+        let each = (0..self.labels.len()).map(|label| {
+            let critic = OneLabel { critic: self.critic, label };
+            Ok(self.bound(&critic)?.nats()?)
+        });
+        each.sum()
+    }
+
+    /// The bound on the sum over the labels of the total correlation of all variables and the label, from the
+    /// sum of the bounds: less log 2 - H(y\[c\]) for each, with the plug-in entropies of the labels.
+    pub fn total_correlation_of(&self, nats: f64) -> f64 {
+        nats - self.labels.iter().map(|labels| 2f64.ln() - labels.entropy()).sum::<f64>()
+    }
+
+    /// Scores (N, C) of the joint examples, without their graph.
+    pub fn scores(&self) -> Tensor {
+        self.scores.detach()
+    }
+
+    fn factorised(&self, parts: &[Tensor], scores: &Tensor) -> Result<Tensor> {
+        let (rows, columns) = scores.dims2()?;
+        let joint = ((&self.has * scores)?.sum_all()? / rows as f64)?;
+        let summed = parts.iter().map(|part| log_sum_exp(part, 0)?.unsqueeze(0));
+        let summed = summed.collect::<candle_core::Result<Vec<_>>>()?;
+        let log_count = parts.len() as f64 * (rows as f64).ln();
+        let log_mean = (self.critic.combine(&summed)? - log_count)?;
+        let value = (joint - softplus(&log_mean)?.sum_all()?)?;
+        Ok((value + columns as f64 * 2f64.ln())?)
+    }
+
+    fn bound<'b>(&'b self, critic: &'b OneLabel<'_>) -> Result<Bound<'b>> {
+        let labels = &self.labels[critic.label];
+        Bound::new(critic, &self.parts, labels, self.reference.clone()).map_err(Error::from)
+    }
+}
+
+/// One label of a critic as one with the outcomes no and yes, on the critic's parts.
+struct OneLabel<'a> {
+    critic: &'a dyn Critic,
+    label: usize,
+}
+
+impl Critic for OneLabel<'_> {
+    fn widths(&self) -> &[usize] {
+        self.critic.widths()
+    }
+
+    fn outcomes(&self) -> usize {
+        2
+    }
+
+    fn parts(&self, x: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
+        Ok(x.to_vec())
+    }
+
+    fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {
+        let yes = self.critic.combine(parts)?.narrow(1, self.label, 1)?;
+        Ok(Tensor::cat(&[&yes.zeros_like()?, &yes], 1)?)
+    }
+
+    /// The outcome no has no part that could be summed out.
+    fn is_additive(&self) -> bool {
+        false
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.critic.parameters()
+    }
+}

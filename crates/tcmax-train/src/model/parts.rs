@@ -1,0 +1,63 @@
+//! The parts that a model of some data is made of.
+
+use tcmax_data::{Modality, ModalityKind};
+use tcmax_encoders::{Encoder, Input, InputKind};
+use tcmax_ops::ParamBuilder;
+
+use crate::config::{CheckedConfig, EncoderChoice, EncoderTraining};
+use crate::{Error, Result};
+
+/// Indices of the modalities called `names`, or of all.
+pub(super) fn used_modalities(names: &[String], modalities: &[Modality]) -> Result<Vec<usize>> {
+    if names.is_empty() {
+        return Ok((0..modalities.len()).collect());
+    }
+    let mut used = Vec::with_capacity(names.len());
+    for name in names {
+        let found = modalities.iter().position(|modality| modality.name == *name);
+        let index = found.ok_or_else(|| {
+            let known: Vec<_> = modalities.iter().map(|m| m.name.as_str()).collect();
+            let problem = format!("no modality '{name}'; the data set has {}", known.join(", "));
+            Error::setting("train.modalities", problem)
+        })?;
+        if used.contains(&index) {
+            return Err(Error::setting("train.modalities", format!("'{name}' is given twice")));
+        }
+        used.push(index);
+    }
+    Ok(used)
+}
+
+/// Refuses encoders of modalities that the data do not have.
+pub(super) fn check_encoders(config: &CheckedConfig, modalities: &[Modality]) -> Result<()> {
+    let names = || modalities.iter().map(|modality| modality.name.as_str());
+    for (name, _) in config.config().encoder.tables() {
+        if !names().any(|modality| modality == name) {
+            let known = names().collect::<Vec<_>>().join(", ");
+            let problem = format!("no modality '{name}'; the data set has {known}");
+            return Err(Error::setting(format!("encoder.{name}"), problem));
+        }
+    }
+    Ok(())
+}
+
+/// What an encoder is told of a modality.
+pub(crate) fn input_kind(kind: ModalityKind) -> InputKind {
+    match kind {
+        ModalityKind::Spectrogram => InputKind::Spectrogram,
+        ModalityKind::Image => InputKind::Image,
+        ModalityKind::Features => InputKind::Vector,
+    }
+}
+
+/// The encoder of one modality.
+pub(super) fn new_encoder(
+    config: &CheckedConfig,
+    modality: &Modality,
+    builder: &ParamBuilder,
+) -> Result<(Box<dyn Encoder>, EncoderTraining)> {
+    let kind = input_kind(modality.kind);
+    let input = Input { kind, shape: &modality.shape };
+    let EncoderChoice { spec, options, training } = config.encoder(&modality.name, kind)?;
+    Ok((spec.build(&options, input, builder)?, training))
+}
