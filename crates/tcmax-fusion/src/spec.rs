@@ -63,16 +63,33 @@ impl HeadSpec {
         classes: usize,
         builder: &ParamBuilder,
     ) -> Result<Box<dyn FusionHead>> {
+        if classes == 1 {
+            return Err(Error::TooFewClasses { classes });
+        }
+        self.build_outputs(options, widths, classes, builder)
+    }
+
+    /// As [`HeadSpec::build`], of any number of outputs that are not exclusive classes: labels or numbers.
+    ///
+    /// # Errors
+    /// As [`HeadSpec::build`], and when there is no output.
+    pub fn build_outputs(
+        &self,
+        options: &Table,
+        widths: &[usize],
+        outputs: usize,
+        builder: &ParamBuilder,
+    ) -> Result<Box<dyn FusionHead>> {
         if widths.is_empty() {
             return Err(Error::NoModality);
         }
         if let Some(modality) = widths.iter().position(|&width| width == 0) {
             return Err(Error::NoFeatures { modality });
         }
-        if classes < 2 {
-            return Err(Error::TooFewClasses { classes });
+        if outputs == 0 {
+            return Err(Error::TooFewClasses { classes: outputs });
         }
-        (self.make)(options, widths, classes, builder)
+        (self.make)(options, widths, outputs, builder)
     }
 }
 

@@ -20,7 +20,7 @@ fn passed_on(error: &Error) -> tcmax_ops::Error {
 
 fn head(kind: &'static HeadSpec, modalities: usize, outputs: usize) -> Box<dyn FusionHead> {
     let builder = ParamBuilder::new(Seed::new(5), DType::F64, &Device::Cpu);
-    kind.build(&Table::new(), &vec![3; modalities], outputs, &builder).unwrap()
+    kind.build_outputs(&Table::new(), &vec![3; modalities], outputs, &builder).unwrap()
 }
 
 fn features(modalities: usize, rows: usize, scale: f64) -> Vec<Tensor> {

@@ -118,9 +118,12 @@ impl Model {
             names.push(name);
         }
         let widths: Vec<usize> = encoders.iter().map(|e| e.feature_width()).collect();
-        let options = &config.config().head.options;
-        let head =
-            config.head().build(options, &widths, outputs.count, &builder.pp("fusion_module"))?;
+        let (options, head) = (&config.config().head.options, config.head());
+        let of_head = builder.pp("fusion_module");
+        let head = match outputs.task {
+            Task::Classes => head.build(options, &widths, outputs.count, &of_head)?,
+            _ => head.build_outputs(options, &widths, outputs.count, &of_head)?,
+        };
         let scaled = outputs.task == Task::Regression && config.config().train.standardise;
         let target = scaled.then(|| TargetScale::new(&builder.pp("target"), outputs.count));
         let target = target.transpose()?;

@@ -27,10 +27,10 @@ pub struct Evaluation {
     pub accuracy: f64,
     /// Mean over the classes of the fraction of their examples that are predicted right: what accuracy
     /// would be if all classes were equally frequent.
-    #[serde(default, skip_serializing_if = "is_undefined")]
+    #[serde(default = "undefined", skip_serializing_if = "is_undefined")]
     pub balanced_accuracy: f64,
     /// Accuracy of always answering the most frequent class of the split.
-    #[serde(default, skip_serializing_if = "is_undefined")]
+    #[serde(default = "undefined", skip_serializing_if = "is_undefined")]
     pub majority_rate: f64,
     /// Accuracy of each modality's own logits on the examples that have it; `None` where the model does
     /// not use the modality, or no example has it.
