@@ -139,6 +139,13 @@ fn several_labels_are_learned_tested_and_predicted() {
     let sum: f64 =
         line["probabilities"].as_object().unwrap().values().map(|p| p.as_f64().unwrap()).sum();
     assert!(line["label"].is_array() && (0.0..=3.0).contains(&sum), "{line}");
+    let exported = folder.path().join("exported");
+    printed(&run("export", &[path(&model), "--out", path(&exported)]));
+    let card = text(&exported.join("README.md"));
+    assert!(card.contains("# A multi-label classifier of sight and sound"), "{card}");
+    assert!(card.contains("| mAP |") && !card.contains("ccuracy"), "{card}");
+    assert_eq!(json(&exported.join("config.json"))["task"], "labels");
+    assert!(exported.join("model.onnx").is_file());
     // New data without labels, and without a modality.
     let new = folder.path().join("new.safetensors");
     save(&new, Vec::new());
@@ -189,6 +196,10 @@ fn numbers_are_learned_in_their_units_tested_and_predicted() {
     let lines = printed(&run("predict", &arguments));
     let line: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert!((400.0..600.0).contains(&line["prediction"]["target"].as_f64().unwrap()), "{line}");
+    let exported = folder.path().join("exported");
+    printed(&run("export", &[path(&model), "--out", path(&exported)]));
+    let card = text(&exported.join("README.md"));
+    assert!(card.contains("# A regression of") && card.contains("output `numbers`"), "{card}");
     let page = text(&out.join("report.html"));
     assert!(page.contains("RMSE on the test split") && page.contains("1 number"), "{page}");
 }

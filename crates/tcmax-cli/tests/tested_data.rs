@@ -164,3 +164,27 @@ fn predictions_of_other_data_are_a_row_each() {
     let mut reader = csv::Reader::from_reader(&output.stdout[..]);
     assert_eq!(reader.records().count(), 30);
 }
+
+#[test]
+fn data_of_a_single_class_are_tested_and_not_trained_on() {
+    let (folder, run) = trained();
+    let single = folder.path().join("single.safetensors");
+    write(&single, 200..230, &[2]);
+    let found = evaluated(&run, &["--dataset", single.to_str().unwrap()]);
+    assert_eq!(found["examples"], 30);
+    assert_eq!(
+        (&found["majority_rate"], &found["balanced_accuracy"]),
+        (&1.0.into(), &found["accuracy"])
+    );
+    assert!(
+        found["accuracy"].as_f64().unwrap() > 0.9 && found["cross_entropy"].is_f64(),
+        "{found}"
+    );
+    let output = common::tcmax().args(["train", "--dataset"]).arg(&single).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        message(&output).contains("there are 1 classes; two are needed"),
+        "{}",
+        message(&output)
+    );
+}

@@ -7,7 +7,8 @@ use tcmax_fusion::FusionHead;
 use tcmax_losses::{Marginals, matching_score};
 use tcmax_ops::{Seed, to_vec_f64, wide};
 
-use crate::evaluate::{Classifier, EncodedSplit, accuracy};
+use crate::encoded::{Classifier, EncodedSplit};
+use crate::evaluate::accuracy;
 use tcmax_registry::Task;
 
 use crate::results::Absence;

@@ -8,7 +8,7 @@ use tcmax_metrics::{MultiLabel, Regression};
 use tcmax_ops::{Seed, to_scalar_f64, to_vec_f64, wide};
 use tcmax_registry::Task;
 
-use crate::evaluate::{Classifier, EncodedSplit, MOST_TUPLES};
+use crate::encoded::{Classifier, EncodedSplit, MOST_TUPLES};
 use crate::results::{Evaluation, TargetScores};
 use crate::{Error, Model, Result};
 

@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod comparison;
 mod config;
 mod dataset;
+mod encoded;
 mod epoch_context;
 mod error;
 mod evaluate;
@@ -43,8 +44,9 @@ pub use config::{
     TrainingOptions, WeightRule, parse_value, position_of, with_position,
 };
 pub use dataset::{choose_data, open_data, open_data_quietly, summary, truth};
+pub use encoded::{Classifier, EncodedSplit, MOST_TUPLES};
 pub use error::{Error, Result, describe_error};
-pub use evaluate::{Classifier, EncodedSplit, MOST_TUPLES, evaluate};
+pub use evaluate::evaluate;
 pub use experiment::{CompareOptions, Experiment};
 pub use export::{ExportOptions, export};
 pub use lock::FolderLock;

@@ -4,7 +4,8 @@ use candle_core::D;
 use tcmax_metrics::{Classification, coalitions, shapley_of_values};
 use tcmax_ops::{to_vec_f64, wide};
 
-use crate::evaluate::{Classifier, EncodedSplit, accuracy};
+use crate::encoded::{Classifier, EncodedSplit};
+use crate::evaluate::accuracy;
 use crate::results::TestMetrics;
 use crate::{Error, Result};
 

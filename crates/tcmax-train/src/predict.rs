@@ -8,7 +8,7 @@ use tcmax_data::{Batch, Dataset};
 use tcmax_losses::{Method, Presence, matching_score};
 
 use crate::checkpoint::SavedModel;
-use crate::evaluate::Classifier;
+use crate::encoded::Classifier;
 use crate::{Error, Result, Task};
 
 /// What a model says of one example. Classes are indices into the model's.

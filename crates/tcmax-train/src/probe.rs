@@ -14,7 +14,8 @@ use tcmax_estimators::Labels;
 use tcmax_losses::cross_entropy;
 use tcmax_ops::{AdamW, AdamWOptions, Init, ParamBuilder, Seed};
 
-use crate::evaluate::{EncodedSplit, accuracy};
+use crate::encoded::EncodedSplit;
+use crate::evaluate::accuracy;
 use crate::{Model, Result, Truth};
 
 const STEPS: usize = 300;
