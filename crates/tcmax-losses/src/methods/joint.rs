@@ -9,7 +9,7 @@ use crate::{Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets
 /// The specification of joint training.
 pub static JOINT: MethodSpec = MethodSpec {
     name: "joint",
-    description: "cross-entropy of the fused logits",
+    description: "cross-entropy of the fused logits; of numbers their squared error",
     source: "",
     modalities: Modalities::Any,
     usual_head: &CONCAT,

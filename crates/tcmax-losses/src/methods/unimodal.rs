@@ -18,7 +18,7 @@ use crate::{Error, Heads, Method, MethodSpec, Result, Step, StepOutput, Target, 
 /// The specification of unimodal training.
 pub static UNIMODAL: MethodSpec = MethodSpec {
     name: "unimodal",
-    description: "sum of each modality's own cross-entropy",
+    description: "sum of each modality's own cross-entropy, or squared error",
     source: "",
     modalities: Modalities::Any,
     usual_head: &CONCAT,
