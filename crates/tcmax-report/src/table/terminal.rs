@@ -52,21 +52,15 @@ fn wrapped(sentence: &str) -> String {
     text
 }
 
-/// One row per method that has any of the quantities. A table that is too wide for a terminal has what is said of
-/// the uncertainty on lines of its own, and if need be its columns in several tables.
+/// One row per method that has any of the quantities; a table that is too wide for a terminal has its columns in
+/// several, one below the other.
 fn methods_table(result: &SuiteResult, section: &Section) -> String {
-    let columns: Vec<&Column> = section.columns.iter().collect();
-    let in_one_line = table_of(result, section, &columns, " ");
-    if width(&in_one_line) <= WIDEST {
-        return in_one_line;
-    }
     let mut tables = Vec::new();
-    let mut rest = &columns[..];
+    let mut rest = &section.columns[..];
     while !rest.is_empty() {
-        let fits =
-            |count: &usize| width(&table_of(result, section, &rest[..*count], "\n")) <= WIDEST;
+        let fits = |count: &usize| width(&table_of(result, section, &rest[..*count])) <= WIDEST;
         let count = (1..=rest.len()).rev().find(fits).unwrap_or(1);
-        tables.push(table_of(result, section, &rest[..count], "\n"));
+        tables.push(table_of(result, section, &rest[..count]));
         rest = &rest[count..];
     }
     tables.join("\n")
@@ -79,18 +73,18 @@ fn width(table: &str) -> usize {
     table.lines().map(|line| line.chars().count()).max().unwrap_or(0)
 }
 
-/// A table of some columns, with `between` the parts of a cell, and the words of a heading.
-fn table_of(result: &SuiteResult, section: &Section, columns: &[&Column], between: &str) -> String {
+/// A table of some columns of a section.
+fn table_of(result: &SuiteResult, section: &Section, columns: &[Column]) -> String {
     let mut table = bordered();
     let is_difference = columns.iter().all(|column| column.kind == ColumnKind::Difference);
     let first = if is_difference { section.title.as_str() } else { "method" };
-    let mut header = vec![first.replace(' ', between), "seeds".to_owned()];
-    header.extend(columns.iter().map(|column| column.heading.replace(' ', between)));
+    let mut header = vec![first.to_owned(), "seeds".to_owned()];
+    header.extend(columns.iter().map(|column| column.heading.clone()));
     table.set_header(header);
     for row in rows_of(result, &section.columns) {
         let method = &result.methods[row];
         let mut cells = vec![method.name.clone(), method.runs.len().to_string()];
-        cells.extend(columns.iter().map(|column| column.text(row).join(between)));
+        cells.extend(columns.iter().map(|column| column.text(row).join(" ")));
         table.add_row(cells);
     }
     right_align(&mut table);
