@@ -86,7 +86,7 @@ impl Targets {
         }
         let all = to_vec_f64(&values.flatten_all()?)?;
         match all.iter().position(|&value| !fits(value)) {
-            None => Ok(Self { task, values: values.detach() }),
+            None => Ok(Self { task, values }),
             Some(index) => {
                 let (row, column) = (index / columns, index % columns);
                 let problem = format!("row {row}, column {column}: {} is {wrong}", all[index]);

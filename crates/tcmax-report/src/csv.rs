@@ -18,7 +18,7 @@ pub fn runs(result: &SuiteResult) -> String {
     match &scores {
         None => header.extend(["test accuracy", "test balanced accuracy"].map(str::to_owned)),
         Some(all) => {
-            header.extend(all.iter().map(|(name, _)| format!("test {}", name.replace('_', " "))))
+            header.extend(all.iter().map(|(name, _)| format!("test {}", name.replace('_', " "))));
         }
     }
     header.push("test cross-entropy (nats)".to_owned());
@@ -50,7 +50,7 @@ pub fn runs(result: &SuiteResult) -> String {
                 None => cells
                     .extend([run.test.accuracy, run.test.balanced_accuracy].map(|v| v.to_string())),
                 Some(scores) => {
-                    cells.extend(scores.all().iter().map(|(_, value)| value.to_string()))
+                    cells.extend(scores.all().iter().map(|(_, value)| value.to_string()));
                 }
             }
             cells.extend([

@@ -94,19 +94,21 @@ fn modality_scores(
 fn multi_label(logits: &Tensor, targets: &Targets) -> Result<MultiLabel> {
     let (logits, has) = (flat(logits)?, flat(targets.values())?);
     let has: Vec<bool> = has.iter().map(|&value| value != 0.0).collect();
-    MultiLabel::of_logits(&logits, &has, targets.values().dim(1)?).map_err(undefined)
+    MultiLabel::of_logits(&logits, &has, targets.values().dim(1)?)
+        .map_err(|error| undefined(&error))
 }
 
 fn regression(outputs: &Tensor, targets: &Targets) -> Result<Regression> {
     let columns = targets.values().dim(1)?;
-    Regression::of(&flat(outputs)?, &flat(targets.values())?, columns).map_err(undefined)
+    Regression::of(&flat(outputs)?, &flat(targets.values())?, columns)
+        .map_err(|error| undefined(&error))
 }
 
 fn flat(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(to_vec_f64(&wide(tensor)?.flatten_all()?)?)
 }
 
-fn undefined(error: tcmax_metrics::Error) -> Error {
+fn undefined(error: &tcmax_metrics::Error) -> Error {
     Error::setting("metrics", error.to_string())
 }
 
