@@ -21,6 +21,11 @@ pub enum ModalityKind {
     Image,
     /// A vector without spatial order.
     Features,
+    /// Features of steps and a flag, \[steps, features + 1\]: the last column is 1 where a step is there and 0
+    /// where the sequence is shorter.
+    Sequence,
+    /// The numbers of a text's tokens, \[tokens\], and -1 where it is shorter.
+    Tokens,
 }
 
 /// One modality of a data set.

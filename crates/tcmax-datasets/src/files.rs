@@ -8,7 +8,7 @@ use tcmax_data::shards::PREPARED_FILE;
 use tcmax_data::user_data::{Layout, open_to_predict};
 use tcmax_data::{ColumnNames, Dataset, Modality, Splits, UserData, UserDataConfig};
 use tcmax_media::prepare::Plan;
-use tcmax_media::{PrepareOptions, PrepareProgress, manifest_plan, model_plan, prepare};
+use tcmax_media::{PrepareOptions, PrepareProgress, Transform, manifest_plan, model_plan, prepare};
 use tcmax_registry::{Options, read};
 
 use crate::error::Result;
@@ -96,9 +96,21 @@ fn manifest_clips(options: &UserDataConfig, opening: &Opening<'_>) -> Result<Opt
     };
     let plan = match opening.recipe {
         Some(recipe) => model_plan(&manifest, None, names, recipe, opening.clips)?,
-        None => manifest_plan(&manifest, None, names, &BTreeMap::new(), opening.clips)?,
+        None => manifest_plan(&manifest, None, names, &tokenizers(options), opening.clips)?,
     };
     cached_clips(&plan, opening.clips).map(Some)
+}
+
+/// What to make of the text columns that have a tokenizer.
+fn tokenizers(options: &UserDataConfig) -> BTreeMap<String, Transform> {
+    /// Where nothing is said of it.
+    const USUAL_TOKENS: usize = 64;
+    let of_column = |(column, tokenizer): (&String, &String)| {
+        let tokens = options.tokens.get(column).copied().unwrap_or(USUAL_TOKENS);
+        let transform = Transform::Tokens { tokenizer: tokenizer.clone(), tokens, sha256: None };
+        (column.clone(), transform)
+    };
+    options.tokenizers.iter().map(of_column).collect()
 }
 
 /// The clips of a plan in the user's cache, made if they are not there.

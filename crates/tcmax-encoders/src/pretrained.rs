@@ -20,6 +20,10 @@ pub struct Pretrained {
     pub names: fn(&str) -> UpstreamName,
     /// The options that a `config.json` beside the weights gives.
     pub options: fn(&Value) -> Result<Table>,
+    /// The filters of the first layer, whose channels are those of the input; none of text.
+    pub first_layer: Option<&'static str>,
+    /// The table of positions of patches, behind one of a class token; none where there are no patches.
+    pub positions: Option<&'static str>,
 }
 
 /// The name without the first of the prefixes that it has.

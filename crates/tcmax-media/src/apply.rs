@@ -11,6 +11,7 @@ use crate::decode::{Pixels, first_frames, frames, image, sound};
 use crate::error::{Error, Result};
 use crate::signal::{FilterBank, Sound, Spectrogram, resample, samples, tile};
 use crate::text::bag_of_words;
+use crate::tokens;
 use crate::transform::{Channel, Order, Pick, Transform};
 
 /// Longer texts are refused.
@@ -40,7 +41,7 @@ pub(crate) fn of_file(transform: &Transform, path: &Path) -> Result<ClipTensor> 
             pixels(path, &repeated(first_frames(path, rate, count, side(stored))?, count))
         }
         Transform::Image { stored, .. } => pixels(path, &[image(path, side(stored))?]),
-        Transform::Text { .. } => of_text(transform, &read_text(path)?),
+        Transform::Text { .. } | Transform::Tokens { .. } => of_text(transform, &read_text(path)?),
         Transform::Features { width } => features(path, width),
         Transform::Flow { fields, stored, bound, .. } => flow(path, fields, side(stored), bound),
         Transform::FlowFields { fields, side } => flow_fields(path, fields, side),
@@ -53,7 +54,14 @@ pub(crate) fn of_text(transform: &Transform, text: &str) -> Result<ClipTensor> {
         Transform::Text { buckets } => {
             Ok(ClipTensor::Values(vec![buckets], bag_of_words(text, buckets)))
         }
-        _ => Err(Error::option("recipe", "words are only for modalities of kind 'text'")),
+        Transform::Tokens { ref tokenizer, tokens, ref sha256 } => {
+            let values = tokens::of_text(tokenizer, sha256.as_deref(), text, tokens)?;
+            Ok(ClipTensor::Values(vec![tokens], values))
+        }
+        _ => {
+            let problem = "words are only for modalities of kind 'text' or 'tokens'";
+            Err(Error::option("recipe", problem))
+        }
     }
 }
 

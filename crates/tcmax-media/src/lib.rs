@@ -7,6 +7,7 @@ pub mod prepare;
 mod recipe;
 pub mod signal;
 mod text;
+mod tokens;
 mod transform;
 
 pub use error::{Error, Result};

@@ -93,6 +93,17 @@ pub enum Transform {
         /// Numbers of the vector.
         buckets: usize,
     },
+    /// The numbers of a text's tokens, and -1 where it is shorter; longer texts are cut, but keep their special
+    /// tokens.
+    Tokens {
+        /// Where the `tokenizer.json` is: the file, its folder, or a repository, `hub:owner/name@revision`.
+        tokenizer: String,
+        /// Most tokens of a text, special ones included.
+        tokens: usize,
+        /// SHA-256 of the tokenizer's file; another one is refused. Absent: any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+    },
     /// A vector as it is in an `.npy` file.
     Features {
         /// Its length.
@@ -185,6 +196,7 @@ impl Transform {
             Self::Frames { frames, side, augment, .. } => pixels(frames, side, augment),
             Self::Image { side, .. } => pixels(1, side, Augment::Clip),
             Self::Text { buckets } => values(ModalityKind::Features, &[buckets]),
+            Self::Tokens { tokens, .. } => values(ModalityKind::Tokens, &[tokens]),
             Self::Features { width } => values(ModalityKind::Features, &[width]),
             Self::Flow { fields, side, bound, .. } => Storage::Flow { fields, side, bound },
             Self::FlowFields { fields, side } => {
@@ -227,6 +239,7 @@ impl Transform {
                     && stored.is_none_or(|stored| fits(frames, stored * stored))
             }
             Self::Image { stored, side } => sides(stored, side),
+            Self::Tokens { tokens, .. } => (1..=1 << 16).contains(&tokens),
             Self::Text { buckets: width } | Self::Features { width } => {
                 (1..=1 << 24).contains(&width)
             }

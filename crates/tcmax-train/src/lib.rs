@@ -21,6 +21,7 @@ mod metrics;
 mod model;
 mod observer;
 mod predict;
+mod pretrained;
 mod probe;
 mod registry;
 pub mod results;
@@ -40,8 +41,8 @@ pub use comparison::{
     Suite, Variant, check_seeds, collect, keep, memory_of_run, variants, versions,
 };
 pub use config::{
-    CheckedConfig, ClassWeights, EncoderChoice, EncoderTraining, Keep, TextPosition, TrainConfig,
-    TrainingOptions, WeightRule, parse_value, position_of, with_position,
+    CheckedConfig, ClassWeights, EncoderChoice, EncoderTraining, FirstLayer, Keep, TextPosition,
+    TrainConfig, TrainingOptions, WeightRule, parse_value, position_of, with_position,
 };
 pub use dataset::{choose_data, open_data, open_data_quietly, summary, truth};
 pub use encoded::{Classifier, EncodedSplit, MOST_TUPLES};
@@ -54,6 +55,7 @@ pub use metrics::{contributions, test_metrics};
 pub use model::{Model, Outputs};
 pub use observer::{Observer, RunLabel, Silent};
 pub use predict::{Prediction, Predictor};
+pub use pretrained::with_published_settings;
 pub use probe::probe;
 pub use registry::Registry;
 pub use run_files::{Existing, RunFiles, refuse_comparison};

@@ -4,6 +4,7 @@
 //! enters no batch statistics; the features of the others are zeros, without gradient. A batch in which
 //! a single example has a modality is normalised by the running statistics, as in evaluation.
 
+mod channels;
 mod outputs;
 mod parts;
 
@@ -16,9 +17,10 @@ use tcmax_ops::Error::OverLimit;
 use tcmax_ops::{ParamBuilder, Params, Seed};
 use tcmax_registry::Task;
 
-use crate::config::{CheckedConfig, EncoderTraining};
+use crate::config::{CheckedConfig, EncoderChoice, EncoderTraining};
 use crate::standardise::{Standardise, TargetScale};
 use crate::{Error, Result};
+use channels::ChannelScale;
 use parts::{check_encoders, new_encoder, used_modalities};
 
 pub use outputs::Outputs;
@@ -36,8 +38,10 @@ pub struct Model {
     encoders: Vec<Box<dyn Encoder>>,
     /// What standardises each modality's inputs, where they are feature vectors.
     inputs: Vec<Option<Standardise>>,
-    /// How each encoder is trained, and the prefix of its parameters.
-    training: Vec<(String, EncoderTraining)>,
+    /// Factors and summands of the channels of images, where there are any.
+    channels: Vec<Option<ChannelScale>>,
+    /// Which encoder each one is, how it is trained, and the prefix of its parameters.
+    choices: Vec<(String, EncoderChoice)>,
     /// Which encoders stay as they are.
     frozen: Vec<bool>,
     head: Box<dyn FusionHead>,
@@ -105,12 +109,14 @@ impl Model {
         let mut encoders: Vec<Box<dyn Encoder>> = Vec::with_capacity(used.len());
         let mut inputs = Vec::with_capacity(used.len());
         let mut names = Vec::with_capacity(used.len());
-        let mut training = Vec::with_capacity(used.len());
+        let mut choices: Vec<(String, EncoderChoice)> = Vec::with_capacity(used.len());
+        let mut channels = Vec::with_capacity(used.len());
         for modality in used.iter().map(|&m| &modalities[m]) {
             let name = format!("{}_net", modality.name);
-            let (encoder, of_encoder) = new_encoder(config, modality, &builder.pp(&name))?;
+            let (encoder, choice) = new_encoder(config, modality, &builder.pp(&name))?;
             encoders.push(encoder);
-            training.push((name.clone(), of_encoder));
+            channels.push(ChannelScale::new(&choice.training, modality, device)?);
+            choices.push((name.clone(), choice));
             let vectors = modality.kind == ModalityKind::Features;
             let standardise = (vectors && config.config().train.standardise)
                 .then(|| Standardise::new(&builder.pp(&name).pp("input"), modality.len()));
@@ -134,7 +140,8 @@ impl Model {
         Ok(Self {
             encoders,
             inputs,
-            training,
+            channels,
+            choices,
             frozen,
             head,
             params,
@@ -217,9 +224,10 @@ impl Model {
     ) -> Result<Tensor> {
         let encoder = &self.encoders[position];
         let encode = |input: &Tensor, train: bool| -> Result<Tensor> {
-            Ok(match &self.inputs[position] {
-                Some(standardise) => encoder.encode(&standardise.apply(input)?, train)?,
-                None => encoder.encode(input, train)?,
+            Ok(match (&self.inputs[position], &self.channels[position]) {
+                (Some(standardise), _) => encoder.encode(&standardise.apply(input)?, train)?,
+                (None, Some(scale)) => encoder.encode(&scale.apply(input)?, train)?,
+                (None, None) => encoder.encode(input, train)?,
             })
         };
         if present.iter().all(|&flag| flag) {
@@ -249,17 +257,22 @@ impl Model {
 
     /// How each encoder is trained, with the prefix of its parameters.
     pub fn encoder_training(&self) -> impl Iterator<Item = (&str, &EncoderTraining)> {
-        self.training.iter().map(|(prefix, training)| (prefix.as_str(), training))
+        self.choices.iter().map(|(prefix, choice)| (prefix.as_str(), &choice.training))
     }
 
     /// Leaves the encoder whose parameters have this prefix as it is: no gradients, and running statistics
     /// in place of the batch's, as in evaluation; or lets it learn again.
     pub fn set_frozen(&mut self, prefix: &str, frozen: bool) {
-        for ((own, _), flag) in self.training.iter().zip(&mut self.frozen) {
+        for ((own, _), flag) in self.choices.iter().zip(&mut self.frozen) {
             if own == prefix {
                 *flag = frozen;
             }
         }
+    }
+
+    /// The encoders that were chosen, with the prefix of their parameters.
+    pub(crate) fn choices(&self) -> &[(String, EncoderChoice)] {
+        &self.choices
     }
 
     /// The encoder of the used modality `position`.

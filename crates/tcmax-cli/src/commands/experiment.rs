@@ -7,7 +7,7 @@ use clap::Args;
 use tcmax_datasets::{DataSource, Opening};
 use tcmax_train::{
     CheckedConfig, Error, Existing, Experiment, Registry, TrainConfig, choose_data, open_data,
-    parse_value, with_position,
+    parse_value, with_position, with_published_settings,
 };
 
 use crate::progress::{DownloadBar, PrepareBar, say};
@@ -125,6 +125,8 @@ impl ExperimentOptions {
             let (key, value) = parse_assignment(assignment)?;
             experiment.set(&key, value)?;
         }
+        experiment.config =
+            with_published_settings(experiment.config, registry, &DownloadBar::new())?;
         Ok(experiment)
     }
 

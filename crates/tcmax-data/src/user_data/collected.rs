@@ -53,22 +53,23 @@ impl CollectedModality {
         let shape = if shape.is_empty() { vec![1] } else { shape.to_vec() };
         let modality = Modality { name: name.to_owned(), kind: kind_of(&shape), shape };
         let items = values.into_f32();
-        let mut rows = Vec::with_capacity(items.len() / modality.len());
-        for (row, input) in items.chunks_exact(modality.len()).enumerate() {
-            if !present(row) {
-                rows.push(ABSENT);
-                continue;
-            }
-            if let Some(position) = input.iter().position(|value| !value.is_finite()) {
-                let what = match input[position] {
-                    value if value.is_nan() => "NaN",
-                    _ => "infinite, or too large for 32 bits",
-                };
-                let what = format!("value {position} is {what}; correct or remove the row");
-                problems.add(file, Position::Row(row), name, what);
-            }
-            rows.push(row);
-        }
+        let rows = checked_rows(file, &modality, &items, present, problems);
+        Self { modality, items, rows }
+    }
+
+    /// A modality of N sequences of [steps, features + 1], the last column of which says whether a step is
+    /// there.
+    pub(super) fn sequence(
+        file: &Path,
+        name: &str,
+        shape: [usize; 2],
+        items: Vec<f32>,
+        present: impl Fn(usize) -> bool,
+        problems: &mut Problems,
+    ) -> Self {
+        let modality =
+            Modality { name: name.to_owned(), kind: ModalityKind::Sequence, shape: shape.to_vec() };
+        let rows = checked_rows(file, &modality, &items, present, problems);
         Self { modality, items, rows }
     }
 
@@ -76,6 +77,33 @@ impl CollectedModality {
         let column = Column { items: Arc::new(self.items), rows: self.rows, blanks: None };
         (self.modality, column)
     }
+}
+
+/// The rows that are there; numbers that f32 does not hold are problems.
+fn checked_rows(
+    file: &Path,
+    modality: &Modality,
+    items: &[f32],
+    present: impl Fn(usize) -> bool,
+    problems: &mut Problems,
+) -> Vec<usize> {
+    let mut rows = Vec::with_capacity(items.len() / modality.len());
+    for (row, input) in items.chunks_exact(modality.len()).enumerate() {
+        if !present(row) {
+            rows.push(ABSENT);
+            continue;
+        }
+        if let Some(position) = input.iter().position(|value| !value.is_finite()) {
+            let what = match input[position] {
+                value if value.is_nan() => "NaN",
+                _ => "infinite, or too large for 32 bits",
+            };
+            let what = format!("value {position} is {what}; correct or remove the row");
+            problems.add(file, Position::Row(row), &modality.name, what);
+        }
+        rows.push(row);
+    }
+    rows
 }
 
 /// [C, H, W] and [C, T, H, W] are pixels; everything else is a vector, a sequence laid end to end.

@@ -1,5 +1,6 @@
 //! Which data, and how they are split.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -21,6 +22,11 @@ pub struct UserDataConfig {
     /// or a matrix of 0 and 1); or `regression`, numbers to predict. Absent: what a feature file shows, else
     /// classes.
     pub task: Option<Task>,
+    /// Text columns of a manifest that are cut into tokens, each with its tokenizer: a tokenizer.json, its
+    /// folder, or a repository of the hub. Encoders with weights set it; other text is counted by words.
+    pub tokenizers: BTreeMap<String, String>,
+    /// Most tokens of a text, by column; absent: 64.
+    pub tokens: BTreeMap<String, usize>,
     /// Name of the column or array of groups; absent: `group` and its like.
     pub group: Option<String>,
     /// How splits are made; absent: the data's own split, or a random one where they have none.
@@ -42,6 +48,8 @@ impl Default for UserDataConfig {
             path: PathBuf::new(),
             label: None,
             task: None,
+            tokenizers: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             group: None,
             split: None,
             folds: None,

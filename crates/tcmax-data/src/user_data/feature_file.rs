@@ -8,6 +8,7 @@
 //! group | speaker                                 (N,)       what must not be in two splits
 //! id | ids | index                                (N,)       what the examples are called in predictions
 //! NAME.present                                    (N,)       1 where modality NAME is there
+//! NAME.length                                     (N,)       how many steps of NAME (N, T, D) are there, from 0
 //! any other NAME                                  (N, ...)   a modality
 //! ```
 //!
@@ -21,6 +22,7 @@ use std::path::Path;
 use tcmax_registry::Task;
 
 use super::collected::{Collected, CollectedModality, Given};
+use super::sequences::{LENGTH, check_lengths, sequences};
 use super::target_matrix::{check_values, shown_task, targets};
 use crate::arrays::{Array, ArrayKind, read_with_metadata};
 use crate::error::{Error, Result};
@@ -108,8 +110,8 @@ fn read_to_predict(
 ) -> Option<Collected> {
     let id = take_ids(&mut arrays);
     let all: Vec<String> = arrays.keys().cloned().collect();
-    arrays.retain(|name, _| only.iter().any(|o| name.strip_suffix(PRESENT).unwrap_or(name) == o));
-    let Some(first) = arrays.values().find(|array| !array.name.ends_with(PRESENT)) else {
+    arrays.retain(|name, _| only.iter().any(|o| described(name) == o));
+    let Some(first) = arrays.values().find(|array| described(&array.name) == array.name) else {
         let (wanted, there) = (only.join(", "), all.join(", "));
         let what = format!("none of the modalities {wanted} is in it (there are: {there})");
         problems.add(path, Position::File, "", what);
@@ -125,7 +127,10 @@ fn read_to_predict(
 fn modalities_of(path: &Path, arrays: Arrays, problems: &mut Problems) -> Vec<CollectedModality> {
     let (masks, modalities): (Arrays, Arrays) =
         arrays.into_iter().partition(|(name, _)| name.ends_with(PRESENT));
+    let (lengths, modalities): (Arrays, Arrays) =
+        modalities.into_iter().partition(|(name, _)| name.ends_with(LENGTH));
     check_masks(path, &masks, &modalities, problems);
+    check_lengths(path, &lengths, &modalities, problems);
     let mut collected = Vec::new();
     for (name, array) in modalities {
         if array.kind == ArrayKind::Text {
@@ -138,10 +143,19 @@ fn modalities_of(path: &Path, arrays: Arrays, problems: &mut Problems) -> Vec<Co
         let present = |row: usize| {
             mask.is_none_or(|mask| row >= mask.values.len() || mask.values.get(row) != 0.0)
         };
+        if let Some(lengths) = lengths.get(&format!("{name}{LENGTH}")) {
+            collected.extend(sequences(path, array, lengths, present, problems));
+            continue;
+        }
         let (shape, values) = (array.shape, array.values);
         collected.push(CollectedModality::new(path, &name, &shape, values, present, problems));
     }
     collected
+}
+
+/// The modality that an array belongs to: a mask and lengths are of another.
+fn described(name: &str) -> &str {
+    name.strip_suffix(PRESENT).or_else(|| name.strip_suffix(LENGTH)).unwrap_or(name)
 }
 
 /// Names of examples, which are no modality.

@@ -12,6 +12,7 @@ mod feature_file;
 mod inspection;
 mod layout;
 mod named;
+mod sequences;
 mod target_matrix;
 mod targeted;
 mod to_predict;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tcmax_data::{Error as DataError, partial_path};
+use tcmax_pretrained::DownloadProgress;
 use ureq::Agent;
 use ureq::http::StatusCode;
 use ureq::http::header::RANGE;
@@ -20,26 +21,6 @@ const ATTEMPTS: usize = 4;
 /// A server that sends nothing for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(30);
-
-/// Is called as a download goes on.
-pub trait DownloadProgress {
-    /// A file starts at `done` of `total` bytes, if the server says how many.
-    fn started(&self, name: &str, done: u64, total: Option<u64>);
-    /// More bytes have come.
-    fn received(&self, bytes: u64);
-    /// The file is complete and right.
-    fn finished(&self);
-}
-
-/// Shows nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoProgress;
-
-impl DownloadProgress for NoProgress {
-    fn started(&self, _: &str, _: u64, _: Option<u64>) {}
-    fn received(&self, _: u64) {}
-    fn finished(&self) {}
-}
 
 /// Downloads `url` to `folder/name` by way of [`partial_path`].
 pub(super) fn download(
@@ -210,6 +191,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use tcmax_pretrained::NoProgress;
 
     #[test]
     fn a_server_that_sends_nothing_more_is_given_up() {

@@ -12,7 +12,7 @@ use tcmax_data::Error as DataError;
 use crate::catalog::{DatasetCard, RemoteFile, card};
 use crate::error::Result;
 
-pub use download::{DownloadProgress, NoProgress};
+pub use tcmax_pretrained::{DownloadProgress, NoProgress};
 
 /// The folder that holds a data set's files.
 ///

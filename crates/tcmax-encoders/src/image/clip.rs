@@ -18,7 +18,8 @@ use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_fro
 use crate::spec::{EncoderSpec, InputKind};
 use crate::text::CLIP_BLOCK;
 use crate::transformer::{
-    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Order, START, check_sizes, projected,
+    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Order, START, check_sizes,
+    projected,
 };
 
 /// The specification of CLIP's image tower.
@@ -54,6 +55,8 @@ pub static CLIP_IMAGE: EncoderSpec = EncoderSpec {
             options.extend(options_from(config, &[("projection_dim", "projection")])?);
             Ok(options)
         },
+        first_layer: Some("vision_model.embeddings.patch_embedding.weight"),
+        positions: Some("vision_model.embeddings.position_embedding.weight"),
     }),
     make: |options, input, builder| {
         let options: ClipImageOptions = read(options)?;
@@ -177,7 +180,7 @@ impl ClipImage {
             projection: builder.pp("visual_projection").param(
                 "weight",
                 (options.projection, width),
-                START,
+                projected(width),
             )?,
             none: Dropout::new(0.0, builder)?,
             options: options.clone(),

@@ -31,6 +31,8 @@ pub static VIT_TORCHVISION: EncoderSpec = EncoderSpec {
             }
         },
         options: |_| Ok(Default::default()),
+        first_layer: Some("conv_proj.weight"),
+        positions: Some("encoder.pos_embedding"),
     }),
     make: |options, input, builder| {
         let options: VitOptions = read(options)?;

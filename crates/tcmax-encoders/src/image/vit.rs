@@ -52,6 +52,8 @@ pub static VIT: EncoderSpec = EncoderSpec {
                 ],
             )
         },
+        first_layer: Some("embeddings.patch_embeddings.projection.weight"),
+        positions: Some("embeddings.position_embeddings"),
     }),
     make: |options, input, builder| {
         let options: VitOptions = read(options)?;

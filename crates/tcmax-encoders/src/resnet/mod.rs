@@ -97,6 +97,8 @@ static TORCHVISION: Pretrained = Pretrained {
         false => UpstreamName::Parameter(name.to_owned()),
     },
     options: |_| Ok(Default::default()),
+    first_layer: Some("conv1.weight"),
+    positions: None,
 };
 
 /// Options of the small ResNet.

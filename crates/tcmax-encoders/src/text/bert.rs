@@ -45,6 +45,8 @@ pub static BERT: EncoderSpec = EncoderSpec {
                 ],
             )
         },
+        first_layer: None,
+        positions: None,
     }),
     make: |options, _, builder| Ok(Box::new(Bert::new(&read(options)?, builder)?)),
 };

@@ -37,6 +37,8 @@ pub static CAUSAL_TEXT: EncoderSpec = EncoderSpec {
             }
         },
         options: |_| Ok(Default::default()),
+        first_layer: None,
+        positions: None,
     }),
     make: |options, _, builder| Ok(Box::new(CausalText::new(&read(options)?, builder)?)),
 };

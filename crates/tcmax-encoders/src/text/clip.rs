@@ -52,6 +52,8 @@ pub static CLIP_TEXT: EncoderSpec = EncoderSpec {
             options.extend(options_from(config, &[("projection_dim", "projection")])?);
             Ok(options)
         },
+        first_layer: None,
+        positions: None,
     }),
     make: |options, _, builder| Ok(Box::new(ClipText::new(&read(options)?, builder)?)),
 };

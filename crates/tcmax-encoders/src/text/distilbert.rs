@@ -52,6 +52,8 @@ pub static DISTILBERT: EncoderSpec = EncoderSpec {
                 ],
             )
         },
+        first_layer: None,
+        positions: None,
     }),
     make: |options, _, builder| Ok(Box::new(DistilBert::new(&read(options)?, builder)?)),
 };

@@ -49,6 +49,8 @@ pub static ROBERTA: EncoderSpec = EncoderSpec {
                 ],
             )
         },
+        first_layer: None,
+        positions: None,
     }),
     make: |options, _, builder| Ok(Box::new(Roberta::new(&read(options)?, builder)?)),
 };

@@ -134,6 +134,7 @@ fn plan_of(manifest: &Manifest, transforms: &BTreeMap<String, Transform>) -> Res
             Some(transform) => transform.clone(),
             None => default_transform(manifest, c, column)?,
         };
+        let transform = located(transform)?;
         transform.check(&column.name)?;
         modalities.push((column.name.clone(), transform));
     }
@@ -146,6 +147,15 @@ fn plan_of(manifest: &Manifest, transforms: &BTreeMap<String, Transform>) -> Res
         notes: manifest.notes.clone(),
         manifest: Some(manifest.path.clone()),
     })
+}
+
+/// A tokenizer's place from any folder, with the digest of its file.
+fn located(transform: Transform) -> Result<Transform> {
+    let Transform::Tokens { tokenizer, tokens, sha256 } = transform else { return Ok(transform) };
+    let digest = crate::tokens::digest(&tokenizer)?;
+    let whole = Path::new(&tokenizer).canonicalize();
+    let tokenizer = whole.map_or(tokenizer, |path| path.display().to_string());
+    Ok(Transform::Tokens { tokenizer, tokens, sha256: sha256.or(Some(digest)) })
 }
 
 fn default_transform(manifest: &Manifest, c: usize, column: &MediaColumn) -> Result<Transform> {

@@ -190,7 +190,10 @@ impl Plan {
             Transform::Spectrogram { .. } | Transform::FilterBank { .. } => {
                 !self.items.iter().all(|item| is_wav(&item.sources[m]))
             }
-            Transform::Image { .. } | Transform::Text { .. } | Transform::Features { .. } => false,
+            Transform::Image { .. }
+            | Transform::Text { .. }
+            | Transform::Tokens { .. }
+            | Transform::Features { .. } => false,
         })
     }
 }

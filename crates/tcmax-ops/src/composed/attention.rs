@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Result, Tensor};
 
 use crate::composed::softmax::softmax;
-use crate::ops::attention::AttentionMask;
+use crate::mask::AttentionMask;
 
 /// A score that no exponential sees.
 const HIDDEN: f64 = -1e30;

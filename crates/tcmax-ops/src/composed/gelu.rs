@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::ops::gelu::Gelu;
+use crate::activation::Gelu;
 
 pub(crate) fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
     match form {

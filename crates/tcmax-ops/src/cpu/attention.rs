@@ -125,7 +125,7 @@ fn softmax<T: Element>(row: &mut [T], seen: usize, there: Option<&[bool]>, scale
     let mut most: Option<T> = None;
     for (key, score) in row.iter().enumerate() {
         // A score that is no number has to stay one.
-        if is_there(key) && most.is_none_or(|most| *score > most || score != score) {
+        if is_there(key) && most.is_none_or(|most| *score > most || score.to_f64().is_nan()) {
             most = Some(*score);
         }
     }

@@ -5,10 +5,10 @@ use std::mem::MaybeUninit;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::activation::Gelu;
 use crate::cpu::element::Element;
 use crate::cpu::simd::run;
 use crate::cpu::storage::written;
-use crate::ops::gelu::Gelu;
 
 /// Values of one task.
 const AT_ONCE: usize = 16_384;

@@ -9,17 +9,9 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, b
 use crate::composed;
 use crate::cpu::attention::{self, Geometry};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
+use crate::mask::AttentionMask;
 
 const OP: &str = "attention";
-
-/// Which keys a query sees.
-#[derive(Clone, Debug, Default)]
-pub struct AttentionMask {
-    /// 1 for a key that is there and 0 for one that is not, (B, S); none when all are there.
-    pub keys: Option<Tensor>,
-    /// Whether query t sees no key after t.
-    pub causal: bool,
-}
 
 /// softmax(Q K^T / sqrt(d)) V in each of `heads` heads.
 ///

@@ -2,22 +2,12 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use crate::activation::Gelu;
 use crate::composed;
 use crate::cpu::gelu::{backward, forward};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 
 const OP: &str = "gelu";
-
-/// The forms that networks were trained with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gelu {
-    /// x Phi(x), Phi being the normal distribution function.
-    Exact,
-    /// x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
-    Tanh,
-    /// x / (1 + exp(-1.702 x)): CLIP's.
-    Quick,
-}
 
 /// The unit of every value of `x`: a tensor of the same shape.
 ///

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_encoders::{EncoderSpec, InputKind, MLP, RESNET_SLIM};
+use tcmax_encoders::{EncoderSpec, GRU, InputKind, MLP, RESNET_SLIM};
 use tcmax_registry::{Catalogue, Choice, OptionSet, Options, Table, read, require};
 
 use crate::{Error, Result};
@@ -17,11 +17,46 @@ pub struct EncoderTraining {
     pub weight_decay: Option<f64>,
     /// Epochs at the start in which its parameters stay as they are.
     pub frozen_epochs: usize,
+    /// Pre-trained weights to start from: a file, a folder, or a repository of the Hugging Face hub,
+    /// "hub:owner/name@revision". Sizes, tokenizer and normalisation that lie beside them are used where the
+    /// keys below and those of the network are absent.
+    pub weights: Option<String>,
+    /// What becomes of the weights' first layer where they are for another number of channels: the mean over
+    /// them, or new filters. Absent: it is an error.
+    pub first_layer: Option<FirstLayer>,
+    /// The tokenizer of a text column: a tokenizer.json, its folder, or a repository of the hub.
+    pub tokenizer: Option<String>,
+    /// Most tokens of a text, special ones included; absent: 64, and no more than the network has positions.
+    pub tokens: Option<usize>,
+    /// Factors of the channels of images before the network; absent: 1.
+    pub input_scale: Option<Vec<f64>>,
+    /// Summands of the channels of images, after the factors; absent: 0.
+    pub input_shift: Option<Vec<f64>>,
+}
+
+/// What becomes of a first layer for another number of channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FirstLayer {
+    /// Its mean over the channels, scaled so that outputs keep their size.
+    Mean,
+    /// New filters.
+    New,
 }
 
 impl Default for EncoderTraining {
     fn default() -> Self {
-        Self { rate_factor: 1.0, weight_decay: None, frozen_epochs: 0 }
+        Self {
+            rate_factor: 1.0,
+            weight_decay: None,
+            frozen_epochs: 0,
+            weights: None,
+            first_layer: None,
+            tokenizer: None,
+            tokens: None,
+            input_scale: None,
+            input_shift: None,
+        }
     }
 }
 
@@ -30,9 +65,17 @@ impl OptionSet for EncoderTraining {
         let rate = self.rate_factor.is_finite() && self.rate_factor >= 0.0;
         require(rate, "rate-factor", "must be a number, at least 0")?;
         let decay = self.weight_decay.is_none_or(|decay| decay.is_finite() && decay >= 0.0);
-        require(decay, "weight-decay", "must be at least 0")
+        require(decay, "weight-decay", "must be at least 0")?;
+        let tokens = self.tokens.is_none_or(|tokens| (1..=MOST_TOKENS).contains(&tokens));
+        require(tokens, "tokens", &format!("must be 1 to {MOST_TOKENS}"))?;
+        let finite = |values: &Option<Vec<f64>>| values.iter().flatten().all(|x| x.is_finite());
+        require(finite(&self.input_scale), "input-scale", "must be numbers")?;
+        require(finite(&self.input_shift), "input-shift", "must be numbers")
     }
 }
+
+/// Most tokens of a text.
+const MOST_TOKENS: usize = 1 << 16;
 
 /// The encoder of one modality.
 #[derive(Clone, Debug)]
@@ -82,8 +125,10 @@ fn unnamed(
     encoders: &Catalogue<EncoderSpec>,
 ) -> Result<Table> {
     let fits = |name: &str| complete(section, name, given, encoders).map(|_| ());
-    fits(general)
-        .or_else(|error| fits(MLP.name).or_else(|_| fits(RESNET_SLIM.name)).map_err(|_| error))?;
+    fits(general).or_else(|error| {
+        let usual = [&MLP, &RESNET_SLIM, &GRU].into_iter();
+        usual.map(|spec| fits(spec.name)).find(Result::is_ok).unwrap_or(Err(error))
+    })?;
     let (mut training, _) = parted(own);
     let (of_table, network) = parted(given);
     training.extend(of_table);
@@ -145,6 +190,7 @@ pub(super) fn encoder_of(
     let (spec, options) = match (general.takes(kind), kind) {
         (true, _) => (general, general_network),
         (false, InputKind::Vector) => (&MLP, Table::new()),
+        (false, InputKind::Sequence) => (&GRU, Table::new()),
         (false, _) => (&RESNET_SLIM, Table::new()),
     };
     let Some(own) = choice.options.get(name).and_then(toml::Value::as_table) else {

@@ -12,7 +12,7 @@ use tcmax_registry::Choice;
 use crate::{Error, Result};
 
 pub use checked::CheckedConfig;
-pub use encoders::{EncoderChoice, EncoderTraining};
+pub use encoders::{EncoderChoice, EncoderTraining, FirstLayer};
 pub use text::{TextPosition, parse_value, position_of, with_position};
 pub use training::{ClassWeights, Keep, TrainingOptions, WeightRule};
 pub(crate) use {

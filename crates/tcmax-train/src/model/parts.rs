@@ -4,7 +4,7 @@ use tcmax_data::{Modality, ModalityKind};
 use tcmax_encoders::{Encoder, Input, InputKind};
 use tcmax_ops::ParamBuilder;
 
-use crate::config::{CheckedConfig, EncoderChoice, EncoderTraining};
+use crate::config::{CheckedConfig, EncoderChoice};
 use crate::{Error, Result};
 
 /// Indices of the modalities called `names`, or of all.
@@ -47,6 +47,8 @@ pub(crate) fn input_kind(kind: ModalityKind) -> InputKind {
         ModalityKind::Spectrogram => InputKind::Spectrogram,
         ModalityKind::Image => InputKind::Image,
         ModalityKind::Features => InputKind::Vector,
+        ModalityKind::Sequence => InputKind::Sequence,
+        ModalityKind::Tokens => InputKind::Tokens,
     }
 }
 
@@ -55,9 +57,9 @@ pub(super) fn new_encoder(
     config: &CheckedConfig,
     modality: &Modality,
     builder: &ParamBuilder,
-) -> Result<(Box<dyn Encoder>, EncoderTraining)> {
+) -> Result<(Box<dyn Encoder>, EncoderChoice)> {
     let kind = input_kind(modality.kind);
     let input = Input { kind, shape: &modality.shape };
-    let EncoderChoice { spec, options, training } = config.encoder(&modality.name, kind)?;
-    Ok((spec.build(&options, input, builder)?, training))
+    let choice = config.encoder(&modality.name, kind)?;
+    Ok((choice.spec.build(&choice.options, input, builder)?, choice))
 }

@@ -92,7 +92,8 @@ fn train_here(
         _ => config,
     };
     let data = Identified::of(splits)?;
-    let mut run = Run::new(config, splits, data, seed, options.device)?;
+    let is_new = before.is_none();
+    let mut run = Run::new(config, splits, data, seed, (options.device, is_new))?;
     if let (Some(files), Some((tensors, progress))) = (&files, before) {
         let file = files.last();
         resume::check_data(&file, &progress, &run.data.data)?;
@@ -127,6 +128,9 @@ fn train_epochs(
     let settings = &run.config.config().train;
     let epochs = settings.epochs;
     observer.started(label, epochs, run.train.num_batches(), run.history.len());
+    for note in &run.notes {
+        observer.note(label, note);
+    }
     if let Some(note) = run.joined_batch() {
         observer.note(label, &note);
     }

@@ -12,6 +12,7 @@ use super::loaders::{check_splits, check_task, class_weights, evaluation_loader,
 use super::update::Updates;
 use crate::epoch_context::View;
 use crate::identity::Identified;
+use crate::pretrained::load_weights;
 use crate::results::EpochRecord;
 use crate::schedule::Schedule;
 use crate::{CheckedConfig, Classifier, Model, Outputs, Result};
@@ -40,15 +41,19 @@ pub(super) struct Run<'a> {
     pub(super) data: Identified,
     /// Once the run is finished.
     pub(super) marginals: Option<Marginals>,
+    /// What became of pre-trained weights.
+    pub(super) notes: Vec<String>,
 }
 
 impl<'a> Run<'a> {
+    /// A run that starts, with pre-trained weights where the settings name some, or one whose state will be
+    /// restored.
     pub(super) fn new(
         config: &'a CheckedConfig,
         splits: &'a Splits,
         identified: Identified,
         seed: u64,
-        device: &'a Device,
+        (device, is_new): (&'a Device, bool),
     ) -> Result<Self> {
         check_splits(splits, config)?;
         let data = splits.train.as_ref();
@@ -56,6 +61,7 @@ impl<'a> Run<'a> {
         check_task(&config.config().train, outputs.task)?;
         let model = Model::new(config, data.modalities(), outputs, Seed::new(seed), device)?;
         model.standardise(data)?;
+        let notes = if is_new { load_weights(&model)? } else { Vec::new() };
         let method = model.method(config, data.len())?;
         let updates = Updates::new(config, &model)?;
         let train = training_loader(config, splits.train.clone(), device)?;
@@ -80,6 +86,7 @@ impl<'a> Run<'a> {
             seconds_before: 0.0,
             data: identified,
             marginals: None,
+            notes,
             model,
         })
     }
