@@ -113,6 +113,12 @@ pub trait Dataset: Send + Sync {
     /// When the input cannot be read; panics on an index out of range, as slices do.
     fn read(&self, index: usize, modality: usize, seed: Seed, out: &mut [f32]) -> Result<()>;
 
+    /// Whether reading an input of modality `modality` again, with another seed, may give other numbers.
+    fn augments(&self, modality: usize) -> bool {
+        let _ = modality;
+        false
+    }
+
     /// A number that identifies example `index` in whatever data set, split and position it is found:
     /// the same inputs have the same number, others have another (but for one chance in 2^64). Labels
     /// do not count. Checkpoints use it to know which examples a model was trained on.

@@ -65,6 +65,10 @@ impl Dataset for Subset {
         self.data.identity(self.rows[index])
     }
 
+    fn augments(&self, modality: usize) -> bool {
+        self.data.augments(modality)
+    }
+
     fn storage_digest(&self) -> String {
         self.data.storage_digest()
     }

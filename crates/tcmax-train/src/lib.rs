@@ -9,6 +9,7 @@ mod comparison;
 mod config;
 mod dataset;
 mod encoded;
+mod encoded_data;
 mod epoch_context;
 mod error;
 mod evaluate;

@@ -44,6 +44,8 @@ pub struct Model {
     choices: Vec<(String, EncoderChoice)>,
     /// Which encoders stay as they are.
     frozen: Vec<bool>,
+    /// Of which modalities batches hold features already.
+    encoded: Vec<bool>,
     head: Box<dyn FusionHead>,
     params: Params,
     groups: ParameterGroups,
@@ -136,13 +138,14 @@ impl Model {
         let params = builder.params();
         let groups = ParameterGroups::by_prefix(&params, &names);
         let device = device.clone();
-        let frozen = vec![false; used.len()];
+        let (frozen, encoded) = (vec![false; used.len()], vec![false; used.len()]);
         Ok(Self {
             encoders,
             inputs,
             channels,
             choices,
             frozen,
+            encoded,
             head,
             params,
             groups,
@@ -224,6 +227,9 @@ impl Model {
     ) -> Result<Tensor> {
         let encoder = &self.encoders[position];
         let encode = |input: &Tensor, train: bool| -> Result<Tensor> {
+            if self.encoded[position] {
+                return Ok(input.clone());
+            }
             Ok(match (&self.inputs[position], &self.channels[position]) {
                 (Some(standardise), _) => encoder.encode(&standardise.apply(input)?, train)?,
                 (None, Some(scale)) => encoder.encode(&scale.apply(input)?, train)?,
@@ -268,6 +274,18 @@ impl Model {
                 *flag = frozen;
             }
         }
+    }
+
+    /// From now on, batches hold the features of the used modality `position`.
+    pub(crate) fn set_encoded(&mut self, position: usize) {
+        self.encoded[position] = true;
+    }
+
+    /// Features (B, D) of the used modality `position`, outside training.
+    pub(crate) fn encoded(&self, batch: &Batch, position: usize) -> Result<Tensor> {
+        let present = self.presence(batch)?;
+        let input = &batch.inputs[self.used[position]];
+        self.encode_present(position, input, present.of(position), false)
     }
 
     /// The encoders that were chosen, with the prefix of their parameters.

@@ -281,6 +281,15 @@ impl Dataset for Prepared {
         self.inner.stored[index * self.inner.modalities.len() + modality].is_some()
     }
 
+    fn augments(&self, modality: usize) -> bool {
+        let pixels = |storage: &Storage| match storage {
+            Storage::Pixels { augment, .. } => *augment != Augment::None,
+            Storage::Flow { .. } => true,
+            Storage::Values { .. } => false,
+        };
+        self.augment && pixels(&self.inner.description.modalities[modality].storage)
+    }
+
     fn read(&self, index: usize, modality: usize, seed: Seed, out: &mut [f32]) -> Result<()> {
         let inner = &self.inner;
         let Some(stored) = inner.stored[index * inner.modalities.len() + modality] else {

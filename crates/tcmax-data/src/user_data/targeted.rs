@@ -64,6 +64,10 @@ impl Dataset for Targeted {
         self.data.identity(index)
     }
 
+    fn augments(&self, modality: usize) -> bool {
+        self.data.augments(modality)
+    }
+
     fn storage_digest(&self) -> String {
         self.data.storage_digest()
     }

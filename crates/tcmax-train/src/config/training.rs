@@ -47,6 +47,11 @@ pub struct TrainingOptions {
     /// Loader threads; they never change results, and are no part of what is saved with them.
     #[serde(skip_serializing)]
     pub workers: usize,
+    /// Compute the features of encoders that stay frozen in every epoch once, and keep them in the user's cache
+    /// for other runs, where inputs are the same in every epoch. It never changes results, and is not saved with
+    /// them.
+    #[serde(skip_serializing)]
+    pub cache_features: bool,
     /// Steps from one line of `log.jsonl` in the run's folder to the next, and from one point of TensorBoard's
     /// curves to the next; 0 logs epochs alone. It never changes results, and is not saved with them.
     #[serde(skip_serializing)]
@@ -119,6 +124,7 @@ impl Default for TrainingOptions {
             patience: None,
             keep: Keep::Best,
             workers: 1,
+            cache_features: true,
             log_steps: 50,
             tensorboard: false,
         }
@@ -164,6 +170,7 @@ impl OptionSet for TrainingOptions {
         let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX).into();
         Table::from_iter([
             ("workers".to_owned(), number(self.workers)),
+            ("cache-features".to_owned(), self.cache_features.into()),
             ("log-steps".to_owned(), number(self.log_steps)),
             ("tensorboard".to_owned(), self.tensorboard.into()),
         ])

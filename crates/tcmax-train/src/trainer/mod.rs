@@ -3,6 +3,7 @@
 mod best;
 mod epoch;
 mod finish;
+mod frozen;
 mod loaders;
 mod log;
 mod run;
@@ -100,6 +101,7 @@ fn train_here(
         run.restore(&tensors, progress).map_err(|error| resume::in_file(&file, error))?;
         run.seconds_before = files.load_seconds(&mut run.history);
     }
+    run.encode_frozen()?;
     let mut logs = files.as_ref().map(|files| Logs::open(files, &run)).transpose()?;
     train_epochs(&mut run, (files.as_ref(), logs.as_mut()), start, &options)?;
     let mut result = run.finish(start)?;

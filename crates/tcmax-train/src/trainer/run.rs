@@ -20,7 +20,7 @@ use crate::{CheckedConfig, Classifier, Model, Outputs, Result};
 /// A run between two epochs.
 pub(super) struct Run<'a> {
     pub(super) config: &'a CheckedConfig,
-    pub(super) splits: &'a Splits,
+    pub(super) splits: Splits,
     pub(super) seed: u64,
     pub(super) device: &'a Device,
     pub(super) model: Model,
@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
             .transpose()?;
         Ok(Self {
             config,
-            splits,
+            splits: splits.clone(),
             seed,
             device,
             method,
