@@ -230,11 +230,13 @@ impl Model {
             if self.encoded[position] {
                 return Ok(input.clone());
             }
-            Ok(match (&self.inputs[position], &self.channels[position]) {
+            let features = match (&self.inputs[position], &self.channels[position]) {
                 (Some(standardise), _) => encoder.encode(&standardise.apply(input)?, train)?,
                 (None, Some(scale)) => encoder.encode(&scale.apply(input)?, train)?,
                 (None, None) => encoder.encode(input, train)?,
-            })
+            };
+            // A network may hand out a view, such as of its first token.
+            Ok(features.contiguous()?)
         };
         if present.iter().all(|&flag| flag) {
             return encode(input, train);

@@ -153,6 +153,8 @@ fn plan_of(manifest: &Manifest, transforms: &BTreeMap<String, Transform>) -> Res
 fn located(transform: Transform) -> Result<Transform> {
     let Transform::Tokens { tokenizer, tokens, sha256 } = transform else { return Ok(transform) };
     let digest = crate::tokens::digest(&tokenizer)?;
+    // Too few tokens are too few for all texts.
+    crate::tokens::of_text(&tokenizer, None, "", tokens)?;
     let whole = Path::new(&tokenizer).canonicalize();
     let tokenizer = whole.map_or(tokenizer, |path| path.display().to_string());
     Ok(Transform::Tokens { tokenizer, tokens, sha256: sha256.or(Some(digest)) })

@@ -47,9 +47,9 @@ pub struct TrainingOptions {
     /// Loader threads; they never change results, and are no part of what is saved with them.
     #[serde(skip_serializing)]
     pub workers: usize,
-    /// Compute the features of encoders that stay frozen in every epoch once, and keep them in the user's cache
-    /// for other runs, where inputs are the same in every epoch. It never changes results, and is not saved with
-    /// them.
+    /// Keep the features of encoders that stay frozen in every epoch in the user's cache for other runs. They are
+    /// computed once a run anyway, where inputs are the same in every epoch. It never changes results, and is not
+    /// saved with them.
     #[serde(skip_serializing)]
     pub cache_features: bool,
     /// Steps from one line of `log.jsonl` in the run's folder to the next, and from one point of TensorBoard's

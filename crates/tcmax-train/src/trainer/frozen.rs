@@ -22,13 +22,10 @@ const FEATURES: &str = "features";
 
 impl Run<'_> {
     /// Computes the features of every encoder that stays frozen in all epochs, of inputs that are the same in
-    /// each, or takes them from the cache. The results of the run do not change.
+    /// each, or takes them from the cache, which changes nothing: they are always those of batches in the order
+    /// of the split.
     pub(super) fn encode_frozen(&mut self) -> Result<()> {
-        let settings = &self.config.config().train;
-        if !settings.cache_features {
-            return Ok(());
-        }
-        let epochs = settings.epochs;
+        let epochs = self.config.config().train.epochs;
         let is_frozen =
             |position: &usize| self.model.choices()[*position].1.training.frozen_epochs >= epochs;
         let frozen: Vec<usize> =
@@ -65,7 +62,8 @@ impl Run<'_> {
         let m = self.model.used_modalities()[position];
         let width = self.model.encoder(position).feature_width();
         let name = &split.modalities()[m].name;
-        let file = file_of(&[network, data, name]);
+        let is_cached = self.config.config().train.cache_features;
+        let file = file_of(&[network, data, name]).filter(|_| is_cached);
         let expected = split.len() * width;
         let kept = file.as_deref().and_then(|file| read(file, expected));
         let features = match kept {
