@@ -6,6 +6,7 @@ mod bench_load;
 mod bench_peers;
 mod check_logs;
 mod check_metrics;
+mod check_weights;
 mod golden;
 mod kill_runs;
 mod meter;
@@ -37,6 +38,8 @@ enum Command {
     CheckMetrics(check_metrics::CheckMetrics),
     /// Compare the event files of an interrupted run with what TensorBoard reads of them.
     CheckLogs(check_logs::CheckLogs),
+    /// Exchange weights with torchvision and transformers in both directions, and compare features.
+    CheckWeights(check_weights::CheckWeights),
     /// Draw report.html and the table again from a folder's results.json.
     Report(reproduce::Report),
     /// Time training operations and steps beside PyTorch's.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Golden(golden) => golden.run(),
         Command::CheckMetrics(check) => check.run(),
         Command::CheckLogs(check) => check.run(),
+        Command::CheckWeights(check) => check.run(),
         Command::Report(report) => report.run(),
         Command::BenchPeers(bench) => bench.run(),
         Command::OwnCase(case) => case.run(),

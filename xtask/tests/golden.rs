@@ -83,3 +83,21 @@ fn a_wrong_token_fails() {
     let (passed, text) = golden(folder.path());
     assert!(!passed && text.contains("plain, row 0 differs"), "{text}");
 }
+
+#[test]
+fn a_wrong_name_and_a_wrong_shape_of_a_published_model_fail() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoint_keys.json");
+    let text = std::fs::read_to_string(own).unwrap();
+    for (from, to, problem) in [
+        ("layer3.0.bn1.bias", "layer3.0.bn1.beta", "'layer3.0.bn1.bias' has no tensor"),
+        ("[256,128,3,3]", "[256,128,3,1]", "is [256, 128, 3, 1], the parameter [256, 128, 3, 3]"),
+        ("torchvision resnet18", "torchvision resnet19", "unknown model"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint_keys.json");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+        let (passed, text) = golden(folder.path());
+        assert!(!passed && text.contains(problem), "{text}");
+    }
+}

@@ -25,6 +25,19 @@ pub enum InputKind {
     Tokens,
 }
 
+impl fmt::Display for InputKind {
+    /// What they are, in the plural.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Spectrogram => "spectrograms",
+            Self::Image => "images",
+            Self::Vector => "vectors",
+            Self::Sequence => "sequences",
+            Self::Tokens => "tokens",
+        })
+    }
+}
+
 /// The inputs of one modality: what they are, and the shape of one example's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Input<'a> {
@@ -76,7 +89,7 @@ impl EncoderSpec {
 
     /// That it does not take such inputs.
     pub fn refusal(&self, input: Input<'_>) -> Error {
-        let wanted = self.inputs.iter().map(|kind| format!("{kind:?}").to_lowercase());
+        let wanted = self.inputs.iter().map(InputKind::to_string);
         Error::WrongShape {
             encoder: self.name,
             got: input.shape.to_vec(),

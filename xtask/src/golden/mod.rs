@@ -2,6 +2,7 @@
 
 mod audio;
 mod case;
+mod checkpoints;
 mod encoders;
 mod estimators;
 mod heads;
@@ -119,16 +120,8 @@ impl Golden {
                 failed += usize::from(!self.add(&case, &mut table));
             }
         }
-        for folder in tokenizers::folders(&self.dir)? {
-            let name = tokenizers::name(&folder);
-            if !name.starts_with(&self.only) {
-                continue;
-            }
+        for (name, quantity, result) in self.lists()? {
             cases += 1;
-            let (quantity, result) = match tokenizers::check(&folder) {
-                Ok(rows) => (format!("{rows} rows of tokens"), "pass".to_owned()),
-                Err(error) => (String::new(), format!("FAIL: {error:#}")),
-            };
             failed += usize::from(result != "pass");
             table.add_row([&name, "", &quantity, "", "", &result]);
         }
@@ -147,6 +140,29 @@ impl Golden {
             bail!("{failed} of {cases} fail");
         }
         Ok(())
+    }
+
+    /// What has no numbers to round, tokens and names of tensors: what it is, what was compared, and the result.
+    fn lists(&self) -> anyhow::Result<Vec<(String, String, String)>> {
+        let mut checked: Vec<(String, anyhow::Result<String>)> = Vec::new();
+        for folder in tokenizers::folders(&self.dir)? {
+            let name = tokenizers::name(&folder);
+            if name.starts_with(&self.only) {
+                let rows = tokenizers::check(&folder);
+                checked.push((name, rows.map(|rows| format!("{rows} rows of tokens"))));
+            }
+        }
+        for (model, tensors) in checkpoints::models(&self.dir)? {
+            if model.starts_with(&self.only) {
+                let compared = checkpoints::check(&model, &tensors);
+                checked.push((model, compared));
+            }
+        }
+        let row = |(name, compared): (String, anyhow::Result<String>)| match compared {
+            Ok(quantity) => (name, quantity, "pass".to_owned()),
+            Err(error) => (name, String::new(), format!("FAIL: {error:#}")),
+        };
+        Ok(checked.into_iter().map(row).collect())
     }
 
     /// Runs one case and adds its rows; whether it passes.

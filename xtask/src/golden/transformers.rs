@@ -165,7 +165,6 @@ pub fn vit_torchvision(case: &Case) -> anyhow::Result<()> {
         hidden: number("mlp_dim")?,
         patch: number("patch_size")?,
         image_size: number("image_size")?,
-        eps: 1e-6,
         ..VitOptions::default()
     };
     let input = case.variable("input.x")?;

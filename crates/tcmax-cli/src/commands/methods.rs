@@ -2,6 +2,7 @@
 
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
+use tcmax_encoders::EncoderSpec;
 use tcmax_losses::MethodSpec;
 use tcmax_registry::Options;
 use tcmax_train::{Error, Registry, Task};
@@ -17,7 +18,7 @@ pub struct Methods {
 }
 
 impl Methods {
-    /// Prints three tables, or what one method, head or encoder is and its options.
+    /// Prints a table of each kind, or what one method, head or encoder is and its options.
     pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         match self.name.as_deref() {
             None => print(&everything(registry))?,
@@ -29,7 +30,7 @@ impl Methods {
 
 const HINT: &str = "`tcmax methods NAME` lists the options of one; set them with \
                     `tcmax train --set method.OPTION=VALUE` (head, encoder, optimiser, \
-                    schedule likewise).";
+                    schedule likewise). `tcmax estimate --list` has those of estimators.";
 
 fn table(header: [&str; 5]) -> Table {
     let mut table = Table::new();
@@ -46,6 +47,7 @@ fn everything(registry: &Registry) -> String {
         encoders(registry),
         others("optimiser", registry.optimisers.iter().map(|o| [o.name, o.description, o.source])),
         others("schedule", registry.schedules.iter().map(|s| [s.name, s.description, s.source])),
+        estimators(registry),
     ];
     let tables: String = tables.iter().map(|table| format!("{table}\n\n")).collect();
     tables + HINT
@@ -76,11 +78,25 @@ fn heads(registry: &Registry) -> Table {
 }
 
 fn encoders(registry: &Registry) -> Table {
-    let mut table = table(["encoder", "what it is", "takes", "", "source"]);
+    let mut table = table(["encoder", "what it is", "takes", "published weights", "source"]);
     for spec in registry.encoders.iter() {
-        let inputs = spec.inputs.iter().map(|kind| format!("{kind:?}s").to_lowercase());
-        let inputs = inputs.collect::<Vec<_>>().join(", ");
-        table.add_row([spec.name, spec.description, &inputs, "", spec.source]);
+        let published = if spec.pretrained.is_some() { "yes" } else { "no" };
+        table.add_row([spec.name, spec.description, &inputs(spec), published, spec.source]);
+    }
+    table
+}
+
+/// What an encoder takes.
+fn inputs(spec: &EncoderSpec) -> String {
+    spec.inputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn estimators(registry: &Registry) -> Table {
+    let mut table = table(["estimator", "what it is", "variables", "lower bound", "source"]);
+    for spec in registry.estimators.iter() {
+        let variables = if spec.pairs_only { "2" } else { "2 or more" };
+        let bound = if spec.lower_bound { "yes" } else { "no" };
+        table.add_row([spec.name, spec.description, variables, bound, spec.source]);
     }
     table
 }
@@ -99,9 +115,15 @@ fn one(registry: &Registry, name: &str) -> anyhow::Result<String> {
         return Ok(format!("{head}: {}{}\n\n{options}", head.description, source(head.source)));
     }
     if let Ok(encoder) = registry.encoders.get(name) {
-        let (description, from) = (encoder.description, source(encoder.source));
+        let published = match encoder.pretrained {
+            Some(_) => "Published weights are loaded with --set encoder.weights=PATH.",
+            None => "Nobody publishes weights of it.",
+        };
         return Ok(format!(
-            "{name}: {description}{from}\n\n{}",
+            "{name}: {}{}\nTakes: {}. {published}\n\n{}",
+            encoder.description,
+            source(encoder.source),
+            inputs(encoder),
             options("encoder", name, encoder.options)
         ));
     }

@@ -48,8 +48,10 @@ const BLOCK: Names = Names {
     perceptron: ["mlp.0", "mlp.3"],
 };
 
-/// ViT on images (B, C, H, W), or clips (B, C, T, H, W) frame by frame. Its files were made with an epsilon
-/// of 1e-6.
+/// Epsilon of the layer norms in torchvision's files.
+const EPS: f64 = 1e-6;
+
+/// ViT on images (B, C, H, W), or clips (B, C, T, H, W) frame by frame.
 #[derive(Clone, Debug)]
 pub struct TorchvisionVit {
     options: VitOptions,
@@ -86,6 +88,7 @@ impl TorchvisionVit {
         let width = options.width;
         let grid = table_grid(options, size);
         let encoder = builder.pp("encoder");
+        let config = blocks_config(options, EPS);
         let table = (1, 1 + grid[0] * grid[1], width);
         let sizes = [channels, width, options.patch];
         let name = |number| format!("layers.encoder_layer_{number}");
@@ -94,8 +97,8 @@ impl TorchvisionVit {
             patches: Patches::new("ViT", sizes, true, &builder.pp("conv_proj"))?,
             positions: encoder.param("pos_embedding", table, START)?,
             grid,
-            blocks: Blocks::new(&blocks_config(options), &BLOCK, &encoder, name)?,
-            norm: LayerNorm::new(width, options.eps, &encoder.pp("ln"))?,
+            blocks: Blocks::new(&config, &BLOCK, &encoder, name)?,
+            norm: LayerNorm::new(width, config.eps, &encoder.pp("ln"))?,
             dropout: Dropout::new(options.dropout, builder)?,
             options: options.clone(),
         })

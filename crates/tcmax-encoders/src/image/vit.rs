@@ -91,8 +91,8 @@ pub struct VitOptions {
     /// Pixels of a side of the images that the table of positions is for; 0: the size of the data's. The
     /// table is interpolated for images of another size.
     pub image_size: usize,
-    /// Epsilon of the layer norms.
-    pub eps: f64,
+    /// Epsilon of the layer norms; absent: that of the files, 1e-12 of transformers' and 1e-6 of torchvision's.
+    pub eps: Option<f64>,
     /// The function between the layers of the perceptron.
     pub activation: HiddenActivation,
     /// The part of values that dropout sets to 0 in training.
@@ -110,7 +110,7 @@ impl Default for VitOptions {
             hidden: 3072,
             patch: 16,
             image_size: 0,
-            eps: 1e-12,
+            eps: None,
             activation: HiddenActivation::Gelu,
             dropout: 0.0,
             pooling: VitPooling::Cls,
@@ -151,9 +151,10 @@ pub(super) fn table_grid(options: &VitOptions, size: [usize; 2]) -> [usize; 2] {
     size.map(|side| (side / options.patch.max(1)).max(1))
 }
 
-/// The blocks of a vision transformer.
-pub(super) fn blocks_config(options: &VitOptions) -> BlocksConfig {
+/// The blocks of a vision transformer, with the epsilon that its files have where none is set.
+pub(super) fn blocks_config(options: &VitOptions, usual_eps: f64) -> BlocksConfig {
     let &VitOptions { width, heads, layers, hidden, eps, activation, .. } = options;
+    let eps = eps.unwrap_or(usual_eps);
     BlocksConfig { width, heads, layers, hidden, eps, activation, order: Order::NormFirst }
 }
 
@@ -167,6 +168,9 @@ pub(super) fn check(encoder: &'static str, options: &VitOptions, channels: usize
     ];
     check_sizes(encoder, &sizes, [options.width, options.heads])
 }
+
+/// Epsilon of the layer norms in transformers' files.
+const EPS: f64 = 1e-12;
 
 const BLOCK: Names = Names {
     projections: Projections::Separate([
@@ -222,20 +226,20 @@ impl Vit {
         builder: &ParamBuilder,
     ) -> Result<Self> {
         check("ViT", options, channels)?;
-        let (width, eps) = (options.width, options.eps);
+        let width = options.width;
         let grid = table_grid(options, size);
         let of = builder.pp("embeddings");
         let sizes = [channels, width, options.patch];
         let pooler = (options.pooling == VitPooling::Pooler)
             .then(|| linear(width, width, &builder.pp("pooler.dense")));
-        let config = blocks_config(options);
+        let config = blocks_config(options, EPS);
         Ok(Self {
             class: of.param("cls_token", (1, 1, width), START)?,
             patches: Patches::new("ViT", sizes, true, &of.pp("patch_embeddings.projection"))?,
             positions: of.param("position_embeddings", (1, 1 + grid[0] * grid[1], width), START)?,
             grid,
             blocks: Blocks::new(&config, &BLOCK, builder, |n| format!("encoder.layer.{n}"))?,
-            norm: LayerNorm::new(width, eps, &builder.pp("layernorm"))?,
+            norm: LayerNorm::new(width, config.eps, &builder.pp("layernorm"))?,
             pooler: pooler.transpose()?,
             dropout: Dropout::new(options.dropout, builder)?,
             options: options.clone(),
