@@ -30,7 +30,8 @@ pub(crate) fn of_text(
         let problem = format!("{source} is another tokenizer than the one of the recipe");
         return Err(Error::option("tokenizer", problem));
     }
-    let encoded = opened.tokenizer.encode(&[text], Length::Fixed(tokens)).map_err(wrong)?;
+    let encoded =
+        opened.tokenizer.encode(&[text], Length::Fixed(tokens)).map_err(|error| wrong(&error))?;
     let pairs = encoded.ids.iter().zip(&encoded.mask);
     // Below 2^24, as every number of a vocabulary, a whole number is exact in f32.
     Ok(pairs.map(|(id, there)| if *there == 0 { -1.0 } else { *id as f32 }).collect())
@@ -50,7 +51,7 @@ fn open(source: &str) -> Result<Arc<Opened>> {
         return Ok(found.clone());
     }
     let path = file_of(source)?;
-    let tokenizer = Tokenizer::open(&path).map_err(wrong)?;
+    let tokenizer = Tokenizer::open(&path).map_err(|error| wrong(&error))?;
     let found = Arc::new(Opened { tokenizer, sha256: sha256_of_file(&path)? });
     opened.insert(source.to_owned(), found.clone());
     Ok(found)
@@ -65,12 +66,13 @@ fn file_of(source: &str) -> Result<PathBuf> {
     if !source.starts_with("hub:") {
         return Ok(path.to_owned());
     }
-    let files = Source::parse(source).and_then(|source| source.open()).map_err(wrong)?;
+    let files =
+        Source::parse(source).and_then(|source| source.open()).map_err(|error| wrong(&error))?;
     let lacks = || Error::option("tokenizer", format!("{source} has no tokenizer.json"));
     files.tokenizer.ok_or_else(lacks)
 }
 
-fn wrong(error: tcmax_pretrained::Error) -> Error {
+fn wrong(error: &tcmax_pretrained::Error) -> Error {
     Error::option("tokenizer", error.to_string())
 }
 
