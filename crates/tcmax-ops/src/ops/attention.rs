@@ -165,7 +165,7 @@ mod tests {
         for (dtype, limit) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
             let vars =
                 inputs.each_ref().map(|t| Var::from_tensor(&t.to_dtype(dtype).unwrap()).unwrap());
-            let [q, k, v] = vars.each_ref().map(|var| var.as_tensor());
+            let [q, k, v] = vars.each_ref().map(Var::as_tensor);
             for mask in masks(3, 5) {
                 let run = |y: Tensor| {
                     let weights = random(4, [3, 5, 12]).to_dtype(dtype).unwrap();
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_query_without_keys_gets_zeros_and_passes_no_gradient() {
         let vars = [1, 2, 3].map(|seed| Var::from_tensor(&random(seed, [2, 3, 4])).unwrap());
-        let [q, k, v] = vars.each_ref().map(|var| var.as_tensor());
+        let [q, k, v] = vars.each_ref().map(Var::as_tensor);
         let keys = Tensor::new(&[[0f64, 0.0, 0.0], [1.0, 0.0, 1.0]], &Device::Cpu).unwrap();
         let mask = AttentionMask { keys: Some(keys), causal: false };
         let y = attention(q, k, v, 2, &mask).unwrap();

@@ -109,7 +109,7 @@ mod tests {
     fn a_row_that_is_used_twice_has_both_gradients() {
         let table = Tensor::arange(0f64, 8.0, &Device::Cpu).unwrap().reshape((4, 2)).unwrap();
         let ids = Tensor::new(&[[3u32, 1], [3, 3]], &Device::Cpu).unwrap();
-        let error = gradient_error(&[table.clone()], |t| {
+        let error = gradient_error(std::slice::from_ref(&table), |t| {
             Ok(embedding(&t[0], &ids)?.sin()?.sqr()?.sum_all()?)
         });
         assert!(error.unwrap() < 1e-8);

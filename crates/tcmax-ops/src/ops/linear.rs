@@ -208,7 +208,7 @@ mod tests {
             for (dtype, limit) in [(DType::F64, 1e-11), (DType::F32, 1e-4)] {
                 let vars =
                     inputs(sizes).map(|t| Var::from_tensor(&t.to_dtype(dtype).unwrap()).unwrap());
-                let [x, w, b] = vars.each_ref().map(|var| var.as_tensor());
+                let [x, w, b] = vars.each_ref().map(Var::as_tensor);
                 let run = |y: Tensor| {
                     let weights = random(4, y.dims()).to_dtype(dtype).unwrap();
                     let grads = (&y * weights).unwrap().sum_all().unwrap().backward().unwrap();
