@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tcmax_ops::{AttentionMask, ParamBuilder};
 use tcmax_registry::{OptionSet, Options, read};
 
-use super::by_frame;
+use super::frames::by_frame;
 use super::patches::Patches;
 use super::positions::resized;
 use super::vit::channels_and_size;

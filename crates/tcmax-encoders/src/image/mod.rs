@@ -1,13 +1,12 @@
 //! Vision transformers: images, or clips whose frames are encoded one by one and averaged.
 
 mod clip;
-mod frames;
+pub(crate) mod frames;
 mod patches;
 mod positions;
 mod torchvision;
 mod vit;
 
 pub use clip::{CLIP_IMAGE, ClipImage, ClipImageOptions};
-pub(crate) use frames::by_frame;
 pub use torchvision::{TorchvisionVit, VIT_TORCHVISION};
 pub use vit::{VIT, Vit, VitOptions, VitPooling};

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use tcmax_ops::{AttentionMask, ParamBuilder};
 use tcmax_registry::{Options, read};
 
-use super::by_frame;
+use super::frames::by_frame;
 use super::patches::Patches;
 use super::positions::resized;
 use super::vit::{VitOptions, VitPooling, blocks_config, channels_and_size, check, table_grid};

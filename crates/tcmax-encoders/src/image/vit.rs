@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tcmax_ops::{AttentionMask, Linear, ParamBuilder};
 use tcmax_registry::{OptionSet, Options, read, require};
 
-use super::by_frame;
+use super::frames::by_frame;
 use super::patches::Patches;
 use super::positions::resized;
 use crate::encoder::Encoder;

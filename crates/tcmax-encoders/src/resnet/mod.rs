@@ -27,7 +27,7 @@ use self::block::{Block, unit};
 use self::config::{POOL, stride_of};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::image::by_frame;
+use crate::image::frames::by_frame;
 use crate::pretrained::{Pretrained, UpstreamName};
 use crate::spec::{EncoderSpec, Input, InputKind};
 
