@@ -15,8 +15,7 @@ mod transformer;
 pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use image::{
-    CLIP_IMAGE, ClipImage, ClipImageOptions, TorchvisionVit, VIT, VIT_TORCHVISION, Vit, VitOptions,
-    VitPooling,
+    CLIP_IMAGE, ClipImage, ClipImageOptions, VIT, VIT_TORCHVISION, Vit, VitOptions, VitPooling,
 };
 pub use list::{ENCODERS, encoders};
 pub use mlp::{MLP, Mlp, MlpConfig, MlpOptions};

@@ -5,7 +5,7 @@ use candle_core::{DType, Tensor};
 use tcmax_encoders::{
     BERT, Bert, BertOptions, CLIP_IMAGE, CLIP_TEXT, ClipImage, ClipImageOptions, ClipText,
     ClipTextOptions, DISTILBERT, DistilBert, DistilBertOptions, ROBERTA, Roberta, RobertaOptions,
-    TextPooling, Tokens, TorchvisionVit, UpstreamName, VIT, VIT_TORCHVISION, Vit, VitOptions,
+    TextPooling, Tokens, UpstreamName, VIT, VIT_TORCHVISION, Vit, VitOptions,
 };
 use tcmax_ops::{
     GroupOptions, Linear, backward, grad_norm, log_sum_exp, optimisers, scale_gradients,
@@ -170,7 +170,7 @@ pub fn vit_torchvision(case: &Case) -> anyhow::Result<()> {
     let input = case.variable("input.x")?;
     let builder = builder(case);
     let size = [options.image_size; 2];
-    let vit = TorchvisionVit::new(&options, input.dim(1)?, size, &builder)?;
+    let vit = Vit::torchvision(&options, input.dim(1)?, size, &builder)?;
     let network = Network::load(case, &builder, names_of(&VIT_TORCHVISION)?)?;
     let tokens = vit.hidden(&input, false)?;
     let class = tokens.narrow(1, 0, 1)?.squeeze(1)?;

@@ -8,5 +8,5 @@ mod torchvision;
 mod vit;
 
 pub use clip::{CLIP_IMAGE, ClipImage, ClipImageOptions};
-pub use torchvision::{TorchvisionVit, VIT_TORCHVISION};
+pub use torchvision::VIT_TORCHVISION;
 pub use vit::{VIT, Vit, VitOptions, VitPooling};

@@ -145,42 +145,39 @@ pub(super) fn channels_and_size(
     }
 }
 
-/// Rows and columns of patches that a table of positions is for.
-pub(super) fn table_grid(options: &VitOptions, size: [usize; 2]) -> [usize; 2] {
-    let size = if options.image_size == 0 { size } else { [options.image_size; 2] };
-    size.map(|side| (side / options.patch.max(1)).max(1))
+/// What the parts of a ViT are called.
+pub(super) struct VitNames {
+    pub(super) class: &'static str,
+    pub(super) patches: &'static str,
+    pub(super) positions: &'static str,
+    pub(super) block: fn(usize) -> String,
+    pub(super) parts: Names,
+    pub(super) norm: &'static str,
+    /// Epsilon of the norms where the options say nothing of it.
+    pub(super) eps: f64,
+    /// None where there is no pooler.
+    pub(super) pooler: Option<&'static str>,
 }
 
-/// The blocks of a vision transformer, with the epsilon that its files have where none is set.
-pub(super) fn blocks_config(options: &VitOptions, usual_eps: f64) -> BlocksConfig {
-    let &VitOptions { width, heads, layers, hidden, eps, activation, .. } = options;
-    let eps = eps.unwrap_or(usual_eps);
-    BlocksConfig { width, heads, layers, hidden, eps, activation, order: Order::NormFirst }
-}
-
-/// Refuses sizes that make no network.
-pub(super) fn check(encoder: &'static str, options: &VitOptions, channels: usize) -> Result<()> {
-    let sizes = [
-        ("layers", options.layers),
-        ("hidden", options.hidden),
-        ("patch", options.patch),
-        ("the number of channels", channels),
-    ];
-    check_sizes(encoder, &sizes, [options.width, options.heads])
-}
-
-/// Epsilon of the layer norms in transformers' files.
-const EPS: f64 = 1e-12;
-
-const BLOCK: Names = Names {
-    projections: Projections::Separate([
-        "attention.attention.query",
-        "attention.attention.key",
-        "attention.attention.value",
-    ]),
-    out: "attention.output.dense",
-    norms: ["layernorm_before", "layernorm_after"],
-    perceptron: ["intermediate.dense", "output.dense"],
+/// What transformers calls them.
+const NAMES: VitNames = VitNames {
+    class: "embeddings.cls_token",
+    patches: "embeddings.patch_embeddings.projection",
+    positions: "embeddings.position_embeddings",
+    block: |number| format!("encoder.layer.{number}"),
+    parts: Names {
+        projections: Projections::Separate([
+            "attention.attention.query",
+            "attention.attention.key",
+            "attention.attention.value",
+        ]),
+        out: "attention.output.dense",
+        norms: ["layernorm_before", "layernorm_after"],
+        perceptron: ["intermediate.dense", "output.dense"],
+    },
+    norm: "layernorm",
+    eps: 1e-12,
+    pooler: Some("pooler.dense"),
 };
 
 /// ViT on images (B, C, H, W), or clips (B, C, T, H, W) frame by frame.
@@ -225,22 +222,45 @@ impl Vit {
         size: [usize; 2],
         builder: &ParamBuilder,
     ) -> Result<Self> {
-        check("ViT", options, channels)?;
-        let width = options.width;
-        let grid = table_grid(options, size);
-        let of = builder.pp("embeddings");
-        let sizes = [channels, width, options.patch];
-        let pooler = (options.pooling == VitPooling::Pooler)
-            .then(|| linear(width, width, &builder.pp("pooler.dense")));
-        let config = blocks_config(options, EPS);
+        Self::named(&NAMES, options, channels, size, builder)
+    }
+
+    /// A new network whose parts are called so.
+    pub(super) fn named(
+        names: &VitNames,
+        options: &VitOptions,
+        channels: usize,
+        size: [usize; 2],
+        builder: &ParamBuilder,
+    ) -> Result<Self> {
+        let &VitOptions { width, layers, heads, hidden, patch, activation, .. } = options;
+        let eps = options.eps.unwrap_or(names.eps);
+        let sizes = [
+            ("layers", layers),
+            ("hidden", hidden),
+            ("patch", patch),
+            ("the number of channels", channels),
+        ];
+        check_sizes("ViT", &sizes, [width, heads])?;
+        let pooler = match (options.pooling == VitPooling::Pooler, names.pooler) {
+            (true, Some(name)) => Some(linear(width, width, &builder.pp(name))?),
+            (true, None) => return Err(without_pooler()),
+            (false, _) => None,
+        };
+        let size = if options.image_size == 0 { size } else { [options.image_size; 2] };
+        let grid = size.map(|side| (side / patch).max(1));
+        let order = Order::NormFirst;
+        let config = BlocksConfig { width, heads, layers, hidden, eps, activation, order };
+        let table = (1, 1 + grid[0] * grid[1], width);
+        let sizes = [channels, width, patch];
         Ok(Self {
-            class: of.param("cls_token", (1, 1, width), START)?,
-            patches: Patches::new("ViT", sizes, true, &of.pp("patch_embeddings.projection"))?,
-            positions: of.param("position_embeddings", (1, 1 + grid[0] * grid[1], width), START)?,
+            class: builder.param(names.class, (1, 1, width), START)?,
+            patches: Patches::new("ViT", sizes, true, &builder.pp(names.patches))?,
+            positions: builder.param(names.positions, table, START)?,
             grid,
-            blocks: Blocks::new(&config, &BLOCK, builder, |n| format!("encoder.layer.{n}"))?,
-            norm: LayerNorm::new(width, config.eps, &builder.pp("layernorm"))?,
-            pooler: pooler.transpose()?,
+            blocks: Blocks::new(&config, &names.parts, builder, names.block)?,
+            norm: LayerNorm::new(width, eps, &builder.pp(names.norm))?,
+            pooler,
             dropout: Dropout::new(options.dropout, builder)?,
             options: options.clone(),
         })
@@ -278,6 +298,11 @@ impl Vit {
             _ => Ok(class),
         }
     }
+}
+
+fn without_pooler() -> Error {
+    let problem = "must be cls or mean: there is no pooler under these names".to_owned();
+    Error::from(tcmax_registry::Error::OutOfRange { option: "pooling", problem })
 }
 
 impl Encoder for Vit {
