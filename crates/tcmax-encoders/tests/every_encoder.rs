@@ -146,10 +146,10 @@ fn a_few_steps_lower_a_loss() {
             let head = head.unwrap();
             let wanted =
                 Tensor::new(&[[1f32], [-1.0], [1.0], [-1.0], [0.5]], &Device::Cpu).unwrap();
-            let options = AdamOptions { learning_rate: 3e-3, ..AdamOptions::default() };
+            let options = AdamOptions { learning_rate: 1e-2, ..AdamOptions::default() };
             let mut adam = Adam::new(&params, options).unwrap();
             let mut losses = Vec::new();
-            for _ in 0..8 {
+            for _ in 0..12 {
                 let got = encoder.encode(&input, true).unwrap().matmul(&head).unwrap();
                 let loss = (got - &wanted).unwrap().sqr().unwrap().mean_all().unwrap();
                 losses.push(loss.to_scalar::<f32>().unwrap());

@@ -3,6 +3,7 @@
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use tcmax_encoders::EncoderSpec;
+use tcmax_estimators::EstimatorKind;
 use tcmax_losses::MethodSpec;
 use tcmax_registry::Options;
 use tcmax_train::{Error, Registry, Task};
@@ -92,11 +93,16 @@ fn inputs(spec: &EncoderSpec) -> String {
 }
 
 fn estimators(registry: &Registry) -> Table {
-    let mut table = table(["estimator", "what it is", "variables", "lower bound", "source"]);
+    let mut table = table(["estimator", "what it is", "variables", "lower bound", "critics"]);
     for spec in registry.estimators.iter() {
         let variables = if spec.pairs_only { "2" } else { "2 or more" };
         let bound = if spec.lower_bound { "yes" } else { "no" };
-        table.add_row([spec.name, spec.description, variables, bound, spec.source]);
+        let critics = match spec.kind {
+            EstimatorKind::Critic(_) => "one per seed",
+            EstimatorKind::Sum(_) => "one per seed and term",
+            EstimatorKind::Direct(_) => "none",
+        };
+        table.add_row([spec.name, spec.description, variables, bound, critics]);
     }
     table
 }
