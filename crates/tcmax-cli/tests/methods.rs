@@ -93,7 +93,7 @@ fn methods_and_options_are_listed_set_and_refused() {
         ("method.beta=1", "the options are: alpha, last-epoch"),
         ("method.last-epoch=never", "expected usize"),
         ("head.hidden=3", "there are none"),
-        ("encoder.depth=3", "the options are: width, frozen-epochs"),
+        ("encoder.depth=3", "the options are: width, first-layer, frozen-epochs"),
         ("encoder.width=0", "width: must be 1 to 2048"),
         ("method.magic.alpha=1", "no method 'magic'"),
         ("magic.alpha=1", "there is no such section"),

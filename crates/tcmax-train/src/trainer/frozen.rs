@@ -3,6 +3,7 @@
 //! They are kept in the user's cache, under a name that says what they are of: the network's values, its settings,
 //! and the split. So ten methods on frozen features cost what their heads cost.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ use crate::{Model, Result};
 
 /// What the features are called in their file.
 const FEATURES: &str = "features";
+
+/// What SHA-256 of the features is called in the header.
+const DIGEST: &str = "sha256";
 
 impl Run<'_> {
     /// Computes the features of every encoder that stays frozen in all epochs, of inputs that are the same in
@@ -131,18 +135,28 @@ fn file_of(parts: &[&str]) -> Option<PathBuf> {
 /// So many features of a file; none where it is missing or damaged.
 fn read(file: &Path, count: usize) -> Option<Vec<f32>> {
     let bytes = std::fs::read(file).ok()?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
+    let wanted = header.metadata().as_ref()?.get(DIGEST)?.clone();
     let tensors = SafeTensors::deserialize(&bytes).ok()?;
     let data = tensors.tensor(FEATURES).ok()?.data();
     let (numbers, rest) = data.as_chunks::<4>();
     let features: Vec<f32> = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    (rest.is_empty() && features.len() == count).then_some(features)
+    let is_whole = rest.is_empty() && features.len() == count;
+    (is_whole && hexadecimal(&Sha256::digest(data)) == wanted).then_some(features)
 }
 
 fn write(file: &Path, features: &[f32], shape: [usize; 2]) -> Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };
     std::fs::create_dir_all(folder).map_err(tcmax_data::Error::io(folder))?;
     let tensor = Tensor::from_slice(features, &shape, &Device::Cpu)?;
-    let bytes = safetensors::serialize([(FEATURES, &tensor)], None)
+    let data: Vec<u8> = features.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let digest = HashMap::from([(DIGEST.to_owned(), hexadecimal(&Sha256::digest(&data)))]);
+    let bytes = safetensors::serialize([(FEATURES, &tensor)], Some(digest))
         .map_err(|error| crate::Error::bad_file(file, error.to_string()))?;
-    Ok(write_whole(file, &bytes)?)
+    // Several runs may write the same features at the same time: each under a name of its own.
+    let mut own = file.as_os_str().to_owned();
+    own.push(format!(".{}-{:?}", std::process::id(), std::thread::current().id()));
+    let own = PathBuf::from(own);
+    write_whole(&own, &bytes)?;
+    std::fs::rename(&own, file).map_err(|error| tcmax_data::Error::io(file)(error).into())
 }
