@@ -14,8 +14,8 @@
 //! logsumexp_c f(z)\[c\] = log p(z_1, ..., z_M) / prod_m p(z_m) + const, which is low for sounds and
 //! pictures that do not belong together.
 //!
-//! Of several labels, each with the scores 0 and f\[c\], the same average is that of the outcome yes; of numbers it
-//! is not, and mean features take the place of what is absent.
+//! Of several labels the same average is taken of the outcome yes, as if the other outcome had the score 0: a
+//! heuristic. Of numbers it would mean nothing, and mean features take the place of what is absent.
 //!
 //! Both hold for heads trained by TCMax; for others the same formulas are a heuristic.
 //!

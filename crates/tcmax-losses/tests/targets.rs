@@ -95,9 +95,10 @@ fn brute_force(head: &dyn FusionHead, z: &[Tensor], targets: &Targets) -> f64 {
     let has = targets.values().to_vec2::<f64>().unwrap();
     let mut sum = 0.0;
     for label in 0..has[0].len() {
-        let joint: f64 = (0..rows).map(|row| has[row][label] * scores[row][label]).sum();
-        let most = all.iter().map(|row| row[label]).fold(0.0, f64::max);
-        let outcomes: f64 = all.iter().map(|row| (-most).exp() + (row[label] - most).exp()).sum();
+        let joint: f64 = (0..rows).map(|row| (has[row][label] - 0.5) * scores[row][label]).sum();
+        let most = all.iter().map(|row| row[label].abs() / 2.0).fold(0.0, f64::max);
+        let of_both = |f: f64| (-f / 2.0 - most).exp() + (f / 2.0 - most).exp();
+        let outcomes: f64 = all.iter().map(|row| of_both(row[label])).sum();
         sum += joint / rows as f64 - (most + outcomes.ln()) + (2.0 * all.len() as f64).ln();
     }
     sum
