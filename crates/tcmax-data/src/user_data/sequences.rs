@@ -13,7 +13,7 @@ pub(super) const LENGTH: &str = ".length";
 
 type Arrays = BTreeMap<String, Array>;
 
-/// The modality of an array with lengths; a row of length 0 is absent.
+/// What an array with lengths holds; an example of length 0 is absent.
 pub(super) fn sequences(
     path: &Path,
     array: Array,
@@ -50,7 +50,7 @@ pub(super) fn sequences(
     Some(CollectedModality::sequence(path, &name, [steps, features + 1], items, there, problems))
 }
 
-/// Lengths are whole numbers from 0 to the steps, for a modality of the file.
+/// Lengths are whole numbers from 0 to the steps, of an array that is there.
 pub(super) fn check_lengths(
     path: &Path,
     lengths: &Arrays,

@@ -1,7 +1,8 @@
 //! The small causal text transformer of the paper's experiments on image and text: CLIP's text tower as
 //! first published (Radford et al. 2021), trained from scratch.
 //!
-//! Parameter names are those of that publication's files (`transformer.resblocks.0.attn.in_proj_weight`).
+//! Parameter names are those of that publication's files (`transformer.resblocks.0.attn.in_proj_weight`). The
+//! files themselves are TorchScript, which is not read: save their state dict first.
 
 use candle_core::Tensor;
 use schemars::JsonSchema;

@@ -24,7 +24,7 @@ const OP: &str = "embedding";
 /// ```
 ///
 /// # Errors
-/// When an id is not a row, or the types do not fit.
+/// When the table has no row of an id, or the types do not fit.
 pub fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let (_, width) = table.dims2()?;
     if ids.dtype() != DType::U32 {

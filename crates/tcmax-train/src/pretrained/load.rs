@@ -42,11 +42,11 @@ fn of_encoder(
         let name = name.strip_prefix("module.").unwrap_or(name);
         match (published.names)(name) {
             UpstreamName::Parameter(name) => Renamed::To(name),
-            // A pooler that this network does without.
             UpstreamName::Ignored => Renamed::Ignored,
         }
     };
     let prefix = format!("{prefix}.");
+    // The file of a network with a pooler also fits one that does without.
     let without_pooler = |name: &str| match names(name) {
         Renamed::To(own) if own.starts_with("pooler.") && !has(model, &prefix, &own) => {
             Renamed::Ignored
