@@ -153,6 +153,7 @@ fn no_files_import_each_other_in_a_circle() {
         "tcmax-datasets",
         "tcmax-report",
         "tcmax-metrics",
+        "tcmax-parallel",
         "tcmax-pretrained",
     ];
     for name in names {
