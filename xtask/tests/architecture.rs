@@ -154,6 +154,7 @@ fn no_files_import_each_other_in_a_circle() {
         "tcmax-report",
         "tcmax-metrics",
         "tcmax-parallel",
+        "tcmax-mpi",
         "tcmax-pretrained",
     ];
     for name in names {
