@@ -69,6 +69,9 @@ fn methods_and_options_are_listed_set_and_refused() {
     for name in methods.chain(heads).chain(ENCODERS.iter().map(|encoder| encoder.name)) {
         assert!(text.contains(name), "{name} is missing:\n{text}");
     }
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "wider than 100 columns: {line}");
+    }
     let one = common::tcmax().args(["methods", "opm"]).output().unwrap();
     assert!(String::from_utf8(one.stdout).unwrap().contains("strength = 0.5"));
     for (head, options) in [

@@ -1,7 +1,7 @@
 //! `tcmax methods`.
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use tcmax_encoders::EncoderSpec;
 use tcmax_estimators::EstimatorKind;
 use tcmax_losses::MethodSpec;
@@ -29,15 +29,24 @@ impl Methods {
     }
 }
 
-const HINT: &str = "`tcmax methods NAME` lists the options of one; set them with \
-                    `tcmax train --set method.OPTION=VALUE` (head, encoder, optimiser, \
-                    schedule likewise). `tcmax estimate --list` has those of estimators.";
+const HINT: &str = "`tcmax methods NAME` lists the options of one; set them with\n`tcmax train --set \
+                    method.OPTION=VALUE` (head, encoder, optimiser, schedule likewise).\n`tcmax estimate \
+                    --list` has those of estimators.";
 
-fn table(header: [&str; 5]) -> Table {
+/// Columns of text that a table takes at most, and that fit where no terminal says how many there are.
+const WIDEST: u16 = 100;
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(header);
     table.set_content_arrangement(ContentArrangement::Dynamic);
+    let width = table.width().map_or(WIDEST, |terminal| terminal.min(WIDEST));
+    table.set_width(width);
+    // Names are typed again: they stay in one piece.
+    if let Some(names) = table.column_mut(0) {
+        names.set_constraint(ColumnConstraint::ContentWidth);
+    }
     table
 }
 
@@ -108,9 +117,9 @@ fn estimators(registry: &Registry) -> Table {
 }
 
 fn others(kind: &str, rows: impl Iterator<Item = [&'static str; 3]>) -> Table {
-    let mut table = table([kind, "what it does", "", "", "source"]);
-    for [name, description, source] in rows {
-        table.add_row([name, description, "", "", source]);
+    let mut table = table([kind, "what it does", "source"]);
+    for row in rows {
+        table.add_row(row);
     }
     table
 }
