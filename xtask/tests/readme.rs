@@ -10,8 +10,8 @@ fn the_experiments_of_the_readme_can_be_run() {
     let readme = std::fs::read_to_string(path).unwrap();
     let blocks: Vec<&str> =
         readme.split("```toml\n").skip(1).map(|after| after.split("```").next().unwrap()).collect();
-    assert_eq!(blocks.len(), 2);
-    let modalities = [["audio", "visual"], ["image", "text"]];
+    assert_eq!(blocks.len(), 3);
+    let modalities = [["audio", "visual"], ["audio", "visual"], ["image", "text"]];
     for (block, modalities) in blocks.into_iter().zip(modalities) {
         let experiment = Experiment::from_toml(block).unwrap();
         let modalities = modalities.map(str::to_owned);

@@ -79,6 +79,12 @@ pub enum Error {
         /// All runs, those that are finished included.
         total: usize,
     },
+    /// A run failed in another process.
+    #[error("{problem}")]
+    RunFailed {
+        /// What happened to it.
+        problem: String,
+    },
     /// A folder is in use by another process.
     #[error(
         "{}: another process is training in this folder; wait for its end, or choose another `out`",

@@ -35,6 +35,11 @@ pub struct CompareOptions {
     /// more than memory allows.
     #[serde(skip_serializing)]
     pub jobs: Option<usize>,
+    /// For `--emit slurm`: options of sbatch by their long names, such as partition = "gpu", time = "02:00:00",
+    /// mem = "8G", cpus-per-task = 4, gres = "gpu:1"; true is an option without a value. `jobs` are tasks at a time.
+    #[serde(skip_serializing)]
+    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
+    pub slurm: Table,
 }
 
 impl Default for CompareOptions {
@@ -49,6 +54,7 @@ impl Default for CompareOptions {
             published: BTreeMap::new(),
             grid: Table::new(),
             jobs: None,
+            slurm: Table::new(),
         }
     }
 }
@@ -63,8 +69,31 @@ impl OptionSet for CompareOptions {
         require(!self.methods.is_empty(), "methods", "must name at least one")?;
         let lists = self.grid.iter().flat_map(|(_, value)| flat(value));
         let lists = lists.into_iter().all(|value| value.as_array().is_some_and(|a| !a.is_empty()));
-        require(lists, "grid", "every key must have a list of values")
+        require(lists, "grid", "every key must have a list of values")?;
+        self.slurm.iter().try_for_each(|(key, value)| check_slurm(key, value))
     }
+
+    fn unsaved(&self) -> Table {
+        let jobs = self.jobs.and_then(|jobs| i64::try_from(jobs).ok());
+        let jobs = jobs.map(|jobs| ("jobs".to_owned(), jobs.into()));
+        let slurm = (!self.slurm.is_empty()).then(|| self.slurm.clone().into());
+        jobs.into_iter().chain(slurm.map(|slurm| ("slurm".to_owned(), slurm))).collect()
+    }
+}
+
+fn check_slurm(key: &str, value: &toml::Value) -> tcmax_registry::Result<()> {
+    let of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_name = key.starts_with(|c: char| c.is_ascii_lowercase()) && key.chars().all(of_name);
+    require(
+        is_name,
+        "slurm",
+        &format!("'{key}' is no long name of an option, such as cpus-per-task"),
+    )?;
+    require(key != "array", "slurm", "'array' is set by `--emit slurm` itself")?;
+    let is_plain = !value.is_table() && !value.is_array();
+    let is_line = !value.as_str().is_some_and(|text| text.contains(char::is_control));
+    let problem = format!("'{key}' must have a number, a word, true or false");
+    require(is_plain && is_line, "slurm", &problem)
 }
 
 /// The values in tables of tables: TOML reads `train.epochs = [1]` as a table `train`.
@@ -130,17 +159,15 @@ impl Experiment {
         let Some(option) = key.strip_prefix("compare.") else { return self.config.set(key, value) };
         let mut table = Table::try_from(&self.compare)
             .map_err(|error| Error::setting("compare", error.to_string()))?;
-        if let Some(jobs) = self.compare.jobs {
-            table.insert("jobs".to_owned(), toml::Value::Integer(jobs as i64));
-        }
-        match option.strip_prefix("grid.") {
-            Some(key) => {
-                let grid = table.entry("grid").or_insert_with(|| Table::new().into());
-                if let Some(grid) = grid.as_table_mut() {
-                    grid.insert(key.to_owned(), value);
+        table.extend(self.compare.unsaved());
+        match option.split_once('.') {
+            Some((name @ ("grid" | "slurm"), key)) => {
+                let inside = table.entry(name).or_insert_with(|| Table::new().into());
+                if let Some(inside) = inside.as_table_mut() {
+                    inside.insert(key.to_owned(), value);
                 }
             }
-            None => {
+            _ => {
                 table.insert(option.to_owned(), value);
             }
         }
@@ -196,6 +223,19 @@ mod tests {
         experiment.set("method.ogm.alpha", 0.5.into()).unwrap();
         let again = Experiment::from_toml(&experiment.to_toml().unwrap()).unwrap();
         assert_eq!(again, experiment);
+        experiment.set("compare.jobs", 2.into()).unwrap();
+        experiment.set("compare.slurm.partition", "gpu".into()).unwrap();
+        experiment.set("compare.slurm.cpus-per-task", 4.into()).unwrap();
+        assert_eq!((experiment.compare.jobs, experiment.compare.slurm.len()), (Some(2), 2));
+        assert!(!experiment.to_toml().unwrap().contains("gpu"), "results do not depend on it");
+        for (key, words) in
+            [("array", "itself"), ("Mem", "long name"), ("mem per cpu", "long name")]
+        {
+            let error = experiment.set(&format!("compare.slurm.{key}"), 1.into()).unwrap_err();
+            assert!(error.to_string().contains(words), "{key}: {error}");
+        }
+        let error = experiment.set("compare.slurm.mem", "8G\nexit".into()).unwrap_err();
+        assert!(error.to_string().contains("compare.slurm"), "{error}");
         let error = experiment.set("compare.seed", 1.into()).unwrap_err().to_string();
         assert!(error.contains("did you mean 'seeds'"), "{error}");
     }

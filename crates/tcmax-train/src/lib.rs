@@ -39,7 +39,7 @@ mod warnings;
 
 pub use absence::{absence, marginals_of};
 pub use comparison::{
-    Suite, Variant, check_seeds, collect, keep, memory_of_run, variants, versions,
+    PlannedRun, Suite, Variant, check_seeds, collect, keep, memory_of_run, variants, versions,
 };
 pub use config::{
     CheckedConfig, ClassWeights, EncoderChoice, EncoderTraining, FirstLayer, Keep, TextPosition,

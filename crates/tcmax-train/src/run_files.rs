@@ -24,8 +24,10 @@ pub enum Existing {
 }
 
 /// Names of what a run leaves in its folder, most telling first.
-const FILES: [&str; 5] =
-    ["result.json", "last.safetensors", "model.safetensors", "log.jsonl", "seconds.json"];
+const FILES: [&str; 6] =
+    ["result.json", "last.safetensors", "model.safetensors", "log.jsonl", "seconds.json", FAILURE];
+/// Why a run failed, where it was the only one of its process.
+const FAILURE: &str = "failure.txt";
 /// Names of what a comparison leaves beside its runs.
 const OF_COMPARISON: [&str; 2] = ["results.json", "report.html"];
 
@@ -79,7 +81,7 @@ impl RunFiles {
 
     /// The metrics of the run.
     pub fn result(&self) -> PathBuf {
-        self.folder.join("result.json")
+        result_of(&self.folder)
     }
 
     /// What was logged of its steps and epochs.
@@ -127,6 +129,16 @@ pub(crate) fn last_of(folder: &Path) -> PathBuf {
     folder.join("last.safetensors")
 }
 
+/// The metrics of the run in `folder`, once it is finished.
+pub(crate) fn result_of(folder: &Path) -> PathBuf {
+    folder.join("result.json")
+}
+
+/// Why the run in `folder` failed.
+pub(crate) fn failure_of(folder: &Path) -> PathBuf {
+    folder.join(FAILURE)
+}
+
 /// Refuses a folder that holds a run, or the comparison of some, before anything is done for another.
 ///
 /// # Errors
@@ -154,7 +166,8 @@ fn refuse(mut paths: impl Iterator<Item = PathBuf>) -> Result<()> {
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(path)(error)),
         _ => Ok(()),

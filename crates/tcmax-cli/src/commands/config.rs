@@ -62,7 +62,8 @@ fn text(
     encoder.extend(docs(Options::of::<EncoderTraining>()));
     let mut train = toml::Value::try_from(&settings.train).map(table).unwrap_or_default();
     train.extend(settings.train.unsaved());
-    let compared = toml::Value::try_from(compare).map(table).unwrap_or_default();
+    let mut compared = toml::Value::try_from(compare).map(table).unwrap_or_default();
+    compared.extend(compare.unsaved());
     let encoders = format!(
         "{}. A table [encoder.NAME] is the encoder of one modality",
         listed("The network of every modality whose inputs it takes", &registry.encoders)

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use tcmax_datasets::{DataSource, Opening};
+use tcmax_registry::OptionSet;
 use tcmax_train::{
-    CheckedConfig, Error, Existing, Experiment, Registry, TrainConfig, choose_data, open_data,
-    parse_value, with_position, with_published_settings,
+    CheckedConfig, Error, Existing, Experiment, Registry, TrainConfig, TrainingOptions,
+    choose_data, open_data, parse_value, with_position, with_published_settings,
 };
 
 use crate::progress::{DownloadBar, PrepareBar, say};
@@ -128,6 +129,23 @@ impl ExperimentOptions {
         experiment.config =
             with_published_settings(experiment.config, registry, &DownloadBar::new())?;
         Ok(experiment)
+    }
+
+    /// The arguments that a job needs beside the experiment file: where data are, and settings that no file keeps
+    /// as they never change results.
+    pub fn of_a_job(&self, config: &TrainConfig) -> anyhow::Result<Vec<String>> {
+        let mut arguments = Vec::new();
+        if let Some(folder) = &self.data_dir {
+            let folder = std::path::absolute(folder).context("the current folder")?;
+            let folder = folder.to_str().context("the path of --data-dir is not Unicode")?;
+            arguments.extend(["--data-dir".to_owned(), folder.to_owned()]);
+        }
+        let usual = TrainingOptions::default().unsaved();
+        let own = config.train.unsaved().into_iter();
+        for (key, value) in own.filter(|(key, value)| usual.get(key) != Some(value)) {
+            arguments.extend(["--set".to_owned(), format!("train.{key}={value}")]);
+        }
+        Ok(arguments)
     }
 
     fn apply(&self, config: &mut TrainConfig, registry: &Registry) -> anyhow::Result<()> {

@@ -45,7 +45,7 @@ fn results_in(folder: &Path, registry: &Registry) -> Result<SuiteResult> {
     Err(Error::bad_file(folder, problem))
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(at(path))?;
     serde_json::from_str(&text).map_err(|error| Error::bad_file(path, error.to_string()))
 }

@@ -3,6 +3,8 @@
 mod collect;
 mod memory;
 mod plan;
+mod runs;
+mod single;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,8 +17,8 @@ use tcmax_data::Splits;
 use tcmax_datasets::DataSource;
 
 use crate::dataset::{summary, truth};
-use crate::observer::{Observer, RunLabel};
-use crate::results::{FailedRun, MethodResult, RunResult, SuiteResult};
+use crate::observer::Observer;
+use crate::results::{DatasetSummary, FailedRun, MethodResult, RunResult, SuiteResult};
 use crate::run_files::Existing;
 use crate::stop::Stop;
 use crate::trainer::{RunOptions, train};
@@ -25,6 +27,7 @@ use crate::{Error, Result, describe_error};
 pub use collect::collect;
 pub use memory::memory_of_run;
 pub use plan::{Variant, variants};
+pub use runs::PlannedRun;
 
 /// A comparison to run.
 pub struct Suite<'a> {
@@ -50,24 +53,6 @@ pub struct Suite<'a> {
     pub published: BTreeMap<String, f64>,
 }
 
-/// What every variant is trained on once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Unit {
-    seed: u64,
-    /// Of a cross-validation.
-    fold: Option<usize>,
-}
-
-impl Unit {
-    /// The name of its folder.
-    fn folder(self) -> String {
-        match self.fold {
-            None => format!("seed-{}", self.seed),
-            Some(fold) => format!("seed-{}-fold-{fold}", self.seed),
-        }
-    }
-}
-
 impl Suite<'_> {
     /// Trains every method from every seed, `jobs` runs at a time, each on one thread.
     ///
@@ -87,70 +72,78 @@ impl Suite<'_> {
         let start = Instant::now();
         check_seeds(&self.seeds)?;
         let units = self.units();
-        let splits_of = |unit: &Unit| match unit.fold {
-            None => Ok(self.dataset.splits(unit.seed)?),
-            Some(fold) => Ok(self.dataset.splits_of_fold(unit.seed, fold)?),
-        };
-        let splits: Vec<Splits> = units.iter().map(splits_of).collect::<Result<_>>()?;
+        let splits: Vec<Splits> =
+            units.iter().map(|&unit| self.splits_of(unit)).collect::<Result<_>>()?;
         let first = splits.first().ok_or_else(|| Error::setting("seeds", "give at least one"))?;
         let summary = summary(self.dataset, first);
-        let tasks: Vec<(usize, usize)> = (0..units.len())
-            .flat_map(|unit| (0..self.variants.len()).map(move |method| (method, unit)))
-            .collect();
-        let runs = parallel(jobs, tasks.len(), |task| {
-            let (method, position) = tasks[task];
-            let (variant, unit) = (&self.variants[method], units[position]);
-            let label = RunLabel { method: variant.name.clone(), seed: unit.seed, fold: unit.fold };
-            let folder = self
-                .folder
-                .as_ref()
-                .map(|folder| folder.join(file_name(&variant.name)).join(unit.folder()));
-            let options = RunOptions {
-                device,
-                folder: folder.as_deref(),
-                existing: self.existing,
-                stop,
-                observer,
-                label: &label,
-            };
-            let of_fold = unit.fold.map(|fold| plan::of_fold(&variant.config, fold)).transpose()?;
-            let config = of_fold.as_ref().unwrap_or(&variant.config);
-            let trained = train(config, &splits[position], unit.seed, options);
-            let mut result = trained.inspect_err(|error| {
-                if error.concerns_one_run() {
-                    observer.failed(&label, error);
-                }
-            })?;
-            result.fold = unit.fold;
-            Ok(result)
+        let runs = self.runs();
+        let trained = parallel(jobs, runs.len(), |task| {
+            // All variants of one unit, then those of the next.
+            let splits = &splits[task / self.variants.len()];
+            self.train_run(&runs[task], splits, (device, observer, stop))
         });
-        let mut methods: Vec<MethodResult> = self
-            .variants
-            .iter()
-            .map(|variant| MethodResult {
-                name: variant.name.clone(),
-                description: variant.description.clone(),
-                runs: Vec::new(),
-                failed: Vec::new(),
-                cost: None,
-            })
-            .collect();
+        self.gathered(summary, runs.into_iter().zip(trained), start)
+    }
+
+    /// Trains one run on this thread and those of its pool.
+    fn train_run(
+        &self,
+        run: &PlannedRun,
+        splits: &Splits,
+        (device, observer, stop): (&Device, &dyn Observer, Option<&Stop>),
+    ) -> Result<RunResult> {
+        let folder = self.folder_of(run);
+        let options = RunOptions {
+            device,
+            folder: folder.as_deref(),
+            existing: self.existing,
+            stop,
+            observer,
+            label: &run.label,
+        };
+        let trained = train(&self.config_of(run)?, splits, run.label.seed, options);
+        let mut result = trained.inspect_err(|error| {
+            if error.concerns_one_run() {
+                observer.failed(&run.label, error);
+            }
+        })?;
+        result.fold = run.label.fold;
+        Ok(result)
+    }
+
+    /// The outcomes of runs by method.
+    ///
+    /// # Errors
+    /// One that concerns all runs, and the first if all failed.
+    fn gathered(
+        &self,
+        dataset: DatasetSummary,
+        runs: impl IntoIterator<Item = (PlannedRun, Result<RunResult>)>,
+        start: Instant,
+    ) -> Result<SuiteResult> {
+        let method = |variant: &Variant| MethodResult {
+            name: variant.name.clone(),
+            description: variant.description.clone(),
+            runs: Vec::new(),
+            failed: Vec::new(),
+            cost: None,
+        };
+        let mut methods: Vec<MethodResult> = self.variants.iter().map(method).collect();
         let mut first_error = None;
-        for (&(method, position), run) in tasks.iter().zip(runs) {
-            let Unit { seed, fold } = units[position];
-            if let Some(error) = keep(&mut methods[method], (seed, fold), run)? {
+        for (run, outcome) in runs {
+            let unit = (run.label.seed, run.label.fold);
+            if let Some(error) = keep(&mut methods[run.variant], unit, outcome)? {
                 first_error.get_or_insert(error);
             }
         }
-        if let (Some(error), true) =
-            (first_error, methods.iter().all(|method| method.runs.is_empty()))
-        {
+        let none_finished = methods.iter().all(|method| method.runs.is_empty());
+        if let (Some(error), true) = (first_error, none_finished) {
             return Err(error);
         }
         Ok(SuiteResult {
             suite: self.name.clone(),
             title: self.title.clone(),
-            dataset: summary,
+            dataset,
             truth: truth(self.dataset)?,
             settings: self.settings.clone(),
             versions: versions(),
@@ -159,17 +152,6 @@ impl Suite<'_> {
             published: self.published.clone(),
             seconds: start.elapsed().as_secs_f64(),
         })
-    }
-}
-
-impl Suite<'_> {
-    /// Every seed, with every fold of a cross-validation.
-    fn units(&self) -> Vec<Unit> {
-        let folds = |seed: u64| match self.dataset.folds() {
-            None => vec![Unit { seed, fold: None }],
-            Some(folds) => (0..folds).map(|fold| Unit { seed, fold: Some(fold) }).collect(),
-        };
-        self.seeds.iter().flat_map(|&seed| folds(seed)).collect()
     }
 }
 
@@ -208,13 +190,6 @@ pub fn check_seeds(seeds: &[u64]) -> Result<()> {
         Some((_, seed)) => Err(Error::setting("seeds", format!("{seed} is given twice"))),
         None => Ok(()),
     }
-}
-
-/// A method's name as that of a folder.
-fn file_name(name: &str) -> String {
-    let word = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
-    let name: String = name.chars().map(word).collect();
-    name.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
 }
 
 /// `run(0), ..., run(tasks - 1)`, `jobs` at a time, in order of the tasks. After an error that concerns
@@ -277,12 +252,5 @@ mod tests {
         let error = check_seeds(&[0, 1, 0]).unwrap_err();
         assert_eq!(error.to_string(), "seeds: 0 is given twice");
         assert!(check_seeds(&[]).unwrap_err().is_setting());
-    }
-
-    #[test]
-    fn names_of_methods_make_folders() {
-        assert_eq!(file_name("mla, no projection"), "mla-no-projection");
-        assert_eq!(file_name("tcmax (bi-gated)"), "tcmax-bi-gated");
-        assert_eq!(file_name("pmr, momentum 0.2"), "pmr-momentum-0.2");
     }
 }

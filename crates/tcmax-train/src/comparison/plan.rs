@@ -50,6 +50,14 @@ pub fn variants(
             let problem = format!("'{}' is there twice", variant.name);
             return Err(Error::setting("compare.methods", problem));
         }
+        let folder = folder_name(&variant.name);
+        if let Some(other) = variants[..n].iter().find(|other| folder_name(&other.name) == folder) {
+            let problem = format!(
+                "the runs of '{}' and '{}' would be in the same folder, {folder}",
+                other.name, variant.name
+            );
+            return Err(Error::setting("compare.methods", problem));
+        }
     }
     Ok(variants)
 }
@@ -183,6 +191,15 @@ pub(super) fn of_fold(config: &CheckedConfig, fold: usize) -> Result<CheckedConf
     settings.check_with(config.registry())
 }
 
+/// A variant's name as that of a folder.
+pub(super) fn folder_name(name: &str) -> String {
+    // Of what is no letter or digit, the sign of a number alone tells names apart.
+    let name = name.replace(" -", " minus-").replace("=-", "=minus-");
+    let word = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let name: String = name.chars().map(word).collect();
+    name.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,11 +248,24 @@ mod tests {
             ("[compare]\nmethods = [\"joint\", \"joint\"]", "'joint' is there twice"),
             ("[compare]\nmethods = [\"mla projection\"]", "OPTION=VALUE"),
             ("[compare]\nmethods = [\"mla project=1\"]", "did you mean 'projection'"),
+            (
+                "[encoder]\nname = \"resnet18\"\n[compare.grid]\nencoder.weights = [\"a/b\", \"a-b\"]",
+                "'joint, weights a/b' and 'joint, weights a-b' would be in the same folder",
+            ),
             ("[compare.grid]\ndata.train-size = [10]", "see the same data"),
             ("[compare.grid]\ntrain.epoch = [10]", "did you mean 'epochs'"),
         ] {
             let error = names(text).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn names_of_methods_make_folders() {
+        assert_eq!(folder_name("mla, no projection"), "mla-no-projection");
+        assert_eq!(folder_name("tcmax (bi-gated)"), "tcmax-bi-gated");
+        assert_eq!(folder_name("pmr, momentum 0.2"), "pmr-momentum-0.2");
+        assert_eq!(folder_name("ours, offset -0.5"), "ours-offset-minus-0.5");
+        assert_eq!(folder_name("ours offset=-0.5"), "ours-offset-minus-0.5");
     }
 }
