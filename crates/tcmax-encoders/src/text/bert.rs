@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::{Linear, ParamBuilder, embedding};
-use tcmax_registry::{OptionSet, Options, read};
+use tcmax_registry::{OptionSet, Options, Table, read};
 
 use super::pooling::{TextPooling, pooled};
 use super::tokens::Tokens;
@@ -28,23 +28,7 @@ pub static BERT: EncoderSpec = EncoderSpec {
     options: Options::of::<BertOptions>(),
     pretrained: Some(&Pretrained {
         names,
-        options: |config| {
-            options_from(
-                config,
-                &[
-                    ("hidden_size", "width"),
-                    ("num_hidden_layers", "layers"),
-                    ("num_attention_heads", "heads"),
-                    ("intermediate_size", "hidden"),
-                    ("vocab_size", "vocabulary"),
-                    ("max_position_embeddings", "positions"),
-                    ("type_vocab_size", "segments"),
-                    ("layer_norm_eps", "eps"),
-                    ("hidden_act", "activation"),
-                    ("hidden_dropout_prob", "dropout"),
-                ],
-            )
-        },
+        options: |config| published_options(config, ("type_vocab_size", "segments")),
         first_layer: None,
         positions: None,
     }),
@@ -62,6 +46,28 @@ pub(crate) fn names(name: &str) -> UpstreamName {
         || name.ends_with("position_ids")
         || name.ends_with("token_type_ids");
     if is_other { UpstreamName::Ignored } else { UpstreamName::Parameter(name) }
+}
+
+/// The options that a `config.json` gives BERT or RoBERTa: what both have, and an entry of its own with the
+/// option that it is.
+///
+/// # Errors
+/// When an entry is no number, text or truth value.
+pub(super) fn published_options(config: &serde_json::Value, own: (&str, &str)) -> Result<Table> {
+    let common = [
+        ("hidden_size", "width"),
+        ("num_hidden_layers", "layers"),
+        ("num_attention_heads", "heads"),
+        ("intermediate_size", "hidden"),
+        ("vocab_size", "vocabulary"),
+        ("max_position_embeddings", "positions"),
+        ("layer_norm_eps", "eps"),
+        ("hidden_act", "activation"),
+        ("hidden_dropout_prob", "dropout"),
+    ];
+    let mut options = options_from(config, &common)?;
+    options.extend(options_from(config, &[own])?);
+    Ok(options)
 }
 
 /// Options of BERT; the defaults are those of the base model.

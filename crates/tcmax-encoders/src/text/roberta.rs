@@ -13,7 +13,7 @@ use super::pooling::TextPooling;
 use super::tokens::Tokens;
 use crate::encoder::Encoder;
 use crate::error::Result;
-use crate::pretrained::{Pretrained, UpstreamName, options_from, strip};
+use crate::pretrained::{Pretrained, UpstreamName, strip};
 use crate::spec::{EncoderSpec, InputKind};
 use crate::transformer::HiddenActivation;
 
@@ -32,23 +32,7 @@ pub static ROBERTA: EncoderSpec = EncoderSpec {
                 false => bert::names(&name),
             }
         },
-        options: |config| {
-            options_from(
-                config,
-                &[
-                    ("hidden_size", "width"),
-                    ("num_hidden_layers", "layers"),
-                    ("num_attention_heads", "heads"),
-                    ("intermediate_size", "hidden"),
-                    ("vocab_size", "vocabulary"),
-                    ("max_position_embeddings", "positions"),
-                    ("pad_token_id", "padding"),
-                    ("layer_norm_eps", "eps"),
-                    ("hidden_act", "activation"),
-                    ("hidden_dropout_prob", "dropout"),
-                ],
-            )
-        },
+        options: |config| bert::published_options(config, ("pad_token_id", "padding")),
         first_layer: None,
         positions: None,
     }),
