@@ -2,6 +2,7 @@
 
 mod audio;
 mod case;
+mod causal_text;
 mod checkpoints;
 mod encoders;
 mod estimators;
@@ -48,6 +49,7 @@ type Check = fn(&Case) -> anyhow::Result<()>;
 const KINDS: &[(&str, Check)] = &[
     ("agm_", methods::agm),
     ("bert", transformers::bert),
+    ("causal_", causal_text::causal_text),
     ("ce_unimodal", heads::given_logits),
     ("clip_", transformers::clip),
     ("distilbert", transformers::distilbert),

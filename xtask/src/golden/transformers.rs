@@ -15,12 +15,13 @@ use tcmax_registry::Table;
 use super::case::{Case, Tolerance};
 use super::network::{Network, builder, config, inner, names_of, options};
 
-fn outputs(case: &Case) -> Tolerance {
+/// Of outputs.
+pub(super) fn outputs(case: &Case) -> Tolerance {
     Tolerance::new(if case.is_single() { 3e-5 } else { 1e-9 })
 }
 
 /// Of gradients. Those of key biases are 0 but for rounding: the softmax does not see them.
-fn gradients(case: &Case) -> impl Fn(&str) -> f64 + use<> {
+pub(super) fn gradients(case: &Case) -> impl Fn(&str) -> f64 + use<> {
     let is_single = case.is_single();
     move |name| {
         let key = ["key.bias", "k_lin.bias", "k_proj.bias", "in_proj_bias"];
@@ -146,7 +147,7 @@ pub fn vit(case: &Case) -> anyhow::Result<()> {
 }
 
 /// A loss is a sum of many numbers that cancel: relative to what is summed.
-fn check_loss(case: &Case, loss: &Tensor) -> anyhow::Result<()> {
+pub(super) fn check_loss(case: &Case, loss: &Tensor) -> anyhow::Result<()> {
     let largest = if case.is_single() { 3e-4 } else { 1e-9 };
     case.check_within("output.loss", loss, Tolerance::new(largest))
 }
