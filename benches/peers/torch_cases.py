@@ -153,6 +153,144 @@ def transformer(case):
     return step
 
 
+class QuickGelu(nn.Module):
+    def forward(self, x):
+        return x * torch.sigmoid(1.702 * x)
+
+
+class CausalBlock(nn.Module):
+    """A block of CLIP's text tower as first published."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), QuickGelu(), nn.Linear(4 * width, width))
+
+    def forward(self, x, mask):
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, need_weights=False, attn_mask=mask, is_causal=True)[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+class CausalText(nn.Module):
+    def __init__(self, width=512, layers=12, heads=8, vocabulary=49_408, positions=77, projection=512):
+        super().__init__()
+        self.words = nn.Embedding(vocabulary, width)
+        self.positions = nn.Parameter(0.01 * torch.randn(positions, width))
+        self.blocks = nn.ModuleList(CausalBlock(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.projection = nn.Parameter(torch.randn(width, projection) / width**0.5)
+
+    def forward(self, ids):
+        length = ids.shape[1]
+        mask = nn.Transformer.generate_square_subsequent_mask(length)
+        x = self.words(ids) + self.positions[:length]
+        for block in self.blocks:
+            x = block(x, mask)
+        ends = ids.argmax(1)
+        return self.norm(x)[torch.arange(len(ids)), ends] @ self.projection
+
+
+class SequenceTransformer(nn.Module):
+    def __init__(self, features=64, steps=100, width=128, layers=2, heads=4, hidden=256):
+        super().__init__()
+        self.projection = nn.Linear(features, width)
+        self.positions = nn.Parameter(0.02 * torch.randn(steps, width))
+        layer = nn.TransformerEncoderLayer(
+            width, heads, hidden, 0.0, "gelu", batch_first=True, norm_first=True
+        )
+        self.stack = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+
+    def forward(self, x):
+        return self.stack(self.projection(x) + self.positions)
+
+
+def image_encoder(name):
+    """A network on images and how its features are read."""
+    import torchvision
+    import transformers as hf
+
+    if name == "resnet-slim":
+        return resnet(3, True, True)[0], lambda model, x: model(x)
+    if name.startswith("resnet"):
+        model = getattr(torchvision.models, name)()
+        model.fc = nn.Identity()
+        return model, lambda model, x: model(x)
+    if name == "vit-torchvision":
+        model = torchvision.models.vit_b_16()
+        model.heads = nn.Identity()
+        return model.eval(), lambda model, x: model(x)
+    if name == "vit":
+        model = hf.ViTModel(hf.ViTConfig(), add_pooling_layer=False).eval()
+        return model, lambda model, x: model(pixel_values=x).last_hidden_state[:, 0]
+    model = hf.CLIPVisionModelWithProjection(hf.CLIPVisionConfig()).eval()
+    return model, lambda model, x: model(pixel_values=x).image_embeds
+
+
+def text_encoder(name):
+    """A network on tokens, without dropout, and how its features are read."""
+    import transformers as hf
+
+    if name == "causal-text":
+        return CausalText(), lambda model, ids: model(ids)
+    if name == "clip-text":
+        # The end of texts is no longer the default of the configuration.
+        config = hf.CLIPTextConfig(eos_token_id=49_407)
+        model = hf.CLIPTextModelWithProjection(config).eval()
+        there = torch.ones(8, 77, dtype=torch.long)
+        return model, lambda model, ids: model(input_ids=ids, attention_mask=there).text_embeds
+    roberta = dict(vocab_size=50_265, max_position_embeddings=514, type_vocab_size=1)
+    model = {
+        "bert": lambda: hf.BertModel(hf.BertConfig(), add_pooling_layer=False),
+        "distilbert": lambda: hf.DistilBertModel(hf.DistilBertConfig()),
+        "roberta": lambda: hf.RobertaModel(hf.RobertaConfig(**roberta), add_pooling_layer=False),
+    }[name]().eval()
+    there = torch.ones(8, 128, dtype=torch.long)
+    return model, lambda model, ids: model(input_ids=ids, attention_mask=there).last_hidden_state.mean(1)
+
+
+def sequence_encoder(name):
+    """A network on steps of 64 features, and the mean over its steps."""
+    if name in ("gru", "lstm"):
+        kind = nn.GRU if name == "gru" else nn.LSTM
+        return kind(64, 128, batch_first=True, bidirectional=True), lambda model, x: model(x)[0].mean(1)
+    if name == "transformer":
+        return SequenceTransformer(), lambda model, x: model(x).mean(1)
+    block = lambda channels, dilation: (
+        nn.Conv1d(channels, 128, 3, padding=dilation, dilation=dilation),
+        nn.BatchNorm1d(128),
+        nn.ReLU(),
+    )
+    model = nn.Sequential(*block(64, 1), *block(128, 2))
+    return model, lambda model, x: model(x.transpose(1, 2)).mean(2)
+
+
+def encoder(name, layout):
+    """Forward and backward of an encoder of the table in tcmax-encoders, of its default sizes."""
+    if name in ("gru", "lstm", "transformer", "temporal-convolution"):
+        (model, features), x = sequence_encoder(name), torch.randn(8, 100, 64)
+    elif name == "mlp":
+        layers = (nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU())
+        model, features = nn.Sequential(nn.BatchNorm1d(64), *layers), lambda model, x: model(x)
+        x = torch.randn(8, 64)
+    elif name in ("bert", "distilbert", "roberta", "clip-text", "causal-text"):
+        model, features = text_encoder(name)
+        length = 77 if name in ("clip-text", "causal-text") else 128
+        x = (torch.arange(8 * length) * 37 % 30_000).reshape(8, length)
+        x[:, -1] = 49_407 if length == 77 else 29_999
+    else:
+        model, features = image_encoder(name)
+        model = model.to(memory_format=layout)
+        x = torch.randn(8, 3, 224, 224).to(memory_format=layout)
+
+    def step():
+        model.zero_grad()
+        features(model, x).sum().backward()
+
+    return step
+
+
 class Critic(nn.Module):
     """The concatenating critic with a quadratic form."""
 
@@ -240,6 +378,8 @@ def work(case, layout):
     kind, _, size = case.partition("-")
     if kind in ("ce", "pairs"):
         return loss(kind, size)
+    if kind == "encoder":
+        return encoder(size, layout)
     if case in ("vit-b32", "distilbert"):
         return transformer(case)
     if case in FITS:

@@ -1,12 +1,13 @@
 //! What is measured, by criterion and beside PyTorch: single operations and whole training steps.
 
+pub mod encoders;
 pub mod losses;
 
 use std::time::Instant;
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use tcmax_encoders::{
-    DistilBert, DistilBertOptions, Encoder, ResNet, ResNetConfig, Stem, Vit, VitOptions,
+    DistilBert, DistilBertOptions, Encoder, InputKind, ResNet, ResNetConfig, Stem, Vit, VitOptions,
 };
 use tcmax_estimators::bound::{MINE, TCNE};
 use tcmax_estimators::fit::{FitConfig, fit};
@@ -51,6 +52,8 @@ enum Kind {
     Optimiser(&'static str),
     /// Forward and backward of a transformer, outside training.
     Transformer(Transformer),
+    /// Forward and backward of the encoder that the case is called after.
+    Encoder { kind: InputKind, shape: &'static [usize] },
     /// A whole fit of [`FIT_STEPS`] steps to 10,000 rows of so many correlated Gaussian variables.
     Fit { estimator: &'static EstimatorSpec, variables: usize },
 }
@@ -81,7 +84,7 @@ const NUMBERS: usize = 11_000_000;
 /// Steps of a fit, the same on PyTorch's side.
 const FIT_STEPS: usize = 1000;
 
-/// Everything that can be measured.
+/// Everything that can be measured, but for single [`encoders`].
 pub const CASES: &[Case] = &[
     Case {
         name: "step-224",
@@ -163,12 +166,26 @@ const fn conv(
 impl Case {
     /// The case of that name.
     pub fn named(name: &str) -> Option<Self> {
-        CASES.iter().copied().find(|case| case.name == name)
+        CASES.iter().chain(encoders::CASES).copied().find(|case| case.name == name)
     }
 
     /// Whether it is a whole training step.
     pub fn is_step(&self) -> bool {
         matches!(self.kind, Kind::Step(_))
+    }
+
+    /// Whether the layout of images changes PyTorch's time.
+    pub fn has_layouts(&self) -> bool {
+        match self.kind {
+            Kind::Encoder { .. } => self.name.starts_with("encoder-resnet"),
+            Kind::Fit { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// Whether it is a network with millions of parameters outside training.
+    pub fn is_encoder(&self) -> bool {
+        matches!(self.kind, Kind::Encoder { .. })
     }
 
     /// Whether it is a whole fit of an estimator.
@@ -188,6 +205,7 @@ impl Case {
             Kind::Pool { batch, side, channels } => pooling(batch, side, channels),
             Kind::Optimiser(name) => optimiser_step(name),
             Kind::Transformer(network) => transformer(network),
+            Kind::Encoder { kind, shape } => encoders::work(self.name, kind, shape),
             Kind::Fit { estimator, variables } => estimator_fit(estimator, variables),
         }
     }

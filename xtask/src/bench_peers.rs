@@ -1,5 +1,6 @@
 //! `cargo xtask bench-peers`: our training operations and losses and PyTorch's, alternately, as ratios.
 
+mod encoders;
 mod losses;
 
 use std::path::PathBuf;
@@ -11,6 +12,8 @@ use clap::Args;
 use crate::bench_load;
 use serde::{Deserialize, Serialize};
 use tcmax_benches::{CASES, Case};
+
+pub use encoders::BenchEncoders;
 
 /// PyTorch's side, run by the given Python.
 const TORCH_CASES: &str = include_str!("../../benches/peers/torch_cases.py");
@@ -103,10 +106,7 @@ pub(crate) fn peak_kib() -> u64 {
 
 impl BenchPeers {
     pub fn run(&self) -> anyhow::Result<()> {
-        self.check_python()?;
-        let script = std::env::temp_dir().join("tcmax_torch_cases.py");
-        std::fs::write(&script, TORCH_CASES)
-            .with_context(|| format!("cannot write {}", script.display()))?;
+        let script = self.script()?;
         let cases = CASES
             .iter()
             .filter(|case| self.only.as_ref().is_none_or(|only| case.name.starts_with(only)));
@@ -152,6 +152,15 @@ impl BenchPeers {
         Ok(())
     }
 
+    /// PyTorch's side as a file.
+    fn script(&self) -> anyhow::Result<PathBuf> {
+        self.check_python()?;
+        let script = std::env::temp_dir().join("tcmax_torch_cases.py");
+        std::fs::write(&script, TORCH_CASES)
+            .with_context(|| format!("cannot write {}", script.display()))?;
+        Ok(script)
+    }
+
     fn check_python(&self) -> anyhow::Result<()> {
         let probe = Command::new(&self.python)
             .args(["-c", "import torch; print(torch.__version__)"])
@@ -184,6 +193,7 @@ impl BenchPeers {
         let count = match case {
             case if case.is_fit() => 2,
             case if case.is_step() => 8,
+            case if case.is_encoder() => 3,
             _ => 20,
         };
         for _ in 0..self.rounds {
@@ -193,8 +203,8 @@ impl BenchPeers {
             peak[0] = peak[0].max(report.peak_kib / 1024);
             ours.push(report.median());
             let layouts = [("default", &mut torch), ("channels_last", &mut last)];
-            // Without images there is one layout.
-            for (layout, medians) in layouts.into_iter().take(if case.is_fit() { 1 } else { 2 }) {
+            let layouts = layouts.into_iter().take(if case.has_layouts() { 2 } else { 1 });
+            for (layout, medians) in layouts {
                 let mut command = pinned(threads, &self.python);
                 command.arg(script);
                 let report = run(command, case, threads, count, Some(layout))?;

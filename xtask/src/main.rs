@@ -44,6 +44,8 @@ enum Command {
     Report(reproduce::Report),
     /// Time training operations and steps beside PyTorch's.
     BenchPeers(bench_peers::BenchPeers),
+    /// Time every encoder beside PyTorch's, for the table of tcmax-encoders.
+    BenchEncoders(bench_peers::BenchEncoders),
     /// One measurement of bench-peers, in a process of its own.
     #[command(hide = true)]
     OwnCase(bench_peers::OwnCase),
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::CheckWeights(check) => check.run(),
         Command::Report(report) => report.run(),
         Command::BenchPeers(bench) => bench.run(),
+        Command::BenchEncoders(bench) => bench.run(),
         Command::OwnCase(case) => case.run(),
         Command::OwnLoad(case) => case.run(),
         Command::BenchClips(bench) => bench.run(),
