@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use tcmax_benches::encoders::CASES;
 
-use super::{BenchPeers, Line, median, say};
+use super::{BenchPeers, Line, say};
 
 /// The head of the column.
 const HEAD: &str = "ms per step: ours, PyTorch";
