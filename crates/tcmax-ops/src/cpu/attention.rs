@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::element::Element;
+use crate::cpu::masked_softmax::{Seen, softmax, softmax_gradient};
 use crate::cpu::matmul::plain::{Matrix, multiply};
 
 /// The sizes of queries (batch, queries, heads, width) and of keys and values (batch, keys, heads, width).
@@ -84,7 +85,7 @@ pub(crate) fn backward<T: Element>(
         multiply(&mut dv, matrix.transposed(), dy, false);
         let mut scores = vec![T::zero(); of.queries * of.keys];
         multiply(&mut scores, dy, of.of_head(v, head, of.keys).transposed(), false);
-        to_scores(&weights, &mut scores, of);
+        softmax_gradient(&weights, &mut scores, of.keys, scale(of));
         let scores = Matrix::new(&scores, of.queries, of.keys);
         let mut dq = vec![T::zero(); of.queries * of.width];
         multiply(&mut dq, scores, of.of_head(k, head, of.keys), false);
@@ -110,47 +111,6 @@ fn weights<T: Element>(of: &Geometry, x: [&[T]; 3], mask: Mask<'_>, head: usize)
     let keys = of.of_head(x[1], head, of.keys).transposed();
     multiply(&mut scores, of.of_head(x[0], head, of.queries), keys, false);
     let there = mask.keys.map(|keys| &keys[head / of.heads * of.keys..][..of.keys]);
-    for (query, row) in scores.chunks_exact_mut(of.keys).enumerate() {
-        let seen = if mask.causal { query + 1 } else { of.keys };
-        softmax(row, seen, there, scale(of));
-    }
+    softmax(&mut scores, of.keys, Seen { there, causal: mask.causal }, scale(of));
     scores
-}
-
-/// The softmax of the scaled scores of the first `seen` keys that are there.
-fn softmax<T: Element>(row: &mut [T], seen: usize, there: Option<&[bool]>, scale: T) {
-    let (row, hidden) = row.split_at_mut(seen);
-    hidden.fill(T::zero());
-    let is_there = |key: usize| there.is_none_or(|there| there[key]);
-    let mut most: Option<T> = None;
-    for (key, score) in row.iter().enumerate() {
-        // A score that is no number has to stay one.
-        if is_there(key) && most.is_none_or(|most| *score > most || score.to_f64().is_nan()) {
-            most = Some(*score);
-        }
-    }
-    let Some(most) = most else { return row.fill(T::zero()) };
-    let mut sum = 0.0;
-    for (key, score) in row.iter_mut().enumerate() {
-        *score =
-            if is_there(key) { ((*score - most) * scale).exp_of_at_most_zero() } else { T::zero() };
-        sum += score.to_f64();
-    }
-    let inverse = T::from_f64(1.0 / sum);
-    for score in row {
-        *score *= inverse;
-    }
-}
-
-/// The gradients of the products Q K^T from those of the weights.
-fn to_scores<T: Element>(weights: &[T], gradients: &mut [T], of: &Geometry) {
-    let scale = scale::<T>(of);
-    let rows = gradients.chunks_exact_mut(of.keys).zip(weights.chunks_exact(of.keys));
-    for (gradients, weights) in rows {
-        let pairs = gradients.iter().zip(weights);
-        let inner = T::from_f64(pairs.map(|(g, w)| g.to_f64() * w.to_f64()).sum());
-        for (gradient, weight) in gradients.iter_mut().zip(weights) {
-            *gradient = *weight * (*gradient - inner) * scale;
-        }
-    }
 }

@@ -29,6 +29,7 @@ pub(crate) mod gelu;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod log_sum_exp;
+pub(crate) mod masked_softmax;
 pub(crate) mod matmul;
 pub(crate) mod normalise;
 pub(crate) mod perceptron;

@@ -62,6 +62,13 @@ impl<'a> Block<'a> {
         (Self { columns, ..self }, Self { start: rest, columns: right, ..self })
     }
 
+    /// The `count` columns from `first` on, of all rows.
+    pub(crate) fn columns_mut(&mut self, [first, count]: [usize; 2]) -> Block<'_> {
+        assert!(first + count <= self.columns);
+        let start = self.start.wrapping_add(first);
+        Block { start, columns: count, matrix: PhantomData, ..*self }
+    }
+
     /// Blocks of `width` columns from left to right, the last perhaps narrower.
     pub(crate) fn column_panels(self, width: usize) -> Vec<Self> {
         let mut panels = Vec::with_capacity(self.columns.div_ceil(width));

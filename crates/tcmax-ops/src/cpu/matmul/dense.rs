@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! left    tiles of a few rows, step after step of the summed index, packed once
-//! right   panels of 32 columns, a block of 128 steps at a time, packed by the task that reads it
+//! right   panels of a few columns, a block of 256 steps at a time, packed by the task that reads it
 //! ```
 //!
-//! A task makes a few neighbouring panels of the result. Sums are added in the order of the blocks, whatever
-//! the number of threads. Source of the scheme: Goto and van de Geijn 2008.
+//! A task makes a few neighbouring columns of the result. For each block of steps it takes bands of tiles that
+//! stay in the second cache, and panels that stay in the first. Sums are added in the order of the blocks,
+//! whatever the number of threads. Source of the scheme: Goto and van de Geijn 2008.
 
 use std::mem::MaybeUninit;
 
@@ -16,15 +17,16 @@ use rayon::prelude::*;
 use crate::cpu::matmul::block::Block;
 use crate::cpu::matmul::micro::{self, Left, PANEL, Product, Segment, Target};
 use crate::cpu::matmul::scratch::Scratch;
+use crate::cpu::matmul::transpose::transpose;
 use crate::cpu::simd::run;
 use crate::cpu::storage::written;
 
-/// Steps of the summed index for which a panel of the right side and a tile of the left one stay in the
-/// fastest cache.
-const DEPTH: usize = 128;
+/// Steps of the summed index for which a panel of the right side stays in the fastest cache, and a band of the
+/// left one in the next.
+const DEPTH: usize = 256;
 
-/// Most panels of a task.
-const PANELS_AT_ONCE: usize = 4;
+/// Rows of a band, at most.
+const BAND: usize = 192;
 
 /// One side of a product: a row-major matrix, or its transpose.
 #[derive(Clone, Copy)]
@@ -52,12 +54,28 @@ impl<'a> Side<'a> {
         if self.transposed { (self.columns, rows) } else { (rows, self.columns) }
     }
 
-    /// Writes rows `first..first + count` of steps `steps` as `out[step * stride + row]`.
-    fn pack_rows(&self, first: usize, count: usize, steps: usize, out: &mut [f32], stride: usize) {
-        if self.transposed {
-            self.copied(first, count, 0, steps, out, stride);
-        } else {
-            self.exchanged(first, count, 0, steps, out, stride);
+    /// Writes rows `first..first + count` of `steps` steps from `step` on, in tiles of `tile` rows:
+    /// `out[(step - first step) * tile + row]` of each.
+    fn pack_rows(
+        &self,
+        [first, count]: [usize; 2],
+        [step, steps]: [usize; 2],
+        out: &mut [f32],
+        tile: usize,
+    ) {
+        if !self.transposed {
+            for (number, out) in out.chunks_exact_mut(tile * steps).enumerate() {
+                let done = number * tile;
+                let rows = tile.min(count - done);
+                self.exchanged(first + done, rows, step, steps, out, tile);
+            }
+            return;
+        }
+        for place in 0..steps {
+            let line = &self.values[(step + place) * self.columns + first..][..count];
+            for (number, values) in line.chunks(tile).enumerate() {
+                copy(values, &mut out[(number * steps + place) * tile..][..values.len()]);
+            }
         }
     }
 
@@ -87,7 +105,7 @@ impl<'a> Side<'a> {
         stride: usize,
     ) {
         for (line, i) in out.chunks_exact_mut(stride).zip(row..row + rows) {
-            line[..width].copy_from_slice(&self.values[i * self.columns + column..][..width]);
+            copy(&self.values[i * self.columns + column..][..width], &mut line[..width]);
         }
     }
 
@@ -101,53 +119,54 @@ impl<'a> Side<'a> {
         out: &mut [f32],
         stride: usize,
     ) {
-        /// Columns whose lines stay in the cache.
-        const FEW: usize = 16;
-        let mut done = 0;
-        while done < columns {
-            let few = FEW.min(columns - done);
-            for i in 0..rows {
-                let source = &self.values[(row + i) * self.columns + column + done..][..few];
-                for (j, value) in source.iter().enumerate() {
-                    out[(done + j) * stride + i] = *value;
-                }
-            }
-            done += few;
-        }
+        let source = &self.values[row * self.columns + column..];
+        transpose(source, self.columns, [rows, columns], out, stride);
+    }
+}
+
+/// Copies a few values, without a call.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    let ((from, rest), (to, rest_to)) = (from.as_chunks::<4>(), to.as_chunks_mut::<4>());
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    for (to, from) in rest_to.iter_mut().zip(rest) {
+        *to = *from;
     }
 }
 
 /// The product of two matrices, with `bias` added to every row where there is one.
 pub(crate) fn multiply(left: Side<'_>, right: Side<'_>, bias: Option<&[f32]>) -> Vec<f32> {
     let ((rows, steps), (depth, columns)) = (left.sizes(), right.sizes());
-    assert!(steps == depth && bias.is_none_or(|bias| bias.len() == columns));
+    assert!(steps == depth && steps > 0 && bias.is_none_or(|bias| bias.len() == columns));
     let tile = run(TileRows);
-    let mut tiles = Scratch::new(rows.div_ceil(tile) * tile * steps);
-    pack_tiles(left, rows, steps, tile, &mut tiles);
+    let width = task_width(columns);
+    let mut tiles = Scratch::new(rows.div_ceil(tile) * tile * DEPTH.min(steps));
     let write = |out: &mut [MaybeUninit<f32>]| {
-        let panels = Block::unwritten(out, columns).column_panels(PANEL);
-        let at_once = (panels.len() / 64).clamp(1, PANELS_AT_ONCE);
-        let mut tasks: Vec<Vec<Block<'_>>> = Vec::new();
-        for panel in panels {
-            match tasks.last_mut() {
-                Some(task) if task.len() < at_once => task.push(panel),
-                _ => tasks.push(vec![panel]),
-            }
+        for step in (0..steps).step_by(DEPTH) {
+            let block = [step, DEPTH.min(steps - step)];
+            let tiles = &mut tiles[..rows.div_ceil(tile) * tile * block[1]];
+            pack_tiles(left, rows, block, tile, tiles);
+            let bias = bias.filter(|_| step + block[1] == steps);
+            let tasks = Block::unwritten(out, columns).column_panels(width);
+            tasks.into_par_iter().enumerate().for_each(|(number, out)| {
+                let first = number * width;
+                run(Columns { tiles, tile, right, bias, rows, block, first, out });
+            });
         }
-        tasks.into_par_iter().enumerate().for_each(|(number, panels)| {
-            let first = number * at_once * PANEL;
-            run(Panels { tiles: &tiles, tile, right, bias, rows, steps, first, panels });
-        });
     };
-    // SAFETY: the panels cover the result, and the first block of steps overwrites each of its values.
+    // SAFETY: the tasks cover the result, and the first block of steps overwrites each of its values.
     unsafe { written(rows * columns, write) }
 }
 
-/// Packs all tiles of the left side: `out[step * tile + row]` of each.
-fn pack_tiles(left: Side<'_>, rows: usize, steps: usize, tile: usize, tiles: &mut [f32]) {
-    tiles.par_chunks_mut(tile * steps).enumerate().for_each(|(number, out)| {
-        let first = number * tile;
-        left.pack_rows(first, tile.min(rows - first), steps, out, tile);
+/// Packs a block of steps of the left side in tiles: `out[step * tile + row]` of each.
+fn pack_tiles(left: Side<'_>, rows: usize, block: [usize; 2], tile: usize, tiles: &mut [f32]) {
+    /// Tiles of a task: of a transposed side, neighbours are read from the same cache lines.
+    const TILES: usize = 8;
+    tiles.par_chunks_mut(TILES * tile * block[1]).enumerate().for_each(|(number, out)| {
+        let first = number * TILES * tile;
+        left.pack_rows([first, (TILES * tile).min(rows - first)], block, out, tile);
     });
 }
 
@@ -164,60 +183,104 @@ impl WithSimd for TileRows {
     }
 }
 
-struct Panels<'a, 'b> {
+/// The columns of a task: many, so that the left side is read seldom, in few enough tasks for many cores.
+fn task_width(columns: usize) -> usize {
+    (columns / 16 / PANEL * PANEL).clamp(PANEL, 4 * PANEL)
+}
+
+/// The columns of a packed panel: as many as have their sums in the registers.
+#[inline(always)]
+fn panel_width<S: Simd>() -> usize {
+    (2 * S::F32_LANES).clamp(16, PANEL)
+}
+
+/// A block of steps of some neighbouring columns of a product.
+struct Columns<'a, 'b> {
     tiles: &'a [f32],
     /// Rows of a tile.
     tile: usize,
     right: Side<'a>,
+    /// Added after the last block.
     bias: Option<&'a [f32]>,
     rows: usize,
-    steps: usize,
-    /// The first column of the first panel.
+    /// The first step and the number of steps.
+    block: [usize; 2],
+    /// The first column.
     first: usize,
-    panels: Vec<Block<'b>>,
+    out: Block<'b>,
 }
 
-impl WithSimd for Panels<'_, '_> {
+impl WithSimd for Columns<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiles, tile, right, bias, rows, steps, first, mut panels } = self;
-        let mut packed = Scratch::new(DEPTH * PANEL);
-        packed.fill(0.0);
-        let mut step = 0;
-        while step < steps {
-            let depth = DEPTH.min(steps - step);
-            for (number, out) in panels.iter_mut().enumerate() {
-                let columns = [first + number * PANEL, out.columns()];
-                right.pack_columns(columns, [step, depth], &mut packed, PANEL);
-                for row in (0..rows).step_by(tile) {
-                    let segment = Segment { a: row * steps + step * tile, b: 0, len: depth };
-                    let product = Product {
-                        a: tiles,
-                        left: Left::Columns { stride: tile },
-                        b: &packed,
-                        b_stride: PANEL,
-                        segments: &[segment],
-                    };
-                    let count = tile.min(rows - row);
-                    let target = Target { out, row, step: 1, rows: count, add: step > 0 };
-                    micro::multiply(simd, product, target);
-                }
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let panel = panel_width::<S>();
+        let [_, steps] = self.block;
+        let mut packed = Scratch::new(self.out.columns().div_ceil(panel) * steps * panel);
+        self.pack(&mut packed, panel);
+        let band = (BAND / self.tile).max(1) * self.tile;
+        for row in (0..self.rows).step_by(band) {
+            let end = (row + band).min(self.rows);
+            for (number, packed) in packed.chunks_exact(steps * panel).enumerate() {
+                self.multiply(simd, [row, end], (packed, panel, number));
             }
-            step += depth;
         }
-        let Some(bias) = bias else { return };
-        for (number, out) in panels.iter_mut().enumerate() {
-            let width = out.columns();
-            let bias = &bias[first + number * PANEL..][..width];
-            for row in 0..rows {
-                let start = out.pointer(row, 1, 1, 0, width);
-                // SAFETY: `pointer` has checked that the row is this block's; all of it was written above.
-                let values = unsafe { std::slice::from_raw_parts_mut(start, width) };
-                for (value, bias) in values.iter_mut().zip(bias) {
-                    *value += bias;
-                }
+        self.add_bias();
+    }
+}
+
+impl Columns<'_, '_> {
+    /// Packs the right side, panel after panel.
+    fn pack(&self, packed: &mut [f32], panel: usize) {
+        for (number, out) in packed.chunks_exact_mut(self.block[1] * panel).enumerate() {
+            let start = number * panel;
+            let count = panel.min(self.out.columns() - start);
+            if count < panel {
+                // Columns that are not there are read, and their sums are not kept.
+                out.fill(0.0);
+            }
+            self.right.pack_columns([self.first + start, count], self.block, out, panel);
+        }
+    }
+
+    /// The product of a band of rows and a panel.
+    #[inline(always)]
+    fn multiply<S: Simd>(
+        &mut self,
+        simd: S,
+        [row, end]: [usize; 2],
+        (packed, panel, number): (&[f32], usize, usize),
+    ) {
+        let [step, steps] = self.block;
+        let columns = [number * panel, panel.min(self.out.columns() - number * panel)];
+        let mut out = self.out.columns_mut(columns);
+        for row in (row..end).step_by(self.tile) {
+            let count = self.tile.min(end - row);
+            (row..row + count).for_each(|row| out.prefetch(row));
+            let segment = Segment { a: row * steps, b: 0, len: steps };
+            let product = Product {
+                a: self.tiles,
+                left: Left::Columns { stride: self.tile },
+                b: packed,
+                b_stride: panel,
+                segments: &[segment],
+            };
+            let target = Target { out: &mut out, row, step: 1, rows: count, add: step > 0 };
+            micro::multiply(simd, product, target);
+        }
+    }
+
+    fn add_bias(&mut self) {
+        let Some(bias) = self.bias else { return };
+        let width = self.out.columns();
+        let bias = &bias[self.first..][..width];
+        for row in 0..self.rows {
+            let start = self.out.pointer(row, 1, 1, 0, width);
+            // SAFETY: `pointer` has checked that the row is this block's; all of it was written before.
+            let values = unsafe { std::slice::from_raw_parts_mut(start, width) };
+            for (value, bias) in values.iter_mut().zip(bias) {
+                *value += bias;
             }
         }
     }

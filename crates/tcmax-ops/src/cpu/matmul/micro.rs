@@ -38,14 +38,19 @@ pub(crate) enum Left {
 pub(crate) struct Product<'a> {
     pub(crate) a: &'a [f32],
     pub(crate) left: Left,
-    /// Rows of which [`PANEL`] columns are read.
+    /// Rows of which [`PANEL`] columns may be read, or all where they have fewer.
     pub(crate) b: &'a [f32],
-    /// From one row of the right side to the next: [`PANEL`] where it is packed.
+    /// From one row of the right side to the next, a multiple of 16.
     pub(crate) b_stride: usize,
     pub(crate) segments: &'a [Segment],
 }
 
 impl Product<'_> {
+    /// Columns that may be read of every row of the right side.
+    fn panel(&self) -> usize {
+        PANEL.min(self.b_stride)
+    }
+
     /// Whether every element that `rows` rows touch exists.
     fn fits(&self, rows: usize) -> bool {
         self.segments.iter().all(|segment| {
@@ -54,7 +59,7 @@ impl Product<'_> {
                 Left::Rows { stride } => (rows - 1) * stride + len,
                 Left::Columns { stride } => len.saturating_sub(1) * stride + rows,
             };
-            let b_end = b + len.saturating_sub(1) * self.b_stride + PANEL;
+            let b_end = b + len.saturating_sub(1) * self.b_stride + self.panel();
             len == 0 || (a + last <= self.a.len() && b_end <= self.b.len())
         })
     }
@@ -81,7 +86,7 @@ pub(crate) fn multiply<S: Simd>(simd: S, product: Product<'_>, target: Target<'_
         return;
     }
     let width = out.columns();
-    assert!(width <= PANEL && product.fits(rows));
+    assert!(width <= product.panel() && product.fits(rows));
     let start = out.pointer(row, rows, step, 0, width);
     let stride = step * out.stride();
     let most = most_rows::<S>();

@@ -6,3 +6,4 @@ pub(crate) mod micro;
 pub(crate) mod padded;
 pub(crate) mod plain;
 pub(crate) mod scratch;
+pub(crate) mod transpose;
