@@ -125,19 +125,14 @@ fn tasks_side_by_side_leave_the_report_of_a_comparison_in_one_process() {
     );
 
     // A report before the end names what is missing.
-    let report = || {
-        finished(
-            Command::new("bash")
-                .arg(slurm.join("report.sbatch"))
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        )
-    };
+    let report = || Command::new("bash").arg(slurm.join("report.sbatch")).output().unwrap();
     let early = report();
     assert_eq!(early.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&early.stderr).contains("not finished: 0 of 2 epochs"));
+
+    let early = common::tcmax().current_dir(&study.folder).args(["compare", "array"]).output();
+    let message = String::from_utf8(early.unwrap().stderr).unwrap();
+    assert!(message.contains("the option --report writes"), "{message}");
 
     // Four at a time, the first of them twice: the second waits for nothing and damages nothing.
     for tasks in (0..16).collect::<Vec<_>>().chunks(4) {

@@ -40,8 +40,14 @@ fn results_in(folder: &Path, registry: &Registry) -> Result<SuiteResult> {
     if of_one.is_file() {
         return one_run(folder, read(&of_one)?, registry);
     }
-    let problem = "there are no results in it; give the folder of a finished training or comparison, or that of \
-                   a run";
+    let problem = match folder.join("experiment.toml").is_file() {
+        true => {
+            "its runs have no report yet; the option `report` writes that of those that are finished"
+        }
+        false => {
+            "there are no results in it; give the folder of a finished training or comparison, or that of a run"
+        }
+    };
     Err(Error::bad_file(folder, problem))
 }
 
