@@ -22,8 +22,16 @@ pub(crate) enum Lines {
 /// The largest entry of each line, and the sum of exponentials relative to it. In f64, which holds
 /// both element types.
 pub(crate) struct Parts {
-    most: Vec<f64>,
-    sum: Vec<f64>,
+    pub(crate) most: Vec<f64>,
+    pub(crate) sum: Vec<f64>,
+}
+
+impl Parts {
+    /// log sum exp of each line.
+    pub(crate) fn values<T: Element>(&self) -> Vec<T> {
+        let line = |(sum, most): (&f64, &f64)| T::from_f64(sum.ln() + most);
+        self.sum.iter().zip(&self.most).map(line).collect()
+    }
 }
 
 /// The values, and what the backward pass needs again.
@@ -32,8 +40,7 @@ pub(crate) fn forward<T: Element>(lines: Lines, x: &[T], columns: usize) -> (Vec
         Lines::Rows => of_rows(x, columns),
         Lines::Columns => of_columns(x, columns),
     };
-    let line = |(sum, most): (&f64, &f64)| T::from_f64(sum.ln() + most);
-    (parts.sum.iter().zip(&parts.most).map(line).collect(), parts)
+    (parts.values(), parts)
 }
 
 /// The gradient of the matrix from that of the values.

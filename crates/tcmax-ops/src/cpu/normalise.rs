@@ -139,17 +139,16 @@ impl<T: Element> Normaliser<'_, T> {
         total
     }
 
-    /// The gradient of the input. `of_batch` says that the statistics are those of `x` itself.
+    /// The gradient of the input. `share` is the part that each value has in the statistics, 1 / n of those of n
+    /// values of a channel, with the `sums` of them all; 0 where they are given.
     pub(crate) fn input_grad(
         &self,
         x: &[T],
         incoming: &Incoming<'_, T>,
         sums: &Sums,
-        of_batch: bool,
+        share: f64,
     ) -> Vec<T> {
         let channels = self.channels();
-        let count = (x.len() / channels) as f64;
-        let share = if of_batch { 1.0 / count } else { 0.0 };
         let slopes = sums.weight.iter().zip(self.inverse_std());
         let terms = Terms {
             mean: repeated(self.statistics.mean.iter().copied()),

@@ -21,21 +21,14 @@ pub(crate) struct Statistics {
 impl Statistics {
     /// The statistics of rows of `channels` values; there must be at least one row.
     pub(crate) fn of<T: Element>(values: &[T], channels: usize) -> Self {
-        let bands = values.par_chunks(band_len(channels));
-        let moments: Vec<Moments> = bands.map(|band| run(OfBand { band, channels })).collect();
-        let mut moments = moments.into_iter();
-        let Some(mut total) = moments.next() else {
-            return Self { mean: vec![0.0; channels], var: vec![0.0; channels] };
-        };
-        moments.for_each(|band| total.merge(&band));
-        let var = total.squares.iter().map(|squares| squares / total.count).collect();
-        Self { mean: total.mean, var }
+        Moments::of(values, channels).statistics()
     }
 }
 
 /// Count, mean and sum of squared differences from it, of each channel.
-struct Moments {
-    count: f64,
+#[derive(Clone, Debug)]
+pub(crate) struct Moments {
+    pub(crate) count: f64,
     mean: Vec<f64>,
     squares: Vec<f64>,
 }
@@ -80,6 +73,51 @@ impl<T: Element> WithSimd for OfBand<'_, T> {
 }
 
 impl Moments {
+    /// The moments of nothing.
+    pub(crate) fn none(channels: usize) -> Self {
+        Self { count: 0.0, mean: vec![0.0; channels], squares: vec![0.0; channels] }
+    }
+
+    /// The moments of rows of `channels` values.
+    pub(crate) fn of<T: Element>(values: &[T], channels: usize) -> Self {
+        let bands = values.par_chunks(band_len(channels));
+        let moments: Vec<Self> = bands.map(|band| run(OfBand { band, channels })).collect();
+        Self::merged(moments, channels)
+    }
+
+    /// Those of several, in their order.
+    pub(crate) fn merged(parts: impl IntoIterator<Item = Self>, channels: usize) -> Self {
+        // Nothing has no mean to merge.
+        let mut parts = parts.into_iter().filter(|part| part.count > 0.0);
+        let Some(mut total) = parts.next() else { return Self::none(channels) };
+        parts.for_each(|part| total.merge(&part));
+        total
+    }
+
+    /// Mean and biased variance; of nothing, zeros.
+    pub(crate) fn statistics(self) -> Statistics {
+        let count = if self.count > 0.0 { self.count } else { 1.0 };
+        let var = self.squares.iter().map(|squares| squares / count).collect();
+        Statistics { mean: self.mean, var }
+    }
+
+    /// Its numbers, one after the other.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let numbers = std::iter::once(&self.count).chain(&self.mean).chain(&self.squares);
+        numbers.flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    /// What [`Self::to_bytes`] returned for so many channels.
+    pub(crate) fn from_bytes(bytes: &[u8], channels: usize) -> Option<Self> {
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        let numbers: Vec<f64> = numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+        if !rest.is_empty() || numbers.len() != 1 + 2 * channels {
+            return None;
+        }
+        let (mean, squares) = numbers[1..].split_at(channels);
+        Some(Self { count: numbers[0], mean: mean.to_vec(), squares: squares.to_vec() })
+    }
+
     fn merge(&mut self, other: &Self) {
         let count = self.count + other.count;
         let pairs = self.mean.iter_mut().zip(&mut self.squares);

@@ -6,6 +6,9 @@
 //! evaluation:  the same with the running mean and variance
 //! ```
 //!
+//! Where several members train together, the batch is that of a member, or of all
+//! ([`Members`](crate::Members)).
+//!
 //! Source: Ioffe and Szegedy 2015; conventions of PyTorch's BatchNorm2d. candle 0.11's layer keeps
 //! the running statistics among the variables (`all_vars()` hands them to the optimiser), returns a
 //! non-contiguous tensor in training, and divides by n - 1.
@@ -15,6 +18,7 @@ use candle_core::{Result as CandleResult, Tensor, Var};
 use crate::error::{Error, Result};
 use crate::ops::fused_norm::{Around, Norm, Output, fused_norm};
 use crate::training::init::Init;
+use crate::training::members::Members;
 use crate::training::params::ParamBuilder;
 
 /// Settings of a [`BatchNorm2d`].
@@ -58,6 +62,8 @@ pub struct BatchNorm2d {
     running_mean: Var,
     running_var: Var,
     config: BatchNormConfig,
+    /// Absent where the statistics are those of the batch that a layer sees.
+    members: Option<Members>,
 }
 
 impl BatchNorm2d {
@@ -75,6 +81,7 @@ impl BatchNorm2d {
             running_mean: builder.buffer("running_mean", channels, 0.0)?,
             running_var: builder.buffer("running_var", channels, 1.0)?,
             config,
+            members: Some(builder.members()).filter(|m| m.are_synchronised()).cloned(),
         })
     }
 
@@ -108,7 +115,9 @@ impl BatchNorm2d {
     ) -> CandleResult<Tensor> {
         let running = [&self.running_mean, &self.running_var].map(Var::as_detached_tensor);
         let given = (!train).then_some([&running[0], &running[1]]);
-        let norm = Norm { weight: &self.weight, bias: &self.bias, eps: self.config.eps, given };
+        let members = self.members.as_ref().filter(|_| train);
+        let norm =
+            Norm { weight: &self.weight, bias: &self.bias, eps: self.config.eps, given, members };
         let Output { y, statistics: [mean, var], count } = fused_norm(x, norm, around)?;
         if train {
             // The statistics are of the biased variance.

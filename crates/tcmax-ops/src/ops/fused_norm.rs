@@ -10,14 +10,16 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape
 
 use crate::composed;
 use crate::cpu::conv2d::{self, Convolve};
-use crate::cpu::normalise::{Incoming, Normaliser};
+use crate::cpu::normalise::{Incoming, Normaliser, Sums};
 use crate::cpu::pool::{self, PooledGradient};
-use crate::cpu::statistics::Statistics;
+use crate::cpu::statistics::{Moments, Statistics};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 use crate::geometry::{ConvShape, Window};
 use crate::graph::packed::PackedParameters;
 use crate::ops::conv2d::{Conv2dConfig, shape_of};
 use crate::ops::max_pool2d::MaxPool2dConfig;
+use crate::ops::of_members::{added, merged};
+use crate::training::members::Members;
 use crate::wide::to_vec_f64;
 
 const OP: &str = "batch_norm";
@@ -41,6 +43,8 @@ pub(crate) struct Norm<'a> {
     pub(crate) eps: f64,
     /// Mean and variance to use instead of the batch's own.
     pub(crate) given: Option<[&'a Tensor; 2]>,
+    /// Whose values the batch's statistics are of, besides those here.
+    pub(crate) members: Option<&'a Members>,
 }
 
 pub(crate) struct Output {
@@ -59,8 +63,7 @@ pub(crate) struct Output {
 pub(crate) fn fused_norm(x: &Tensor, norm: Norm<'_>, around: Around<'_>) -> Result<Output> {
     let sizes = Sizes::new(x, norm, around)?;
     let pass = if x.device().is_cpu() { by_kernel } else { by_composition };
-    let (y, statistics) = pass(x, norm, around, &sizes)?;
-    Ok(Output { y, statistics, count: sizes.count })
+    pass(x, norm, around, &sizes)
 }
 
 struct Sizes {
@@ -83,7 +86,8 @@ impl Sizes {
             [b, h, w, c] if c == channels && b * h * w > 0 => (b * h * w, (h, w)),
             _ => bail!("{OP}: got input {dims:?}, wanted [batch, height, width, {channels}]"),
         };
-        if norm.given.is_none() && count < 2 {
+        // Of several members, the count of all is known after the exchange.
+        if norm.given.is_none() && norm.members.is_none() && count < 2 {
             bail!("{OP}: training needs at least 2 values in each channel, got {count}");
         }
         if let Some(residual) = around.residual
@@ -97,13 +101,8 @@ impl Sizes {
     }
 }
 
-/// Output, mean and variance by the operation below.
-fn by_kernel(
-    x: &Tensor,
-    norm: Norm<'_>,
-    around: Around<'_>,
-    sizes: &Sizes,
-) -> Result<(Tensor, [Tensor; 2])> {
+/// Output and statistics by the operation below.
+fn by_kernel(x: &Tensor, norm: Norm<'_>, around: Around<'_>, sizes: &Sizes) -> Result<Output> {
     let given = match norm.given {
         Some([mean, var]) => Some(Statistics { mean: to_vec_f64(mean)?, var: to_vec_f64(var)? }),
         None => None,
@@ -120,6 +119,7 @@ fn by_kernel(
         pool: sizes.pool,
         eps: norm.eps,
         given,
+        others: norm.members.map(|members| (members.clone(), members.counts())),
         saved: Arc::clone(&saved),
     };
     let x = x.contiguous()?;
@@ -127,19 +127,18 @@ fn by_kernel(
         Some(residual) => x.apply_op3(&handle, &residual.contiguous()?, op)?,
         None => x.apply_op2(&handle, op)?,
     };
-    let Some(Saved { statistics: Statistics { mean, var }, .. }) = saved.get() else {
+    let Some(Saved { statistics: Statistics { mean, var }, count, .. }) = saved.get() else {
         bail!("{OP}: the forward pass left nothing");
     };
-    Ok((y, [Tensor::new(&mean[..], x.device())?, Tensor::new(&var[..], x.device())?]))
+    let statistics = [Tensor::new(&mean[..], x.device())?, Tensor::new(&var[..], x.device())?];
+    Ok(Output { y, statistics, count: *count })
 }
 
 /// The same from operations of candle.
-fn by_composition(
-    x: &Tensor,
-    norm: Norm<'_>,
-    around: Around<'_>,
-    sizes: &Sizes,
-) -> Result<(Tensor, [Tensor; 2])> {
+fn by_composition(x: &Tensor, norm: Norm<'_>, around: Around<'_>, sizes: &Sizes) -> Result<Output> {
+    if norm.members.is_some() {
+        bail!("{OP}: batch statistics of several members are computed on the CPU alone");
+    }
     let x = match around.conv.zip(sizes.conv) {
         Some(((filters, _), shape)) => &composed::conv2d::conv2d(x, filters, &shape)?,
         None => x,
@@ -155,7 +154,7 @@ fn by_composition(
     if let Some(window) = &sizes.pool {
         y = composed::max_pool2d::max_pool2d(&y, window)?;
     }
-    Ok((y, statistics))
+    Ok(Output { y, statistics, count: sizes.count })
 }
 
 /// The operation. Without a residual it takes x and the handle of the parameters, with one also the
@@ -171,12 +170,16 @@ struct FusedNorm {
     eps: f64,
     /// Statistics to use instead of the batch's own.
     given: Option<Statistics>,
+    /// The members whose values the statistics are of, and whether those here count.
+    others: Option<(Members, bool)>,
     /// What the forward pass leaves for the backward pass and for the running statistics.
     saved: Arc<OnceLock<Saved>>,
 }
 
 struct Saved {
     statistics: Statistics,
+    /// The values of each channel that the statistics are of.
+    count: usize,
     /// The output of the convolution.
     convolved: Option<CpuStorage>,
     taps: Vec<u8>,
@@ -193,7 +196,7 @@ impl FusedNorm {
             let residual = residual.map(|r| values::<T>(r.0, r.1, OP)).transpose()?;
             self.parameters.read(OP, |parameters| {
                 let convolved = self.conv.map(|shape| conv2d::forward(&shape, x, parameters[2]));
-                Ok(self.normalise(x, convolved, [parameters[0], parameters[1]], residual))
+                self.normalise(x, convolved, [parameters[0], parameters[1]], residual)
             })?
         });
         let shape = self.conv.map_or_else(|| x_layout.shape().clone(), |conv| conv.out_dims());
@@ -210,12 +213,9 @@ impl FusedNorm {
         convolved: Option<Vec<T>>,
         [weight, bias]: [&[T]; 2],
         residual: Option<&[T]>,
-    ) -> Vec<T> {
+    ) -> Result<Vec<T>> {
         let values = convolved.as_deref().unwrap_or(x);
-        let statistics = match &self.given {
-            Some(given) => given.clone(),
-            None => Statistics::of(values, weight.len()),
-        };
+        let (statistics, count) = self.statistics(values, weight.len())?;
         let normaliser = Normaliser { statistics: &statistics, eps: self.eps, weight, bias };
         let mut taps = Vec::new();
         let y = match &self.pool {
@@ -229,8 +229,46 @@ impl FusedNorm {
         };
         let convolved = convolved.map(T::storage);
         // Set once, because an operation is applied once.
-        let _ = self.saved.set(Saved { statistics, convolved, taps });
-        y
+        let _ = self.saved.set(Saved { statistics, count, convolved, taps });
+        Ok(y)
+    }
+
+    /// The statistics to use, and of how many values of each channel they are.
+    fn statistics<T: Convolve>(
+        &self,
+        values: &[T],
+        channels: usize,
+    ) -> Result<(Statistics, usize)> {
+        let count = values.len() / channels;
+        match (&self.given, &self.others) {
+            (Some(given), _) => Ok((given.clone(), count)),
+            (None, None) => Ok((Statistics::of(values, channels), count)),
+            (None, Some((members, counts))) => {
+                let own = match counts {
+                    true => Moments::of(values, channels),
+                    false => Moments::none(channels),
+                };
+                let all = merged(members, &own, channels)?;
+                let count = all.count as usize;
+                if count < 2 {
+                    bail!("{OP}: training needs at least 2 values in each channel, got {count}");
+                }
+                Ok((all.statistics(), count))
+            }
+        }
+    }
+
+    /// What the gradient of the input needs: sums over all values that the statistics are of, and the part that
+    /// each value here has in these.
+    fn of_all(&self, own: Sums, saved: &Saved) -> Result<(Sums, f64)> {
+        let share = 1.0 / saved.count as f64;
+        match (&self.given, &self.others) {
+            (Some(_), _) => Ok((own, 0.0)),
+            (None, None) => Ok((own, share)),
+            (None, Some((members, counts))) => {
+                Ok((added(members, own)?, if *counts { share } else { 0.0 }))
+            }
+        }
     }
 
     /// The gradients of x, of the parameters' handle and of the residual.
@@ -285,8 +323,8 @@ impl FusedNorm {
             };
             let mut gradients =
                 vec![vector(&sums.weight, &parameters[0])?, vector(&sums.bias, &parameters[1])?];
-            let of_batch = self.given.is_none();
-            let before_norm = || normaliser.input_grad(normalised, &incoming, &sums, of_batch);
+            let (sums, share) = self.of_all(sums, saved)?;
+            let before_norm = || normaliser.input_grad(normalised, &incoming, &sums, share);
             let mut dx = None;
             if let Some(shape) = &self.conv {
                 let grad = before_norm();
@@ -391,7 +429,7 @@ mod tests {
         let (norm, around) = of(&tensors);
         let sizes = Sizes::new(&tensors[0], norm, around).unwrap();
         let pass = if is_fused { by_kernel } else { by_composition };
-        let (y, statistics) = pass(&tensors[0], norm, around, &sizes).unwrap();
+        let Output { y, statistics, .. } = pass(&tensors[0], norm, around, &sizes).unwrap();
         let g = Tensor::arange(0.0, y.elem_count() as f64, &Device::Cpu).unwrap().cos().unwrap();
         let loss = (&y * g.reshape(y.shape()).unwrap()).unwrap().sum_all().unwrap();
         let gradients = loss.backward().unwrap();
@@ -417,7 +455,8 @@ mod tests {
                 let of = |is_fused: bool| {
                     passes(shape, is_fused, |t| {
                         let given = (!train).then_some([&t[5], &t[6]]);
-                        let norm = Norm { weight: &t[2], bias: &t[3], eps: 1e-5, given };
+                        let norm =
+                            Norm { weight: &t[2], bias: &t[3], eps: 1e-5, given, members: None };
                         let conv = with_conv.then_some((&t[1], conv));
                         let residual = with_residual.then_some(&t[4]);
                         let pool = pooled.then_some(window);

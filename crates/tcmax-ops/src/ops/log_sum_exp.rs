@@ -4,11 +4,13 @@
 //! gradient is softmax(x), exp(x_i - m) / sum, computed again rather than stored. It is not computed as
 //! exp(x_i - logsumexp(x)), because a large logsumexp is rounded, and the exponent with it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Device, Error, Layout, Result, Shape, Tensor, bail};
+use tcmax_parallel::{Group, Purpose};
 
 use crate::composed;
+use crate::cpu::element::Element;
 use crate::cpu::log_sum_exp::{Lines, Parts, backward, forward};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 
@@ -51,15 +53,79 @@ pub fn log_sum_exp_all(x: &Tensor) -> Result<Tensor> {
     log_sum_exp(&x.flatten_all()?, 0)
 }
 
+/// log sum exp over the rows of all members' matrices (N_r, C): shape (C,), alike on every member.
+///
+/// Each member gives 2 C numbers, the largest entry of each column and the sum relative to it. The loss of the batch is
+/// the sum of the members' losses, into which the value goes alike on every member: the gradient is that of this
+/// sum, so it is as many times as large as there are members, and nothing is exchanged for it.
+///
+/// # Errors
+/// When there are no rows, or they cannot be exchanged.
+pub fn log_sum_exp_over(x: &Tensor, group: &Arc<dyn Group>) -> Result<Tensor> {
+    if group.size() == 1 {
+        return log_sum_exp(x, 0);
+    }
+    check_dtype(x, OP)?;
+    let (rows, columns) = x.dims2()?;
+    if rows * columns == 0 {
+        bail!("{OP}: a member has a matrix of shape {:?}", x.dims());
+    }
+    let on_host = x.to_device(&Device::Cpu)?.contiguous()?;
+    let op = LogSumExp { group: Some(group.clone()), ..LogSumExp::of(Lines::Columns) };
+    on_host.apply_op1(op)?.to_device(x.device())
+}
+
+/// The parts of all members' columns.
+fn parts_of_all<T: Element>(own: &Parts, group: &dyn Group) -> Result<Parts> {
+    let numbers = own.most.iter().chain(&own.sum).map(|number| T::from_f64(*number));
+    let all = group.all_gather(&to_bytes(numbers), Purpose::Loss).map_err(Error::wrap)?;
+    let columns = own.most.len();
+    let mut total = Parts { most: vec![f64::NEG_INFINITY; columns], sum: vec![0.0; columns] };
+    let all: Vec<Vec<f64>> = all.iter().map(|bytes| from_bytes::<T>(bytes)).collect();
+    if all.iter().any(|numbers| numbers.len() != 2 * columns) {
+        bail!("{OP}: members have other columns");
+    }
+    for column in 0..columns {
+        let pairs = || all.iter().map(|numbers| (numbers[column], numbers[columns + column]));
+        let most = pairs().map(|(most, _)| most).fold(f64::NEG_INFINITY, f64::max);
+        // Where all of a member's entries are minus infinity, its sum is not a number, and adds nothing.
+        let terms = pairs().filter(|(own, _)| *own != f64::NEG_INFINITY);
+        total.sum[column] = terms.map(|(own, sum)| sum * (own - most).exp()).sum();
+        total.most[column] = most;
+    }
+    Ok(total)
+}
+
+fn to_bytes<T: Element>(numbers: impl Iterator<Item = T>) -> Vec<u8> {
+    let is_single = T::DTYPE.size_in_bytes() == size_of::<f32>();
+    let bytes = |number: T| match is_single {
+        true => (number.to_f64() as f32).to_le_bytes().to_vec(),
+        false => number.to_f64().to_le_bytes().to_vec(),
+    };
+    numbers.flat_map(bytes).collect()
+}
+
+fn from_bytes<T: Element>(bytes: &[u8]) -> Vec<f64> {
+    if T::DTYPE.size_in_bytes() == size_of::<f32>() {
+        let (numbers, _) = bytes.as_chunks::<4>();
+        numbers.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect()
+    } else {
+        let (numbers, _) = bytes.as_chunks::<8>();
+        numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect()
+    }
+}
+
 struct LogSumExp {
     lines: Lines,
+    /// The members whose columns are continued by one another; absent: there are no others.
+    group: Option<Arc<dyn Group>>,
     /// Kept from the forward pass for the backward one.
     parts: OnceLock<Parts>,
 }
 
 impl LogSumExp {
     fn of(lines: Lines) -> Self {
-        Self { lines, parts: OnceLock::new() }
+        Self { lines, group: None, parts: OnceLock::new() }
     }
 }
 
@@ -71,7 +137,11 @@ impl CustomOp1 for LogSumExp {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (rows, columns) = layout.shape().dims2()?;
         let y = dispatch!(x, OP, |T| {
-            let (y, parts) = forward::<T>(self.lines, values(x, layout, OP)?, columns);
+            let (mut y, mut parts) = forward::<T>(self.lines, values(x, layout, OP)?, columns);
+            if let Some(group) = &self.group {
+                parts = parts_of_all::<T>(&parts, group.as_ref())?;
+                y = parts.values();
+            }
             // Set once, because an operation is applied once.
             let _ = self.parts.set(parts);
             y
@@ -85,6 +155,8 @@ impl CustomOp1 for LogSumExp {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let Some(parts) = self.parts.get() else { bail!("{OP}: backward before forward") };
+        let members = self.group.as_ref().map_or(1, |group| group.size());
+        let grad = if members == 1 { grad.clone() } else { (grad * members as f64)? };
         let (x, grad) = (x.contiguous()?, grad.contiguous()?);
         let (_, columns) = x.dims2()?;
         let (opened, grad) = (open(&x, OP), open(&grad, OP));

@@ -5,6 +5,7 @@ pub(crate) mod average;
 pub(crate) mod clip;
 pub(crate) mod gradcheck;
 pub(crate) mod init;
+pub(crate) mod members;
 pub(crate) mod optimise;
 pub(crate) mod params;
 pub(crate) mod seed;

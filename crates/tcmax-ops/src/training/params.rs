@@ -13,6 +13,7 @@ use candle_core::{DType, Device, Shape, Tensor, Var};
 
 use crate::error::{Error, Result};
 use crate::training::init::Init;
+use crate::training::members::Members;
 use crate::training::seed::Seed;
 
 /// Tensors by full dotted name, such as `audio_net.layer1.0.conv1.weight`.
@@ -161,6 +162,7 @@ pub struct ParamBuilder {
     device: Device,
     /// Most numbers that all parameters and buffers together may have.
     limit: usize,
+    members: Members,
 }
 
 impl ParamBuilder {
@@ -173,6 +175,7 @@ impl ParamBuilder {
             dtype,
             device: device.clone(),
             limit: usize::MAX,
+            members: Members::alone(),
         }
     }
 
@@ -193,15 +196,31 @@ impl ParamBuilder {
         Self { limit, ..self }
     }
 
+    /// A builder of layers that several members train together. Parameters are those of one member alone.
+    #[must_use]
+    pub fn with_members(self, members: Members) -> Self {
+        Self { members, ..self }
+    }
+
+    /// The members that train what is built.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
     /// The builder one level down: names get `name` and a dot in front.
     #[must_use]
     pub fn pp(&self, name: impl std::fmt::Display) -> Self {
         Self { prefix: self.full_name(&name.to_string()), ..self.clone() }
     }
 
-    /// The branch of the seed that the prefix names: for what is drawn in training, such as dropout.
+    /// The branch of the seed that the prefix names: for what is drawn in training, such as dropout. Of several
+    /// members each has its own.
     pub fn seed(&self) -> Seed {
-        self.seed.stream(&self.prefix)
+        let seed = self.seed.stream(&self.prefix);
+        match self.members.group().size() {
+            1 => seed,
+            _ => seed.stream("member").index(self.members.group().rank() as u64),
+        }
     }
 
     /// The element type of the parameters.
