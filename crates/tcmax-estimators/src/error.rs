@@ -9,6 +9,9 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// Members cannot exchange what a bound needs.
+    #[error(transparent)]
+    Parallel(#[from] tcmax_parallel::Error),
     /// A label is not a class.
     #[error("row {row}: label {label} is out of range; with {classes} classes labels are 0 to {}", classes - 1)]
     LabelOutOfRange {

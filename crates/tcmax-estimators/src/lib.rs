@@ -10,7 +10,7 @@ mod list;
 pub mod sample;
 mod spec;
 
-pub use bound::{Bound, Objective, Reference};
+pub use bound::{Bound, Objective, Reference, Sharing};
 pub use critic::Critic;
 pub use error::{Error, Result};
 pub use estimate::{Estimate, estimate, estimate_observed};

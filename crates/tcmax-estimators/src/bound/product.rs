@@ -1,9 +1,13 @@
 //! Sums of exp T over the product of marginals: by factors, together, or piece by piece.
 
 use candle_core::{Device, Tensor, Var};
-use tcmax_ops::{log_sum_exp, log_sum_exp_all, placed_like, to_scalar_f64, to_vec_f64, wide};
+use tcmax_ops::{
+    log_sum_exp, log_sum_exp_all, log_sum_exp_over, placed_like, to_scalar_f64, to_vec_f64, wide,
+};
 
 use super::reference::Reference;
+use super::running::RunningLogSum;
+use super::sharing::Sharing;
 use crate::critic::Critic;
 use crate::error::{Error, Result};
 use crate::sample::spans::Spans;
@@ -13,6 +17,9 @@ use crate::sample::{Labels, Tuples};
 pub(super) struct Pieces<'a> {
     source: Source<'a>,
     chunk: usize,
+    /// Every so many pieces are summed here, from this one on.
+    rank: usize,
+    members: usize,
 }
 
 enum Source<'a> {
@@ -21,17 +28,30 @@ enum Source<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    pub(super) fn new(reference: &'a Reference, examples: usize, variables: usize) -> Result<Self> {
-        let chunk = reference.chunk;
+    /// The pieces of which member `rank` of `members` sums its part.
+    pub(super) fn new(
+        reference: &'a Reference,
+        (examples, variables): (usize, usize),
+        (rank, members): (usize, usize),
+    ) -> Result<Self> {
+        let mut chunk = reference.chunk;
         if chunk == 0 {
             let problem = "must be at least 1 tuple".to_owned();
             return Err(Error::Setting { field: "chunk", problem });
+        }
+        if members > 1 {
+            // So many that each member has some.
+            let all = match &reference.tuples {
+                None => Spans::new(examples, variables, chunk)?.len(),
+                Some(tuples) => tuples.len(),
+            };
+            chunk = chunk.min(all.div_ceil(members)).max(1);
         }
         let source = match &reference.tuples {
             None => Source::All(Spans::new(examples, variables, chunk)?),
             Some(tuples) => Source::Given(tuples),
         };
-        Ok(Self { source, chunk })
+        Ok(Self { source, chunk, rank, members })
     }
 
     fn len(&self) -> usize {
@@ -41,28 +61,42 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// All tuples, where they are one piece.
+    /// All tuples, where they are one piece that is summed here.
     pub(super) fn single(&self) -> Result<Option<Tuples>> {
-        if self.len() > self.chunk { Ok(None) } else { self.iter().next().transpose() }
+        if self.members > 1 || self.len() > self.chunk {
+            Ok(None)
+        } else {
+            self.iter().next().transpose()
+        }
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = Result<Tuples>> + '_> {
         match self.source {
-            Source::All(spans) => Box::new(spans.iter()),
-            Source::Given(tuples) => Box::new(tuples.chunks(self.chunk).map(Ok)),
+            Source::All(spans) => Box::new(spans.every(self.rank, self.members)),
+            Source::Given(tuples) => {
+                let pieces = tuples.chunks(self.chunk).skip(self.rank).step_by(self.members);
+                Box::new(pieces.map(Ok))
+            }
         }
     }
 }
 
 /// log sum exp T over all tuples and outcomes of an additive critic, a scalar: every variable's rows are
 /// summed out by themselves.
-pub(super) fn factorised_log_sum(critic: &dyn Critic, parts: &[Tensor]) -> Result<Tensor> {
-    Ok(log_sum_exp_all(&critic.combine(&summed_out(parts)?)?)?)
+pub(super) fn factorised_log_sum(
+    critic: &dyn Critic,
+    parts: &[Tensor],
+    sharing: &Sharing<'_>,
+) -> Result<Tensor> {
+    Ok(log_sum_exp_all(&critic.combine(&summed_out(parts, sharing)?)?)?)
 }
 
-/// The log-sum-exp over the rows of each part, (1, C).
-fn summed_out(parts: &[Tensor]) -> Result<Vec<Tensor>> {
-    let sums = parts.iter().map(|part| log_sum_exp(part, 0)?.unsqueeze(0));
+/// The log-sum-exp over the rows of each part, those of other members included, (1, C).
+fn summed_out(parts: &[Tensor], sharing: &Sharing<'_>) -> Result<Vec<Tensor>> {
+    let sums = parts.iter().map(|part| match sharing {
+        Sharing::Rows { group, .. } => log_sum_exp_over(part, group)?.unsqueeze(0),
+        Sharing::Alone | Sharing::Tuples { .. } => log_sum_exp(part, 0)?.unsqueeze(0),
+    });
     Ok(sums.collect::<candle_core::Result<_>>()?)
 }
 
@@ -74,7 +108,7 @@ pub(super) fn factorised_marginals(
     labels: &Labels,
 ) -> Result<Vec<f64>> {
     let parts: Vec<Tensor> = parts.iter().map(Tensor::detach).collect();
-    let sums = summed_out(&parts)?;
+    let sums = summed_out(&parts, &Sharing::Alone)?;
     let marginal = |m: usize| {
         let others = sums.iter().enumerate().map(|(other, sum)| {
             if other == m {
@@ -89,12 +123,12 @@ pub(super) fn factorised_marginals(
     (0..parts.len()).map(marginal).collect()
 }
 
-/// log sum exp T over the pieces and outcomes, nats.
+/// log sum exp T over the pieces that are summed here, and the outcomes.
 pub(super) fn log_sum_of_pieces(
     critic: &dyn Critic,
     parts: &[Tensor],
     pieces: &Pieces<'_>,
-) -> Result<f64> {
+) -> Result<RunningLogSum> {
     let parts: Vec<Tensor> = parts.iter().map(Tensor::detach).collect();
     let mut sum = RunningLogSum::default();
     for tuples in pieces.iter() {
@@ -103,7 +137,7 @@ pub(super) fn log_sum_of_pieces(
             sum.add(of_tuple);
         }
     }
-    Ok(sum.value())
+    Ok(sum)
 }
 
 /// As [`factorised_marginals`], for any critic.
@@ -137,7 +171,8 @@ pub(super) fn marginals_of_pieces(
 ///
 /// Each piece's scores are computed again and their gradients weighed by exp(T) / sum exp T and added
 /// up; no more than one piece's graph is ever held. The sums are attached to the value, so that it can
-/// be differentiated like any other tensor.
+/// be differentiated like any other tensor. Of several members each has the gradients of its own pieces, and an equal
+/// part of the value.
 pub(super) fn attached(
     critic: &dyn Critic,
     parts: &[Tensor],
@@ -165,7 +200,8 @@ pub(super) fn attached(
             });
         }
     }
-    let mut value = placed_like(&Tensor::new(log_sum, &Device::Cpu)?, like)?;
+    let own = if pieces.members == 1 { log_sum } else { log_sum / pieces.members as f64 };
+    let mut value = placed_like(&Tensor::new(own, &Device::Cpu)?, like)?;
     for (tensor, gradient) in parts.iter().chain(&parameters).zip(totals) {
         let Some(gradient) = gradient else { continue };
         // x - x is 0, and d/dx of (x - constant) g is g.
@@ -173,48 +209,4 @@ pub(super) fn attached(
         value = (value + (nothing * gradient)?.sum_all()?)?;
     }
     Ok(value)
-}
-
-/// log sum exp of numbers that come one by one.
-#[derive(Clone, Default)]
-struct RunningLogSum {
-    /// The largest so far, and the sum of exponentials relative to it.
-    state: Option<(f64, f64)>,
-}
-
-impl RunningLogSum {
-    fn add(&mut self, x: f64) {
-        self.state = Some(match self.state {
-            None => (x, 1.0),
-            // Equal numbers first: of two infinite ones the difference is NaN.
-            Some((top, sum)) if x == top => (top, sum + 1.0),
-            Some((top, sum)) if x > top => (x, sum * (top - x).exp() + 1.0),
-            Some((top, sum)) => (top, sum + (x - top).exp()),
-        });
-    }
-
-    fn value(&self) -> f64 {
-        self.state.map_or(f64::NEG_INFINITY, |(top, sum)| top + sum.ln())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn running_sums_take_infinite_numbers() {
-        let of = |numbers: &[f64]| {
-            let mut sum = RunningLogSum::default();
-            numbers.iter().for_each(|&x| sum.add(x));
-            sum.value()
-        };
-        let (minus, plus) = (f64::NEG_INFINITY, f64::INFINITY);
-        assert_eq!(of(&[]), minus);
-        assert_eq!(of(&[minus, minus]), minus);
-        assert_eq!(of(&[minus, minus, 0.0, minus]), 0.0);
-        assert_eq!(of(&[plus, 3.0, plus]), plus);
-        assert!((of(&[1.0, 1.0, minus]) - (1.0 + 2f64.ln())).abs() < 1e-15);
-        assert!(of(&[0.0, f64::NAN, 1.0]).is_nan());
-    }
 }

@@ -27,6 +27,7 @@ use tcmax_ops::{log_sum_exp_all, to_scalar_f64};
 
 use super::product::{self, Pieces};
 use super::reference::Reference;
+use super::sharing::Sharing;
 use crate::critic::Critic;
 use crate::error::{Error, Result};
 use crate::sample::Labels;
@@ -59,6 +60,7 @@ pub struct Bound<'a> {
     critic: &'a dyn Critic,
     labels: &'a Labels,
     reference: Reference,
+    sharing: Sharing<'a>,
     parts: Vec<Tensor>,
     scores: Tensor,
     log_sum: LogSum,
@@ -84,27 +86,52 @@ impl<'a> Bound<'a> {
         labels: &'a Labels,
         reference: Reference,
     ) -> Result<Self> {
+        Self::shared(critic, x, labels, reference, Sharing::Alone)
+    }
+
+    /// As [`Bound::new`], of which this process computes what [`Sharing`] says: its values are this member's parts.
+    ///
+    /// # Errors
+    /// As [`Bound::new`]; when the rows are shared and the critic is not additive or the tuples are not all; and when
+    /// the members cannot exchange.
+    pub fn shared(
+        critic: &'a dyn Critic,
+        x: &[Tensor],
+        labels: &'a Labels,
+        reference: Reference,
+        sharing: Sharing<'a>,
+    ) -> Result<Self> {
+        let factorises = critic.is_additive() && reference.tuples.is_none();
+        if matches!(sharing, Sharing::Rows { .. }) && !factorises {
+            let problem =
+                "must be all tuples of an additive critic where rows are shared".to_owned();
+            return Err(Error::Setting { field: "reference", problem });
+        }
         let parts = critic.parts(x)?;
         let scores = critic.combine(&parts)?;
         // Says what is wrong where labels and scores do not fit.
         labels.pick(&scores)?;
-        let log_sum = if critic.is_additive() && reference.tuples.is_none() {
-            LogSum::Tensor(product::factorised_log_sum(critic, &parts)?)
+        let log_sum = if factorises && !matches!(sharing, Sharing::Tuples { .. }) {
+            LogSum::Tensor(product::factorised_log_sum(critic, &parts, &sharing)?)
         } else {
-            let pieces = Pieces::new(&reference, labels.len(), parts.len())?;
+            let examples = (labels.len(), parts.len());
+            let pieces = Pieces::new(&reference, examples, sharing.position())?;
             match pieces.single()? {
                 Some(tuples) => {
                     let scores = critic.combine(&tuples.gather(&parts)?)?;
                     LogSum::Tensor(log_sum_exp_all(&scores)?)
                 }
-                None => LogSum::OfPieces(product::log_sum_of_pieces(critic, &parts, &pieces)?),
+                None => {
+                    let own = product::log_sum_of_pieces(critic, &parts, &pieces)?;
+                    LogSum::OfPieces(sharing.log_sum(&own)?)
+                }
             }
         };
-        Ok(Self { critic, labels, reference, parts, scores, log_sum })
+        Ok(Self { critic, labels, reference, sharing, parts, scores, log_sum })
     }
 
-    /// The differentiable bound on KL(p(x, y) || prod_m p(x_m) U(y)), a scalar, nats. Gradients reach
-    /// the variables and [`Critic::parameters`].
+    /// The differentiable bound on KL(p(x, y) || prod_m p(x_m) U(y)), a scalar, nats; of several members this one's
+    /// part. Gradients reach the variables and [`Critic::parameters`].
     ///
     /// # Errors
     /// As [`Bound::new`].
@@ -117,16 +144,29 @@ impl<'a> Bound<'a> {
                 product::attached(self.critic, &self.parts, &pieces, *log_sum, &joint)?
             }
         };
-        Ok(((joint - log_sum)? + self.log_count())?)
+        if matches!(self.sharing, Sharing::Alone) {
+            return Ok(((joint - log_sum)? + self.log_count())?);
+        }
+        let part = 1.0 / self.sharing.position().1 as f64;
+        let log_sum = match &self.log_sum {
+            LogSum::Tensor(_) => (log_sum * part)?,
+            LogSum::OfPieces(_) => log_sum,
+        };
+        Ok((((joint * self.sharing.weight())? - log_sum)? + self.log_count() * part)?)
     }
 
-    /// The value alone, nats: no gradients are computed.
+    /// The value alone, nats; of several members this one's part: no gradients are computed.
     ///
     /// # Errors
     /// Only if the device fails.
     pub fn nats(&self) -> Result<f64> {
         let joint = self.labels.mean(&self.labels.expected(&self.scores.detach())?)?;
-        Ok(to_scalar_f64(&joint)? - self.log_sum()? + self.log_count())
+        let joint = to_scalar_f64(&joint)?;
+        if matches!(self.sharing, Sharing::Alone) {
+            return Ok(joint - self.log_sum()? + self.log_count());
+        }
+        let part = 1.0 / self.sharing.position().1 as f64;
+        Ok(joint * self.sharing.weight() + (self.log_count() - self.log_sum()?) * part)
     }
 
     /// The bound on the total correlation TC(x_1, ..., x_M, y), nats: [`Bound::nats`] less
@@ -135,7 +175,14 @@ impl<'a> Bound<'a> {
     /// # Errors
     /// Only if the device fails.
     pub fn total_correlation(&self) -> Result<f64> {
-        Ok(self.nats()? - (self.labels.classes() as f64).ln() + self.labels.entropy())
+        Ok(self.total_correlation_of(self.nats()?))
+    }
+
+    /// As [`Bound::total_correlation`], from the value of the whole bound: of several members, the sum of their
+    /// parts.
+    pub fn total_correlation_of(&self, nats: f64) -> f64 {
+        let labels = self.sharing.whole(self.labels);
+        nats - (labels.classes() as f64).ln() + labels.entropy()
     }
 
     /// Scores (N, C) of the joint examples, without their graph.
@@ -145,8 +192,8 @@ impl<'a> Bound<'a> {
 
     /// No N examples can show more over all their tuples: (M - 1) log N + log C, nats.
     pub fn cap(&self) -> f64 {
-        (self.parts.len() - 1) as f64 * (self.labels.len() as f64).ln()
-            + (self.labels.classes() as f64).ln()
+        let examples = self.sharing.whole(self.labels).len();
+        (self.parts.len() - 1) as f64 * (examples as f64).ln() + (self.labels.classes() as f64).ln()
     }
 
     /// The loss of each variable alone under the normalised product P(j_1, ..., j_M, c), nats:
@@ -154,9 +201,10 @@ impl<'a> Bound<'a> {
     /// the fit each variable carries.
     ///
     /// # Errors
-    /// When the bound is not over all tuples: an example may then be in none of them.
+    /// When the bound is not over all tuples, or not over all of them here: an example may then be in none of them.
     pub fn variable_losses(&self) -> Result<Vec<f64>> {
-        if self.reference.tuples.is_some() {
+        let is_alone = matches!(self.sharing, Sharing::Alone);
+        if self.reference.tuples.is_some() || !is_alone {
             let problem = "must be all tuples for the losses of single variables".to_owned();
             return Err(Error::Setting { field: "reference", problem });
         }
@@ -171,7 +219,8 @@ impl<'a> Bound<'a> {
     }
 
     fn pieces(&self) -> Result<Pieces<'_>> {
-        Pieces::new(&self.reference, self.labels.len(), self.parts.len())
+        let examples = (self.labels.len(), self.parts.len());
+        Pieces::new(&self.reference, examples, self.sharing.position())
     }
 
     fn log_sum(&self) -> Result<f64> {
@@ -184,7 +233,10 @@ impl<'a> Bound<'a> {
     /// log (K C).
     fn log_count(&self) -> f64 {
         let log_tuples = match &self.reference.tuples {
-            None => self.parts.len() as f64 * (self.labels.len() as f64).ln(),
+            None => {
+                let examples = self.sharing.whole(self.labels).len();
+                self.parts.len() as f64 * (examples as f64).ln()
+            }
             Some(tuples) => (tuples.len() as f64).ln(),
         };
         log_tuples + (self.labels.classes() as f64).ln()

@@ -35,8 +35,10 @@ impl Spans {
         self.all
     }
 
-    pub(crate) fn iter(self) -> impl Iterator<Item = Result<Tuples>> {
-        (0..self.all).step_by(self.chunk).map(move |start| {
+    /// Every `step`-th span, from span number `first` on.
+    pub(crate) fn every(self, first: usize, step: usize) -> impl Iterator<Item = Result<Tuples>> {
+        let starts = (0..self.all).step_by(self.chunk).skip(first).step_by(step);
+        starts.map(move |start| {
             let count = self.chunk.min(self.all - start);
             Tuples::span(self.examples, self.variables, start, count)
         })

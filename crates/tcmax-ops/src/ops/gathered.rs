@@ -11,7 +11,7 @@ use crate::cpu::storage::{check_dtype, dispatch, values};
 
 const OP: &str = "gathered";
 
-/// The rows of all members' tensors, (N_r, ...) each, in the order of ranks.
+/// The rows of all members' tensors, (N_r, ...) each, in the order of ranks; some of them may have none.
 ///
 /// The gradient is that of this member's own rows, and nothing is exchanged for it: it is right where every member
 /// computes the same of the rows, as a loss of the whole batch.
@@ -44,13 +44,18 @@ pub fn gathered(x: &Tensor, group: &dyn Group) -> Result<Tensor> {
     let (before, after) = (&all[..group.rank()], &all[group.rank() + 1..]);
     let mut parts = Vec::with_capacity(3);
     parts.extend(rows_like(before, x)?);
-    parts.push(x.clone());
+    if x.elem_count() > 0 {
+        parts.push(x.clone());
+    }
     parts.extend(rows_like(after, x)?);
     Tensor::cat(&parts, 0)
 }
 
 /// The numbers of a tensor, row by row.
 fn to_bytes(x: &Tensor) -> Result<Vec<u8>> {
+    if x.elem_count() == 0 {
+        return Ok(Vec::new());
+    }
     let flat = x.detach().to_device(&Device::Cpu)?.flatten_all()?;
     Ok(match flat.dtype() {
         DType::F32 => flat.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes).collect(),
@@ -63,8 +68,8 @@ fn to_bytes(x: &Tensor) -> Result<Vec<u8>> {
 fn rows_like(messages: &[Vec<u8>], like: &Tensor) -> Result<Option<Tensor>> {
     let bytes = messages.concat();
     let mut shape = like.dims().to_vec();
-    let Some(first) = shape.first_mut() else { bail!("{OP}: a scalar has no rows") };
-    let of_row = like.elem_count() / (*first).max(1) * like.dtype().size_in_bytes();
+    let Some((first, rest)) = shape.split_first_mut() else { bail!("{OP}: a scalar has no rows") };
+    let of_row = rest.iter().product::<usize>() * like.dtype().size_in_bytes();
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -27,8 +27,8 @@ impl Members {
     }
 
     /// The group.
-    pub fn group(&self) -> &dyn Group {
-        self.group.as_ref()
+    pub fn group(&self) -> &Arc<dyn Group> {
+        &self.group
     }
 
     /// Whether batch statistics are exchanged: there are others, and they are to be those of all.
