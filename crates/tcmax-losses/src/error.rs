@@ -15,6 +15,9 @@ pub enum Error {
     /// The optimiser or backpropagation failed.
     #[error(transparent)]
     Ops(#[from] tcmax_ops::Error),
+    /// Members cannot exchange what a step needs.
+    #[error(transparent)]
+    Parallel(#[from] tcmax_parallel::Error),
     /// What shows a method the data failed.
     #[error(transparent)]
     EpochContext(Box<dyn std::error::Error + Send + Sync>),

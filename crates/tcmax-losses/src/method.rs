@@ -4,9 +4,10 @@ use candle_core::{Device, Tensor};
 use tcmax_estimators::Labels;
 use tcmax_fusion::{FusionHead, HeadSpec};
 use tcmax_ops::State;
+use tcmax_registry::Task;
 
 use crate::step::{Clock, Step, StepOutput};
-use crate::{Error, Result, Targets};
+use crate::{Error, Result, Targets, Way};
 
 /// A way to train a multimodal classifier: a loss of features, head and labels, a change of the
 /// gradients before the optimiser sees them, or both; and what it remembers between steps.
@@ -24,6 +25,14 @@ pub trait Method: Send {
     /// As [`Method::step`]; for classes alone, as by default, always.
     fn step_on(&mut self, step: &mut Step<'_, Targets>) -> Result<StepOutput> {
         Err(Error::NeedsClasses { task: step.labels.task() })
+    }
+
+    /// How members who train together compute the loss of a batch: unless the method says otherwise, each sees the
+    /// features of the whole batch, which is right for any method that takes its gradients from
+    /// [`Step::descend`] or [`Step::gradients`].
+    fn way(&self, head: &dyn FusionHead, task: Task) -> Way {
+        let _ = (head, task);
+        Way::Gathered
     }
 
     /// Called before an epoch, with access to the data; most methods need neither.

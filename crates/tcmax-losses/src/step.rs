@@ -6,7 +6,7 @@ use tcmax_estimators::Labels;
 use tcmax_fusion::FusionHead;
 use tcmax_ops::{Params, Seed};
 
-use crate::{Error, Result};
+use crate::{Error, Result, Spread};
 
 /// The current epoch and batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,9 @@ pub struct Step<'a, Y = Labels> {
     pub clock: Clock,
     /// The start of everything random in this step.
     pub seed: Seed,
+    /// How the batch is spread over members, of whom this process is one; otherwise
+    /// [`alone`](Spread::alone).
+    pub spread: Spread<'a, Y>,
     /// The optimiser.
     pub update: &'a mut Update<'a>,
 }
@@ -101,15 +104,46 @@ impl StepOutput {
 }
 
 impl<Y> Step<'_, Y> {
-    /// Backpropagates a loss and updates the parameters; returns its value.
+    /// Backpropagates a loss and updates the parameters; returns its value, that of the whole batch.
     ///
     /// # Errors
     /// When the loss is not finite; nothing is updated then.
     pub fn descend(&mut self, loss: &Tensor) -> Result<f64> {
-        let value = finite(loss)?;
-        let mut gradients = tcmax_ops::backward(loss)?;
+        // Together, so that all members end where one of them cannot go on.
+        let value = finite_value(self.spread.total(tcmax_ops::to_scalar_f64(loss)?)?)?;
+        let mut gradients = self.gradients(loss)?;
         (self.update)(&mut gradients)?;
         Ok(value)
+    }
+
+    /// The gradients of the batch's loss with respect to all parameters, alike on every member. Methods that look at
+    /// gradients, or change them, have them from here.
+    ///
+    /// Each member backpropagates into the encoders from its own rows; what they get is added over the members, in
+    /// one flat vector. So are the head's gradients, where each computes a part of the loss.
+    ///
+    /// # Errors
+    /// When backpropagation fails, or the members cannot exchange.
+    pub fn gradients(&self, loss: &Tensor) -> Result<GradStore> {
+        let mut gradients = tcmax_ops::backward(loss)?;
+        if let Some(group) = self.spread.group() {
+            let of_head = self.groups.head.iter().filter(|_| self.spread.adds_losses());
+            let vars: Vec<&Var> = self.groups.encoders.iter().flatten().chain(of_head).collect();
+            crate::gradients::add_up(&mut gradients, &vars, group.as_ref())?;
+        }
+        Ok(gradients)
+    }
+
+    /// A mean over the rows that the step sees as its part of the mean over the batch, for methods that see their
+    /// rows alone ([`Way::Rows`](crate::Way::Rows)).
+    ///
+    /// # Errors
+    /// Only if the device fails.
+    pub fn weighed(&self, mean: Tensor) -> Result<Tensor> {
+        match self.spread.weight() {
+            Some(weight) => Ok((mean * weight)?),
+            None => Ok(mean),
+        }
     }
 
     /// The number of modalities.
@@ -123,6 +157,9 @@ impl<Y> Step<'_, Y> {
 /// # Errors
 /// When it is NaN or infinite.
 pub fn finite(loss: &Tensor) -> Result<f64> {
-    let value = tcmax_ops::to_scalar_f64(loss)?;
+    finite_value(tcmax_ops::to_scalar_f64(loss)?)
+}
+
+fn finite_value(value: f64) -> Result<f64> {
     if value.is_finite() { Ok(value) } else { Err(Error::NotFinite { value }) }
 }

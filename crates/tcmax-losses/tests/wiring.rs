@@ -12,7 +12,7 @@ use tcmax_losses::methods::mla::{Mla, MlaOptions, Projection, Projector};
 use tcmax_losses::methods::ogm::{Ogm, OgmOptions};
 use tcmax_losses::methods::opm::{Opm, OpmOptions};
 use tcmax_losses::methods::pmr::{Pmr, PmrOptions};
-use tcmax_losses::{Clock, Error, Method, ParameterGroups, Setup, Step};
+use tcmax_losses::{Clock, Error, Method, ParameterGroups, Setup, Spread, Step};
 use tcmax_ops::{Init, ParamBuilder, Seed};
 use tcmax_registry::Table;
 use wrapped::Wrapped;
@@ -93,6 +93,7 @@ fn head_gradients(
             groups: &ParameterGroups::default(),
             clock: Clock { epoch: 0, epochs: 1, batch: 0, batches: 2 },
             seed: Seed::new(0),
+            spread: Spread::alone(),
             update: &mut |gradients: &mut GradStore| {
                 found.push(gradients.get(&weight).unwrap().clone());
                 Ok(())

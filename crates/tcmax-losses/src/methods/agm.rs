@@ -155,7 +155,7 @@ impl Method for Agm {
         let logits = step.head.logits(step.features)?;
         let loss = cross_entropy(&logits, step.labels)?;
         let value = crate::finite(&loss)?;
-        let mut gradients = tcmax_ops::backward(&loss)?;
+        let mut gradients = step.gradients(&loss)?;
         let losses = step
             .head
             .modality_logits(step.features)?

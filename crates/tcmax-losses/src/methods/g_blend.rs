@@ -19,13 +19,15 @@
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_fusion::{Modalities, SPECIFIC};
+use tcmax_fusion::{FusionHead, Modalities, SPECIFIC};
 use tcmax_ops::{State, sum_of};
-use tcmax_registry::{OptionSet, Options, read, require};
+use tcmax_registry::{OptionSet, Options, Task, read, require};
 
 use crate::likelihood::log_likelihoods;
 use crate::method::{EpochContext, Part};
-use crate::{Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, cross_entropy};
+use crate::{
+    Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, Way, cross_entropy,
+};
 
 /// The specification of G-Blend.
 pub static G_BLEND: MethodSpec = MethodSpec {
@@ -119,8 +121,12 @@ impl Method for GBlend {
             Ok((cross_entropy(branch, step.labels)? * weight)?)
         };
         let parts = branches.iter().zip(&self.weights).map(weigh).collect::<Result<Vec<_>>>()?;
-        let loss = step.descend(&sum_of(&parts)?)?;
+        let loss = step.descend(&step.weighed(sum_of(&parts)?)?)?;
         Ok(StepOutput::new(loss, &logits).with_metrics("weight", &self.weights))
+    }
+
+    fn way(&self, _: &dyn FusionHead, _: Task) -> Way {
+        Way::Rows
     }
 
     fn state(&self) -> Result<State> {

@@ -1,10 +1,10 @@
 //! Joint training: the loss of the fused outputs, which is the cross-entropy of classes and labels, and the mean
 //! squared error of numbers.
 
-use tcmax_fusion::{CONCAT, Modalities};
-use tcmax_registry::Options;
+use tcmax_fusion::{CONCAT, FusionHead, Modalities};
+use tcmax_registry::{Options, Task};
 
-use crate::{Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks};
+use crate::{Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks, Way};
 
 /// The specification of joint training.
 pub static JOINT: MethodSpec = MethodSpec {
@@ -31,10 +31,14 @@ impl Method for Joint {
     fn step_on(&mut self, step: &mut Step<'_, Targets>) -> Result<StepOutput> {
         joint(step)
     }
+
+    fn way(&self, _: &dyn FusionHead, _: Task) -> Way {
+        Way::Rows
+    }
 }
 
 fn joint<Y: Target>(step: &mut Step<'_, Y>) -> Result<StepOutput> {
     let logits = step.head.logits(step.features)?;
-    let loss = step.descend(&step.labels.loss(&logits)?)?;
+    let loss = step.descend(&step.weighed(step.labels.loss(&logits)?)?)?;
     Ok(StepOutput::new(loss, &logits))
 }

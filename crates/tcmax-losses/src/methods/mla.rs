@@ -159,7 +159,7 @@ impl Mla {
         let own = step.head.modality_logits(step.features)?;
         let loss = cross_entropy(&own[m], step.labels)?;
         let value = crate::finite(&loss)?;
-        let mut gradients = tcmax_ops::backward(&loss)?;
+        let mut gradients = step.gradients(&loss)?;
         if self.begun && self.projector.projection != Projection::None {
             let progress = step.clock.batch as f64 / step.clock.batches.max(1) as f64;
             self.projector.update(&step.features[m], progress)?;

@@ -15,9 +15,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_fusion::{CONCAT, FusionHead, Modalities, normalised};
 use tcmax_ops::sum_of;
-use tcmax_registry::{OptionSet, Options, read, require};
+use tcmax_registry::{OptionSet, Options, Task, read, require};
 
-use crate::{Error, Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks};
+use crate::{
+    Error, Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks, Way,
+};
 
 /// The specification of MMCosine.
 pub static MM_COSINE: MethodSpec = MethodSpec {
@@ -71,7 +73,7 @@ impl MmCosine {
 
     fn train<Y: Target>(self, step: &mut Step<'_, Y>) -> Result<StepOutput> {
         let logits = cosine_logits(step.head, step.features, self.options.scale)?;
-        let loss = step.descend(&step.labels.loss(&logits)?)?;
+        let loss = step.descend(&step.weighed(step.labels.loss(&logits)?)?)?;
         Ok(StepOutput::new(loss, &logits))
     }
 }
@@ -83,6 +85,10 @@ impl Method for MmCosine {
 
     fn step_on(&mut self, step: &mut Step<'_, Targets>) -> Result<StepOutput> {
         self.train(step)
+    }
+
+    fn way(&self, _: &dyn FusionHead, _: Task) -> Way {
+        Way::Rows
     }
 
     fn predict(&self, head: &dyn FusionHead, features: &[Tensor]) -> Result<Tensor> {

@@ -95,12 +95,12 @@ impl MmPareto {
         let fused = step.labels.loss(&logits)?;
         let own = step.head.modality_logits(step.features)?;
         let mut value = crate::finite(&fused)?;
-        let fused = tcmax_ops::backward(&fused)?;
+        let fused = step.gradients(&fused)?;
         let mut unimodal = Vec::with_capacity(own.len());
         for logits in &own {
             let loss = step.labels.loss(logits)?;
             value += crate::finite(&loss)?;
-            unimodal.push(tcmax_ops::backward(&loss)?);
+            unimodal.push(step.gradients(&loss)?);
         }
         let mut shares = Vec::with_capacity(own.len());
         let mut gradients = summed(&fused, &unimodal, &step.groups.head)?;

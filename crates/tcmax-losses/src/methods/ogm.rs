@@ -111,7 +111,7 @@ impl Method for Ogm {
         let logits = step.head.logits(step.features)?;
         let loss = cross_entropy(&logits, step.labels)?;
         let value = crate::finite(&loss)?;
-        let mut gradients = tcmax_ops::backward(&loss)?;
+        let mut gradients = step.gradients(&loss)?;
         let own = step.head.modality_logits(step.features)?;
         let scores = pair(self.name(), &label_probability_sums(&own, step.labels)?)?;
         let last = self.options.last_epoch.unwrap_or(step.clock.epochs / 2);

@@ -21,12 +21,12 @@
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_estimators::{Bound, Critic, Labels, Reference, Tuples};
+use tcmax_estimators::{Bound, Critic, Labels, Reference, Sharing, Tuples};
 use tcmax_fusion::{CONCAT, FusionHead, Modalities};
-use tcmax_registry::{OptionSet, Options, read, require};
+use tcmax_registry::{OptionSet, Options, Task, read, require};
 
 use crate::{
-    Heads, LabelBounds, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks,
+    Heads, LabelBounds, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks, Way,
 };
 
 /// The specification of TCMax.
@@ -101,18 +101,32 @@ impl Tcmax {
 impl Method for Tcmax {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
         let (head, features, labels) = (step.head, step.features, step.labels);
-        let bound = Bound::new(head, features, labels, self.reference(step)?)?;
+        let (reference, sharing) = (self.reference(step)?, step.spread.sharing());
+        let bound = Bound::shared(head, features, labels, reference, sharing)?;
         let loss = step.descend(&bound.value()?.neg()?)?;
-        let total_correlation = Some(bound.total_correlation()?);
+        let total_correlation = Some(match sharing {
+            Sharing::Alone => bound.total_correlation()?,
+            // The loss is that of all members.
+            Sharing::Rows { .. } | Sharing::Tuples { .. } => bound.total_correlation_of(-loss),
+        });
         Ok(StepOutput { total_correlation, ..StepOutput::new(loss, &bound.scores()) })
     }
 
     fn step_on(&mut self, step: &mut Step<'_, Targets>) -> Result<StepOutput> {
         let (head, features, labels) = (step.head, step.features, step.labels);
-        let bounds = LabelBounds::new(head, features, labels, self.reference(step)?)?;
+        let (reference, spread) = (self.reference(step)?, step.spread);
+        let bounds = LabelBounds::shared(head, features, labels, reference, spread)?;
         let loss = step.descend(&bounds.value()?.neg()?)?;
         let total_correlation = Some(bounds.total_correlation_of(-loss));
         Ok(StepOutput { total_correlation, ..StepOutput::new(loss, &bounds.scores()) })
+    }
+
+    fn way(&self, head: &dyn FusionHead, task: Task) -> Way {
+        match (head.is_additive() && self.options.samples.is_none(), task) {
+            (true, _) => Way::Rows,
+            (false, Task::Classes) => Way::Tuples,
+            (false, _) => Way::Gathered,
+        }
     }
 
     /// The critic's scores: of these, softmax is p(y | z).

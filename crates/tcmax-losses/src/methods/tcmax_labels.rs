@@ -21,10 +21,10 @@
 
 use candle_core::Tensor;
 use tcmax_estimators::{Bound, Critic, Labels, Reference};
-use tcmax_ops::{log_sum_exp, to_scalar_f64};
+use tcmax_ops::{log_sum_exp, log_sum_exp_over, to_scalar_f64};
 
 use crate::targets::{alike, softplus};
-use crate::{Error, Result, Targets};
+use crate::{Error, Result, Spread, Targets};
 
 /// The bounds of all labels on one set of examples.
 ///
@@ -55,6 +55,9 @@ pub struct LabelBounds<'a> {
     has: Tensor,
     /// Whether the sum over the tuples factorises.
     factorises: bool,
+    spread: Spread<'a, Targets>,
+    /// The labels of all members.
+    whole: Vec<Labels>,
 }
 
 impl<'a> LabelBounds<'a> {
@@ -68,6 +71,20 @@ impl<'a> LabelBounds<'a> {
         targets: &Targets,
         reference: Reference,
     ) -> Result<Self> {
+        Self::shared(critic, x, targets, reference, Spread::alone())
+    }
+
+    /// As [`LabelBounds::new`], of which this member computes its part ([`Way::Rows`](crate::Way::Rows)) or all.
+    ///
+    /// # Errors
+    /// As there, and when the members cannot exchange.
+    pub(crate) fn shared(
+        critic: &'a dyn Critic,
+        x: &[Tensor],
+        targets: &Targets,
+        reference: Reference,
+        spread: Spread<'a, Targets>,
+    ) -> Result<Self> {
         let parts = critic.parts(x)?;
         let scores = critic.combine(&parts)?;
         let has = alike(targets.values(), &scores)?;
@@ -80,6 +97,8 @@ impl<'a> LabelBounds<'a> {
             labels: targets.each_label()?,
             has,
             factorises,
+            spread,
+            whole: spread.whole(targets).each_label()?,
         })
     }
 
@@ -117,7 +136,7 @@ impl<'a> LabelBounds<'a> {
     /// The bound on the sum over the labels of the total correlation of all variables and the label, from the
     /// sum of the bounds: less log 2 - H(y\[c\]) for each, with the plug-in entropies of the labels.
     pub fn total_correlation_of(&self, nats: f64) -> f64 {
-        nats - self.labels.iter().map(|labels| 2f64.ln() - labels.entropy()).sum::<f64>()
+        nats - self.whole.iter().map(|labels| 2f64.ln() - labels.entropy()).sum::<f64>()
     }
 
     /// Scores (N, C) of the joint examples, without their graph.
@@ -127,18 +146,30 @@ impl<'a> LabelBounds<'a> {
 
     fn factorised(&self, parts: &[Tensor], scores: &Tensor) -> Result<Tensor> {
         let (rows, columns) = scores.dims2()?;
+        let group = self.spread.group().filter(|_| self.spread.adds_losses());
+        // Those of all members.
+        let rows = if group.is_some() { self.whole[0].len() } else { rows };
         let joint = (((&self.has - 0.5)? * scores)?.sum_all()? / rows as f64)?;
         let log_count = parts.len() as f64 * (rows as f64).ln();
         // The score of a tuple is the sum of its parts, half of it the sum of their halves.
         let log_mean = |half: f64| -> Result<Tensor> {
-            let summed = parts.iter().map(|part| log_sum_exp(&(part * half)?, 0)?.unsqueeze(0));
+            let summed = parts.iter().map(|part| match group {
+                Some(group) => log_sum_exp_over(&(part * half)?, group)?.unsqueeze(0),
+                None => log_sum_exp(&(part * half)?, 0)?.unsqueeze(0),
+            });
             let summed = summed.collect::<candle_core::Result<Vec<_>>>()?;
             Ok((self.critic.combine(&summed)? - log_count)?)
         };
         let (yes, no) = (log_mean(0.5)?, log_mean(-0.5)?);
         let either = (softplus(&(yes - &no)?)? + no)?;
-        let value = (joint - either.sum_all()?)?;
-        Ok((value + columns as f64 * 2f64.ln())?)
+        let Some(group) = group else {
+            let value = (joint - either.sum_all()?)?;
+            return Ok((value + columns as f64 * 2f64.ln())?);
+        };
+        // What all members compute alike, each adds a part of.
+        let part = 1.0 / group.size() as f64;
+        let value = (joint - (either.sum_all()? * part)?)?;
+        Ok((value + columns as f64 * 2f64.ln() * part)?)
     }
 
     fn bound<'b>(&'b self, critic: &'b OneLabel<'_>) -> Result<Bound<'b>> {

@@ -11,9 +11,11 @@
 use candle_core::Tensor;
 use tcmax_fusion::{CONCAT, FusionHead, Modalities};
 use tcmax_ops::sum_of;
-use tcmax_registry::Options;
+use tcmax_registry::{Options, Task};
 
-use crate::{Error, Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks};
+use crate::{
+    Error, Heads, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks, Way,
+};
 
 /// The specification of unimodal training.
 pub static UNIMODAL: MethodSpec = MethodSpec {
@@ -41,6 +43,10 @@ impl Method for Unimodal {
         train(step)
     }
 
+    fn way(&self, _: &dyn FusionHead, _: Task) -> Way {
+        Way::Rows
+    }
+
     fn predict_numbers(&self, head: &dyn FusionHead, features: &[Tensor]) -> Result<Tensor> {
         let own = head.modality_logits(features)?;
         Ok((sum_of(&own)? / own.len() as f64)?)
@@ -49,7 +55,7 @@ impl Method for Unimodal {
 
 fn train<Y: Target>(step: &mut Step<'_, Y>) -> Result<StepOutput> {
     let own = step.head.modality_logits(step.features)?;
-    let loss = step.descend(&unimodal(&own, step.labels)?)?;
+    let loss = step.descend(&step.weighed(unimodal(&own, step.labels)?)?)?;
     let detached: Vec<Tensor> = step.features.iter().map(Tensor::detach).collect();
     Ok(StepOutput::new(loss, &step.head.logits(&detached)?))
 }
