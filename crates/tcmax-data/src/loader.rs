@@ -12,6 +12,7 @@ use candle_core::{Device, Tensor};
 use rand::Rng;
 use rand::seq::SliceRandom;
 use tcmax_ops::Seed;
+use tcmax_parallel::share;
 use tcmax_registry::Task;
 
 use crate::dataset::Dataset;
@@ -32,6 +33,8 @@ pub struct Batch {
     pub present: Option<Tensor>,
     /// Which examples these are.
     pub indices: Vec<usize>,
+    /// The batch that this is a share of, without its inputs; none where it is a whole one.
+    pub whole: Option<Box<Self>>,
 }
 
 /// How a [`Loader`] makes batches.
@@ -70,12 +73,24 @@ impl LoaderOptions {
 pub struct Loader {
     reader: Arc<Reader>,
     options: LoaderOptions,
-    joins_single: bool,
+    /// A last batch of fewer examples is joined to the one before.
+    least: usize,
 }
 
 struct Reader {
     dataset: Arc<dyn Dataset>,
     device: Device,
+}
+
+/// Which part of an epoch is read.
+#[derive(Clone, Copy)]
+enum Part {
+    /// All of it.
+    Whole,
+    /// One member's share of every batch.
+    Share { rank: usize, members: usize },
+    /// Every so many batches, from one on.
+    Every { first: usize, step: usize },
 }
 
 impl Loader {
@@ -99,33 +114,64 @@ impl Loader {
             }
         }
         let reader = Arc::new(Reader { dataset, device: device.clone() });
-        Ok(Self { reader, options, joins_single: false })
+        Ok(Self { reader, options, least: 0 })
     }
 
-    /// Joins a last batch of a single example, which has no batch statistics, to the batch before it,
-    /// which then has one example more than the batch size.
+    /// Joins a last batch of fewer than `least` examples, such as a single one, which has no batch statistics, to
+    /// the batch before it, which is then larger than the others.
     #[must_use]
-    pub fn joining_single(mut self) -> Self {
-        self.joins_single = true;
+    pub fn joining_fewer_than(mut self, least: usize) -> Self {
+        self.least = least;
         self
     }
 
-    /// Whether an epoch would end with a batch of a single example after others.
-    pub fn ends_with_single(&self) -> bool {
+    /// The examples of a last batch that is joined to the one before; 0 where none is.
+    pub fn joined_examples(&self) -> usize {
         let (examples, size) = (self.reader.dataset.len(), self.options.batch_size);
-        !self.options.drop_last && size > 1 && examples > size && examples % size == 1
+        let left = examples % size;
+        if !self.options.drop_last && examples > size && left < self.least { left } else { 0 }
+    }
+
+    /// Examples in a batch, but for the last.
+    pub fn batch_size(&self) -> usize {
+        self.options.batch_size
     }
 
     /// Batches in an epoch.
     pub fn num_batches(&self) -> usize {
         let (examples, size) = (self.reader.dataset.len(), self.options.batch_size);
-        let joined = usize::from(self.joins_single && self.ends_with_single());
+        let joined = usize::from(self.joined_examples() > 0);
         if self.options.drop_last { examples / size } else { examples.div_ceil(size) - joined }
     }
 
     /// The batches of one epoch; `seed` fixes their order and the augmentation. Dropping the
     /// iterator early stops the workers.
     pub fn epoch(&self, seed: Seed) -> Epoch {
+        self.start(seed, Part::Whole)
+    }
+
+    /// The share of one member in every batch of an epoch: contiguous examples, in order of the members, whose
+    /// shares differ by at most one ([`share`]). Examples are read as by [`Loader::epoch`], with the same
+    /// augmentation, and each batch says of which [`whole`](Batch::whole) it is a share.
+    pub fn epoch_of_member(&self, seed: Seed, rank: usize, members: usize) -> Epoch {
+        self.start(seed, Part::Share { rank, members })
+    }
+
+    /// Every `step`-th batch of an epoch, from number `first` on.
+    pub fn epoch_of_every(&self, seed: Seed, first: usize, step: usize) -> Epoch {
+        self.start(seed, Part::Every { first, step: step.max(1) })
+    }
+
+    /// All examples in their order, without inputs.
+    ///
+    /// # Errors
+    /// Only if the device fails.
+    pub fn without_inputs(&self) -> Result<Batch> {
+        let all: Vec<usize> = (0..self.reader.dataset.len()).collect();
+        self.reader.described(&all, Vec::new())
+    }
+
+    fn start(&self, seed: Seed, part: Part) -> Epoch {
         let mut order: Vec<usize> = (0..self.reader.dataset.len()).collect();
         let mut rng = seed.stream("shuffle").rng();
         if self.options.shuffle && self.options.balanced {
@@ -138,18 +184,37 @@ impl Loader {
             .take(self.num_batches())
             .map(<[usize]>::to_vec)
             .collect();
-        if self.joins_single
-            && self.ends_with_single()
-            && let (Some(last), Some(single)) = (batches.last_mut(), order.last())
-        {
-            last.push(*single);
+        let joined = self.joined_examples();
+        if let Some(last) = batches.last_mut().filter(|_| joined > 0) {
+            last.extend(&order[order.len() - joined..]);
         }
-        Epoch::start(self.reader.clone(), batches, seed.stream("augment"), self.options)
+        if let Part::Every { first, step } = part {
+            batches = batches.into_iter().skip(first).step_by(step).collect();
+        }
+        let of_member = match part {
+            Part::Share { rank, members } if members > 1 => Some((rank, members)),
+            _ => None,
+        };
+        let augment = seed.stream("augment");
+        Epoch::start(self.reader.clone(), batches, of_member, (augment, self.options))
     }
 }
 
 impl Reader {
-    fn batch(&self, indices: &[usize], seed: Seed) -> Result<Batch> {
+    /// A batch, or the share of member `rank` of so many.
+    fn batch(
+        &self,
+        indices: &[usize],
+        of_member: Option<(usize, usize)>,
+        seed: Seed,
+    ) -> Result<Batch> {
+        let Some((rank, members)) = of_member else { return self.read(indices, seed) };
+        let own = self.read(&indices[share(indices.len(), rank, members)], seed)?;
+        let whole = Some(Box::new(self.described(indices, Vec::new())?));
+        Ok(Batch { whole, ..own })
+    }
+
+    fn read(&self, indices: &[usize], seed: Seed) -> Result<Batch> {
         let mut inputs = Vec::new();
         for (m, modality) in self.dataset.modalities().iter().enumerate() {
             let length = modality.len();
@@ -164,6 +229,11 @@ impl Reader {
             let shape = [&[indices.len()], &modality.shape[..]].concat();
             inputs.push(Tensor::from_vec(values, shape, &self.device)?);
         }
+        self.described(indices, inputs)
+    }
+
+    /// What a batch is besides its inputs, with these.
+    fn described(&self, indices: &[usize], inputs: Vec<Tensor>) -> Result<Batch> {
         let targets = self.targets(indices)?;
         let is_labelled = self.dataset.is_labelled() && self.dataset.task() == Task::Classes;
         let labelled = indices.iter().filter(|_| is_labelled);
@@ -171,7 +241,8 @@ impl Reader {
         let count = labels.len();
         let labels = Tensor::from_vec(labels, count, &self.device)?;
         let present = self.present(indices)?;
-        Ok(Batch { inputs, labels, targets, present, indices: indices.to_vec() })
+        let indices = indices.to_vec();
+        Ok(Batch { inputs, labels, targets, present, indices, whole: None })
     }
 
     /// The targets of tasks other than classes.
@@ -228,6 +299,8 @@ fn balanced_order(dataset: &dyn Dataset, rng: &mut impl Rng) -> Vec<usize> {
 pub struct Epoch {
     reader: Arc<Reader>,
     batches: Arc<Vec<Vec<usize>>>,
+    /// The member whose share of each batch is read, of how many.
+    of_member: Option<(usize, usize)>,
     seed: Seed,
     next: usize,
     queues: Vec<Receiver<Result<Batch>>>,
@@ -238,14 +311,15 @@ impl Epoch {
     fn start(
         reader: Arc<Reader>,
         batches: Vec<Vec<usize>>,
-        seed: Seed,
-        options: LoaderOptions,
+        of_member: Option<(usize, usize)>,
+        (seed, options): (Seed, LoaderOptions),
     ) -> Self {
         let workers = options.workers.min(batches.len());
         let batches = Arc::new(batches);
         let mut epoch = Self {
             reader,
             batches,
+            of_member,
             seed,
             next: 0,
             queues: Vec::with_capacity(workers),
@@ -258,7 +332,7 @@ impl Epoch {
             epoch.workers.push(std::thread::spawn(move || {
                 for indices in batches.iter().skip(worker).step_by(workers) {
                     // The other end is gone when the epoch was dropped early.
-                    if sender.send(reader.batch(indices, seed)).is_err() {
+                    if sender.send(reader.batch(indices, of_member, seed)).is_err() {
                         return;
                     }
                 }
@@ -276,7 +350,7 @@ impl Iterator for Epoch {
         let indices = self.batches.get(batch)?;
         self.next += 1;
         if self.queues.is_empty() {
-            return Some(self.reader.batch(indices, self.seed));
+            return Some(self.reader.batch(indices, self.of_member, self.seed));
         }
         let received = self.queues[batch % self.queues.len()].recv();
         // A queue ends early only when its worker panicked.

@@ -175,3 +175,57 @@ fn a_worker_that_panics_is_an_error_and_not_a_hang() {
     let results: Vec<bool> = loader.epoch(Seed::new(0)).map(|batch| batch.is_ok()).collect();
     assert_eq!(results, [true, true, true, false, true]);
 }
+
+#[test]
+fn the_shares_of_members_are_the_batch_and_say_what_it_is() {
+    let loader = Loader::new(examples(), PLAIN, &Device::Cpu).unwrap();
+    let whole: Vec<_> = loader.epoch(Seed::new(4)).map(Result::unwrap).collect();
+    for members in [1, 2, 3] {
+        let shares = (0..members).map(|rank| {
+            let batches = loader.epoch_of_member(Seed::new(4), rank, members);
+            batches.map(Result::unwrap).collect::<Vec<_>>()
+        });
+        let shares: Vec<Vec<_>> = shares.collect();
+        for (number, batch) in whole.iter().enumerate() {
+            let own = || shares.iter().map(|batches| &batches[number]);
+            let indices: Vec<usize> = own().flat_map(|share| share.indices.clone()).collect();
+            assert_eq!(indices, batch.indices);
+            for m in 0..2 {
+                let values = |batch: &tcmax_data::Batch| {
+                    batch.inputs[m].flatten_all().unwrap().to_vec1::<f32>().unwrap()
+                };
+                assert_eq!(own().flat_map(values).collect::<Vec<_>>(), values(batch));
+            }
+            for share in own() {
+                assert_eq!(share.whole.is_some(), members > 1);
+                let of_all = share.whole.as_ref().map_or(&batch.indices, |whole| &whole.indices);
+                assert_eq!(of_all, &batch.indices);
+            }
+        }
+    }
+    let every: Vec<usize> = loader
+        .epoch_of_every(Seed::new(4), 1, 2)
+        .flat_map(|batch| batch.unwrap().indices)
+        .collect();
+    assert_eq!(every, [&whole[1].indices[..], &whole[3].indices].concat());
+    let all = loader.without_inputs().unwrap();
+    assert_eq!((all.indices, all.inputs.len()), ((0..23).collect(), 0));
+}
+
+#[test]
+fn too_few_examples_at_the_end_join_the_batch_before() {
+    // 23 in batches of 7 leave two over.
+    for (least, last, joined) in [(0, 2, 0), (2, 2, 0), (3, 9, 2), (8, 9, 2)] {
+        let loader = Loader::new(examples(), PLAIN, &Device::Cpu).unwrap();
+        let loader = loader.joining_fewer_than(least);
+        let batches: Vec<_> = loader.epoch(Seed::new(1)).map(Result::unwrap).collect();
+        assert_eq!(batches.len(), loader.num_batches());
+        assert_eq!(
+            (batches.last().unwrap().indices.len(), loader.joined_examples()),
+            (last, joined)
+        );
+        let mut all: Vec<usize> = batches.into_iter().flat_map(|batch| batch.indices).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..23).collect::<Vec<_>>());
+    }
+}
