@@ -44,8 +44,7 @@ fn files() -> &'static [Vec<u8>; 2] {
             existing: Existing::Replace,
             stop: None,
             observer: &Silent,
-            label: &label,
-        };
+            label: &label, group: None };
         train(&config.check().expect("small settings"), &splits, 0, options).expect("a small run");
         let read = |name| std::fs::read(folder.join(name)).expect("a file of the run");
         let files = [read("model.safetensors"), read("last.safetensors")];

@@ -149,6 +149,7 @@ fn go_on(folder: &Path, until: usize) -> anyhow::Result<RunResult> {
         stop: Some(&until.stop),
         observer: &until,
         label: &label,
+        group: None,
     };
     Ok(train(&config, &splits, 0, options)?)
 }

@@ -27,6 +27,7 @@ use crate::identity::DataIdentity;
 use crate::results::EpochRecord;
 use crate::{Result, Task};
 
+pub(crate) use format::read_file;
 pub use format::{load, parse, save, seal, write_whole};
 pub use saved_model::{SavedModel, open_model, parse_model};
 

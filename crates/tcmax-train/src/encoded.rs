@@ -1,11 +1,12 @@
 //! A model with the way it predicts, and splits as it encodes them.
 
 use candle_core::Tensor;
-use tcmax_data::Loader;
+use tcmax_data::{Batch, Loader};
 use tcmax_losses::{Marginals, Method, Presence, Target};
 use tcmax_ops::Seed;
 use tcmax_registry::Task;
 
+use crate::dealt::in_turn;
 use crate::{Model, Result, Truth};
 
 /// Tuples of a split that a head that is not additive is evaluated on.
@@ -55,23 +56,13 @@ impl EncodedSplit {
     /// # Errors
     /// When the data cannot be read or do not fit the model.
     pub fn of(model: &Model, loader: &Loader) -> Result<Self> {
-        let modalities = model.used_modalities().len();
-        let mut batches: Vec<Vec<Tensor>> = vec![Vec::new(); modalities];
-        let mut truth = Vec::new();
-        let mut present = Presence::complete(modalities, 0);
         // Nothing is drawn from this seed: evaluation neither shuffles nor augments.
-        for batch in loader.epoch(Seed::new(0).stream("evaluation")) {
-            let batch = batch?;
-            for (all, own) in batches.iter_mut().zip(model.features(&batch, false)?) {
-                all.push(own.detach());
-            }
-            truth.push(Truth::of_batch(&batch, model)?);
-            present.extend(&model.presence(&batch)?)?;
-        }
-        let features = batches.iter().map(|batches| Tensor::cat(batches, 0));
-        let features = features.collect::<candle_core::Result<Vec<_>>>()?;
-        let truth = Truth::joined(&truth, model)?;
-        Ok(Self { features, truth, present })
+        let seed = Seed::new(0).stream("evaluation");
+        let (members, widths) = (model.members(), model.widths());
+        let encode = |batch: &Batch| model.features(batch, false);
+        let features = in_turn(members, (loader, seed), &widths, encode)?;
+        let all = loader.without_inputs()?;
+        Ok(Self { features, truth: Truth::of_batch(&all, model)?, present: model.presence(&all)? })
     }
 
     /// The number of examples N.

@@ -46,6 +46,23 @@ pub enum Error {
     /// A graph could not be made.
     #[error(transparent)]
     Onnx(#[from] tcmax_onnx::Error),
+    /// Members who train together could not go on together.
+    #[error(transparent)]
+    Parallel(#[from] tcmax_parallel::Error),
+    /// A process of several has something else than the first one.
+    #[error("rank {rank} (on {host}) has {what}: {got} instead of {wanted}")]
+    OtherMember {
+        /// Its rank.
+        rank: usize,
+        /// The name of its machine.
+        host: String,
+        /// What differs, such as "other data".
+        what: &'static str,
+        /// What it has, or a digest of that.
+        got: String,
+        /// What the first one has.
+        wanted: String,
+    },
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
@@ -172,10 +189,23 @@ impl Error {
         }
     }
 
+    /// Whether all members who train together come to the error at the same point, so that nobody is waited for.
+    pub fn is_of_all_members(&self) -> bool {
+        matches!(
+            self,
+            Self::Interrupted { .. }
+                | Self::OtherMember { .. }
+                | Self::NotFinite { .. }
+                | Self::RunsFailed { .. }
+        )
+    }
+
     /// Whether one run failed for a reason of its own, such as a loss that left the finite numbers, so
     /// that others of the same command may well succeed.
     pub fn concerns_one_run(&self) -> bool {
-        !self.is_setting() && !matches!(self, Self::Interrupted { .. })
+        let of_all =
+            matches!(self, Self::Interrupted { .. } | Self::Parallel(_) | Self::OtherMember { .. });
+        !self.is_setting() && !of_all
     }
 }
 

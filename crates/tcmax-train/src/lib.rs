@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod comparison;
 mod config;
 mod dataset;
+mod dealt;
 mod encoded;
 mod encoded_data;
 mod epoch_context;
@@ -42,8 +43,9 @@ pub use comparison::{
     PlannedRun, Suite, Variant, check_seeds, collect, keep, memory_of_run, variants, versions,
 };
 pub use config::{
-    CheckedConfig, ClassWeights, EncoderChoice, EncoderTraining, FirstLayer, Keep, TextPosition,
-    TrainConfig, TrainingOptions, WeightRule, parse_value, position_of, with_position,
+    BatchNorm, CheckedConfig, ClassWeights, EncoderChoice, EncoderTraining, FirstLayer, Keep,
+    TextPosition, TrainConfig, TrainingOptions, WeightRule, parse_value, position_of,
+    with_position,
 };
 pub use dataset::{choose_data, open_data, open_data_quietly, summary, truth};
 pub use encoded::{Classifier, EncodedSplit, MOST_TUPLES};

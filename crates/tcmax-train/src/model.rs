@@ -14,7 +14,7 @@ use tcmax_encoders::Encoder;
 use tcmax_fusion::FusionHead;
 use tcmax_losses::{Method, ParameterGroups, Presence, Setup};
 use tcmax_ops::Error::OverLimit;
-use tcmax_ops::{ParamBuilder, Params, Seed};
+use tcmax_ops::{Members, ParamBuilder, Params, Seed};
 use tcmax_registry::Task;
 
 use crate::config::{CheckedConfig, EncoderChoice, EncoderTraining};
@@ -50,6 +50,7 @@ pub struct Model {
     params: Params,
     groups: ParameterGroups,
     device: Device,
+    members: Members,
     used: Vec<usize>,
     outputs: Outputs,
     /// What standardises the numbers to predict, where they are.
@@ -74,9 +75,26 @@ impl Model {
         seed: Seed,
         device: &Device,
     ) -> Result<Self> {
+        Self::of_members(config, modalities, outputs.into(), seed, device, Members::alone())
+    }
+
+    /// As [`Model::new`], of one of several members who train together; all have the same parameters.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn of_members(
+        config: &CheckedConfig,
+        modalities: &[Modality],
+        outputs: Outputs,
+        seed: Seed,
+        device: &Device,
+        members: Members,
+    ) -> Result<Self> {
         let memory = memory_bytes().unwrap_or(UNKNOWN_MEMORY);
         let numbers = usize::try_from(memory / BYTES_PER_NUMBER).unwrap_or(usize::MAX);
-        let model = Self::at_most(numbers, config, modalities, outputs.into(), seed, device);
+        let builder = ParamBuilder::new(seed.stream("init"), DType::F32, device);
+        let builder = builder.at_most(numbers).with_members(members);
+        let model = Self::built(config, modalities, outputs, &builder);
         model.map_err(|error| match error {
             Error::Encoder(tcmax_encoders::Error::Ops(error @ OverLimit { .. }))
             | Error::Fusion(tcmax_fusion::Error::Ops(error @ OverLimit { .. })) => {
@@ -103,10 +121,20 @@ impl Model {
         seed: Seed,
         device: &Device,
     ) -> Result<Self> {
+        let builder = ParamBuilder::new(seed.stream("init"), DType::F32, device).at_most(numbers);
+        Self::built(config, modalities, outputs, &builder)
+    }
+
+    fn built(
+        config: &CheckedConfig,
+        modalities: &[Modality],
+        outputs: Outputs,
+        builder: &ParamBuilder,
+    ) -> Result<Self> {
+        let device = builder.device();
         config.method().check_task(outputs.task)?;
         let used = used_modalities(&config.config().train.modalities, modalities)?;
         check_encoders(config, modalities)?;
-        let builder = ParamBuilder::new(seed.stream("init"), DType::F32, device).at_most(numbers);
         config.method().check(config.head(), used.len())?;
         let mut encoders: Vec<Box<dyn Encoder>> = Vec::with_capacity(used.len());
         let mut inputs = Vec::with_capacity(used.len());
@@ -137,7 +165,7 @@ impl Model {
         let target = target.transpose()?;
         let params = builder.params();
         let groups = ParameterGroups::by_prefix(&params, &names);
-        let device = device.clone();
+        let (device, members) = (device.clone(), builder.members().clone());
         let (frozen, encoded) = (vec![false; used.len()], vec![false; used.len()]);
         Ok(Self {
             encoders,
@@ -150,6 +178,7 @@ impl Model {
             params,
             groups,
             device,
+            members,
             used,
             outputs,
             target,
@@ -191,14 +220,18 @@ impl Model {
     /// When the inputs do not have the shapes the model was made for.
     pub fn features(&self, batch: &Batch, train: bool) -> Result<Vec<Tensor>> {
         let present = self.presence(batch)?;
+        let synchronised = train && self.members.are_synchronised();
+        let whole = batch.whole.as_deref().filter(|_| synchronised);
+        let whole = whole.map(|whole| self.presence(whole)).transpose()?;
         let mut features = Vec::with_capacity(self.used.len());
         for (position, &m) in self.used.iter().enumerate() {
             let input = batch.inputs.get(m).ok_or_else(|| {
                 Error::setting("inputs", format!("modality {m} is missing from the batch"))
             })?;
             let frozen = self.frozen[position];
-            let own =
-                self.encode_present(position, input, present.of(position), train && !frozen)?;
+            let of_all = whole.as_ref().map(|whole| whole.rows_with(position).len());
+            let present = present.of(position);
+            let own = self.encode_present(position, input, present, (train && !frozen, of_all))?;
             features.push(if frozen { own.detach() } else { own });
         }
         Ok(features)
@@ -217,13 +250,14 @@ impl Model {
         Ok(Presence::new(self.used.iter().map(|m| flags(m).collect()).collect())?)
     }
 
-    /// Features (B, D) of one modality, zeros where it is absent.
+    /// Features (B, D) of one modality, zeros where it is absent. `of_all` are the examples with the modality in the
+    /// shares of all members, where statistics are theirs.
     fn encode_present(
         &self,
         position: usize,
         input: &Tensor,
         present: &[bool],
-        train: bool,
+        (train, of_all): (bool, Option<usize>),
     ) -> Result<Tensor> {
         let encoder = &self.encoders[position];
         let encode = |input: &Tensor, train: bool| -> Result<Tensor> {
@@ -238,20 +272,29 @@ impl Model {
             // A network may hand out a view, such as of its first token.
             Ok(features.contiguous()?)
         };
+        // The statistics of a single example are no statistics.
+        let has_statistics = |rows: usize| of_all.unwrap_or(rows) > 1;
         if present.iter().all(|&flag| flag) {
-            return encode(input, train);
+            return encode(input, train && (of_all.is_none() || has_statistics(present.len())));
         }
         let absent = |rows: usize| {
             Tensor::zeros((rows, encoder.feature_width()), input.dtype(), input.device())
         };
         let rows: Vec<u32> =
             (0..).zip(present).filter(|(_, flag)| **flag).map(|(row, _)| row).collect();
-        if rows.is_empty() {
+        if rows.is_empty() && !(train && of_all.is_some_and(|all| all > 1)) {
             return Ok(absent(present.len())?);
         }
+        if rows.is_empty() {
+            // Others encode examples of theirs, whose statistics are exchanged: something has to pass through.
+            let shape = [&[1], &input.dims()[1..]].concat();
+            let something = Tensor::ones(shape, input.dtype(), input.device())?;
+            let encoded = self.members.without_counting(|| encode(&something, true))?;
+            let zeros = Tensor::ones(present.len(), DType::U32, input.device())?;
+            return Ok(Tensor::cat(&[encoded, absent(1)?], 0)?.index_select(&zeros, 0)?);
+        }
         let some = input.index_select(&Tensor::new(&rows[..], input.device())?, 0)?;
-        // The statistics of a single example are no statistics.
-        let encoded = encode(&some, train && rows.len() > 1)?;
+        let encoded = encode(&some, train && has_statistics(rows.len()))?;
         // Encoded rows go back to where they came from; the row behind them is zeros.
         let mut next = 0..rows.len() as u32;
         let zeros = rows.len() as u32;
@@ -287,7 +330,7 @@ impl Model {
     pub(crate) fn encoded(&self, batch: &Batch, position: usize) -> Result<Tensor> {
         let present = self.presence(batch)?;
         let input = &batch.inputs[self.used[position]];
-        self.encode_present(position, input, present.of(position), false)
+        self.encode_present(position, input, present.of(position), (false, None))
     }
 
     /// The encoders that were chosen, with the prefix of their parameters.
@@ -316,7 +359,7 @@ impl Model {
     /// When the method is not defined for the model, or one of its options is out of range.
     pub fn method(&self, config: &CheckedConfig, examples: usize) -> Result<Box<dyn Method>> {
         let setup = Setup {
-            widths: self.encoders.iter().map(|encoder| encoder.feature_width()).collect(),
+            widths: self.widths(),
             classes: self.outputs.count,
             examples,
             epochs: config.config().train.epochs,
@@ -339,6 +382,16 @@ impl Model {
     /// Where its tensors live.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The members who train it together.
+    pub(crate) fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// The widths of the used modalities' features.
+    pub(crate) fn widths(&self) -> Vec<usize> {
+        self.encoders.iter().map(|encoder| encoder.feature_width()).collect()
     }
 
     /// The number of classes, labels or numbers to predict.

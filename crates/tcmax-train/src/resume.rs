@@ -13,7 +13,7 @@ use candle_core::Device;
 use tcmax_ops::State;
 use tcmax_registry::Choice;
 
-use crate::checkpoint::{Progress, load};
+use crate::checkpoint::{Progress, parse, read_file};
 use crate::config::{self, CheckedConfig, TrainConfig, of_length};
 use crate::identity::DataIdentity;
 use crate::run_files::last_of;
@@ -28,9 +28,14 @@ pub fn read(folder: &Path, device: &Device) -> Result<Option<(State, Progress)>>
     if !path.exists() {
         return Ok(None);
     }
-    let (tensors, progress): (State, Progress) = load(&path, device)?;
-    check(&progress).map_err(|problem| Error::bad_file(&path, problem))?;
-    Ok(Some((tensors, progress)))
+    parse_run(&path, &read_file(&path)?, device).map(Some)
+}
+
+/// Where the run is whose state the file `path` of these bytes holds.
+pub(crate) fn parse_run(path: &Path, bytes: &[u8], device: &Device) -> Result<(State, Progress)> {
+    let (tensors, progress): (State, Progress) = parse(path, bytes, device)?;
+    check(&progress).map_err(|problem| Error::bad_file(path, problem))?;
+    Ok((tensors, progress))
 }
 
 /// Checks what going on relies on.
@@ -63,7 +68,9 @@ pub fn continued(
     folder: &Path,
 ) -> Result<CheckedConfig> {
     let (asked, own) = (config.config(), &progress.config);
-    let (asked, own_schedule) = (asked.clone(), &own.schedule);
+    let (mut asked, own_schedule) = (asked.clone(), &own.schedule);
+    // A run goes on with as many shards as it had, whatever processes there are now.
+    asked.train.shards = asked.train.shards.or(own.train.shards);
     // A schedule whose steps follow from the number of epochs keeps those it had.
     let kept = of_length(own_schedule.clone(), own.train.epochs);
     let mut found = differences(own, &asked, config.registry())?;

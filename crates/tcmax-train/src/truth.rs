@@ -39,22 +39,6 @@ impl Truth {
         }))
     }
 
-    /// Those of several batches, one after the other.
-    ///
-    /// # Errors
-    /// When there is none, or they are of different tasks.
-    pub(crate) fn joined(batches: &[Self], model: &Model) -> Result<Self> {
-        if model.task() == Task::Classes {
-            let mut labels: Vec<u32> = Vec::new();
-            for batch in batches {
-                labels.extend(batch.classes()?);
-            }
-            return Ok(Self::Classes(Labels::new(&labels, model.outputs(), model.device())?));
-        }
-        let values = batches.iter().filter_map(Self::other).map(Targets::values);
-        Self::of(model.task(), Tensor::cat(&values.collect::<Vec<_>>(), 0)?)
-    }
-
     /// The class of every example; none of other tasks.
     pub(crate) fn classes(&self) -> Result<Vec<u32>> {
         match self {

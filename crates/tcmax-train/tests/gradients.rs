@@ -15,7 +15,7 @@ use tcmax_fusion::{HEADS, HeadSpec, SPECIFIC};
 use tcmax_losses::methods::{
     G_BLEND, JOINT, METHODS, MLA, MM_COSINE, MM_PARETO, QMF, TCMAX, UNIMODAL,
 };
-use tcmax_losses::{Clock, MethodSpec, Step};
+use tcmax_losses::{Clock, MethodSpec, Spread, Step};
 use tcmax_ops::Seed;
 use tcmax_train::{Choice, Model, TrainConfig};
 
@@ -51,6 +51,7 @@ fn gradients(
         groups: model.groups(),
         clock: Clock { epoch: 0, epochs: 4, batch: 0, batches: 1 },
         seed: Seed::new(5),
+        spread: Spread::alone(),
         // Alternating methods update several times a batch.
         update: &mut |store: &mut GradStore| {
             for (name, var) in model.params().trainable() {

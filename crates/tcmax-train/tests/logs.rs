@@ -53,6 +53,7 @@ fn run(
         stop: None,
         observer,
         label: &label,
+        group: None,
     };
     train(&config.check()?, &splits, 1, options)
 }

@@ -58,8 +58,15 @@ fn run(
     let splits = synthetic::splits(&dataset, 1)?;
     let label = RunLabel::new(&config.method.name, 1);
     let existing = if resume { Existing::Resume } else { Existing::Refuse };
-    let options =
-        RunOptions { device: &Device::Cpu, folder, existing, stop: None, observer, label: &label };
+    let options = RunOptions {
+        device: &Device::Cpu,
+        folder,
+        existing,
+        stop: None,
+        observer,
+        label: &label,
+        group: None,
+    };
     train(&config.check()?, &splits, 1, options)
 }
 
@@ -103,6 +110,7 @@ fn of_epochs_equal_in_accuracy_the_one_of_lowest_cross_entropy_is_kept() {
         stop: None,
         observer: &Silent,
         label: &label,
+        group: None,
     };
     let result = train(&config.check().unwrap(), &splits, 1, options).unwrap();
     let tied: Vec<(usize, f64)> = result

@@ -44,6 +44,7 @@ fn run(config: TrainConfig, splits: &Splits, observer: &dyn Observer) -> RunResu
         stop: None,
         observer,
         label: &label,
+        group: None,
     };
     train(&config.check().unwrap(), splits, 1, options).unwrap()
 }
@@ -198,7 +199,8 @@ fn features_of_present_examples_do_not_depend_on_absent_ones() {
     let rows = Tensor::new(&[1u32, 4, 6], &Device::Cpu).unwrap();
     let inputs = whole.inputs.iter().map(|input| input.index_select(&rows, 0).unwrap()).collect();
     let labels = whole.labels.index_select(&rows, 0).unwrap();
-    let batch = Batch { inputs, labels, targets: None, present: None, indices: vec![1, 4, 6] };
+    let batch =
+        Batch { inputs, labels, targets: None, present: None, indices: vec![1, 4, 6], whole: None };
     let alone: Vec<Vec<f32>> = model.features(&batch, true).unwrap()[0].to_vec2().unwrap();
     for (alone, row) in alone.iter().zip([1, 4, 6]) {
         assert_eq!(*alone, features[0][row]);
@@ -252,6 +254,7 @@ fn a_single_example_left_over_joins_the_batch_before_it() {
         stop: None,
         observer: &Silent,
         label: &label,
+        group: None,
     };
     let error = train(&config().check().unwrap(), &splits(make, 1), 1, options).unwrap_err();
     assert!(error.to_string().contains("single training example"), "{error}");
@@ -273,6 +276,7 @@ fn a_saved_model_repeats_the_test_of_its_run() {
             stop: None,
             observer: &Silent,
             label: &label,
+            group: None,
         };
         let result = train(&config.check().unwrap(), &splits, 1, options).unwrap();
         let saved = open_model(&out, &Registry::default(), device).unwrap();

@@ -7,7 +7,7 @@ use tcmax_estimators::{Bound, Labels, Reference};
 use tcmax_fusion::{CONCAT, FusionHead, GATED, HeadSpec, SHARED, SPECIFIC};
 use tcmax_losses::methods::mm_pareto::encoder_weights;
 use tcmax_losses::methods::{JOINT, MLA, MM_PARETO, TCMAX};
-use tcmax_losses::{Clock, MethodSpec, ParameterGroups, Setup, Step, cross_entropy};
+use tcmax_losses::{Clock, MethodSpec, ParameterGroups, Setup, Spread, Step, cross_entropy};
 use tcmax_ops::{Init, ParamBuilder, Params, Seed, Sgd, SgdOptions, State};
 use tcmax_registry::Table;
 
@@ -121,6 +121,7 @@ pub fn mla(case: &Case) -> anyhow::Result<()> {
             groups: &model.groups,
             clock: START,
             seed: Seed::new(0),
+            spread: Spread::alone(),
             update: &mut |gradients| sgd.step(gradients),
         })?;
         losses.push(output.loss);
@@ -173,6 +174,7 @@ pub fn mm_pareto(case: &Case) -> anyhow::Result<()> {
         groups: &model.groups,
         clock: START,
         seed: Seed::new(0),
+        spread: Spread::alone(),
         update: &mut |gradients| {
             checked = case.check_gradients("output.grad.", gradients, case.usual(), |name| {
                 let found = model.params.trainable().find(|(own, _)| *own == name);
@@ -267,6 +269,7 @@ pub fn train_step(case: &Case) -> anyhow::Result<()> {
             groups: &groups,
             clock: START,
             seed: Seed::new(0),
+            spread: Spread::alone(),
             update: &mut |gradients| sgd.step(gradients),
         })?;
         // The paper's code leaves out some constants of TCMax.

@@ -83,7 +83,7 @@ pub fn load<H: DeserializeOwned>(path: &Path, device: &Device) -> Result<(State,
 }
 
 /// The bytes of a regular file; anything else might have no end.
-pub(super) fn read_file(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     if !std::fs::metadata(path).map_err(at(path))?.is_file() {
         return Err(Error::bad_file(path, "not a file"));
     }

@@ -8,13 +8,14 @@ mod single;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use candle_core::Device;
 use tcmax_data::Splits;
 use tcmax_datasets::DataSource;
+use tcmax_parallel::Group;
 
 use crate::dataset::{summary, truth};
 use crate::observer::Observer;
@@ -51,10 +52,13 @@ pub struct Suite<'a> {
     pub baseline: Option<String>,
     /// Published accuracies in percent, by the names of the variants.
     pub published: BTreeMap<String, f64>,
+    /// The processes that train every run together ([`RunOptions::group`]), if this is not the only one.
+    pub group: Option<&'a Arc<dyn Group>>,
 }
 
 impl Suite<'_> {
-    /// Trains every method from every seed, `jobs` runs at a time, each on one thread.
+    /// Trains every method from every seed, `jobs` runs at a time, each on one thread; several processes train one
+    /// after the other.
     ///
     /// Results do not depend on `jobs`: a run computes the same bits for any number of threads. A run
     /// that fails does not end the others; it is among the [`MethodResult::failed`]
@@ -77,12 +81,22 @@ impl Suite<'_> {
         let first = splits.first().ok_or_else(|| Error::setting("seeds", "give at least one"))?;
         let summary = summary(self.dataset, first);
         let runs = self.runs();
-        let trained = parallel(jobs, runs.len(), |task| {
+        // All processes come to the same run at the same time.
+        let jobs = if self.group.is_some_and(|group| group.size() > 1) { 1 } else { jobs };
+        let ends_all = |error: &Error| self.ends_all(error);
+        let trained = parallel(jobs, runs.len(), ends_all, |task| {
             // All variants of one unit, then those of the next.
             let splits = &splits[task / self.variants.len()];
             self.train_run(&runs[task], splits, (device, observer, stop))
         });
         self.gathered(summary, runs.into_iter().zip(trained), start)
+    }
+
+    /// Whether no other run is begun after an error. Of several processes the others wait in a run that one of them
+    /// fails of, unless they come to the same error.
+    fn ends_all(&self, error: &Error) -> bool {
+        let is_shared = self.group.is_some_and(|group| group.size() > 1);
+        !error.concerns_one_run() || (is_shared && !error.is_of_all_members())
     }
 
     /// Trains one run on this thread and those of its pool.
@@ -100,6 +114,7 @@ impl Suite<'_> {
             stop,
             observer,
             label: &run.label,
+            group: self.group,
         };
         let trained = train(&self.config_of(run)?, splits, run.label.seed, options);
         let mut result = trained.inspect_err(|error| {
@@ -132,6 +147,10 @@ impl Suite<'_> {
         let mut first_error = None;
         for (run, outcome) in runs {
             let unit = (run.label.seed, run.label.fold);
+            let outcome = match outcome {
+                Err(error) if self.ends_all(&error) => return Err(error),
+                outcome => outcome,
+            };
             if let Some(error) = keep(&mut methods[run.variant], unit, outcome)? {
                 first_error.get_or_insert(error);
             }
@@ -192,11 +211,12 @@ pub fn check_seeds(seeds: &[u64]) -> Result<()> {
     }
 }
 
-/// `run(0), ..., run(tasks - 1)`, `jobs` at a time, in order of the tasks. After an error that concerns
+/// `run(0), ..., run(tasks - 1)`, `jobs` at a time, in order of the tasks. After an error that ends
 /// all of them nothing new is begun: tasks that come later may be missing.
 fn parallel(
     jobs: usize,
     tasks: usize,
+    ends_all: impl Fn(&Error) -> bool + Sync,
     run: impl Fn(usize) -> Result<RunResult> + Sync,
 ) -> Vec<Result<RunResult>> {
     let next = AtomicUsize::new(0);
@@ -215,7 +235,7 @@ fn parallel(
                 Ok(pool) => pool.install(|| run(task)),
                 Err(_) => run(task),
             };
-            if result.as_ref().is_err_and(|error| !error.concerns_one_run()) {
+            if result.as_ref().is_err_and(&ends_all) {
                 next.store(tasks, Ordering::Relaxed);
             }
             let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 pub use checked::CheckedConfig;
 pub use encoders::{EncoderChoice, EncoderTraining, FirstLayer};
 pub use text::{TextPosition, parse_value, position_of, with_position};
-pub use training::{ClassWeights, Keep, TrainingOptions, WeightRule};
+pub use training::{BatchNorm, ClassWeights, Keep, TrainingOptions, WeightRule};
 pub(crate) use {
     checked::in_section, schedule::length as schedule_length, schedule::of_length,
     text::with_positions,

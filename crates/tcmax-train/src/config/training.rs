@@ -32,6 +32,14 @@ pub struct TrainingOptions {
     /// Draw as many examples of each class as of every other, those of small classes more than once an
     /// epoch, instead of each example once.
     pub balanced_sampling: bool,
+    /// Shards that every batch is split into, each for a member with its own thread and copy of the model; absent: one
+    /// for each process. Results depend on the number of shards, and not on the processes among which they
+    /// are dealt out, of which it must be a multiple.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shards: Option<usize>,
+    /// What batch statistics are of where there are several shards: `synchronised` (of the whole batch) or `local`
+    /// (of the shard; the running statistics that are kept are those of the first).
+    pub batch_norm: BatchNorm,
     /// Batches whose mean gradient makes one step.
     pub accumulate: usize,
     /// Largest norm of all gradients together; absent: no clipping.
@@ -74,6 +82,17 @@ pub enum Keep {
     Last,
 }
 
+/// What batch statistics are of where there are several shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BatchNorm {
+    /// Of the whole batch, as with one shard.
+    #[default]
+    Synchronised,
+    /// Of the shard alone.
+    Local,
+}
+
 /// What examples weigh in the loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -104,6 +123,8 @@ impl Default for ClassWeights {
 const MOST_EPOCHS: usize = 100_000;
 /// Most batches of one step.
 const MOST_ACCUMULATED: usize = 100_000;
+/// Most shards of a batch.
+const MOST_SHARDS: usize = 65_536;
 /// Most loader threads.
 const MOST_WORKERS: usize = 256;
 
@@ -118,6 +139,8 @@ impl Default for TrainingOptions {
             label_smoothing: 0.0,
             class_weights: ClassWeights::default(),
             balanced_sampling: false,
+            shards: None,
+            batch_norm: BatchNorm::default(),
             accumulate: 1,
             clip_norm: None,
             average: None,
@@ -151,6 +174,8 @@ impl OptionSet for TrainingOptions {
         within(self.epochs, MOST_EPOCHS, "epochs", 1)?;
         within(self.workers, MOST_WORKERS, "workers", 0)?;
         within(self.accumulate, MOST_ACCUMULATED, "accumulate", 1)?;
+        let shards = self.shards.unwrap_or(1);
+        within(shards, MOST_SHARDS, "shards", 1)?;
         let smoothing = (0.0..1.0).contains(&self.label_smoothing);
         require(smoothing, "label-smoothing", "must be at least 0 and below 1")?;
         if let ClassWeights::Given(weights) = &self.class_weights {
@@ -162,6 +187,8 @@ impl OptionSet for TrainingOptions {
         let decay = self.average.is_none_or(|decay| (0.0..1.0).contains(&decay));
         require(decay, "average", "must be a decay of at least 0 and below 1")?;
         require(self.batch_size >= 2, "batch-size", "must be at least 2")?;
+        let fits = self.batch_size >= 2 * shards;
+        require(fits, "batch-size", "must be at least 2 for each of the shards")?;
         let clip = self.clip_norm.is_none_or(|norm| norm.is_finite() && norm > 0.0);
         require(clip, "clip-norm", "must be a positive number")
     }

@@ -1,20 +1,16 @@
 //! One epoch: steps on batches, then validation.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use candle_core::backprop::GradStore;
-use candle_core::{D, Tensor};
-use tcmax_data::Batch;
-use tcmax_estimators::Labels;
-use tcmax_losses::{Clock, Step, StepOutput, Target, Targets, Update};
+use tcmax_losses::{Clock, StepOutput};
 use tcmax_ops::Seed;
 
 use super::run::Run;
+use super::sums::EpochSums;
 use crate::absence::marginals_of;
 use crate::results::{EpochRecord, Evaluation, StepRecord};
 use crate::schedule::Position;
-use crate::{EncodedSplit, Error, Result, Task, Truth, evaluate};
+use crate::{EncodedSplit, Error, Result, evaluate};
 
 impl Run<'_> {
     /// Trains and validates the next epoch.
@@ -29,7 +25,9 @@ impl Run<'_> {
         let mut sums = EpochSums::new();
         let seed = Seed::new(self.seed).stream("epoch").index(epoch as u64);
         let mut first_rate = None;
-        for (number, batch) in self.train.epoch(seed).enumerate() {
+        let group = self.model.members().group().clone();
+        let batches = self.train.epoch_of_member(seed, group.rank(), group.size());
+        for (number, batch) in batches.enumerate() {
             let clock = self.clock(epoch, number);
             let rate = self.set_rate(clock)?;
             first_rate.get_or_insert(rate);
@@ -43,6 +41,8 @@ impl Run<'_> {
                 })?;
             on_step(self, &self.step_record(clock, rate, &output))?;
         }
+        sums.right = self.right_of_all(sums.right)?;
+        self.share_buffers()?;
         let validation = self.updates.with_average(|| self.validate())?;
         if let Some(validation) = &validation {
             self.schedule.observe(self.config.schedule_metric(validation));
@@ -89,68 +89,6 @@ impl Run<'_> {
         Ok(rate)
     }
 
-    /// One step on one batch.
-    fn step(
-        &mut self,
-        batch: &Batch,
-        clock: Clock,
-        seed: Seed,
-        sums: &mut EpochSums,
-    ) -> Result<StepOutput> {
-        let truth = self.targets(batch)?;
-        let features = self.model.features(batch, true)?;
-        let accumulate = self.config.config().train.accumulate;
-        let ends = (clock.batch + 1).is_multiple_of(accumulate) || clock.batch + 1 == clock.batches;
-        let updates = &mut self.updates;
-        updates.begin_batch();
-        let mut update = |gradients: &mut GradStore| updates.apply(gradients, ends);
-        let (head, groups) = (self.model.head(), self.model.groups());
-        let (features, rows, update) =
-            (&features[..], &batch.indices[..], &mut update as &mut Update<'_>);
-        let output = match &truth {
-            Truth::Classes(labels) => self.method.step(&mut Step {
-                head,
-                features,
-                labels,
-                rows,
-                groups,
-                clock,
-                seed,
-                update,
-            }),
-            Truth::Other(labels) => self.method.step_on(&mut Step {
-                head,
-                features,
-                labels,
-                rows,
-                groups,
-                clock,
-                seed,
-                update,
-            }),
-        }?;
-        self.updates.check_accumulation(self.config.method().name)?;
-        sums.add(&output, &truth)?;
-        Ok(output)
-    }
-
-    /// What a batch is to be predicted as: labels smoothed and weighted, numbers standardised, if they are to be.
-    fn targets(&self, batch: &Batch) -> Result<Truth> {
-        let labels = match Truth::of_batch(batch, &self.model)? {
-            Truth::Classes(labels) => labels,
-            Truth::Other(targets) if targets.task() == Task::Regression => {
-                let values = self.model.standardised(targets.values())?;
-                return Ok(Truth::Other(Targets::numbers(values)?));
-            }
-            other => return Ok(other),
-        };
-        let labels = labels.smoothed(self.config.config().train.label_smoothing)?;
-        Ok(Truth::Classes(match &self.class_weights {
-            Some(weights) => labels.weighted(weights)?,
-            None => labels,
-        }))
-    }
-
     fn step_record(&self, clock: Clock, learning_rate: f64, output: &StepOutput) -> StepRecord {
         StepRecord {
             epoch: clock.epoch + 1,
@@ -183,63 +121,4 @@ impl Run<'_> {
         validation.confusion = Vec::new();
         Ok(Some(validation))
     }
-}
-
-/// Sums over the batches of an epoch, weighted by their examples.
-struct EpochSums {
-    examples: usize,
-    loss: f64,
-    right: usize,
-    has_classes: bool,
-    bound: f64,
-    bounded: bool,
-    metrics: BTreeMap<String, f64>,
-}
-
-impl EpochSums {
-    fn new() -> Self {
-        Self {
-            examples: 0,
-            loss: 0.0,
-            right: 0,
-            has_classes: true,
-            bound: 0.0,
-            bounded: false,
-            metrics: BTreeMap::new(),
-        }
-    }
-
-    fn accuracy(&self) -> f64 {
-        if self.has_classes { self.right as f64 / self.examples as f64 } else { f64::NAN }
-    }
-
-    fn add(&mut self, output: &StepOutput, truth: &Truth) -> Result<()> {
-        let examples = truth.examples();
-        match truth {
-            Truth::Classes(labels) => self.right += right(&output.logits, labels)?,
-            Truth::Other(_) => self.has_classes = false,
-        }
-        self.loss += output.loss * examples as f64;
-        if let Some(bound) = output.total_correlation {
-            self.bound += bound * examples as f64;
-            self.bounded = true;
-        }
-        for (name, value) in &output.metrics {
-            *self.metrics.entry(name.clone()).or_default() += value * examples as f64;
-        }
-        self.examples += examples;
-        Ok(())
-    }
-
-    fn mean_metrics(self) -> BTreeMap<String, f64> {
-        let examples = self.examples as f64;
-        self.metrics.into_iter().map(|(name, sum)| (name, sum / examples)).collect()
-    }
-}
-
-/// How many examples the class of the highest logit is right of.
-fn right(logits: &Tensor, labels: &Labels) -> Result<usize> {
-    let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-    let truth = labels.tensor()?.to_vec1::<u32>()?;
-    Ok(predicted.iter().zip(&truth).filter(|(guess, y)| guess == y).count())
 }

@@ -13,8 +13,10 @@ use sha2::{Digest, Sha256};
 use tcmax_data::{Dataset, Splits, hexadecimal, write_whole};
 use tcmax_datasets::fetch::cache_folder;
 
+use super::agreed::said_by_all;
 use super::loaders::{evaluation_loader, training_loader};
 use super::run::Run;
+use crate::dealt::in_turn;
 use crate::encoded_data::EncodedData;
 use crate::{Model, Result};
 
@@ -70,9 +72,12 @@ impl Run<'_> {
         let file = file_of(&[network, data, name]).filter(|_| is_cached);
         let expected = split.len() * width;
         let kept = file.as_deref().and_then(|file| read(file, expected));
+        // Members compute them together, unless none has to.
+        let group = self.model.members().group();
+        let has_all = said_by_all(group, kept.is_some())?;
         let features = match kept {
-            Some(features) => features,
-            None => {
+            Some(features) if has_all => features,
+            _ => {
                 let features = self.features_of(split, position)?;
                 if let Some(file) = &file {
                     // Without the cache they are computed again by the next run.
@@ -86,17 +91,17 @@ impl Run<'_> {
 
     /// The features of all examples of a split, one after the other.
     fn features_of(&self, split: &Arc<dyn Dataset>, position: usize) -> Result<Vec<f32>> {
-        let mut features = Vec::new();
         if split.is_empty() {
-            return Ok(features);
+            return Ok(Vec::new());
         }
         // Nothing is drawn from this seed: the inputs are the same for all.
         let seed = tcmax_ops::Seed::new(0).stream("frozen");
-        for batch in evaluation_loader(self.config, split.clone(), self.device)?.epoch(seed) {
-            let of_batch = self.model.encoded(&batch?, position)?;
-            features.extend(of_batch.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?);
-        }
-        Ok(features)
+        let loader = evaluation_loader(self.config, split.clone(), self.device)?;
+        let (members, width) = (self.model.members(), self.model.encoder(position).feature_width());
+        let features = in_turn(members, (&loader, seed), &[width], |batch| {
+            Ok(vec![self.model.encoded(batch, position)?.to_device(&Device::Cpu)?])
+        })?;
+        Ok(features[0].flatten_all()?.to_vec1::<f32>()?)
     }
 }
 

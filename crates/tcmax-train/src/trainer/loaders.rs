@@ -23,7 +23,7 @@ pub fn evaluation_loader(
     Ok(Loader::new(data, options, device)?)
 }
 
-/// The loader of training: a new order each epoch, and no last batch of a single example.
+/// The loader of training: a new order each epoch, and no last batch of a single example for some shard, or none.
 pub(super) fn training_loader(
     config: &CheckedConfig,
     data: Arc<dyn Dataset>,
@@ -36,7 +36,12 @@ pub(super) fn training_loader(
         drop_last: settings.drop_last,
         ..sequential(settings.batch_size, settings.workers)
     };
-    Ok(Loader::new(data, options, device)?.joining_single())
+    Ok(Loader::new(data, options, device)?.joining_fewer_than(least_examples(config)))
+}
+
+/// Examples that batch statistics need: two in every shard.
+fn least_examples(config: &CheckedConfig) -> usize {
+    2 * config.config().train.shards.unwrap_or(1)
 }
 
 fn sequential(batch_size: usize, workers: usize) -> LoaderOptions {
@@ -58,6 +63,11 @@ pub(super) fn check_splits(splits: &Splits, config: &CheckedConfig) -> Result<()
     if examples < 2 {
         let problem = "there is a single training example, and batch statistics need two";
         return Err(Error::setting("data", problem));
+    }
+    if examples < least_examples(config) {
+        let problem =
+            format!("there are {examples} training examples, fewer than two for each shard");
+        return Err(Error::setting("train.shards", problem));
     }
     if config.config().train.drop_last && examples < batch {
         let problem = format!(

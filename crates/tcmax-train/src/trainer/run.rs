@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use tcmax_data::{Dataset, Loader, Splits};
 use tcmax_losses::{Clock, Marginals, Method};
-use tcmax_ops::Seed;
+use tcmax_ops::{Members, Seed};
 
 use super::best::{Best, is_stuck};
 use super::loaders::{check_splits, check_task, class_weights, evaluation_loader, training_loader};
@@ -54,12 +54,14 @@ impl<'a> Run<'a> {
         identified: Identified,
         seed: u64,
         (device, is_new): (&'a Device, bool),
+        members: Members,
     ) -> Result<Self> {
         check_splits(splits, config)?;
         let data = splits.train.as_ref();
         let outputs = Outputs::of(data);
         check_task(&config.config().train, outputs.task)?;
-        let model = Model::new(config, data.modalities(), outputs, Seed::new(seed), device)?;
+        let (modalities, of_run) = (data.modalities(), Seed::new(seed));
+        let model = Model::of_members(config, modalities, outputs, of_run, device, members)?;
         model.standardise(data)?;
         let notes = if is_new { load_weights(&model)? } else { Vec::new() };
         let method = model.method(config, data.len())?;
@@ -91,14 +93,16 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// What to say when a single example is left over.
+    /// What to say when too few examples are left over.
     pub(super) fn joined_batch(&self) -> Option<String> {
         let (examples, size) = (self.splits.train.len(), self.config.config().train.batch_size);
-        self.train.ends_with_single().then(|| {
+        let joined = self.train.joined_examples();
+        let left = if joined == 1 { "one".to_owned() } else { joined.to_string() };
+        (joined > 0).then(|| {
             format!(
-                "{examples} training examples in batches of {size} leave one over, too few for batch \
+                "{examples} training examples in batches of {size} leave {left} over, too few for batch \
                  statistics: the last batch has {}",
-                size + 1
+                size + joined
             )
         })
     }
