@@ -5,6 +5,7 @@
 mod app;
 mod commands;
 pub mod process;
+mod processes;
 pub mod progress;
 
 pub use app::App;

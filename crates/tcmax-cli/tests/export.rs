@@ -83,7 +83,14 @@ fn write_check(run: &Path, out: &Path) {
         .collect();
     let labels = Tensor::zeros(5, DType::U32, &Device::Cpu).unwrap();
     let indices = (0..5).collect();
-    let batch = Batch { inputs: inputs.clone(), labels, targets: None, present: None, indices };
+    let batch = Batch {
+        inputs: inputs.clone(),
+        labels,
+        targets: None,
+        present: None,
+        indices,
+        whole: None,
+    };
     let features = saved.model.features(&batch, false).unwrap();
     let method = saved.model.method(&saved.config, 0).unwrap();
     let logits = method.predict(saved.model.head(), &features).unwrap().detach();

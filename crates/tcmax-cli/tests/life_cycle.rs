@@ -345,6 +345,7 @@ fn an_interruption_keeps_the_last_finished_epoch() {
             stop: Some(&asking.0),
             observer: &asking,
             label: &label,
+            group: None,
         };
         train(&config, &splits, 0, options).unwrap_err()
     };

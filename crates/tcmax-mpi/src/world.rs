@@ -33,14 +33,14 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new() -> crate::Result<Self> {
+    pub(crate) fn new() -> crate::error::Result<Self> {
         if mpi::environment::is_initialized() {
-            return Err(crate::Error::Twice);
+            return Err(crate::error::Error::Twice);
         }
-        let (universe, threading) =
-            mpi::initialize_with_threading(Threading::Serialized).ok_or(crate::Error::Twice)?;
+        let (universe, threading) = mpi::initialize_with_threading(Threading::Serialized)
+            .ok_or(crate::error::Error::Twice)?;
         if threading < Threading::Serialized {
-            return Err(crate::Error::Threads);
+            return Err(crate::error::Error::Threads);
         }
         let world = universe.world();
         let number = |number: i32| usize::try_from(number).unwrap_or_default();

@@ -19,6 +19,9 @@ mod train;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tcmax_train::Registry;
 
+use crate::processes::Processes;
+use crate::progress::is_silent;
+
 pub use compare::{Comparison, write_results};
 pub use experiment::parse_assignment;
 pub use flags::with_flags;
@@ -90,10 +93,12 @@ impl Arguments {
     }
 
     /// Does what was asked.
-    pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
+    pub fn run(self, registry: &Registry, processes: &Processes) -> anyhow::Result<()> {
         match self.command {
-            Command::Train(train) => train.run(registry),
-            Command::Compare(compare) => compare.run(registry),
+            Command::Train(train) => train.run(registry, processes),
+            Command::Compare(compare) => compare.run(registry, processes),
+            // The others train nothing: one process does them.
+            _ if !processes.is_first() => Ok(()),
             Command::Config(config) => config.run(registry),
             Command::Estimate(estimate) => estimate.run(&registry.estimators),
             Command::Eval(eval) => eval.run(registry),
@@ -118,6 +123,9 @@ fn print(text: &str) -> anyhow::Result<()> {
 /// anything else is, a full disk above all: the result would be lost with exit code 0.
 fn write_out(bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::{ErrorKind, Write};
+    if is_silent() {
+        return Ok(());
+    }
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use candle_core::Device;
 use clap::Args;
 use tcmax_datasets::DataSource;
+use tcmax_parallel::Group;
 use tcmax_report::{html, table};
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::{MethodResult, SuiteResult};
@@ -18,6 +20,7 @@ use tcmax_train::{
 use super::experiment::{ExperimentOptions, OutputOptions};
 use super::print;
 use crate::process::stop_on_signals;
+use crate::processes::Processes;
 use crate::progress::{Pace, TrainingProgress, say};
 
 /// Options of `tcmax train`; what is not given comes from `--config`, or is the main recipe's.
@@ -43,19 +46,22 @@ pub struct Train {
 
 impl Train {
     /// Trains every seed and prints the result.
-    pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
+    pub fn run(mut self, registry: &Registry, processes: &Processes) -> anyhow::Result<()> {
         set_threads(self.experiment.threads)?;
         let settings = self.experiment.experiment(registry, self.method.as_deref())?.config;
         let config = self.experiment.check(settings, registry)?;
         check_seeds(&self.seeds)?;
+        let existing = self.output.existing();
+        self.output.out.take_if(|_| !processes.is_first());
         let _lock = self.output.out.as_deref().map(FolderLock::take).transpose()?;
         let device = device()?;
         let config = self.look_at_runs(config, &device)?;
-        let data = self.experiment.open(&config)?;
+        let data = processes.after_the_first(|| self.experiment.open(&config))?;
         if self.output.out.is_none() {
             say("note: without --out DIR the model is not kept, only the result is printed");
         }
-        let result = self.train_seeds(&config, data.as_ref(), &device)?;
+        let given = (existing, processes.group());
+        let result = self.train_seeds(&config, data.as_ref(), &device, given)?;
         if let Some(out) = &self.output.out {
             write_report(out, &result)?;
         }
@@ -97,6 +103,7 @@ impl Train {
         config: &CheckedConfig,
         data: &dyn DataSource,
         device: &Device,
+        (existing, group): (Existing, Option<&Arc<dyn Group>>),
     ) -> anyhow::Result<SuiteResult> {
         let start = std::time::Instant::now();
         let epochs = config.config().train.epochs * self.seeds.len();
@@ -120,14 +127,17 @@ impl Train {
             let options = RunOptions {
                 device,
                 folder: folder.as_deref(),
-                existing: self.output.existing(),
+                existing,
                 stop: Some(&stop),
                 observer: &progress,
                 label: &label,
+                group,
             };
-            if let Some(error) =
-                keep(&mut method, (seed, None), train(config, &splits, seed, options))?
-            {
+            let trained = train(config, &splits, seed, options);
+            if trained.as_ref().is_err_and(|error| group.is_some() && !error.is_of_all_members()) {
+                return Err(trained.err().context("the error")?.into());
+            }
+            if let Some(error) = keep(&mut method, (seed, None), trained)? {
                 progress.failed(&label, &error);
                 first_error.get_or_insert(error);
             }

@@ -6,6 +6,7 @@ mod pace;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,9 +18,24 @@ use tcmax_train::{Error, Observer, RunLabel};
 pub use clips::PrepareBar;
 pub use pace::{Pace, rough_minutes};
 
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing is printed by this process: of several that do one command together, the first one speaks.
+pub(crate) fn be_silent() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
+/// Whether nothing is printed.
+pub(crate) fn is_silent() -> bool {
+    SILENT.load(Ordering::Relaxed)
+}
+
 /// Prints one line on standard error. Where that cannot be written to, a log on a full disk, work goes on
 /// without a word: results do not depend on it.
 pub fn say(line: &str) {
+    if is_silent() {
+        return;
+    }
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::Device;
+use tcmax_parallel::Purpose;
 
 use super::runs::PlannedRun;
 use super::{Suite, collect};
@@ -36,7 +37,7 @@ impl Suite<'_> {
         let run = self.run_in(folder)?;
         let splits = self.splits_of(run.unit())?;
         let data = Identified::of(&splits)?.data;
-        let result = match self.finished_run(&run, &data, device)? {
+        let result = match self.finished_for_all(&run, &data, device)? {
             Some(result) => {
                 observer.note(&run.label, "the run is finished: nothing is left to do");
                 observer.finished(&run.label, &result);
@@ -85,6 +86,23 @@ impl Suite<'_> {
         Ok(all)
     }
 
+    /// As [`Self::finished_run`], which the first of several processes looks for.
+    fn finished_for_all(
+        &self,
+        run: &PlannedRun,
+        data: &DataIdentity,
+        device: &Device,
+    ) -> Result<Option<RunResult>> {
+        let Some(group) = self.group.filter(|group| group.size() > 1) else {
+            return self.finished_run(run, data, device);
+        };
+        let problem = |error: serde_json::Error| Error::setting("only", error.to_string());
+        let own = if group.rank() == 0 { self.finished_run(run, data, device)? } else { None };
+        let own = serde_json::to_vec(&own).map_err(problem)?;
+        let all = group.all_gather(&own, Purpose::Control)?;
+        serde_json::from_slice(&all[0]).map_err(problem)
+    }
+
     fn finished_run(
         &self,
         run: &PlannedRun,
@@ -100,7 +118,9 @@ impl Suite<'_> {
     /// Writes down why a run failed, or removes what is written of an earlier time. A run that another process has
     /// did not fail. What it failed of is the error to report, whether it can be written or not.
     fn keep_failure(&self, run: &PlannedRun, error: Option<&Error>) {
-        let Some(path) = self.folder_of(run).map(|folder| failure_of(&folder)) else { return };
+        let is_first = self.group.is_none_or(|group| group.rank() == 0);
+        let folder = self.folder_of(run).filter(|_| is_first);
+        let Some(path) = folder.map(|folder| failure_of(&folder)) else { return };
         let _ = match error {
             None => remove(&path),
             Some(Error::Locked { .. }) => Ok(()),

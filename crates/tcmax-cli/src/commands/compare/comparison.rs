@@ -1,10 +1,12 @@
 //! A comparison that is trained, or whose runs other processes train.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use tcmax_data::{Splits, memory_bytes};
 use tcmax_datasets::DataSource;
+use tcmax_parallel::Group;
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
 use tcmax_train::{
@@ -92,11 +94,22 @@ impl<'a> Comparison<'a> {
             existing: Existing::Resume,
             baseline: Some(baseline),
             published: compare.published.clone(),
+            group: None,
         };
         Ok((
             Self { suite, folder: folder.map(Path::to_owned), jobs: 1, epochs, lock: None },
             splits,
         ))
+    }
+
+    /// The comparison by several processes, which train every run together, one after the other.
+    #[must_use]
+    pub fn by(mut self, group: Option<&'a Arc<dyn Group>>) -> Self {
+        self.suite.group = group;
+        if group.is_some() {
+            self.jobs = 1;
+        }
+        self
     }
 
     /// Every run.

@@ -17,6 +17,7 @@ use tcmax_train::{
 use super::experiment::{ExperimentOptions, OutputOptions};
 use super::print;
 use super::train::set_threads;
+use crate::processes::Processes;
 use crate::progress::say;
 
 pub use comparison::Comparison;
@@ -113,16 +114,22 @@ enum System {
 
 impl Compare {
     /// Trains and compares, or compares what was trained, or writes scripts that do.
-    pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
+    pub fn run(self, registry: &Registry, processes: &Processes) -> anyhow::Result<()> {
+        let trains = self.runs.is_empty() && self.cluster.emit.is_none() && !self.cluster.report;
+        if !trains && !processes.is_first() {
+            return Ok(());
+        }
         if !self.runs.is_empty() {
             return self.show(&self.side_by_side(registry)?);
         }
         set_threads(self.experiment.threads)?;
-        let (experiment, data) = self.opened(registry)?;
+        let opened = || self.opened(registry);
+        let (experiment, data) =
+            if trains { processes.after_the_first(opened)? } else { opened()? };
         let data = data.as_ref();
         match (self.cluster.emit, &self.output.out) {
             (Some(System::Slurm), Some(out)) => self.emit(&experiment, data, registry, out),
-            _ => self.show(&self.results(&experiment, data, registry)?),
+            _ => self.show(&self.results(&experiment, data, registry, processes)?),
         }
     }
 
@@ -165,19 +172,25 @@ impl Compare {
         experiment: &Experiment,
         data: &dyn DataSource,
         registry: &Registry,
+        processes: &Processes,
     ) -> anyhow::Result<SuiteResult> {
         let folder = self.output.out.as_deref();
-        let result = match (folder, &self.cluster.only) {
-            (Some(folder), Some(run)) => {
-                return Comparison::shared(experiment, data, registry, folder)?.train_one(run);
-            }
-            (Some(folder), None) if self.cluster.report => {
+        let group = processes.group();
+        if let (Some(folder), Some(run)) = (folder, &self.cluster.only) {
+            let comparison = Comparison::shared(experiment, data, registry, folder)?;
+            return comparison.by(group).train_one(run);
+        }
+        // The first process has the folder.
+        let folder = folder.filter(|_| processes.is_first());
+        let result = match folder {
+            Some(folder) if self.cluster.report => {
                 Comparison::shared(experiment, data, registry, folder)?.finished()?
             }
             _ => {
                 let existing = self.output.existing();
                 let comparison =
                     Comparison::new("compare", experiment, data, registry, folder, existing)?;
+                let comparison = comparison.by(group);
                 comparison.train(&comparison.progress())?
             }
         };
