@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod arrays;
+mod batch;
 pub mod csv_records;
 mod dataset;
 mod digest;
@@ -23,12 +24,13 @@ pub mod user_data;
 mod whole;
 mod words;
 
+pub use batch::Batch;
 pub use dataset::{Dataset, Modality, ModalityKind, Splits};
 pub use digest::{hexadecimal, sha256_of, sha256_of_file, sha256_of_reader};
 pub use error::{Error, Result};
 pub use identity::{identity_of, identity_of_values};
 pub use labels::ColumnNames;
-pub use loader::{Batch, Epoch, Loader, LoaderOptions};
+pub use loader::{Epoch, Loader, LoaderOptions};
 pub use memory::{check_memory, memory_bytes};
 pub use partition::{Partition, Rows, SplitIndices, SplitRule};
 pub use problems::{Position, Problem, Problems};
