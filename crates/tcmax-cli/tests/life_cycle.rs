@@ -294,6 +294,7 @@ fn a_diverging_method_of_a_comparison_is_reported_beside_the_others() {
         existing,
         baseline: None,
         published: Default::default(),
+        group: None,
     };
     let both = || vec![variant("a, wild", 1e30), variant("calm", 0.01)];
     let compared = suite(both(), Existing::Refuse).run(2, &Device::Cpu, &Silent, None).unwrap();

@@ -13,7 +13,7 @@ use tcmax_datasets::{SyntheticConfig, SyntheticModality, synthetic};
 use tcmax_losses::methods::{G_BLEND, JOINT, METHODS, OGM_GE, TCMAX};
 use tcmax_ops::Seed;
 use tcmax_parallel::{Alone, Group, Threads, run};
-use tcmax_train::results::{RunResult, StepRecord};
+use tcmax_train::results::{EpochRecord, RunResult, StepRecord};
 use tcmax_train::{
     BatchNorm, Choice, Error, Existing, Observer, RunLabel, RunOptions, Silent, Stop, TrainConfig,
     TrainingOptions, train,
@@ -75,7 +75,7 @@ fn train_alike(
     let results = train_by(processes, folder, Existing::Refuse, process);
     let mut results: Vec<RunResult> = results.into_iter().map(Result::unwrap).collect();
     let history = |result: &RunResult| {
-        let timeless: Vec<_> = result.history.iter().map(|record| record.timeless()).collect();
+        let timeless: Vec<_> = result.history.iter().map(EpochRecord::timeless).collect();
         serde_json::to_string(&timeless).unwrap()
     };
     // All have the result.
@@ -286,7 +286,7 @@ impl Observer for Stopper {
             self.stop.ask(15);
         }
     }
-    fn epoch(&self, _: &RunLabel, _: &tcmax_train::results::EpochRecord) {}
+    fn epoch(&self, _: &RunLabel, _: &EpochRecord) {}
     fn finished(&self, _: &RunLabel, _: &RunResult) {}
 }
 
