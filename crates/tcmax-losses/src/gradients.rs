@@ -2,7 +2,7 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
-use tcmax_ops::{to_scalar_f64, wide};
+use tcmax_ops::{to_scalar_f64, to_vec_f64, wide};
 use tcmax_parallel::{Group, Purpose};
 
 use crate::Result;
@@ -28,7 +28,7 @@ pub(crate) fn add_up(gradients: &mut GradStore, vars: &[&Var], group: &dyn Group
         let count = values.len();
         Tensor::from_vec(values, count, &Device::Cpu)?
     };
-    let present = summed.narrow(0, 0, vars.len())?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let present = to_vec_f64(&summed.narrow(0, 0, vars.len())?)?;
     let mut start = vars.len();
     for (var, present) in vars.iter().zip(present) {
         let len = var.elem_count();
