@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tcmax_parallel::{Group, Purpose};
-use tcmax_train::Error;
+use tcmax_train::{Error, host_name};
 
 /// The processes that do a command together: most commands have one.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ impl Processes {
             if group.rank() > 0 {
                 std::thread::sleep(PATIENCE);
             }
-            group.abort(message);
+            group.abort(&format!("{message} (on {})", host_name()));
         }
     }
 

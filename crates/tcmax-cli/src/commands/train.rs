@@ -48,7 +48,8 @@ impl Train {
     /// Trains every seed and prints the result.
     pub fn run(mut self, registry: &Registry, processes: &Processes) -> anyhow::Result<()> {
         set_threads(self.experiment.threads)?;
-        let settings = self.experiment.experiment(registry, self.method.as_deref())?.config;
+        let experiment = || self.experiment.experiment(registry, self.method.as_deref());
+        let settings = processes.after_the_first(experiment)?.config;
         let config = self.experiment.check(settings, registry)?;
         check_seeds(&self.seeds)?;
         let existing = self.output.existing();

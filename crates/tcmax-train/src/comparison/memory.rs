@@ -28,5 +28,7 @@ pub fn memory_of_run(config: &CheckedConfig, splits: &Splits) -> Result<u64> {
     let settings = &config.config().train;
     // Evaluation takes larger batches, but keeps nothing for a gradient.
     let batch = settings.batch_size as u64 * KEPT_PER_INPUT * inputs as u64;
-    Ok(4 * (COPIES * numbers as u64 + batch))
+    // Every shard has a model of its own, and its part of the batch.
+    let models = settings.shards.unwrap_or(1) as u64;
+    Ok(4 * (models * COPIES * numbers as u64 + batch))
 }

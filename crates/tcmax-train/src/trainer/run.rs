@@ -7,6 +7,7 @@ use tcmax_data::{Dataset, Loader, Splits};
 use tcmax_losses::{Clock, Marginals, Method};
 use tcmax_ops::{Members, Seed};
 
+use super::agreed::after_the_first;
 use super::best::{Best, is_stuck};
 use super::loaders::{check_splits, check_task, class_weights, evaluation_loader, training_loader};
 use super::update::Updates;
@@ -63,7 +64,8 @@ impl<'a> Run<'a> {
         let (modalities, of_run) = (data.modalities(), Seed::new(seed));
         let model = Model::of_members(config, modalities, outputs, of_run, device, members)?;
         model.standardise(data)?;
-        let notes = if is_new { load_weights(&model)? } else { Vec::new() };
+        let load = || if is_new { load_weights(&model) } else { Ok(Vec::new()) };
+        let notes = after_the_first(model.members().group(), load)?;
         let method = model.method(config, data.len())?;
         let updates = Updates::new(config, &model)?;
         let train = training_loader(config, splits.train.clone(), device)?;

@@ -14,6 +14,7 @@ use super::RunOptions;
 use super::member::{Beginning, train_member};
 use crate::checkpoint::{Progress, read_file};
 use crate::config::{BatchNorm, CheckedConfig, TrainConfig};
+use crate::host::host_name;
 use crate::identity::Identified;
 use crate::observer::Silent;
 use crate::results::RunResult;
@@ -138,7 +139,7 @@ fn compare(
         return Ok(());
     }
     let own = [
-        host(),
+        host_name(),
         env!("CARGO_PKG_VERSION").to_owned(),
         digest(&settings(config)?),
         seed.to_string(),
@@ -176,14 +177,6 @@ fn digest(text: &str) -> String {
 /// Enough of a digest to tell two apart.
 fn short(digest: &str) -> String {
     digest.chars().take(12).collect()
-}
-
-/// The name of this machine.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    let name = name.trim().replace('\n', " ");
-    if name.is_empty() { "a machine without a name".to_owned() } else { name }
 }
 
 /// Runs this process's members, and returns the result of its first one, or what went wrong first.
