@@ -4,6 +4,7 @@ mod bench_clips;
 mod bench_estimators;
 mod bench_load;
 mod bench_peers;
+mod bench_scaling;
 mod check_logs;
 mod check_metrics;
 mod check_weights;
@@ -46,6 +47,8 @@ enum Command {
     BenchPeers(bench_peers::BenchPeers),
     /// Time every encoder beside PyTorch's, for the table of tcmax-encoders.
     BenchEncoders(bench_peers::BenchEncoders),
+    /// Time training by several processes, and print what a model says of clusters.
+    BenchScaling(bench_scaling::BenchScaling),
     /// One measurement of bench-peers, in a process of its own.
     #[command(hide = true)]
     OwnCase(bench_peers::OwnCase),
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Report(report) => report.run(),
         Command::BenchPeers(bench) => bench.run(),
         Command::BenchEncoders(bench) => bench.run(),
+        Command::BenchScaling(bench) => bench.run(),
         Command::OwnCase(case) => case.run(),
         Command::OwnLoad(case) => case.run(),
         Command::BenchClips(bench) => bench.run(),

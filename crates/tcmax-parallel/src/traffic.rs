@@ -21,6 +21,17 @@ impl Purpose {
     /// All of them.
     pub const ALL: [Self; 5] =
         [Self::Gradients, Self::BatchNorm, Self::Loss, Self::Features, Self::Control];
+
+    /// What it is called in results and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gradients => "gradients",
+            Self::BatchNorm => "batch norm",
+            Self::Loss => "loss",
+            Self::Features => "features",
+            Self::Control => "control",
+        }
+    }
 }
 
 /// The bytes that one member has given, by purpose. What goes to several members counts once: how often it

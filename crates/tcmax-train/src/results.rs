@@ -188,6 +188,10 @@ pub struct RunResult {
     pub warnings: Vec<String>,
     /// Wall-clock seconds of the whole run, in all the processes that it took.
     pub seconds: f64,
+    /// Bytes that the first of several members gave to the others, an average step with its share of
+    /// validations, by purpose; empty for a member alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exchanged: BTreeMap<String, f64>,
 }
 
 /// Metrics of the fused prediction on the test split.

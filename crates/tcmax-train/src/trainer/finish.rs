@@ -1,5 +1,6 @@
 //! The end of a run: the kept weights, tested once.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tcmax_ops::Seed;
@@ -36,6 +37,7 @@ impl Run<'_> {
             test: tested,
             history: self.history.clone(),
             seconds: self.seconds(start),
+            exchanged: BTreeMap::new(),
         })
     }
 

@@ -8,6 +8,7 @@ use tcmax_ops::{Members, State};
 
 use super::RunOptions;
 use super::agreed::{asked, said_by_first};
+use super::exchanged::{Exchanged, described};
 use super::log::Logs;
 use super::run::Run;
 use crate::checkpoint::{Progress, write_whole};
@@ -49,9 +50,14 @@ pub(super) fn train_member(
     }
     run.encode_frozen()?;
     let mut logs = files.as_ref().map(|files| Logs::open(files, &run)).transpose()?;
+    let exchanged = Exchanged::from_now(&run);
     train_epochs(&mut run, (files.as_ref(), logs.as_mut()), start, &options)?;
+    let exchanged = exchanged.per_step(&run);
+    if let Some(note) = described(&exchanged) {
+        observer.note(label, &note);
+    }
     let mut result = run.finish(start)?;
-    result.fold = label.fold;
+    (result.fold, result.exchanged) = (label.fold, exchanged);
     if let Some(files) = &files {
         run.save_finished(files)?;
         if let Some(logs) = &mut logs {

@@ -3,6 +3,7 @@
 mod agreed;
 mod best;
 mod epoch;
+mod exchanged;
 mod finish;
 mod frozen;
 mod loaders;
