@@ -35,6 +35,31 @@ fn the_same_seed_gives_the_same_checkpoint_bytes() {
 }
 
 #[test]
+fn so_many_shards_give_the_same_bytes_for_every_number_of_threads() {
+    let (folder, settings) = common::folder();
+    let run = |name: &str, arguments: &[&str]| {
+        let out = folder.path().join(name);
+        let out_argument = out.to_str().unwrap();
+        let arguments = [&["--out", out_argument], arguments].concat();
+        common::train(&settings, &arguments).assert().success();
+        FILES.map(|name| bytes(&out.join("seed-0").join(name)))
+    };
+    let shards = ["--set", "train.shards=2"];
+    let first = run("first", &[&shards[..], &["--threads", "1"]].concat());
+    assert_eq!(first, run("threads", &[&shards[..], &["--threads", "4"]].concat()));
+    assert_ne!(first, run("whole", &[]), "shards are a setting");
+    // A run goes on with the shards it had.
+    assert_eq!(first, run("first", &["--resume"]));
+    let refused = common::train(&settings, &["--set", "train.shards=100"]).output().unwrap();
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    assert!(
+        message.contains("--batch-size: must be at least 2 for each of the shards"),
+        "{message}"
+    );
+}
+
+#[test]
 fn another_seed_or_method_gives_other_weights() {
     let (folder, settings) = common::folder();
     let run = |name: &str, arguments: &[&str]| {

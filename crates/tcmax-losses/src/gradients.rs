@@ -9,8 +9,8 @@ use crate::Result;
 
 /// Replaces the gradients of `vars`, which are the same on every member, by their sums over the members.
 ///
-/// All numbers go in one flat vector, parameter by parameter, with a 1 for every parameter that has a gradient here: one
-/// that has none on any member gets none, and one that has none on some members counts as zeros there.
+/// All numbers go in one flat vector, parameter by parameter, with a 1 for every parameter that has a gradient
+/// here: one that has none on any member gets none, and one that has none on some members counts as zeros there.
 pub(crate) fn add_up(gradients: &mut GradStore, vars: &[&Var], group: &dyn Group) -> Result<()> {
     let has = |gradients: &GradStore, var: &Var| gradients.get(var.as_tensor()).is_some();
     let flags = vars.iter().map(|var| f64::from(u8::from(has(gradients, var))));

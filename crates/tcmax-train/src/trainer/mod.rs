@@ -66,8 +66,8 @@ pub struct RunOptions<'a> {
 ///
 /// # Errors
 /// When data cannot be read, settings do not fit the data, the loss leaves the finite numbers, a file
-/// cannot be written, another process has the folder, or the run in it is of other settings or data; when processes have
-/// different settings, data or versions, or one of them has ended.
+/// cannot be written, another process has the folder, or the run in it is of other settings or data; when
+/// processes have different settings, data or versions, or one of them has ended.
 pub fn train(
     config: &CheckedConfig,
     splits: &Splits,
