@@ -55,7 +55,7 @@ impl Processes {
             if group.rank() > 0 {
                 std::thread::sleep(PATIENCE);
             }
-            group.abort(&format!("{message} (on {})", host_name()));
+            group.abort(&format!("error: {message} (on {})", host_name()));
         }
     }
 
