@@ -11,7 +11,7 @@ use tcmax_train::{Error, host_name};
 pub(crate) struct Processes(Option<Arc<dyn Group>>);
 
 /// How long others than the first wait before they end a job: what goes wrong everywhere is reported once.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Processes {
     /// Those of a group, if there are several.
