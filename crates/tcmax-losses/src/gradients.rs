@@ -2,7 +2,7 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
-use tcmax_ops::{to_scalar_f64, to_vec_f64, wide};
+use tcmax_ops::{to_scalar_f64, wide};
 use tcmax_parallel::{Group, Purpose};
 
 use crate::Result;
@@ -15,30 +15,34 @@ pub(crate) fn add_up(gradients: &mut GradStore, vars: &[&Var], group: &dyn Group
     let has = |gradients: &GradStore, var: &Var| gradients.get(var.as_tensor()).is_some();
     let flags = vars.iter().map(|var| f64::from(u8::from(has(gradients, var))));
     let flags: Vec<f64> = flags.collect();
-    let is_double = vars.iter().any(|var| var.dtype() == DType::F64);
-    let summed = if is_double {
+    if vars.iter().any(|var| var.dtype() == DType::F64) {
         let mut values = flat::<f64>(gradients, vars, flags)?;
         group.sum_f64(&mut values, Purpose::Gradients)?;
-        let count = values.len();
-        Tensor::from_vec(values, count, &Device::Cpu)?
+        take_apart(gradients, vars, &values)
     } else {
         let flags = flags.into_iter().map(|flag| flag as f32).collect();
         let mut values = flat::<f32>(gradients, vars, flags)?;
         group.sum_f32(&mut values, Purpose::Gradients)?;
-        let count = values.len();
-        Tensor::from_vec(values, count, &Device::Cpu)?
-    };
-    let present = to_vec_f64(&summed.narrow(0, 0, vars.len())?)?;
-    let mut start = vars.len();
+        take_apart(gradients, vars, &values)
+    }
+}
+
+/// Puts summed numbers, after a flag for every parameter, in the place of the gradients. Each gets a vector of its own:
+/// a view, and also candle's copy of one, would hold the numbers of all.
+fn take_apart<T: candle_core::WithDType>(
+    gradients: &mut GradStore,
+    vars: &[&Var],
+    summed: &[T],
+) -> Result<()> {
+    let (present, mut rest) = summed.split_at(vars.len());
     for (var, present) in vars.iter().zip(present) {
-        let len = var.elem_count();
-        if present > 0.0 {
-            // A copy: otherwise every gradient would keep the whole vector alive.
-            let sum = summed.narrow(0, start, len)?.reshape(var.shape())?.copy()?;
+        let (own, others) = rest.split_at(var.elem_count());
+        rest = others;
+        if present.to_f64() > 0.0 {
+            let sum = Tensor::from_slice(own, var.shape(), &Device::Cpu)?;
             let sum = sum.to_dtype(var.dtype())?.to_device(var.device())?;
             gradients.insert(var.as_tensor(), sum);
         }
-        start += len;
     }
     Ok(())
 }
@@ -95,4 +99,47 @@ pub(crate) fn weighted(parts: &[(f64, &GradStore)], var: &Var) -> Result<Option<
         });
     }
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use candle_core::{Result, Storage};
+    use tcmax_parallel::{Alone, Threads, run};
+
+    use super::*;
+
+    /// The gradients of this member's share of a loss of two parameters, the second of which the first member
+    /// does not use.
+    fn gradients_of(member: &dyn Group, vars: &[&Var]) -> Result<GradStore> {
+        let mut loss = (vars[0].as_tensor().sum_all()? * (1.0 + member.rank() as f64))?;
+        if member.rank() > 0 {
+            loss = (loss + vars[1].as_tensor().sqr()?.sum_all()?)?;
+        }
+        loss.backward()
+    }
+
+    #[test]
+    fn sums_are_those_of_all_members_and_hold_no_numbers_of_other_parameters() {
+        let alone: Arc<dyn Group> = Arc::new(Alone);
+        let sums = run(Threads::members(2, &alone).unwrap(), |member| {
+            let var = |values: &[f32]| Var::new(values, &Device::Cpu).unwrap();
+            let (one, other, unused) = (var(&[5.0; 3]), var(&[2.0; 7]), var(&[1.0; 2]));
+            let vars = [&one, &other, &unused];
+            let mut gradients = gradients_of(member.as_ref(), &vars).unwrap();
+            add_up(&mut gradients, &vars, member.as_ref()).map_err(|error| error.to_string())?;
+            assert!(gradients.get(unused.as_tensor()).is_none());
+            for var in [&one, &other] {
+                let (storage, _) = gradients.get(var.as_tensor()).unwrap().storage_and_layout();
+                let Storage::Cpu(storage) = &*storage else { panic!("not on the CPU") };
+                assert_eq!(storage.as_slice::<f32>().unwrap().len(), var.elem_count());
+            }
+            let sum = |var: &Var| gradients.get(var.as_tensor()).unwrap().to_vec1::<f32>().unwrap();
+            Ok::<_, String>((sum(&one), sum(&other)))
+        });
+        for sum in sums {
+            assert_eq!(sum.unwrap(), (vec![3.0; 3], vec![4.0; 7]));
+        }
+    }
 }

@@ -11,11 +11,11 @@ pub(crate) trait Number:
     /// Bytes of one.
     const BYTES: usize;
 
-    /// Its bytes, at the end of others.
-    fn write(self, bytes: &mut Vec<u8>);
+    /// Their bytes, at the end of others.
+    fn write(numbers: &[Self], bytes: &mut Vec<u8>);
 
-    /// The number with these bytes.
-    fn read(bytes: &[u8]) -> Option<Self>;
+    /// The numbers with these bytes; a part of a number at the end is left out.
+    fn read(bytes: &[u8]) -> Vec<Self>;
 }
 
 macro_rules! number {
@@ -23,12 +23,18 @@ macro_rules! number {
         impl Number for $type {
             const BYTES: usize = size_of::<Self>();
 
-            fn write(self, bytes: &mut Vec<u8>) {
-                bytes.extend(self.to_le_bytes());
+            fn write(numbers: &[Self], bytes: &mut Vec<u8>) {
+                let start = bytes.len();
+                bytes.resize(start + numbers.len() * Self::BYTES, 0);
+                let (places, _) = bytes[start..].as_chunks_mut::<{ size_of::<Self>() }>();
+                for (place, number) in places.iter_mut().zip(numbers) {
+                    *place = number.to_le_bytes();
+                }
             }
 
-            fn read(bytes: &[u8]) -> Option<Self> {
-                bytes.try_into().ok().map(Self::from_le_bytes)
+            fn read(bytes: &[u8]) -> Vec<Self> {
+                let (numbers, _) = bytes.as_chunks::<{ size_of::<Self>() }>();
+                numbers.iter().map(|bytes| Self::from_le_bytes(*bytes)).collect()
             }
         }
     };
@@ -69,23 +75,18 @@ fn add_halves<T: Number>(vectors: &[&[T]], sums: &mut [T]) {
 pub(crate) fn to_bytes<T: Number>(vectors: &[&[T]], range: std::ops::Range<usize>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(vectors.len() * range.len() * T::BYTES);
     for vector in vectors {
-        for number in &vector[range.clone()] {
-            number.write(&mut bytes);
-        }
+        T::write(&vector[range.clone()], &mut bytes);
     }
     bytes
 }
 
 /// The `wanted` numbers that member `rank` gave.
 pub(crate) fn to_numbers<T: Number>(bytes: &[u8], rank: usize, wanted: usize) -> Result<Vec<T>> {
-    let numbers: Option<Vec<T>> = bytes.chunks(T::BYTES).map(T::read).collect();
-    match numbers {
-        Some(numbers) if numbers.len() == wanted => Ok(numbers),
-        _ => {
-            let problem = "members add vectors of different lengths";
-            Err(Error::Damaged { rank, bytes: bytes.len(), problem })
-        }
+    if bytes.len() != wanted * T::BYTES {
+        let problem = "members add vectors of different lengths";
+        return Err(Error::Damaged { rank, bytes: bytes.len(), problem });
     }
+    Ok(T::read(bytes))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::model::Link;
 const SETTINGS: &str = r#"
 [train]
 epochs = 4
-batch-size = 64
+batch-size = 16
 
 [encoder]
 name = "resnet18"
@@ -21,7 +21,7 @@ name = "resnet18"
 [data]
 name = "synthetic"
 classes = 10
-train-size = 512
+train-size = 128
 val-size = 8
 test-size = 8
 "#;

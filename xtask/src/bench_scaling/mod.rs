@@ -1,5 +1,7 @@
 //! Training by several processes: measured here, and what a model of communication says of clusters.
 
+#![expect(clippy::print_stdout, reason = "the output of the command")]
+
 mod measure;
 mod model;
 
