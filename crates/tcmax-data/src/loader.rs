@@ -127,7 +127,7 @@ impl Loader {
     }
 
     /// The share of one member in every batch of an epoch: contiguous examples, in order of the members, whose
-    /// shares differ by at most one ([`share`]). Examples are read as by [`Loader::epoch`], with the same
+    /// shares differ by at most one ([`tcmax_parallel::share`]). Examples are read as by [`Loader::epoch`], with the same
     /// augmentation, and each batch says of which [`whole`](Batch::whole) it is a share.
     pub fn epoch_of_member(&self, seed: Seed, rank: usize, members: usize) -> Epoch {
         self.start(seed, Part::Share { rank, members })
