@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tcmax_parallel::{Group, Purpose};
+use tcmax_parallel::Group;
 use tcmax_train::{Error, host_name};
 
 /// The processes that do a command together: most commands have one.
@@ -38,14 +38,7 @@ impl Processes {
         work: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let Some(group) = &self.0 else { return work() };
-        let meet = || group.all_gather(&[], Purpose::Control).map(drop);
-        if group.rank() > 0 {
-            meet()?;
-            return work();
-        }
-        let result = work()?;
-        meet()?;
-        Ok(result)
+        tcmax_parallel::after_the_first(group.as_ref(), work)
     }
 
     /// Ends the others, who would wait for this process, but where they have come to the same error.

@@ -16,7 +16,7 @@ pub use launch::{Launched, launched};
 
 /// The group of the processes that MPI started; `None` where MPI did not start this one.
 ///
-/// The first member that is dropped last ends MPI in this process, so keep it until the work is done.
+/// MPI ends in this process when the group is dropped.
 ///
 /// # Errors
 /// When the crate was built without MPI, or the MPI library cannot be used.

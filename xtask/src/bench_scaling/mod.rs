@@ -24,7 +24,7 @@ pub struct BenchScaling {
     model: bool,
 }
 
-/// Two ResNet-18 on pictures of 32 x 32 and sound, as measured here.
+/// Two ResNet-18, of pictures and of spectrograms, as measured here.
 const MEASURED: Network = Network {
     name: "2 x ResNet-18",
     parameters: 2.0 * 11_170_000.0,

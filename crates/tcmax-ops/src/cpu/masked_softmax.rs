@@ -65,7 +65,7 @@ fn hide<T: Element>(row: &mut [T], there: &[bool]) -> bool {
     any
 }
 
-/// The softmax of a row times `scale`. NaN is not the largest, but makes the sum NaN, and so the row.
+/// The softmax of one query's scores times `scale`. A score that is NaN makes the sum NaN, and so all weights.
 #[inline(always)]
 fn normalise<T: Element>(row: &mut [T], scale: T) {
     let mut most = [T::from_f64(f64::NEG_INFINITY); SIDE_BY_SIDE];

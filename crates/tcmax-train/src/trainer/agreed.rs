@@ -48,24 +48,6 @@ pub(super) fn said_by_all(group: &Arc<dyn Group>, own: bool) -> Result<bool> {
     Ok(all.iter().all(|bytes| bytes[..] == [1]))
 }
 
-/// Does something in the first member, and then in the others, who find in the user's cache what it has fetched.
-///
-/// # Errors
-/// Those of `work`, and when the members cannot exchange.
-pub(super) fn after_the_first<T>(
-    group: &Arc<dyn Group>,
-    work: impl FnOnce() -> Result<T>,
-) -> Result<T> {
-    let meet = || group.all_gather(&[], Purpose::Control).map(drop);
-    if group.rank() > 0 {
-        meet()?;
-        return work();
-    }
-    let result = work()?;
-    meet()?;
-    Ok(result)
-}
-
 impl Run<'_> {
     /// Gives the first member's buffers to all, such as running statistics of its own examples: members evaluate one
     /// model, and go on from a checkpoint as they would have without it.

@@ -7,7 +7,6 @@ use tcmax_data::{Dataset, Loader, Splits};
 use tcmax_losses::{Clock, Marginals, Method};
 use tcmax_ops::{Members, Seed};
 
-use super::agreed::after_the_first;
 use super::best::{Best, is_stuck};
 use super::loaders::{check_splits, check_task, class_weights, evaluation_loader, training_loader};
 use super::update::Updates;
@@ -65,7 +64,7 @@ impl<'a> Run<'a> {
         let model = Model::of_members(config, modalities, outputs, of_run, device, members)?;
         model.standardise(data)?;
         let load = || if is_new { load_weights(&model) } else { Ok(Vec::new()) };
-        let notes = after_the_first(model.members().group(), load)?;
+        let notes = tcmax_parallel::after_the_first(model.members().group().as_ref(), load)?;
         let method = model.method(config, data.len())?;
         let updates = Updates::new(config, &model)?;
         let train = training_loader(config, splits.train.clone(), device)?;
