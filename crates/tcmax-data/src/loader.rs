@@ -113,6 +113,11 @@ impl Loader {
         self.options.batch_size
     }
 
+    /// Examples of the data set.
+    pub fn examples(&self) -> usize {
+        self.reader.dataset.len()
+    }
+
     /// Batches in an epoch.
     pub fn num_batches(&self) -> usize {
         let (examples, size) = (self.reader.dataset.len(), self.options.batch_size);
@@ -131,6 +136,31 @@ impl Loader {
     /// augmentation, and each batch says of which [`whole`](Batch::whole) it is a share.
     pub fn epoch_of_member(&self, seed: Seed, rank: usize, members: usize) -> Epoch {
         self.start(seed, Part::Share { rank, members })
+    }
+
+    /// As [`Loader::epoch_of_member`], of given batches: examples may come several times, or not at all, and `seed` fixes
+    /// the augmentation alone.
+    ///
+    /// # Errors
+    /// When there is no such example, or a batch is empty.
+    pub fn epoch_of_batches(
+        &self,
+        batches: Vec<Vec<usize>>,
+        seed: Seed,
+        (rank, members): (usize, usize),
+    ) -> Result<Epoch> {
+        let examples = self.reader.dataset.len();
+        let fits =
+            |batch: &Vec<usize>| !batch.is_empty() && batch.iter().all(|&row| row < examples);
+        if let Some(number) = batches.iter().position(|batch| !fits(batch)) {
+            let problem = format!(
+                "batch {number} of the epoch is empty, or names an example beyond the {examples} there are"
+            );
+            return Err(Error::option("plan", problem));
+        }
+        let of_member = (members > 1).then_some((rank, members));
+        let augment = seed.stream("augment");
+        Ok(Epoch::start(self.reader.clone(), batches, of_member, (augment, self.options)))
     }
 
     /// Every `step`-th batch of an epoch, from number `first` on.

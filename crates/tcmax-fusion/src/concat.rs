@@ -17,7 +17,7 @@ use tcmax_ops::{Linear, ParamBuilder, sum_of};
 use tcmax_registry::Options;
 
 use crate::affine::columns;
-use crate::{FusionHead, HeadSpec, Modalities, Result};
+use crate::{FusionHead, HeadSpec, Modalities, Owned, Result};
 
 /// The specification of [`ConcatHead`].
 pub static CONCAT: HeadSpec = HeadSpec {
@@ -146,5 +146,12 @@ impl FusionHead for ConcatHead {
 
     fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
         self.blocks().map(Some)
+    }
+
+    fn owned_by(&self, m: usize) -> Vec<Owned> {
+        let Some(width) = self.widths.get(m) else { return Vec::new() };
+        let start: usize = self.widths[..m].iter().sum();
+        let parameter = self.layer.weight().clone();
+        vec![Owned { parameter, columns: Some(start..start + width) }]
     }
 }

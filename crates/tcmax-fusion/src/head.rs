@@ -1,5 +1,7 @@
 //! The trait of fusion heads.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
 use tcmax_onnx::{Graph, Value};
@@ -54,6 +56,22 @@ pub trait FusionHead: Critic + Send + Sync {
     fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
         Ok(None)
     }
+
+    /// The parameters, or columns of them, that only modality m has to do with: what methods that slow down a
+    /// modality slow down in the head. None, as by default, where all share all.
+    fn owned_by(&self, m: usize) -> Vec<Owned> {
+        let _ = m;
+        Vec::new()
+    }
+}
+
+/// A parameter of a head, or some of its columns, that one modality owns.
+#[derive(Clone, Debug)]
+pub struct Owned {
+    /// The parameter.
+    pub parameter: Tensor,
+    /// Which columns of it, where it is a matrix that modalities share; `None`: all of it.
+    pub columns: Option<Range<usize>>,
 }
 
 /// Which of two modalities conditions the other.

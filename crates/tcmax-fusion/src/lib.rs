@@ -20,7 +20,7 @@ pub use concat::{CONCAT, ConcatHead};
 pub use error::{Error, Result};
 pub use film::{FILM, FILM_REVERSED, FilmHead};
 pub use gated::{GATED, GATED_REVERSED, GatedHead, GatedOptions};
-pub use head::{Conditioning, FusionHead};
+pub use head::{Conditioning, FusionHead, Owned};
 pub use list::{HEADS, heads};
 pub use shared::{SHARED, SharedHead};
 pub use spec::{HeadSpec, MakeHead, Modalities};

@@ -12,7 +12,7 @@ use tcmax_onnx::{Graph, Value};
 use tcmax_ops::ParamBuilder;
 use tcmax_registry::Options;
 
-use crate::{ConcatHead, FusionHead, HeadSpec, Modalities, Result, SumHead};
+use crate::{ConcatHead, FusionHead, HeadSpec, Modalities, Owned, Result, SumHead};
 
 /// The specification of [`SpecificHead`].
 pub static SPECIFIC: HeadSpec = HeadSpec {
@@ -96,5 +96,10 @@ impl FusionHead for SpecificHead {
 
     fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
         self.fused.class_vectors()
+    }
+
+    /// The columns of the layer of the fused logits: the modality's own layer trains by itself.
+    fn owned_by(&self, m: usize) -> Vec<Owned> {
+        self.fused.owned_by(m)
     }
 }

@@ -13,7 +13,7 @@ use tcmax_ops::{Linear, ParamBuilder, sum_of};
 use tcmax_registry::Options;
 
 use crate::affine::layer_name;
-use crate::{FusionHead, HeadSpec, Modalities, Result};
+use crate::{FusionHead, HeadSpec, Modalities, Owned, Result};
 
 /// The specification of [`SumHead`].
 pub static SUM: HeadSpec = HeadSpec {
@@ -133,5 +133,11 @@ impl FusionHead for SumHead {
 
     fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
         Ok(Some(self.layers.iter().map(|layer| layer.weight().clone()).collect()))
+    }
+
+    fn owned_by(&self, m: usize) -> Vec<Owned> {
+        let of_layer = |layer: &Linear| layer.parameters().to_vec();
+        let parameters = self.layers.get(m).map(of_layer).unwrap_or_default();
+        parameters.into_iter().map(|parameter| Owned { parameter, columns: None }).collect()
     }
 }

@@ -1,13 +1,12 @@
 //! The trait of methods.
 
-use candle_core::{Device, Tensor};
-use tcmax_estimators::Labels;
-use tcmax_fusion::{FusionHead, HeadSpec};
+use candle_core::Tensor;
+use tcmax_fusion::FusionHead;
 use tcmax_ops::State;
 use tcmax_registry::Task;
 
-use crate::step::{Clock, Step, StepOutput};
-use crate::{Error, Result, Targets, Way};
+use crate::step::{Step, StepOutput};
+use crate::{EpochContext, EpochPlan, Error, Result, Targets, Way};
 
 /// A way to train a multimodal classifier: a loss of features, head and labels, a change of the
 /// gradients before the optimiser sees them, or both; and what it remembers between steps.
@@ -42,6 +41,24 @@ pub trait Method: Send {
     fn begin_epoch(&mut self, context: &mut dyn EpochContext) -> Result<()> {
         let _ = context;
         Ok(())
+    }
+
+    /// The batches of the epoch that [`Method::begin_epoch`] was called for, in place of every training example once in
+    /// a random order; `None`, as by default, where they stay as they are.
+    fn take_plan(&mut self) -> Option<EpochPlan> {
+        None
+    }
+
+    /// Whether the weights after an epoch (from 0) are those of a model that can be used: not so while a method trains
+    /// teachers or single encoders. Of others none is kept.
+    fn is_usable_after(&self, epoch: usize) -> bool {
+        let _ = epoch;
+        true
+    }
+
+    /// The largest norm of all gradients together, where the settings name none; `None`, as by default, clips nothing.
+    fn usual_clip_norm(&self) -> Option<f64> {
+        None
     }
 
     /// Logits (N, C) to predict from: softmax of them is p(y | z).
@@ -79,47 +96,4 @@ pub trait Method: Send {
             Some(name) => Err(Error::UnknownState { name: name.clone() }),
         }
     }
-}
-
-/// A split of the data that an [`EpochContext`] gives access to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The training split, shuffled.
-    Train,
-    /// The validation split.
-    Validation,
-}
-
-/// What a method may look at before an epoch.
-pub trait EpochContext {
-    /// The current epoch.
-    fn clock(&self) -> Clock;
-
-    /// Calls `visit` with the classifier, and the features (in evaluation mode, without gradients) and
-    /// labels of one batch after the other, until it returns `false`. No more than one batch is in
-    /// memory.
-    ///
-    /// # Errors
-    /// When the data cannot be read, and those of `visit`.
-    fn each(&mut self, part: Part, visit: &mut Visit<'_>) -> Result<()>;
-}
-
-/// What [`EpochContext::each`] calls with the classifier and the features and labels of a batch.
-pub type Visit<'a> = dyn FnMut(&dyn FusionHead, &[Tensor], &Labels) -> Result<bool> + 'a;
-
-/// What a method is made for.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Feature widths D_m, one per modality.
-    pub widths: Vec<usize>,
-    /// Classes.
-    pub classes: usize,
-    /// Training examples.
-    pub examples: usize,
-    /// Epochs of the run.
-    pub epochs: usize,
-    /// The head.
-    pub head: &'static HeadSpec,
-    /// Where tensors live.
-    pub device: Device,
 }

@@ -28,24 +28,38 @@ pub struct ParameterGroups {
     pub encoders: Vec<Vec<Var>>,
     /// Those of the head.
     pub head: Vec<Var>,
+    /// Those of the method itself.
+    pub own: Vec<Var>,
 }
+
+/// What the names of a method's own parameters begin with.
+pub const METHOD_PREFIX: &str = "method";
 
 impl ParameterGroups {
     /// Sorts the parameters of a model: those of modality m have names that begin with
-    /// `prefixes[m]` and a dot, all others are the head's.
+    /// `prefixes[m]` and a dot, those of the method with [`METHOD_PREFIX`] and a dot; all others are the head's.
     pub fn by_prefix(params: &Params, prefixes: &[String]) -> Self {
-        let mut groups = Self { encoders: vec![Vec::new(); prefixes.len()], head: Vec::new() };
+        let mut groups = Self { encoders: vec![Vec::new(); prefixes.len()], ..Self::default() };
         for (name, var) in params.trainable() {
-            let is_of = |prefix: &String| {
-                name.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'))
-            };
-            match prefixes.iter().position(is_of) {
+            let is_of =
+                |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
+            match prefixes.iter().position(|prefix| is_of(prefix)) {
                 Some(m) => groups.encoders[m].push(var.clone()),
+                None if is_of(METHOD_PREFIX) => groups.own.push(var.clone()),
                 None => groups.head.push(var.clone()),
             }
         }
         groups
     }
+}
+
+/// What the [teacher](crate::EpochContext::teach) says of a batch, in evaluation mode and without gradients.
+#[derive(Clone, Debug)]
+pub struct Taught {
+    /// Its features z_m (B, D_m).
+    pub features: Vec<Tensor>,
+    /// Its logits (B, C) of each modality alone.
+    pub modality_logits: Vec<Tensor>,
 }
 
 /// Applies gradients to the parameters: the optimiser's step, after clipping.
@@ -62,6 +76,11 @@ pub struct Step<'a, Y = Labels> {
     pub labels: &'a Y,
     /// Which training examples these are, for methods that remember them.
     pub rows: &'a [usize],
+    /// The only modality that counts of each example, by the [plan](crate::EpochPlan) of the epoch, whose other
+    /// features are zeros; empty where there is no plan.
+    pub only: &'a [Option<usize>],
+    /// What the teacher says of the batch, where there is one.
+    pub taught: Option<&'a Taught>,
     /// Which parameters belong to which encoder, and to the head.
     pub groups: &'a ParameterGroups,
     /// The current epoch and batch.
@@ -120,15 +139,16 @@ impl<Y> Step<'_, Y> {
     /// gradients, or change them, have them from here.
     ///
     /// Each member backpropagates into the encoders from its own rows; what they get is added over the members, in
-    /// one flat vector. So are the head's gradients, where each computes a part of the loss.
+    /// one flat vector. So are the gradients of the head and of the method's own parameters, where each computes a part of the loss.
     ///
     /// # Errors
     /// When backpropagation fails, or the members cannot exchange.
     pub fn gradients(&self, loss: &Tensor) -> Result<GradStore> {
         let mut gradients = tcmax_ops::backward(loss)?;
         if let Some(group) = self.spread.group() {
-            let of_head = self.groups.head.iter().filter(|_| self.spread.adds_losses());
-            let vars: Vec<&Var> = self.groups.encoders.iter().flatten().chain(of_head).collect();
+            let others = self.groups.head.iter().chain(&self.groups.own);
+            let others = others.filter(|_| self.spread.adds_losses());
+            let vars: Vec<&Var> = self.groups.encoders.iter().flatten().chain(others).collect();
             crate::gradients::add_up(&mut gradients, &vars, group.as_ref())?;
         }
         Ok(gradients)

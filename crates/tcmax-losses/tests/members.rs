@@ -12,8 +12,8 @@ use tcmax_losses::methods::{
     G_BLEND, JOINT, METHODS, MM_COSINE, MM_PARETO, OGM_GE, TCMAX, UNIMODAL,
 };
 use tcmax_losses::{
-    Clock, EpochContext, Method, MethodSpec, ParameterGroups, Part, Setup, Spread, Step,
-    StepOutput, Targets, Task, Visit, Way,
+    Clock, EpochContext, METHOD_PREFIX, Method, MethodSpec, ParameterGroups, Part, Setup, Spread,
+    Step, StepOutput, Study, Surveyed, Targets, Task, Visit, Way,
 };
 use tcmax_ops::{Init, ParamBuilder, Params, Seed, gathered, to_vec_f64, with_summed_gradient};
 use tcmax_parallel::{Alone, Group, Purpose, Threads, Traffic, run, share};
@@ -60,6 +60,7 @@ struct Net {
     head: Box<dyn FusionHead>,
     params: Params,
     groups: ParameterGroups,
+    setup: Setup,
 }
 
 impl Net {
@@ -75,9 +76,18 @@ impl Net {
             Task::Classes => case.head.build(&table, &WIDTHS, OUTPUTS, &of_head),
             _ => case.head.build_outputs(&table, &WIDTHS, OUTPUTS, &of_head),
         };
+        let own = builder.pp(METHOD_PREFIX).again();
+        let setup = Setup {
+            examples: EXAMPLES,
+            batch_size: BATCH,
+            epochs: 4,
+            own,
+            ..Setup::alone(&WIDTHS, OUTPUTS, case.head)
+        };
+        case.method.build(&Table::new(), &setup).unwrap();
         let params = builder.params();
         let groups = ParameterGroups::by_prefix(&params, &PREFIXES.map(str::to_owned));
-        Self { encoders, head: head.unwrap(), params, groups }
+        Self { encoders, head: head.unwrap(), params, groups, setup }
     }
 
     /// Features of some examples.
@@ -100,10 +110,43 @@ impl EpochContext for All<'_> {
         Clock { epoch: 0, epochs: 4, batch: 0, batches: 2 }
     }
 
+    fn seed(&self) -> Seed {
+        Seed::new(8)
+    }
+
     fn each(&mut self, _: Part, visit: &mut Visit<'_>) -> tcmax_losses::Result<()> {
         let rows: Vec<usize> = (0..EXAMPLES).collect();
         let features: Vec<Tensor> = self.0.features(&rows).iter().map(Tensor::detach).collect();
-        visit(self.0.head.as_ref(), &features, &labels(&rows, false)).map(|_| ())
+        let (head, features) = (self.0.head.as_ref(), &features[..]);
+        let labels = &labels(&rows, false);
+        visit(Surveyed { head, features, labels, rows: &rows }).map(|_| ())
+    }
+
+    fn study(
+        &mut self,
+        _: Part,
+        examples: usize,
+        work: &mut Study<'_>,
+    ) -> tcmax_losses::Result<()> {
+        let rows: Vec<usize> = (0..examples).collect();
+        let encode = || Ok(self.0.features(&rows));
+        work(self.0.head.as_ref(), &encode, &labels(&rows, false))
+    }
+
+    fn params(&self) -> &Params {
+        &self.0.params
+    }
+
+    fn groups(&self) -> &ParameterGroups {
+        &self.0.groups
+    }
+
+    fn teach(&mut self) -> tcmax_losses::Result<()> {
+        Ok(())
+    }
+
+    fn reset_optimiser(&mut self) -> tcmax_losses::Result<()> {
+        Ok(())
     }
 }
 
@@ -182,6 +225,8 @@ fn step(
             features,
             labels,
             rows: visible,
+            only: &[],
+            taught: None,
             groups,
             clock,
             seed,
@@ -197,6 +242,8 @@ fn step(
             features,
             labels,
             rows: visible,
+            only: &[],
+            taught: None,
             groups,
             clock,
             seed,
@@ -225,14 +272,6 @@ fn reported(
 /// Three steps.
 fn train(case: &Case, group: &Arc<dyn Group>) -> tcmax_losses::Result<Vec<Seen>> {
     let net = Net::new(case);
-    let setup = Setup {
-        widths: WIDTHS.to_vec(),
-        classes: OUTPUTS,
-        examples: EXAMPLES,
-        epochs: 4,
-        head: case.head,
-        device: Device::Cpu,
-    };
     let mut options = Table::new();
     if case.samples {
         options.insert("samples".to_owned(), 40.into());
@@ -240,7 +279,7 @@ fn train(case: &Case, group: &Arc<dyn Group>) -> tcmax_losses::Result<Vec<Seen>>
     if *case.method == TCMAX {
         options.insert("chunk".to_owned(), 16.into());
     }
-    let mut method = case.method.build(&options, &setup)?;
+    let mut method = case.method.build(&options, &net.setup)?;
     method.begin_epoch(&mut All(&net))?;
     let mut seen = Vec::new();
     for batch in 0..3 {
@@ -400,15 +439,7 @@ fn a_loss_that_is_not_finite_ends_all_members() {
             let (_, var) = net.params.trainable().next().unwrap();
             var.set(&(var.as_tensor() * f64::NAN)?)?;
         }
-        let setup = Setup {
-            widths: WIDTHS.to_vec(),
-            classes: OUTPUTS,
-            examples: EXAMPLES,
-            epochs: 4,
-            head,
-            device: Device::Cpu,
-        };
-        let mut method = method.build(&Table::new(), &setup)?;
+        let mut method = method.build(&Table::new(), &net.setup)?;
         let rows: Vec<usize> = (0..BATCH).collect();
         step(&case, &net, method.as_mut(), (0, &rows), &member, &mut Vec::new())
     });

@@ -18,14 +18,7 @@ use tcmax_registry::Table;
 use wrapped::Wrapped;
 
 fn setup(widths: &[usize]) -> Setup {
-    Setup {
-        widths: widths.to_vec(),
-        classes: 2,
-        examples: 4,
-        epochs: 2,
-        head: &SHARED,
-        device: Device::Cpu,
-    }
+    Setup { examples: 4, epochs: 2, ..Setup::alone(widths, 2, &SHARED) }
 }
 
 #[test]
@@ -90,6 +83,8 @@ fn head_gradients(
             features: &features,
             labels: &labels,
             rows: &[0, 1, 2, 3],
+            only: &[],
+            taught: None,
             groups: &ParameterGroups::default(),
             clock: Clock { epoch: 0, epochs: 1, batch: 0, batches: 2 },
             seed: Seed::new(0),

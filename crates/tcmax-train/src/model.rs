@@ -13,7 +13,7 @@ use candle_core::{DType, Device, Tensor};
 use tcmax_data::{Dataset, Modality, ModalityKind, memory_bytes};
 use tcmax_encoders::Encoder;
 use tcmax_fusion::FusionHead;
-use tcmax_losses::{Method, ParameterGroups, Setup};
+use tcmax_losses::{METHOD_PREFIX, Method, ParameterGroups, Setup};
 use tcmax_ops::Error::OverLimit;
 use tcmax_ops::{Members, ParamBuilder, Params, Seed};
 use tcmax_registry::Task;
@@ -49,6 +49,8 @@ pub struct Model {
     encoded: Vec<bool>,
     head: Box<dyn FusionHead>,
     params: Params,
+    /// Hands the method its own parameters.
+    own: ParamBuilder,
     groups: ParameterGroups,
     device: Device,
     members: Members,
@@ -164,9 +166,14 @@ impl Model {
         let scaled = outputs.task == Task::Regression && config.config().train.standardise;
         let target = scaled.then(|| TargetScale::new(&builder.pp("target"), outputs.count));
         let target = target.transpose()?;
+        let device = device.clone();
+        let of_run = (config, &widths[..], outputs.count);
+        let own = builder.pp(METHOD_PREFIX).again();
+        // Made now for the sake of its parameters, which it gets again when it is made for a run.
+        build_method(of_run, 0, &own)?;
         let params = builder.params();
         let groups = ParameterGroups::by_prefix(&params, &names);
-        let (device, members) = (device.clone(), builder.members().clone());
+        let members = builder.members().clone();
         let (frozen, encoded) = (vec![false; used.len()], vec![false; used.len()]);
         Ok(Self {
             encoders,
@@ -177,6 +184,7 @@ impl Model {
             encoded,
             head,
             params,
+            own,
             groups,
             device,
             members,
@@ -229,6 +237,11 @@ impl Model {
         }
     }
 
+    /// Batches hold the features that they hold for another model of the same form.
+    pub(crate) fn take_encoded_from(&mut self, other: &Self) {
+        self.encoded.clone_from(&other.encoded);
+    }
+
     /// From now on, batches hold the features of the used modality `position`.
     pub(crate) fn set_encoded(&mut self, position: usize) {
         self.encoded[position] = true;
@@ -259,15 +272,7 @@ impl Model {
     /// # Errors
     /// When the method is not defined for the model, or one of its options is out of range.
     pub fn method(&self, config: &CheckedConfig, examples: usize) -> Result<Box<dyn Method>> {
-        let setup = Setup {
-            widths: self.widths(),
-            classes: self.outputs.count,
-            examples,
-            epochs: config.config().train.epochs,
-            head: config.head(),
-            device: self.device.clone(),
-        };
-        Ok(config.method().build(&config.config().method.options, &setup)?)
+        build_method((config, &self.widths(), self.outputs.count), examples, &self.own)
     }
 
     /// Whose parameters are whose.
@@ -300,6 +305,11 @@ impl Model {
         self.outputs.count
     }
 
+    /// What it predicts, and how many.
+    pub(crate) fn all_outputs(&self) -> Outputs {
+        self.outputs
+    }
+
     /// What it predicts.
     pub fn task(&self) -> Task {
         self.outputs.task
@@ -314,4 +324,24 @@ impl Model {
     pub fn used_modalities(&self) -> &[usize] {
         &self.used
     }
+}
+
+/// The configured method for features of these widths and so many outputs, with its own parameters.
+fn build_method(
+    (config, widths, outputs): (&CheckedConfig, &[usize], usize),
+    examples: usize,
+    own: &ParamBuilder,
+) -> Result<Box<dyn Method>> {
+    let settings = config.config();
+    let setup = Setup {
+        widths: widths.to_vec(),
+        classes: outputs,
+        examples,
+        batch_size: settings.train.batch_size,
+        epochs: settings.train.epochs,
+        head: config.head(),
+        device: own.device().clone(),
+        own: own.clone(),
+    };
+    Ok(config.method().build(&settings.method.options, &setup)?)
 }

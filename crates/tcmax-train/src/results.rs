@@ -98,6 +98,13 @@ pub struct EpochRecord {
     /// Means over the batches of metrics of the method's own, such as `coefficient 0`.
     #[serde(default, with = "any_number::map")]
     pub metrics: BTreeMap<String, f64>,
+    /// Whether the weights after the epoch are those of a model that can be used; others, such as those of teachers that
+    /// a method trains first, are not kept.
+    #[serde(default = "usable", skip_serializing_if = "is_usable")]
+    pub usable: bool,
+    /// Batches of the epoch, where the method planned others than each example once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_batches: Option<usize>,
     /// The validation split after the epoch; `None` where there is none.
     pub validation: Option<Evaluation>,
     /// Wall-clock seconds of the epoch, validation included; 0, and not written, in files that hold no times.
@@ -111,6 +118,15 @@ impl EpochRecord {
     pub fn timeless(&self) -> Self {
         Self { seconds: 0.0, ..self.clone() }
     }
+}
+
+fn usable() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_usable(usable: &bool) -> bool {
+    *usable
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -48,6 +48,8 @@ fn gradients(
         features: &features,
         labels: &Labels::from_tensor(&batch.labels, classes).unwrap(),
         rows: &batch.indices,
+        only: &[],
+        taught: None,
         groups: model.groups(),
         clock: Clock { epoch: 0, epochs: 4, batch: 0, batches: 1 },
         seed: Seed::new(5),

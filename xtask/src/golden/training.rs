@@ -76,14 +76,7 @@ impl Small {
             .map(|name| Perceptron::new(case, name, &builder))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let width = case.number("D")?;
-        let setup = Setup {
-            widths: vec![width; names.len()],
-            classes: case.number("C")?,
-            examples: 0,
-            epochs: 1,
-            head: kind,
-            device: Device::Cpu,
-        };
+        let setup = Setup::alone(&vec![width; names.len()], case.number("C")?, kind);
         let fusion = builder.pp("fusion_module");
         let head = kind.build(&Table::new(), &setup.widths, setup.classes, &fusion)?;
         let params = builder.params();
@@ -118,6 +111,8 @@ pub fn mla(case: &Case) -> anyhow::Result<()> {
             features: &features,
             labels: &labels,
             rows: &[],
+            only: &[],
+            taught: None,
             groups: &model.groups,
             clock: START,
             seed: Seed::new(0),
@@ -171,6 +166,8 @@ pub fn mm_pareto(case: &Case) -> anyhow::Result<()> {
         features: &features,
         labels: &labels,
         rows: &[],
+        only: &[],
+        taught: None,
         groups: &model.groups,
         clock: START,
         seed: Seed::new(0),
@@ -242,7 +239,7 @@ pub fn train_step(case: &Case) -> anyhow::Result<()> {
     params.load(&state(case)?)?;
     let groups =
         ParameterGroups::by_prefix(&params, &["audio_net".to_owned(), "visual_net".to_owned()]);
-    let setup = Setup { widths, classes, examples: 0, epochs: 1, head: kind, device: Device::Cpu };
+    let setup = Setup::alone(&widths, classes, kind);
     let mut method = method.build(&Table::new(), &setup)?;
     let mut sgd = Sgd::new(&params, sgd_options(case)?)?;
     for step in 0..case.number("steps")? {
@@ -266,6 +263,8 @@ pub fn train_step(case: &Case) -> anyhow::Result<()> {
             features: &features,
             labels: &labels,
             rows: &[],
+            only: &[],
+            taught: None,
             groups: &groups,
             clock: START,
             seed: Seed::new(0),

@@ -24,9 +24,9 @@ use tcmax_ops::{State, sum_of};
 use tcmax_registry::{OptionSet, Options, Task, read, require};
 
 use crate::likelihood::log_likelihoods;
-use crate::method::{EpochContext, Part};
 use crate::{
-    Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, Way, cross_entropy,
+    EpochContext, Heads, Method, MethodSpec, Part, Result, Setup, Step, StepOutput, Surveyed,
+    Tasks, Way, cross_entropy,
 };
 
 /// The specification of G-Blend.
@@ -159,7 +159,7 @@ impl Method for GBlend {
 fn branch_losses(context: &mut dyn EpochContext, part: Part, branches: usize) -> Result<Vec<f64>> {
     let mut sums = vec![0.0; branches];
     let mut examples = 0;
-    context.each(part, &mut |head, features, labels| {
+    context.each(part, &mut |Surveyed { head, features, labels, .. }| {
         let mut logits = head.modality_logits(features)?;
         logits.push(head.logits(features)?);
         for (sum, logits) in sums.iter_mut().zip(&logits) {

@@ -31,9 +31,9 @@ use tcmax_registry::{OptionSet, Options, read, require};
 
 use super::pair::pair;
 use crate::likelihood::label_probability_sums;
-use crate::method::{EpochContext, Part};
 use crate::{
-    Error, Heads, Method, MethodSpec, Result, Setup, Step, StepOutput, Tasks, cross_entropy,
+    EpochContext, Error, Heads, Method, MethodSpec, Part, Result, Setup, Step, StepOutput,
+    Surveyed, Tasks, cross_entropy,
 };
 
 /// The specification of PMR.
@@ -115,7 +115,7 @@ impl Method for Pmr {
         let wanted = (self.options.fraction * clock.batches as f64).ceil() as usize;
         let mut means = ClassMeans::new(self.classes);
         let mut seen = 0;
-        context.each(Part::Train, &mut |_, features, labels| {
+        context.each(Part::Train, &mut |Surveyed { features, labels, .. }| {
             means.add(features, labels)?;
             seen += 1;
             Ok(seen < wanted || !means.is_complete())

@@ -163,6 +163,8 @@ pub struct ParamBuilder {
     /// Most numbers that all parameters and buffers together may have.
     limit: usize,
     members: Members,
+    /// Whether what is there already is handed out again.
+    again: bool,
 }
 
 impl ParamBuilder {
@@ -176,7 +178,29 @@ impl ParamBuilder {
             device: device.clone(),
             limit: usize::MAX,
             members: Members::alone(),
+            again: false,
         }
+    }
+
+    /// A builder of the same store for something that is made a second time: what is there under a name already, in the
+    /// shape asked for, is handed out as it is.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device};
+    /// use tcmax_ops::{Init, ParamBuilder, Seed};
+    ///
+    /// # fn main() -> tcmax_ops::Result<()> {
+    /// let builder = ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu);
+    /// let weight = builder.param("weight", (10, 64), Init::XavierNormal)?;
+    /// assert!(builder.param("weight", (10, 64), Init::XavierNormal).is_err());
+    /// let same = builder.again().param("weight", (10, 64), Init::XavierNormal)?;
+    /// assert_eq!(same.id(), weight.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { again: true, ..self.clone() }
     }
 
     /// A builder that refuses a parameter or buffer, before anything is allocated for it, if the store
@@ -240,6 +264,9 @@ impl ParamBuilder {
     pub fn param(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Tensor> {
         let name = self.full_name(name);
         let shape = shape.into();
+        if let Some(var) = self.there(|store| &store.trainable, &name, &shape) {
+            return Ok(var.as_tensor().clone());
+        }
         self.check_room(&name, &shape)?;
         let value = init.tensor(&shape, self.seed.stream(&name), self.dtype, &self.device)?;
         let var = Var::from_tensor(&value)?;
@@ -258,6 +285,11 @@ impl ParamBuilder {
         let name = self.full_name(name);
         let [to, from, k_h, k_w] = shape;
         let shape = Shape::from((to, from, k_h, k_w));
+        if let Some(var) =
+            self.there(|store| &store.trainable, &name, &Shape::from((k_h, k_w, from, to)))
+        {
+            return Ok(var.as_tensor().clone());
+        }
         self.check_room(&name, &shape)?;
         let value = init.tensor(&shape, self.seed.stream(&name), self.dtype, &self.device)?;
         let var = Var::from_tensor(&value.permute((2, 3, 1, 0))?.contiguous()?)?;
@@ -275,6 +307,9 @@ impl ParamBuilder {
     pub fn buffer(&self, name: &str, shape: impl Into<Shape>, value: f64) -> Result<Var> {
         let name = self.full_name(name);
         let shape = shape.into();
+        if let Some(var) = self.there(|store| &store.buffers, &name, &shape) {
+            return Ok(var);
+        }
         self.check_room(&name, &shape)?;
         let init = Init::Const(value);
         let value = init.tensor(&shape, self.seed.stream(&name), self.dtype, &self.device)?;
@@ -283,6 +318,17 @@ impl ParamBuilder {
         check_free(&store, &name)?;
         store.buffers.insert(name, var.clone());
         Ok(var)
+    }
+
+    /// What is there under a name in this shape, where it may be handed out again.
+    fn there(
+        &self,
+        kind: impl Fn(&Params) -> &BTreeMap<String, Var>,
+        name: &str,
+        shape: &Shape,
+    ) -> Option<Var> {
+        let store = self.lock();
+        kind(&store).get(name).filter(|var| self.again && var.shape() == shape).cloned()
     }
 
     /// Everything added so far.

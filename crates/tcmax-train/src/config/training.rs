@@ -42,7 +42,8 @@ pub struct TrainingOptions {
     pub batch_norm: BatchNorm,
     /// Batches whose mean gradient makes one step.
     pub accumulate: usize,
-    /// Largest norm of all gradients together; absent: no clipping.
+    /// Largest norm of all gradients together; 0: no clipping; absent: what the method usually has, which is none for
+    /// most.
     pub clip_norm: Option<f64>,
     /// Keep an exponential moving average of the weights with this decay, such as 0.999, and validate, test and
     /// save it in place of the last weights; absent: none.
@@ -189,8 +190,8 @@ impl OptionSet for TrainingOptions {
         require(self.batch_size >= 2, "batch-size", "must be at least 2")?;
         let fits = self.batch_size >= 2 * shards;
         require(fits, "batch-size", "must be at least 2 for each of the shards")?;
-        let clip = self.clip_norm.is_none_or(|norm| norm.is_finite() && norm > 0.0);
-        require(clip, "clip-norm", "must be a positive number")
+        let clip = self.clip_norm.is_none_or(|norm| norm.is_finite() && norm >= 0.0);
+        require(clip, "clip-norm", "must be a number of at least 0")
     }
 
     fn unsaved(&self) -> Table {

@@ -43,6 +43,9 @@ impl Best {
 
     /// The score that is kept after this epoch, if the epoch's weights are to be.
     fn improved(&self, record: &EpochRecord, keep: Keep) -> Option<Score> {
+        if !record.usable {
+            return None;
+        }
         let own = record.validation.as_ref().map_or(Score::NONE, Score::of);
         let kept = match keep {
             Keep::Last => true,
@@ -79,5 +82,8 @@ impl Best {
 /// Whether training ends here: no epoch better than those before in the last `patience`.
 pub(super) fn is_stuck(history: &[EpochRecord], patience: Option<usize>) -> bool {
     let best = Best::after(history, Keep::Best, State::new());
-    patience.is_some_and(|patience| history.len().saturating_sub(best.epoch) >= patience)
+    // Patience begins with the first weights that could be kept.
+    let before = history.iter().rposition(|record| !record.usable).map_or(0, |last| last + 1);
+    let since = best.epoch.max(before);
+    patience.is_some_and(|patience| history.len().saturating_sub(since) >= patience)
 }

@@ -21,25 +21,30 @@ impl Run<'_> {
         let start = Instant::now();
         let epoch = self.history.len();
         self.freeze(epoch)?;
-        self.context(epoch)?;
+        let plan = self.context(epoch)?;
         let mut sums = EpochSums::new();
         let seed = Seed::new(self.seed).stream("epoch").index(epoch as u64);
         let mut first_rate = None;
-        let group = self.model.members().group().clone();
-        let batches = self.train.epoch_of_member(seed, group.rank(), group.size());
+        let (batches, count) = self.batches(plan.as_ref(), seed)?;
+        let steps_before = self.steps_before();
         for (number, batch) in batches.enumerate() {
-            let clock = self.clock(epoch, number);
+            let clock = self.clock(epoch, (number, count));
+            let only =
+                plan.as_ref().map(|plan| plan.batches[number].iter().map(|example| example.only));
+            let only: Vec<Option<usize>> = only.into_iter().flatten().collect();
             let rate = self.set_rate(clock)?;
             first_rate.get_or_insert(rate);
             let noise = seed.stream("step").index(number as u64);
             let output =
-                self.step(&batch?, clock, noise, &mut sums).map_err(|error| match error {
-                    Error::Loss(tcmax_losses::Error::NotFinite { value }) => {
-                        Error::NotFinite { epoch: epoch + 1, batch: number + 1, value }
-                    }
-                    other => other,
-                })?;
-            on_step(self, &self.step_record(clock, rate, &output))?;
+                self.step((&batch?, &only), clock, noise, &mut sums).map_err(
+                    |error| match error {
+                        Error::Loss(tcmax_losses::Error::NotFinite { value }) => {
+                            Error::NotFinite { epoch: epoch + 1, batch: number + 1, value }
+                        }
+                        other => other,
+                    },
+                )?;
+            on_step(self, &self.step_record((clock, steps_before), rate, &output))?;
         }
         sums.right = self.right_of_all(sums.right)?;
         self.share_buffers()?;
@@ -53,6 +58,8 @@ impl Run<'_> {
             train_loss: sums.loss / sums.examples as f64,
             train_accuracy: sums.accuracy(),
             train_total_correlation: sums.bounded.then(|| sums.bound / sums.examples as f64),
+            usable: self.method.is_usable_after(epoch),
+            planned_batches: plan.map(|_| count),
             validation,
             seconds: start.elapsed().as_secs_f64(),
             metrics: sums.mean_metrics(),
@@ -89,11 +96,16 @@ impl Run<'_> {
         Ok(rate)
     }
 
-    fn step_record(&self, clock: Clock, learning_rate: f64, output: &StepOutput) -> StepRecord {
+    fn step_record(
+        &self,
+        (clock, steps_before): (Clock, usize),
+        learning_rate: f64,
+        output: &StepOutput,
+    ) -> StepRecord {
         StepRecord {
             epoch: clock.epoch + 1,
             batch: clock.batch + 1,
-            step: clock.epoch * clock.batches + clock.batch + 1,
+            step: steps_before + clock.batch + 1,
             learning_rate,
             loss: output.loss,
             total_correlation: output.total_correlation,

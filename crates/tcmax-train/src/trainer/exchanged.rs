@@ -6,21 +6,21 @@ use tcmax_parallel::{Purpose, Traffic};
 
 use super::run::Run;
 
-/// What had been given when the epochs of this process began, and how many epochs had been done.
+/// What had been given when the epochs of this process began, and how many steps had been made.
 pub(super) struct Exchanged {
     before: Traffic,
-    epochs: usize,
+    steps: usize,
 }
 
 impl Exchanged {
     pub(super) fn from_now(run: &Run<'_>) -> Self {
-        Self { before: run.model.members().group().traffic(), epochs: run.history.len() }
+        Self { before: run.model.members().group().traffic(), steps: run.steps_before() }
     }
 
     /// Bytes of an average step since then, by purpose; empty without steps, or without others.
     pub(super) fn per_step(&self, run: &Run<'_>) -> BTreeMap<String, f64> {
         let group = run.model.members().group();
-        let steps = (run.history.len() - self.epochs) * run.train.num_batches();
+        let steps = run.steps_before() - self.steps;
         if steps == 0 || group.size() == 1 {
             return BTreeMap::new();
         }

@@ -48,6 +48,9 @@ impl Run<'_> {
                 .map(|which| self.encode(all[which], position, &network, &digests[which].sha256));
             self.splits = Splits { train: train?, validation: validation?, test: test? };
             self.model.set_encoded(position);
+            if let Some(teacher) = &mut self.teacher {
+                teacher.set_encoded(position);
+            }
         }
         self.train = training_loader(self.config, self.splits.train.clone(), self.device)?;
         let validation = self.splits.validation.clone();

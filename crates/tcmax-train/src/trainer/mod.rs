@@ -9,11 +9,13 @@ mod frozen;
 mod loaders;
 mod log;
 mod member;
+mod planned;
 mod run;
 mod saved;
 mod start;
 mod step;
 mod sums;
+mod teacher;
 mod update;
 
 use std::path::Path;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use tcmax_data::{Dataset, Loader, Splits};
-use tcmax_losses::{Clock, Marginals, Method};
+use tcmax_losses::{Clock, EpochPlan, Marginals, Method};
 use tcmax_ops::{Members, Seed};
 
 use super::best::{Best, is_stuck};
 use super::loaders::{check_splits, check_task, class_weights, evaluation_loader, training_loader};
+use super::teacher::copy_of;
 use super::update::Updates;
 use crate::epoch_context::View;
 use crate::identity::Identified;
@@ -26,6 +27,8 @@ pub(super) struct Run<'a> {
     pub(super) model: Model,
     pub(super) method: Box<dyn Method>,
     pub(super) updates: Updates,
+    /// What the method made it, if it did.
+    pub(super) teacher: Option<Model>,
     pub(super) schedule: Box<dyn Schedule>,
     /// The weight of each class in the loss; none where all examples weigh the same.
     pub(super) class_weights: Option<Vec<f64>>,
@@ -66,7 +69,7 @@ impl<'a> Run<'a> {
         let load = || if is_new { load_weights(&model) } else { Ok(Vec::new()) };
         let notes = tcmax_parallel::after_the_first(model.members().group().as_ref(), load)?;
         let method = model.method(config, data.len())?;
-        let updates = Updates::new(config, &model)?;
+        let updates = Updates::new(config, &model, method.usual_clip_norm())?;
         let train = training_loader(config, splits.train.clone(), device)?;
         let validation = splits.validation.clone();
         let validation = (!validation.is_empty())
@@ -79,6 +82,7 @@ impl<'a> Run<'a> {
             device,
             method,
             updates,
+            teacher: None,
             schedule: config.new_schedule()?,
             class_weights: class_weights(&config.config().train.class_weights, data)?,
             train,
@@ -121,21 +125,31 @@ impl<'a> Run<'a> {
         Classifier { model: &self.model, method: self.method.as_ref(), marginals }
     }
 
-    /// Lets the method look at the data before an epoch.
-    pub(super) fn context(&mut self, epoch: usize) -> Result<()> {
+    /// Lets the method look at the data before an epoch, and plan its batches.
+    pub(super) fn context(&mut self, epoch: usize) -> Result<Option<EpochPlan>> {
+        let (model, config) = (&self.model, self.config);
+        let modalities = self.splits.train.modalities();
+        let (updates, teacher) = (&mut self.updates, &mut self.teacher);
+        let epochs = config.config().train.epochs;
         let mut view = View {
-            clock: self.clock(epoch, 0),
-            model: &self.model,
+            clock: Clock { epoch, epochs, batch: 0, batches: self.train.num_batches() },
+            model,
             train: &self.train,
             validation: self.validation.as_ref(),
             // A name fixes the bits: this one is as old as the recorded results.
             seed: Seed::new(self.seed).stream("survey").index(epoch as u64),
+            teach: &mut || {
+                *teacher = Some(copy_of(model, config, modalities, &model.params().snapshot()?)?);
+                Ok(())
+            },
+            reset: &mut || updates.forget(),
         };
-        Ok(self.method.begin_epoch(&mut view)?)
+        self.method.begin_epoch(&mut view)?;
+        Ok(self.method.take_plan())
     }
 
-    pub(super) fn clock(&self, epoch: usize, batch: usize) -> Clock {
+    pub(super) fn clock(&self, epoch: usize, (batch, batches): (usize, usize)) -> Clock {
         let epochs = self.config.config().train.epochs;
-        Clock { epoch, epochs, batch, batches: self.train.num_batches() }
+        Clock { epoch, epochs, batch, batches }
     }
 }

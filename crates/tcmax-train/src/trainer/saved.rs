@@ -6,12 +6,16 @@ use tcmax_ops::State;
 
 use super::best::Best;
 use super::run::Run;
+use super::teacher::copy_of;
 use crate::checkpoint::{
     LEARNED, MARGINALS, ModelCard, Progress, learned_tensor, save, under_prefix, with_prefix,
 };
 use crate::results::EpochRecord;
 use crate::run_files::RunFiles;
 use crate::{Error, Result};
+
+/// What the names of the teacher's values begin with in the file.
+const TEACHER: &str = "teacher";
 
 impl Run<'_> {
     /// Saves everything after an epoch; the kept weights only where they are others than before.
@@ -29,11 +33,14 @@ impl Run<'_> {
         };
         let live = self.model.params().snapshot()?;
         let (schedule, method) = (self.schedule.state()?, self.method.state()?);
+        let teacher = self.teacher.as_ref().map(|teacher| teacher.params().snapshot());
+        let teacher = teacher.transpose()?.unwrap_or_default();
         let all = with_prefix("model", &live)
             .chain(self.updates.state()?)
             .chain(with_prefix("schedule", &schedule))
             .chain(with_prefix("method", &method))
-            .chain(with_prefix("best", &self.best.state));
+            .chain(with_prefix("best", &self.best.state))
+            .chain(with_prefix(TEACHER, &teacher));
         save(&files.last(), &all.collect(), &progress)?;
         files.save_seconds(&self.history, self.seconds(start))
     }
@@ -85,6 +92,11 @@ impl Run<'_> {
         self.model.params().load(&under_prefix("model", tensors))?;
         self.updates.load_state(tensors)?;
         self.method.load_state(&under_prefix("method", tensors))?;
+        let teacher = under_prefix(TEACHER, tensors);
+        if !teacher.is_empty() {
+            let modalities = self.splits.train.modalities();
+            self.teacher = Some(copy_of(&self.model, self.config, modalities, &teacher)?);
+        }
         self.schedule.load_state(&under_prefix("schedule", tensors))?;
         let keep = self.config.config().train.keep;
         let best = Best::after(&progress.history, keep, kept);

@@ -5,16 +5,18 @@ use candle_core::backprop::GradStore;
 use tcmax_data::Batch;
 use tcmax_losses::{Clock, Spread, Step, StepOutput, Target, Targets, Update, Way};
 use tcmax_ops::{Seed, gathered, with_summed_gradient};
+use tcmax_parallel::share;
 
+use super::planned::counted;
 use super::run::Run;
 use super::sums::EpochSums;
 use crate::{Error, Result, Task, Truth};
 
 impl Run<'_> {
-    /// One step on one batch.
+    /// One step on one batch, of whose examples `only` some modalities may count.
     pub(super) fn step(
         &mut self,
-        batch: &Batch,
+        (batch, only): (&Batch, &[Option<usize>]),
         clock: Clock,
         seed: Seed,
         sums: &mut EpochSums,
@@ -26,7 +28,14 @@ impl Run<'_> {
         let own = batch.whole.as_ref().filter(|_| way == Way::Rows);
         let own = own.map(|_| self.targets(batch)).transpose()?;
         let truth = own.as_ref().unwrap_or(&of_all);
-        let features = self.spread(self.model.features(batch, true)?, way)?;
+        let group = self.model.members().group();
+        let own_only = match only.is_empty() {
+            true => only,
+            false => &only[share(only.len(), group.rank(), group.size())],
+        };
+        let features = counted(self.model.features(batch, true)?, own_only)?;
+        let features = self.spread(features, way)?;
+        let taught = self.taught(batch, way)?;
         let weight = self.weight(batch, whole)?;
         let accumulate = self.config.config().train.accumulate;
         let ends = (clock.batch + 1).is_multiple_of(accumulate) || clock.batch + 1 == clock.batches;
@@ -34,15 +43,17 @@ impl Run<'_> {
         updates.begin_batch();
         let mut update = |gradients: &mut GradStore| updates.apply(gradients, ends);
         let (head, groups) = (self.model.head(), self.model.groups());
-        let group = self.model.members().group();
-        let (features, rows, update) =
-            (&features[..], &seen.indices[..], &mut update as &mut Update<'_>);
+        let only = if way == Way::Rows { own_only } else { only };
+        let (features, rows, taught) = (&features[..], &seen.indices[..], taught.as_ref());
+        let update = &mut update as &mut Update<'_>;
         let output = match (truth, &of_all) {
             (Truth::Classes(labels), Truth::Classes(all)) => self.method.step(&mut Step {
                 head,
                 features,
                 labels,
                 rows,
+                only,
+                taught,
                 groups,
                 clock,
                 seed,
@@ -54,6 +65,8 @@ impl Run<'_> {
                 features,
                 labels,
                 rows,
+                only,
+                taught,
                 groups,
                 clock,
                 seed,

@@ -31,7 +31,12 @@ pub(super) struct Updates {
 }
 
 impl Updates {
-    pub(super) fn new(config: &CheckedConfig, model: &Model) -> Result<Self> {
+    /// Updates of a model; `usual_clip_norm` is the method's, where the settings have none.
+    pub(super) fn new(
+        config: &CheckedConfig,
+        model: &Model,
+        usual_clip_norm: Option<f64>,
+    ) -> Result<Self> {
         let settings = &config.config().train;
         let spec = config.optimiser();
         let mut optimiser = spec.build(&config.config().optimiser.options, model.params())?;
@@ -43,7 +48,7 @@ impl Updates {
             params: model.params().clone(),
             optimiser,
             average: average.transpose()?,
-            clip_norm: settings.clip_norm,
+            clip_norm: settings.clip_norm.or(usual_clip_norm).filter(|&norm| norm > 0.0),
             accumulate: settings.accumulate,
             sums: BTreeMap::new(),
             held: 0,
@@ -64,6 +69,11 @@ impl Updates {
     /// Freezes the parameters under a prefix, or lets them move again.
     pub(super) fn set_frozen(&mut self, prefix: &str, frozen: bool) -> Result<()> {
         Ok(self.optimiser.set_frozen(prefix, frozen)?)
+    }
+
+    /// Forgets what steps have left in the optimiser.
+    pub(super) fn forget(&mut self) {
+        self.optimiser.forget();
     }
 
     /// The next batch comes.

@@ -46,6 +46,9 @@ pub trait AnyOptimiser: Debug + Send {
     /// When no parameter has the prefix.
     fn set_frozen(&mut self, prefix: &str, frozen: bool) -> Result<()>;
 
+    /// Forgets all that earlier steps have left, such as momentum; settings stay.
+    fn forget(&mut self);
+
     /// What it needs to continue, apart from its settings and groups: deep copies.
     ///
     /// # Errors
@@ -86,6 +89,10 @@ impl<R: Rule> AnyOptimiser for Optimiser<R> {
 
     fn set_frozen(&mut self, prefix: &str, frozen: bool) -> Result<()> {
         self.set_frozen(prefix, frozen)
+    }
+
+    fn forget(&mut self) {
+        self.forget();
     }
 
     fn state(&self) -> Result<State> {

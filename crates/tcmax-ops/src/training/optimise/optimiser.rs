@@ -98,6 +98,11 @@ impl<R: Rule> Optimiser<R> {
         self.groups.set_frozen(&self.params, prefix, frozen)
     }
 
+    /// Forgets all that earlier steps have left, such as momentum; settings stay.
+    pub fn forget(&mut self) {
+        self.progress.clear();
+    }
+
     /// Updates every parameter that has a gradient and is not frozen.
     ///
     /// # Errors
