@@ -8,11 +8,13 @@ mod encoders;
 mod estimators;
 mod heads;
 mod methods;
+mod methods_modulated;
 mod metrics;
 mod network;
 mod optimisers;
 mod schedules;
 mod sequences;
+mod stepped;
 mod text;
 mod tokenizers;
 mod total_correlation;
@@ -52,6 +54,7 @@ const KINDS: &[(&str, Check)] = &[
     ("causal_", causal_text::causal_text),
     ("ce_unimodal", heads::given_logits),
     ("clip_", transformers::clip),
+    ("dgl_", methods_modulated::dgl),
     ("distilbert", transformers::distilbert),
     ("encoder_", sequences::transformer),
     ("fbank_", audio::filter_bank),
