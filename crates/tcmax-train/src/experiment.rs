@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_registry::{OptionSet, Table, require};
 
-use crate::config::{TrainConfig, with_positions};
+use crate::config::{TrainConfig, lists, with_positions};
 use crate::{Error, Result};
 
 /// The section `[compare]`.
@@ -183,20 +183,7 @@ fn read_compare(table: &Table) -> Result<CompareOptions> {
 impl CompareOptions {
     /// The keys of the grid with their values, dotted keys as they are given to `--set`.
     pub fn grid_keys(&self) -> Vec<(String, Vec<toml::Value>)> {
-        let mut found = Vec::new();
-        collect("", &self.grid, &mut found);
-        found
-    }
-}
-
-fn collect(prefix: &str, table: &Table, found: &mut Vec<(String, Vec<toml::Value>)>) {
-    for (key, value) in table {
-        let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        match value {
-            toml::Value::Table(inner) => collect(&key, inner, found),
-            toml::Value::Array(values) => found.push((key, values.clone())),
-            _ => {}
-        }
+        lists(&self.grid)
     }
 }
 

@@ -178,6 +178,10 @@ pub struct RunResult {
     /// The epoch (from 1) whose weights were kept: the best validation accuracy (mAP of labels, RMSE of
     /// numbers), among equals the lowest validation cross-entropy.
     pub best_epoch: usize,
+    /// What the run chose on the validation split from values that it was given, by key; empty where there was nothing
+    /// to choose. Seconds are then those of all that it trained.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chosen: BTreeMap<String, String>,
     /// The one evaluation on the test split, with the kept weights.
     pub test: Evaluation,
     /// Further metrics of the test split, of classes. This, contributions, probes and absence are measured for

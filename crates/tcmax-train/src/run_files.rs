@@ -139,6 +139,15 @@ pub(crate) fn failure_of(folder: &Path) -> PathBuf {
     folder.join(FAILURE)
 }
 
+/// A variant's name as that of a folder.
+pub(crate) fn folder_name(name: &str) -> String {
+    // Of what is no letter or digit, the sign of a number alone tells names apart.
+    let name = name.replace(" -", " minus-").replace("=-", "=minus-");
+    let word = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let name: String = name.chars().map(word).collect();
+    name.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+}
+
 /// Refuses a folder that holds a run, or the comparison of some, before anything is done for another.
 ///
 /// # Errors

@@ -107,8 +107,9 @@ impl Train {
         (existing, group): (Existing, Option<&Arc<dyn Group>>),
     ) -> anyhow::Result<SuiteResult> {
         let start = std::time::Instant::now();
-        let epochs = config.config().train.epochs * self.seeds.len();
-        let progress = Pace::new(TrainingProgress::new(), self.seeds.len(), epochs);
+        let runs = self.seeds.len() * config.candidates().len().max(1);
+        let epochs = config.config().train.epochs * runs;
+        let progress = Pace::new(TrainingProgress::new(), runs, epochs);
         let stop = Stop::new();
         stop_on_signals(&stop).context("signals")?;
         let mut method = MethodResult {

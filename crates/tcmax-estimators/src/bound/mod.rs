@@ -31,6 +31,7 @@ mod sharing;
 pub(crate) mod smile;
 pub(crate) mod tcne;
 mod total_correlation;
+mod within;
 
 pub use donsker_varadhan::{donsker_varadhan, log_mean_exp};
 pub use info_nce::{INFO_NCE, info_nce, symmetric_info_nce};
@@ -44,3 +45,4 @@ pub use sharing::Sharing;
 pub use smile::{SMILE, SmileOptions, smile};
 pub use tcne::{TCNE, TcneOptions};
 pub use total_correlation::Bound;
+pub use within::WithinClasses;

@@ -23,11 +23,12 @@
 //! out of its reach.
 
 use candle_core::Tensor;
-use tcmax_ops::{log_sum_exp_all, to_scalar_f64};
+use tcmax_ops::{log_sum_exp, log_sum_exp_all, to_scalar_f64};
 
 use super::product::{self, Pieces};
 use super::reference::Reference;
 use super::sharing::Sharing;
+use super::within::{WithinClasses, within_classes};
 use crate::critic::Critic;
 use crate::error::{Error, Result};
 use crate::sample::Labels;
@@ -136,23 +137,70 @@ impl<'a> Bound<'a> {
     /// # Errors
     /// As [`Bound::new`].
     pub fn value(&self) -> Result<Tensor> {
-        let joint = self.labels.mean(&self.labels.expected(&self.scores)?)?;
-        let log_sum = match &self.log_sum {
+        self.blended(1.0)
+    }
+
+    /// The bound, of which only the share `weight` is about the tuples: minus the loss
+    ///
+    /// ```text
+    /// CE + weight (R - log C),    R = -1/N sum_i S(x^i) + log 1/K sum over tuples of exp S,    S = logsumexp_c T
+    /// ```
+    ///
+    /// with the cross-entropy CE of the joint examples' scores. Of weight 1 it is the [bound](Bound::value), of 0 the
+    /// log-likelihood of the labels; in between a blend of the loss of a generative model and that of a
+    /// discriminative one (Lasserre, Bishop and Minka, CVPR 2006). A scalar, nats.
+    ///
+    /// # Errors
+    /// As [`Bound::new`].
+    pub fn blended(&self, weight: f64) -> Result<Tensor> {
+        let mut joint = self.labels.mean(&self.labels.expected(&self.scores)?)?;
+        if weight != 1.0 {
+            let partition = self.labels.mean(&log_sum_exp(&self.scores, 1)?)?;
+            joint = (joint - (partition * (1.0 - weight))?)?;
+        }
+        if weight == 0.0 {
+            return Ok((joint * self.sharing.weight())?);
+        }
+        let mut log_sum = match &self.log_sum {
             LogSum::Tensor(log_sum) => log_sum.clone(),
             LogSum::OfPieces(log_sum) => {
                 let pieces = self.pieces()?;
                 product::attached(self.critic, &self.parts, &pieces, *log_sum, &joint)?
             }
         };
+        if weight != 1.0 {
+            log_sum = (log_sum * weight)?;
+        }
         if matches!(self.sharing, Sharing::Alone) {
-            return Ok(((joint - log_sum)? + self.log_count())?);
+            return Ok(((joint - log_sum)? + self.log_count() * weight)?);
         }
         let part = 1.0 / self.sharing.position().1 as f64;
         let log_sum = match &self.log_sum {
             LogSum::Tensor(_) => (log_sum * part)?,
             LogSum::OfPieces(_) => log_sum,
         };
-        Ok((((joint * self.sharing.weight())? - log_sum)? + self.log_count() * part)?)
+        Ok((((joint * self.sharing.weight())? - log_sum)? + self.log_count() * (part * weight))?)
+    }
+
+    /// As [`Bound::blended`], with the scores of the labels averaged over tuples of examples of one class in place of
+    /// the joint examples: what modalities share beyond the label then adds nothing. Where the critic is additive
+    /// this is the same.
+    ///
+    /// # Errors
+    /// As [`Bound::new`], and when several members share in the bound.
+    pub fn blended_within_classes(&self, weight: f64, which: WithinClasses) -> Result<Tensor> {
+        let value = self.blended(weight)?;
+        if self.critic.is_additive() || weight == 0.0 {
+            return Ok(value);
+        }
+        if !matches!(self.sharing, Sharing::Alone) {
+            let problem =
+                "must be computed by each member where tuples are those of one class".to_owned();
+            return Err(Error::Setting { field: "sharing", problem });
+        }
+        let joint = self.labels.mean(&self.labels.expected(&self.scores)?)?;
+        let within = within_classes(self.critic, &self.parts, self.labels, which)?;
+        Ok((value + ((within - joint)? * weight)?)?)
     }
 
     /// The value alone, nats; of several members this one's part: no gradients are computed.

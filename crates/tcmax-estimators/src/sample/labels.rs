@@ -183,6 +183,26 @@ impl Labels {
         Ok((values * tcmax_ops::placed_like(weights, values)?)?.mean_all()?)
     }
 
+    /// Labels of other examples with the same smoothing, none of which weighs more than another.
+    pub(crate) fn like(&self, labels: &[u32], device: &Device) -> Result<Self> {
+        let others = Self::new(labels, self.classes(), device)?;
+        Ok(Self { smoothing: self.smoothing, ..others })
+    }
+
+    /// The share of each class in means over the examples ([`Labels::mean`]); they add up to 1, or to 0 where no
+    /// class here has any weight.
+    pub(crate) fn shares(&self) -> Result<Vec<f64>> {
+        let mut shares = vec![0.0; self.classes()];
+        let labels = self.tensor()?.to_vec1::<u32>()?;
+        let weights = self.weights.as_ref().map(|weights| weights.to_vec1::<f64>()).transpose()?;
+        let count = labels.len() as f64;
+        for (row, &label) in labels.iter().enumerate() {
+            let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
+            shares[label as usize] += weight / count;
+        }
+        Ok(shares)
+    }
+
     /// Plug-in entropy H(y) of the labels, nats.
     pub fn entropy(&self) -> f64 {
         let total = self.len() as f64;

@@ -6,17 +6,21 @@ use crate::error::Result;
 use crate::training::params::Params;
 use crate::wide::{to_scalar_f64, wide};
 
+/// What PyTorch adds to a norm before it divides by it.
+const LEAST_NORM: f64 = 1e-6;
+
 /// Scales all gradients down together so that their joint norm is at most `largest`; returns the
 /// norm before. The norm is summed in the device's widest float, in the order of the names.
 ///
-/// PyTorch's `clip_grad_norm_` divides by the norm plus 1e-6, and so leaves a norm slightly below `largest`.
+/// The factor is `largest / (norm + 1e-6)` where that is below 1, as in PyTorch's `clip_grad_norm_`.
 ///
 /// # Errors
 /// Only if the device fails.
 pub fn clip_grad_norm(params: &Params, gradients: &mut GradStore, largest: f64) -> Result<f64> {
     let norm = grad_norm(params, gradients)?;
-    if norm > largest {
-        scale_gradients(params, gradients, largest / norm)?;
+    let factor = largest / (norm + LEAST_NORM);
+    if factor < 1.0 {
+        scale_gradients(params, gradients, factor)?;
     }
     Ok(norm)
 }
@@ -68,7 +72,8 @@ mod tests {
         let norm = clip_grad_norm(&params, &mut gradients, 1.0).unwrap();
         assert!((norm - 34f64.sqrt()).abs() < 1e-12);
         let clipped = gradients.get(&b).unwrap().to_vec1::<f64>().unwrap()[0];
-        assert!((clipped - 4.0 / norm).abs() < 1e-12);
-        assert!((clip_grad_norm(&params, &mut gradients, 2.0).unwrap() - 1.0).abs() < 1e-12);
+        assert!((clipped - 4.0 / (norm + 1e-6)).abs() < 1e-12);
+        let after = clip_grad_norm(&params, &mut gradients, 2.0).unwrap();
+        assert!((after - norm / (norm + 1e-6)).abs() < 1e-12);
     }
 }

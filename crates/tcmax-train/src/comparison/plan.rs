@@ -4,8 +4,9 @@ use tcmax_datasets::FILES;
 use tcmax_fusion::HeadSpec;
 use tcmax_losses::methods::JOINT;
 
-use crate::config::{CheckedConfig, TrainConfig};
+use crate::config::{CheckedConfig, TrainConfig, short, word};
 use crate::experiment::{CompareOptions, Experiment};
+use crate::run_files::folder_name;
 use crate::{Error, Registry, Result};
 
 /// A way of training that is compared with others.
@@ -22,7 +23,8 @@ pub struct Variant {
 /// The variants of an experiment on data with modalities of these names: every method with every head that
 /// is asked for, for every combination of the grid, and each modality alone if that is asked for.
 ///
-/// A method can have options of its own after its name, and a head: `"mla projection=none"`, `"tcmax head=film"`.
+/// A method can have options of its own after its name, a head, and values to choose from: `"mla projection=none"`,
+/// `"tcmax head=film"`, `"ogm choose.method.alpha=[0.1,0.4]"`.
 ///
 /// # Errors
 /// When a setting is wrong, a method is defined for no head asked for, or two variants are the same.
@@ -74,8 +76,7 @@ fn combinations(
                            their own";
             return Err(Error::setting(format!("compare.grid.{key}"), problem));
         }
-        let short = key.strip_suffix(".name").unwrap_or(&key);
-        let short = short.rsplit('.').next().unwrap_or(short);
+        let short = short(&key);
         let mut more = Vec::with_capacity(all.len() * values.len());
         for (suffix, config) in &all {
             for value in &values {
@@ -92,11 +93,6 @@ fn combinations(
         all = more;
     }
     Ok(all)
-}
-
-/// A value as one reads it.
-fn word(value: &toml::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[allow(clippy::too_many_arguments, reason = "one call, and each is a different thing")]
@@ -126,7 +122,13 @@ fn with_heads(
             heads = vec![registry.heads.get(value).map_err(in_methods)?];
             continue;
         }
-        config.set(&format!("method.{option}"), crate::config::parse_value(value))?;
+        let value = crate::config::parse_value(value);
+        // What a run chooses from is no part of its name.
+        if option.starts_with("choose.") {
+            config.set(option, value)?;
+            continue;
+        }
+        config.set(&format!("method.{option}"), value)?;
         called += &format!(" {word}");
     }
     let heads = if heads.is_empty() { vec![method.usual_head] } else { heads };
@@ -189,15 +191,6 @@ pub(super) fn of_fold(config: &CheckedConfig, fold: usize) -> Result<CheckedConf
     debug_assert_eq!(settings.data.name, FILES.name, "only they have folds");
     settings.data = settings.data.with("fold", fold as i64);
     settings.check_with(config.registry())
-}
-
-/// A variant's name as that of a folder.
-pub(super) fn folder_name(name: &str) -> String {
-    // Of what is no letter or digit, the sign of a number alone tells names apart.
-    let name = name.replace(" -", " minus-").replace("=-", "=minus-");
-    let word = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
-    let name: String = name.chars().map(word).collect();
-    name.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use tcmax_data::Splits;
 use super::{Suite, plan};
 use crate::config::CheckedConfig;
 use crate::observer::RunLabel;
+use crate::run_files::folder_name;
 use crate::{Error, Result};
 
 /// What every variant is trained on once.
@@ -50,7 +51,7 @@ impl Suite<'_> {
     pub fn runs(&self) -> Vec<PlannedRun> {
         let run = |unit: Unit, variant: usize| {
             let name = &self.variants[variant].name;
-            let folder = format!("{}/{}", plan::folder_name(name), unit.folder());
+            let folder = format!("{}/{}", folder_name(name), unit.folder());
             let label = RunLabel { method: name.clone(), seed: unit.seed, fold: unit.fold };
             PlannedRun { folder, label, variant }
         };

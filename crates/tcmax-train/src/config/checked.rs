@@ -7,6 +7,7 @@ use tcmax_losses::MethodSpec;
 use tcmax_ops::OptimiserSpec;
 use tcmax_registry::{Catalogue, Choice, OptionSet, Options, Spec, Table};
 
+use super::candidates::{Candidate, candidates};
 use super::encoders::{self, EncoderChoice};
 use super::schedule;
 use super::{TrainConfig, TrainingOptions};
@@ -24,6 +25,7 @@ pub struct CheckedConfig {
     method: &'static MethodSpec,
     head: &'static HeadSpec,
     registry: Registry,
+    candidates: Vec<Candidate>,
 }
 
 impl TrainConfig {
@@ -70,8 +72,11 @@ impl TrainConfig {
             optimiser: completed("optimiser", &self.optimiser, optimiser, &optimisers.options)?,
             schedule: schedule::completed(&self.schedule, schedules)?,
             train: self.train,
+            choose: self.choose,
         };
+        let candidates = candidates(&config, registry)?;
         Ok(CheckedConfig {
+            candidates,
             config,
             data,
             optimiser: optimisers,
@@ -143,6 +148,10 @@ pub(super) fn read_sections(table: &Table) -> Result<TrainConfig> {
     for (section, value) in table {
         let choice = match section.as_str() {
             "data" => &mut config.data,
+            "choose" => {
+                config.choose = section_table(section, value)?.clone();
+                continue;
+            }
             "encoder" => &mut config.encoder,
             "head" => &mut config.head,
             "method" => &mut config.method,
@@ -246,6 +255,11 @@ impl CheckedConfig {
             Some("max") => validation.gain(),
             _ => validation.loss(),
         }
+    }
+
+    /// The settings that a run chooses from by validation; empty where there is nothing to choose.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
     }
 
     /// What its names are looked up in.

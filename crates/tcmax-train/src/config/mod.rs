@@ -1,5 +1,6 @@
 //! Settings of a training run: parsed anywhere, checked once.
 
+mod candidates;
 mod checked;
 mod encoders;
 mod schedule;
@@ -11,12 +12,16 @@ use tcmax_registry::Choice;
 
 use crate::{Error, Result};
 
+pub use candidates::Candidate;
 pub use checked::CheckedConfig;
 pub use encoders::{EncoderChoice, EncoderTraining, FirstLayer};
 pub use text::{TextPosition, parse_value, position_of, with_position};
 pub use training::{BatchNorm, ClassWeights, Keep, TrainingOptions, WeightRule};
 pub(crate) use {
-    checked::in_section, schedule::length as schedule_length, schedule::of_length,
+    candidates::{lists, short, word},
+    checked::in_section,
+    schedule::length as schedule_length,
+    schedule::of_length,
     text::with_positions,
 };
 
@@ -43,12 +48,16 @@ pub struct TrainConfig {
     pub schedule: Choice,
     /// The loop.
     pub train: TrainingOptions,
+    /// Lists of values of other keys, such as "method.alpha" = \[0.1, 0.4\]: a run trains with every combination, and
+    /// keeps the model of the best validation accuracy.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    pub choose: toml::Table,
 }
 
 impl TrainConfig {
     /// The names of the sections, in the order to write them.
-    pub const SECTIONS: [&'static str; 7] =
-        ["data", "encoder", "head", "method", "optimiser", "schedule", "train"];
+    pub const SECTIONS: [&'static str; 8] =
+        ["data", "encoder", "head", "method", "optimiser", "schedule", "train", "choose"];
 
     /// Reads settings as they stand in a configuration file; what is not there has its default.
     ///
@@ -83,6 +92,10 @@ impl TrainConfig {
         let (section, rest) = key.split_once('.').unwrap_or((key, ""));
         if section == "train" {
             self.train = self.train.with(rest, value)?;
+            return Ok(());
+        }
+        if section == "choose" && !rest.is_empty() {
+            self.choose.insert(rest.to_owned(), value);
             return Ok(());
         }
         let Some(choice) = self.section(section) else {

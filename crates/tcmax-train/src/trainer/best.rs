@@ -16,7 +16,7 @@ pub(super) struct Best {
 /// What epochs are compared by on the validation split. Small splits often tie in accuracy, and
 /// the first of equals may be far from trained.
 #[derive(Clone, Copy)]
-struct Score {
+pub(super) struct Score {
     /// Of which more is better.
     gain: f64,
     loss: f64,
@@ -24,13 +24,13 @@ struct Score {
 
 impl Score {
     /// Below every epoch's.
-    const NONE: Self = Self { gain: f64::NEG_INFINITY, loss: f64::INFINITY };
+    pub(super) const NONE: Self = Self { gain: f64::NEG_INFINITY, loss: f64::INFINITY };
 
-    fn of(validation: &Evaluation) -> Self {
+    pub(super) fn of(validation: &Evaluation) -> Self {
         Self { gain: validation.gain(), loss: validation.loss() }
     }
 
-    fn better_than(self, other: Self) -> bool {
+    pub(super) fn better_than(self, other: Self) -> bool {
         self.gain > other.gain || (self.gain == other.gain && self.loss < other.loss)
     }
 }

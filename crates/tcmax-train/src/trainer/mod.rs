@@ -2,6 +2,7 @@
 
 mod agreed;
 mod best;
+mod choose;
 mod epoch;
 mod exchanged;
 mod finish;
@@ -30,6 +31,7 @@ use crate::results::RunResult;
 use crate::run_files::Existing;
 use crate::stop::Stop;
 use crate::{CheckedConfig, Result};
+use choose::train_candidates;
 use start::train_here;
 
 pub use loaders::evaluation_loader;
@@ -64,6 +66,9 @@ pub struct RunOptions<'a> {
 /// one model: each encodes its share of every batch, and the result is the same for all. Calls of the group come from
 /// different threads, one at a time.
 ///
+/// Where there are settings to choose from ([`CheckedConfig::candidates`]), one model is trained with each, and the one
+/// of the best validation accuracy is the run's; only its test counts.
+///
 /// A run that is gone on with may have more epochs than before, see [`continued`](crate::resume::continued).
 ///
 /// # Errors
@@ -79,6 +84,11 @@ pub fn train(
     let mut result = None;
     // On a thread of the pool that the operations share out their work to: from outside, every
     // single one of them would be handed over and waited for.
-    rayon::scope(|_| result = Some(train_here(config, splits, seed, options)));
+    rayon::scope(|_| {
+        result = Some(match config.candidates() {
+            [] => train_here(config, splits, seed, options),
+            _ => train_candidates(config, splits, seed, options),
+        });
+    });
     result.unwrap_or_else(|| unreachable!("the scope has run its body"))
 }

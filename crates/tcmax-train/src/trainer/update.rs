@@ -245,7 +245,7 @@ mod tests {
         updates.clip_norm = Some(0.5);
         apply(&value, &mut updates, 2.0, false);
         let after = apply(&value, &mut updates, 4.0, true);
-        assert!((after - 0.95).abs() < 1e-15, "{after}");
+        assert!((after - 0.95).abs() < 1e-7, "{after}");
         assert_eq!(updates.norm(), Some(3.0));
     }
 
