@@ -1,6 +1,7 @@
 //! `cargo xtask golden`: every recorded case of a directory, in double and in single precision.
 
 mod audio;
+mod blend;
 mod case;
 mod causal_text;
 mod checkpoints;
@@ -51,6 +52,8 @@ type Check = fn(&Case) -> anyhow::Result<()>;
 const KINDS: &[(&str, Check)] = &[
     ("agm_", methods::agm),
     ("bert", transformers::bert),
+    ("blend_", blend::blend),
+    ("blend_lw_", blend::within_classes),
     ("causal_", causal_text::causal_text),
     ("ce_unimodal", heads::given_logits),
     ("clip_", transformers::clip),

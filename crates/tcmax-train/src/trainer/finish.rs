@@ -29,7 +29,7 @@ impl Run<'_> {
             seed: self.seed,
             fold: None,
             data: self.data.data.digest(),
-            chosen: std::collections::BTreeMap::new(),
+            chosen: BTreeMap::new(),
             best_epoch: self.best.epoch,
             metrics: test_metrics(&classifier, &test)?,
             contributions: contributions(&classifier, &test, modalities)?,

@@ -10,8 +10,8 @@ use tcmax_parallel::Group;
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
 use tcmax_train::{
-    CompareOptions, Error, Existing, Experiment, FolderLock, Observer, PlannedRun, Registry, Stop,
-    Suite, Variant, check_seeds, memory_of_run, refuse_comparison, variants,
+    CheckedConfig, CompareOptions, Error, Existing, Experiment, FolderLock, Observer, PlannedRun,
+    Registry, Stop, Suite, Variant, check_seeds, memory_of_run, refuse_comparison, variants,
 };
 
 use crate::commands::train::device;
@@ -80,7 +80,10 @@ impl<'a> Comparison<'a> {
             splits.train.modalities().iter().map(|modality| modality.name.clone()).collect();
         let variants = variants(experiment, registry, &modalities)?;
         let baseline = baseline(compare, &variants)?;
-        let epochs = variants.iter().map(|variant| variant.config.config().train.epochs);
+        let candidates = |config: &CheckedConfig| config.candidates().len().max(1);
+        let epochs = variants
+            .iter()
+            .map(|variant| variant.config.config().train.epochs * candidates(&variant.config));
         let epochs = epochs.sum::<usize>() * compare.seeds.len() * data.folds().unwrap_or(1);
         let title = compare.title.clone().unwrap_or_else(|| format!("Methods on {}", data.title()));
         let suite = Suite {
@@ -119,7 +122,10 @@ impl<'a> Comparison<'a> {
 
     /// Bars for the runs, which say how long all will take.
     pub fn progress(&self) -> Pace {
-        Pace::new(TrainingProgress::new(), self.runs().len(), self.epochs)
+        let of_variant = |variant: &Variant| variant.config.candidates().len().max(1);
+        let of_unit: usize = self.suite.variants.iter().map(of_variant).sum();
+        let runs = self.runs().len() / self.suite.variants.len().max(1) * of_unit;
+        Pace::new(TrainingProgress::new(), runs, self.epochs)
     }
 
     /// Says what comes, and trains every variant from every seed.
