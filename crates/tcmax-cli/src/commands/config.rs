@@ -90,6 +90,14 @@ fn text(
             docs: docs(Options::of::<TrainingOptions>()),
         },
         Section {
+            name: "choose",
+            about: "Lists of values of other keys, such as method.alpha = [0.1, 0.4]: a run trains with every \
+                    combination and keeps the model of the best validation accuracy"
+                .to_owned(),
+            values: settings.choose.clone(),
+            docs: Vec::new(),
+        },
+        Section {
             name: "compare",
             about: "What `tcmax compare` compares; `tcmax train` does not read it".to_owned(),
             values: compared,
