@@ -2,10 +2,11 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
-use tcmax_ops::{to_scalar_f64, wide};
+use tcmax_fusion::Owned;
+use tcmax_ops::{placed_like, to_scalar_f64, wide};
 use tcmax_parallel::{Group, Purpose};
 
-use crate::Result;
+use crate::{Result, Step};
 
 /// Replaces the gradients of `vars`, which are the same on every member, by their sums over the members.
 ///
@@ -71,6 +72,33 @@ pub(crate) fn scale(gradients: &mut GradStore, vars: &[Var], factor: f64) -> Res
         if let Some(gradient) = gradients.remove(var.as_tensor()) {
             gradients.insert(var.as_tensor(), (gradient * factor)?);
         }
+    }
+    Ok(())
+}
+
+/// Multiplies the gradients of what modality `m` alone has to do with: its encoder, and its parameters or columns of
+/// the head.
+pub(crate) fn scale_modality<Y>(
+    gradients: &mut GradStore,
+    step: &Step<'_, Y>,
+    m: usize,
+    factor: f64,
+) -> Result<()> {
+    if let Some(encoder) = step.groups.encoders.get(m) {
+        scale(gradients, encoder, factor)?;
+    }
+    for Owned { parameter, columns } in step.head.owned_by(m) {
+        let Some(gradient) = gradients.remove(&parameter) else { continue };
+        let scaled = match columns {
+            None => (gradient * factor)?,
+            Some(columns) => {
+                let of = |column| if columns.contains(&column) { factor } else { 1.0 };
+                let factors: Vec<f64> = (0..gradient.dim(1)?).map(of).collect();
+                let factors = Tensor::new(factors, &Device::Cpu)?;
+                gradient.broadcast_mul(&placed_like(&factors, &gradient)?)?
+            }
+        };
+        gradients.insert(&parameter, scaled);
     }
     Ok(())
 }

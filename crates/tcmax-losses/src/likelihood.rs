@@ -20,3 +20,9 @@ pub(crate) fn label_probability_sums(logits: &[Tensor], labels: &Labels) -> Resu
     };
     logits.iter().map(sum).collect()
 }
+
+/// 1 for every example whose largest logit is that of its label, else 0, without gradients: shape (N,).
+pub(crate) fn right(logits: &Tensor, labels: &Labels) -> Result<Tensor> {
+    let flags = logits.detach().argmax(1)?.eq(&labels.tensor()?)?;
+    Ok(flags.to_dtype(logits.dtype())?)
+}

@@ -147,7 +147,13 @@ impl Case {
 
     /// The labels called `name`, of as many classes as the header says.
     pub fn labels(&self, name: &str) -> anyhow::Result<Labels> {
-        Ok(Labels::new(&self.whole(name)?, self.number("C")?, &Device::Cpu)?)
+        self.labels_of(self.recorded(name)?)
+    }
+
+    /// Recorded numbers as labels of as many classes as the header says.
+    pub fn labels_of(&self, numbers: &Tensor) -> anyhow::Result<Labels> {
+        let numbers = numbers.flatten_all()?.to_dtype(DType::U32)?.to_vec1::<u32>()?;
+        Ok(Labels::new(&numbers, self.number("C")?, &Device::Cpu)?)
     }
 
     /// The largest error of ordinary quantities.

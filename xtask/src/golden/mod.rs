@@ -10,6 +10,7 @@ mod estimators;
 mod heads;
 mod methods;
 mod methods_modulated;
+mod methods_speed;
 mod metrics;
 mod network;
 mod optimisers;
@@ -51,12 +52,14 @@ type Check = fn(&Case) -> anyhow::Result<()>;
 /// What the beginning of a case's name tells of its kind; the longest match counts.
 const KINDS: &[(&str, Check)] = &[
     ("agm_", methods::agm),
+    ("arl_", methods_speed::arl),
     ("bert", transformers::bert),
     ("blend_", blend::blend),
     ("blend_lw_", blend::within_classes),
     ("causal_", causal_text::causal_text),
     ("ce_unimodal", heads::given_logits),
     ("clip_", transformers::clip),
+    ("cml_", methods_speed::cml),
     ("dgl_", methods_modulated::dgl),
     ("distilbert", transformers::distilbert),
     ("encoder_", sequences::transformer),
@@ -64,14 +67,19 @@ const KINDS: &[(&str, Check)] = &[
     ("fusion_", heads::fusion),
     ("gaussian_tc", estimators::gaussian),
     ("gru_", sequences::recurrent),
+    ("inforeg_", methods_speed::info_reg_epochs),
+    ("inforeg_table", methods_speed::info_reg_table),
     ("lstm_", sequences::recurrent),
+    ("mbsd_", methods_speed::mbsd),
     ("metrics_", metrics::classification),
     ("metrics_multilabel", metrics::multi_label),
     ("mi_bounds", estimators::bounds),
     ("minnorm", methods::min_norm),
     ("mla_projection", methods::mla_projection),
     ("mla_train", training::mla),
+    ("mlb_", methods_speed::mlb),
     ("mmpareto_", training::mm_pareto),
+    ("mslr_", methods_speed::mslr),
     ("ogm_", methods::ogm),
     ("opm_", methods::opm),
     ("optim_", optimisers::steps),

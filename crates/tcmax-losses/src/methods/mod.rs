@@ -1,33 +1,47 @@
 //! The methods, one per file, each with its specification; and the list of them.
 
 pub mod agm;
+pub mod arl;
+pub mod cml;
 pub mod dgl;
 pub mod g_blend;
+pub mod info_reg;
 pub mod joint;
+pub mod mbsd;
 pub mod mla;
+pub mod mlb;
 pub mod mm_cosine;
 pub mod mm_pareto;
+pub mod mslr;
 pub mod ogm;
 pub mod opm;
 pub mod padded;
 mod pair;
 pub mod pmr;
 pub mod qmf;
+pub mod reading;
 pub mod tcmax;
 pub mod tcmax_labels;
 pub mod unimodal;
 
 pub use agm::AGM;
+pub use arl::ARL;
+pub use cml::CML;
 pub use dgl::DGL;
 pub use g_blend::G_BLEND;
+pub use info_reg::INFO_REG;
 pub use joint::JOINT;
+pub use mbsd::MBSD;
 pub use mla::MLA;
+pub use mlb::MLB;
 pub use mm_cosine::MM_COSINE;
 pub use mm_pareto::MM_PARETO;
+pub use mslr::MSLR;
 pub use ogm::{OGM, OGM_GE};
 pub use opm::OPM;
 pub use pmr::PMR;
 pub use qmf::QMF;
+pub use reading::Reading;
 pub use tcmax::TCMAX;
 pub use unimodal::UNIMODAL;
 
@@ -36,9 +50,9 @@ use tcmax_registry::Catalogue;
 use crate::MethodSpec;
 
 /// The built-in methods, in the order to list them.
-pub static METHODS: [&MethodSpec; 14] = [
+pub static METHODS: [&MethodSpec; 20] = [
     &JOINT, &UNIMODAL, &TCMAX, &OGM, &OGM_GE, &AGM, &PMR, &QMF, &MLA, &MM_PARETO, &OPM, &MM_COSINE,
-    &G_BLEND, &DGL,
+    &G_BLEND, &DGL, &CML, &MBSD, &MLB, &ARL, &MSLR, &INFO_REG,
 ];
 
 /// A catalogue of the built-in methods, to which others can be added.
