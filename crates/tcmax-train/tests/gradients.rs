@@ -13,7 +13,7 @@ use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_estimators::Labels;
 use tcmax_fusion::{HEADS, HeadSpec, SPECIFIC};
 use tcmax_losses::methods::{
-    G_BLEND, JOINT, METHODS, MLA, MM_COSINE, MM_PARETO, QMF, TCMAX, UNIMODAL,
+    G_BLEND, JOINT, METHODS, MLA, MLB, MM_COSINE, MM_PARETO, QMF, TCMAX, UNIMODAL,
 };
 use tcmax_losses::{Clock, MethodSpec, Spread, Step};
 use tcmax_ops::Seed;
@@ -78,7 +78,7 @@ fn is_unused(method: &MethodSpec, head: &HeadSpec, name: &str) -> bool {
     let own_layers = name.contains("fusion_module.fc_x") || name.contains("fusion_module.fc_y");
     let fused_layer = name.contains("fusion_module.fc_out");
     let is_one_of = |methods: &[&MethodSpec]| methods.contains(&method);
-    if is_one_of(&[&MM_PARETO, &G_BLEND]) {
+    if is_one_of(&[&MM_PARETO, &G_BLEND, &MLB]) {
         return false;
     }
     if is_one_of(&[&MM_COSINE]) {

@@ -9,7 +9,7 @@ use tcmax_data::ModalityKind;
 use tcmax_datasets::{SyntheticConfig, SyntheticModality, synthetic};
 use tcmax_fusion::{BI_GATED, CONCAT, FILM, GATED, HeadSpec, Modalities};
 use tcmax_losses::MethodSpec;
-use tcmax_losses::methods::{G_BLEND, JOINT, METHODS, MLA, MM_COSINE, PMR, TCMAX};
+use tcmax_losses::methods::{ARL, G_BLEND, JOINT, METHODS, MLA, MM_COSINE, MSLR, PMR, TCMAX};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{Progress, load, save};
 use tcmax_train::{
@@ -172,6 +172,8 @@ fn what_methods_remember_survives_an_interruption() {
             let g_blend = format!("method.{}.every", G_BLEND.name);
             settings.set(&g_blend, 1.into()).unwrap();
             settings.set(&format!("method.{}.momentum", PMR.name), 0.5.into()).unwrap();
+            settings.set(&format!("method.{}.window", MSLR.name), 1.into()).unwrap();
+            settings.set(&format!("method.{}.last-plain-epoch", ARL.name), 0.into()).unwrap();
             settings
         };
         let folder = tempfile::tempdir().unwrap();

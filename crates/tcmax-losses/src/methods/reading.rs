@@ -1,15 +1,15 @@
-//! Which reading of a method to follow.
+//! Whether a method is as in its paper or as in its released code.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What to follow where a paper and its released code differ: the option `as` of a method.
+/// Whether a method is as in its paper or as in its released code, where these differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reading {
-    /// The code, with which published numbers were made.
+    /// As in the paper.
+    Paper,
+    /// As in the released code.
     #[default]
     Code,
-    /// The equations of the paper.
-    Paper,
 }
