@@ -74,7 +74,8 @@ pub trait EpochContext {
     /// When there is no memory for it.
     fn teach(&mut self) -> Result<()>;
 
-    /// Lets the optimiser forget what it remembers of earlier steps, such as momentum.
+    /// Lets the optimiser forget what it remembers of earlier steps, such as momentum, and starts the average of
+    /// the weights anew from them as they are, where the run has one.
     ///
     /// # Errors
     /// Only if the device fails.

@@ -129,6 +129,14 @@ pub enum Error {
         /// Training examples.
         examples: usize,
     },
+    /// A method that has a teacher is given a step without what it says.
+    #[error(
+        "method '{method}' trains its student, and the step does not bring what the teacher says"
+    )]
+    NoTeacher {
+        /// The method.
+        method: &'static str,
+    },
     /// A checkpoint lacks an entry of a method's state.
     #[error("the method's state has no '{name}'; it is of another method")]
     MissingState {

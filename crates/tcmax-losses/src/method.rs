@@ -56,6 +56,13 @@ pub trait Method: Send {
         true
     }
 
+    /// Whether encoders stay as they are in an epoch (from 0): features are then those of evaluation, without gradients,
+    /// and running statistics do not move either.
+    fn freezes_encoders(&self, epoch: usize) -> bool {
+        let _ = epoch;
+        false
+    }
+
     /// The largest norm of all gradients together, where the settings name none; `None`, as by default, clips nothing.
     fn usual_clip_norm(&self) -> Option<f64> {
         None

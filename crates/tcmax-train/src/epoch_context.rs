@@ -19,8 +19,8 @@ pub(crate) struct View<'a> {
     pub(crate) seed: Seed,
     /// Makes a frozen copy of the model the teacher.
     pub(crate) teach: &'a mut dyn FnMut() -> Result<()>,
-    /// Lets the optimiser forget.
-    pub(crate) reset: &'a mut dyn FnMut(),
+    /// Lets the optimiser and the average of the weights forget.
+    pub(crate) reset: &'a mut dyn FnMut() -> Result<()>,
 }
 
 impl View<'_> {
@@ -87,8 +87,7 @@ impl EpochContext for View<'_> {
     }
 
     fn reset_optimiser(&mut self) -> tcmax_losses::Result<()> {
-        (self.reset)();
-        Ok(())
+        (self.reset)().map_err(passed_on)
     }
 }
 

@@ -11,6 +11,7 @@ mod heads;
 mod methods;
 mod methods_modulated;
 mod methods_speed;
+mod methods_taught;
 mod metrics;
 mod network;
 mod optimisers;
@@ -61,16 +62,21 @@ const KINDS: &[(&str, Check)] = &[
     ("clip_", transformers::clip),
     ("cml_", methods_speed::cml),
     ("dgl_", methods_modulated::dgl),
+    ("dimml_", methods_taught::di_mml),
     ("distilbert", transformers::distilbert),
+    ("dr_", methods_taught::diagnose_relearn),
     ("encoder_", sequences::transformer),
     ("fbank_", audio::filter_bank),
     ("fusion_", heads::fusion),
+    ("g2d_", methods_taught::g2d),
     ("gaussian_tc", estimators::gaussian),
     ("gru_", sequences::recurrent),
     ("inforeg_", methods_speed::info_reg_epochs),
     ("inforeg_table", methods_speed::info_reg_table),
     ("lstm_", sequences::recurrent),
     ("mbsd_", methods_speed::mbsd),
+    ("lfm_", methods_taught::lfm),
+    ("mcr_", methods_taught::mcr),
     ("metrics_", metrics::classification),
     ("metrics_multilabel", metrics::multi_label),
     ("mi_bounds", estimators::bounds),
@@ -101,6 +107,7 @@ const KINDS: &[(&str, Check)] = &[
     ("tcmax_sample_", total_correlation::sampled),
     ("tcne_", estimators::tcne),
     ("train_step_", training::train_step),
+    ("umt_", methods_taught::umt),
     ("unimodal_", heads::unimodal_loss),
     ("vit_hf", transformers::vit),
     ("vit_tv", transformers::vit_torchvision),

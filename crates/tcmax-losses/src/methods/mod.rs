@@ -3,11 +3,22 @@
 pub mod agm;
 pub mod arl;
 pub mod cml;
+pub mod contrast;
+pub mod curvature;
 pub mod dgl;
+pub mod di_mml;
+pub mod diagnose_relearn;
+pub mod dimensions;
+pub mod divergence;
+pub mod g2d;
 pub mod g_blend;
 pub mod info_reg;
 pub mod joint;
 pub mod mbsd;
+pub mod influence;
+pub mod k_means;
+pub mod lfm;
+pub mod mcr;
 pub mod mla;
 pub mod mlb;
 pub mod mm_cosine;
@@ -22,16 +33,23 @@ pub mod qmf;
 pub mod reading;
 pub mod tcmax;
 pub mod tcmax_labels;
+pub mod teachers;
+pub mod umt;
 pub mod unimodal;
 
 pub use agm::AGM;
 pub use arl::ARL;
 pub use cml::CML;
 pub use dgl::DGL;
+pub use di_mml::DI_MML;
+pub use diagnose_relearn::DIAGNOSE_RELEARN;
 pub use g_blend::G_BLEND;
 pub use info_reg::INFO_REG;
 pub use joint::JOINT;
 pub use mbsd::MBSD;
+pub use g2d::G2D;
+pub use lfm::LFM;
+pub use mcr::MCR;
 pub use mla::MLA;
 pub use mlb::MLB;
 pub use mm_cosine::MM_COSINE;
@@ -43,6 +61,7 @@ pub use pmr::PMR;
 pub use qmf::QMF;
 pub use reading::Reading;
 pub use tcmax::TCMAX;
+pub use umt::UMT;
 pub use unimodal::UNIMODAL;
 
 use tcmax_registry::Catalogue;
@@ -50,9 +69,8 @@ use tcmax_registry::Catalogue;
 use crate::MethodSpec;
 
 /// The built-in methods, in the order to list them.
-pub static METHODS: [&MethodSpec; 20] = [
-    &JOINT, &UNIMODAL, &TCMAX, &OGM, &OGM_GE, &AGM, &PMR, &QMF, &MLA, &MM_PARETO, &OPM, &MM_COSINE,
-    &G_BLEND, &DGL, &CML, &MBSD, &MLB, &ARL, &MSLR, &INFO_REG,
+pub static METHODS: [&MethodSpec; 26] = [
+    &JOINT, &UNIMODAL, &TCMAX, &OGM, &OGM_GE, &AGM, &PMR, &QMF, &MLA, &MM_PARETO, &OPM, &MM_COSINE, &G_BLEND, &DGL, &CML, &MBSD, &MLB, &ARL, &MSLR, &INFO_REG, &UMT, &G2D, &LFM, &DIAGNOSE_RELEARN, &DI_MML, &MCR,
 ];
 
 /// A catalogue of the built-in methods, to which others can be added.

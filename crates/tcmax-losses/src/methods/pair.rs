@@ -6,6 +6,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// When there are not two.
-pub(super) fn pair<T: Copy>(method: &'static str, values: &[T]) -> Result<[T; 2]> {
-    <[T; 2]>::try_from(values).map_err(|_| Error::NeedsTwoModalities { method, got: values.len() })
+pub(super) fn pair<T: Clone>(method: &'static str, values: &[T]) -> Result<[T; 2]> {
+    let got = values.len();
+    <[T; 2]>::try_from(values.to_vec()).map_err(|_| Error::NeedsTwoModalities { method, got })
 }

@@ -120,6 +120,15 @@ impl WeightAverage {
         Ok(())
     }
 
+    /// Starts anew from the parameters as they are.
+    ///
+    /// # Errors
+    /// Only if the device fails.
+    pub fn restart(&mut self) -> Result<()> {
+        *self = Self::new(&self.params, self.options)?;
+        Ok(())
+    }
+
     /// The averages and the buffers as they are now, as [`Params::load`] takes them: deep copies.
     ///
     /// # Errors

@@ -70,13 +70,15 @@ impl Run<'_> {
         Ok(record)
     }
 
-    /// Encoders stay as they are in their first epochs, if they are to.
+    /// Encoders stay as they are in their first epochs, if they are to, and where the method freezes them.
     fn freeze(&mut self, epoch: usize) -> Result<()> {
+        let by_method = |epoch| self.method.freezes_encoders(epoch);
+        let (now, before) = (by_method(epoch), epoch > 0 && by_method(epoch - 1));
         let frozen: Vec<(String, bool)> = self
             .model
             .encoder_training()
-            .filter(|(_, training)| training.frozen_epochs > 0)
-            .map(|(prefix, training)| (prefix.to_owned(), epoch < training.frozen_epochs))
+            .filter(|(_, training)| training.frozen_epochs > 0 || now || before)
+            .map(|(prefix, training)| (prefix.to_owned(), now || epoch < training.frozen_epochs))
             .collect();
         for (prefix, frozen) in frozen {
             self.updates.set_frozen(&prefix, frozen)?;

@@ -71,9 +71,10 @@ impl Updates {
         Ok(self.optimiser.set_frozen(prefix, frozen)?)
     }
 
-    /// Forgets what steps have left in the optimiser.
-    pub(super) fn forget(&mut self) {
+    /// Forgets what steps have left in the optimiser and in the average.
+    pub(super) fn forget(&mut self) -> Result<()> {
         self.optimiser.forget();
+        Ok(self.average.as_mut().map_or(Ok(()), WeightAverage::restart)?)
     }
 
     /// The next batch comes.
