@@ -13,7 +13,7 @@ use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_estimators::Labels;
 use tcmax_fusion::{HEADS, HeadSpec, SPECIFIC};
 use tcmax_losses::methods::{
-    G_BLEND, JOINT, METHODS, MLA, MLB, MM_COSINE, MM_PARETO, QMF, TCMAX, UNIMODAL,
+    DI_MML, G_BLEND, JOINT, MCR, METHODS, MLA, MLB, MM_COSINE, MM_PARETO, QMF, TCMAX, UNIMODAL,
 };
 use tcmax_losses::{Clock, MethodSpec, Spread, Step};
 use tcmax_ops::Seed;
@@ -78,14 +78,16 @@ fn is_unused(method: &MethodSpec, head: &HeadSpec, name: &str) -> bool {
     let own_layers = name.contains("fusion_module.fc_x") || name.contains("fusion_module.fc_y");
     let fused_layer = name.contains("fusion_module.fc_out");
     let is_one_of = |methods: &[&MethodSpec]| methods.contains(&method);
-    if is_one_of(&[&MM_PARETO, &G_BLEND, &MLB]) {
+    if is_one_of(&[&G_BLEND, &MCR, &MLB, &MM_PARETO]) {
         return false;
     }
     if is_one_of(&[&MM_COSINE]) {
         // Cosines have no bias.
         return name.ends_with("fc_out.bias");
     }
-    let unseen = if is_one_of(&[&UNIMODAL, &QMF, &MLA]) { fused_layer } else { own_layers };
+    // DI-MML's first stage leaves the fused layer to its second.
+    let unseen =
+        if is_one_of(&[&UNIMODAL, &QMF, &MLA, &DI_MML]) { fused_layer } else { own_layers };
     *head == SPECIFIC && unseen
 }
 

@@ -9,7 +9,7 @@ use tcmax_data::ModalityKind;
 use tcmax_datasets::{SyntheticConfig, SyntheticModality, synthetic};
 use tcmax_fusion::{BI_GATED, CONCAT, FILM, GATED, HeadSpec, Modalities};
 use tcmax_losses::MethodSpec;
-use tcmax_losses::methods::{ARL, G_BLEND, JOINT, METHODS, MLA, MM_COSINE, MSLR, PMR, TCMAX};
+use tcmax_losses::methods::{ARL, DIAGNOSE_RELEARN, G2D, G_BLEND, JOINT, LFM, METHODS, MLA, MM_COSINE, MSLR, PMR, TCMAX, UMT};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{Progress, load, save};
 use tcmax_train::{
@@ -174,6 +174,11 @@ fn what_methods_remember_survives_an_interruption() {
             settings.set(&format!("method.{}.momentum", PMR.name), 0.5.into()).unwrap();
             settings.set(&format!("method.{}.window", MSLR.name), 1.into()).unwrap();
             settings.set(&format!("method.{}.last-plain-epoch", ARL.name), 0.into()).unwrap();
+            for method in [&UMT, &G2D] {
+                settings.set(&format!("method.{method}.teacher-epochs"), 2.into()).unwrap();
+            }
+            settings.set(&format!("method.{LFM}.schedule"), "learned".into()).unwrap();
+            settings.set(&format!("method.{DIAGNOSE_RELEARN}.every"), 1.into()).unwrap();
             settings
         };
         let folder = tempfile::tempdir().unwrap();
