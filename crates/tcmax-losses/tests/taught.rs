@@ -17,8 +17,8 @@ use tcmax_losses::methods::divergence::{from_mixture, log_softmax, to_mixture};
 use tcmax_losses::methods::g2d::distillation;
 use tcmax_losses::methods::influence::{Game, Played, influence};
 use tcmax_losses::methods::k_means::{k_means, purity};
-use tcmax_losses::methods::lfm::{Form, gap};
-use tcmax_losses::methods::{DI_MML, DIAGNOSE_RELEARN, G2D, LFM, MCR, UMT};
+use tcmax_losses::methods::lfm::gap;
+use tcmax_losses::methods::{DI_MML, DIAGNOSE_RELEARN, G2D, LFM, MCR, Reading, UMT};
 use tcmax_losses::{
     Clock, EpochContext, Error, METHOD_PREFIX, Method, MethodSpec, ParameterGroups, Part, Setup,
     Spread, Step, StepOutput, Study, Surveyed, Taught, Visit,
@@ -240,8 +240,8 @@ fn divergences_and_gaps_have_the_gradients_of_their_values() {
                 distillation(&o[0], &teacher, temperature)
             });
         }
-        for form in [Form::Code, Form::Paper] {
-            assert_gradient(logits, &format!("{form:?}, {what}"), |o| gap(o, form));
+        for reading in [Reading::Code, Reading::Paper] {
+            assert_gradient(logits, &format!("{reading:?}, {what}"), |o| gap(o, reading));
         }
     });
 }
@@ -258,16 +258,17 @@ fn the_gap_is_its_definition_and_the_papers_is_bounded() {
             paper += 0.5 * (p * (p / m).ln() + q * (q / m).ln()) / 5.0;
         }
     }
-    let value = |form| gap(&[p.clone(), q.clone()], form).unwrap().to_scalar::<f64>().unwrap();
-    assert!((value(Form::Code) - code).abs() < 1e-12);
-    assert!((value(Form::Paper) - paper).abs() < 1e-12);
+    let value =
+        |reading| gap(&[p.clone(), q.clone()], reading).unwrap().to_scalar::<f64>().unwrap();
+    assert!((value(Reading::Code) - code).abs() < 1e-12);
+    assert!((value(Reading::Paper) - paper).abs() < 1e-12);
     let sure = |sign: f64| Tensor::new(&[[500.0 * sign, -500.0 * sign]], &Device::Cpu).unwrap();
     let logs = [sure(1.0), sure(-1.0)].map(|x| log_softmax(&x).unwrap());
     let bounded = to_mixture(&logs[0], &logs[1]).unwrap().to_scalar::<f64>().unwrap();
     assert!((bounded - 2f64.ln()).abs() < 1e-12);
     let reversed = from_mixture(&logs[0], &logs[1]).unwrap().to_scalar::<f64>().unwrap();
     assert!((reversed - (500.0 - 2f64.ln())).abs() < 1e-9, "{reversed}");
-    let one = gap(&[p], Form::Code).unwrap().to_scalar::<f64>().unwrap();
+    let one = gap(&[p], Reading::Code).unwrap().to_scalar::<f64>().unwrap();
     assert_eq!(one, 0.0);
 }
 

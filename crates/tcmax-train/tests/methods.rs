@@ -9,7 +9,9 @@ use tcmax_data::ModalityKind;
 use tcmax_datasets::{SyntheticConfig, SyntheticModality, synthetic};
 use tcmax_fusion::{BI_GATED, CONCAT, FILM, GATED, HeadSpec, Modalities};
 use tcmax_losses::MethodSpec;
-use tcmax_losses::methods::{ARL, DIAGNOSE_RELEARN, G2D, G_BLEND, JOINT, LFM, METHODS, MLA, MM_COSINE, MSLR, PMR, TCMAX, UMT};
+use tcmax_losses::methods::{
+    ARL, DIAGNOSE_RELEARN, G_BLEND, G2D, JOINT, LFM, METHODS, MLA, MM_COSINE, MSLR, PMR, TCMAX, UMT,
+};
 use tcmax_ops::State;
 use tcmax_train::checkpoint::{Progress, load, save};
 use tcmax_train::{

@@ -13,7 +13,7 @@ use tcmax_losses::methods::influence::{Game, Played};
 use tcmax_losses::methods::k_means::purity;
 use tcmax_losses::methods::lfm;
 use tcmax_losses::methods::pmr::ClassMeans;
-use tcmax_losses::methods::{DI_MML, G2D, LFM, MCR, UMT};
+use tcmax_losses::methods::{DI_MML, G2D, LFM, MCR, Reading, UMT};
 use tcmax_losses::{Clock, MethodSpec, StepOutput, Taught, cross_entropy};
 use tcmax_registry::Table;
 
@@ -156,12 +156,12 @@ fn lfm_fitted(case: &Case) -> anyhow::Result<()> {
     case.check_value("output.a0", 1.0 - weight[0])?;
     case.check("output.logits", &output.logits)?;
     let own = model.head.modality_logits(features)?;
-    let pairs = lfm::gap_of_pairs(&own, lfm::Form::Code)?;
+    let pairs = lfm::gap_of_pairs(&own, Reading::Code)?;
     let pairs: Vec<f64> =
         pairs.iter().map(tcmax_ops::to_scalar_f64).collect::<candle_core::Result<_>>()?;
     check("output.A_pairs", &pairs)?;
     check("output.A_sum", &[pairs.iter().sum()])?;
-    case.check("output.A_js", &lfm::gap(&own, lfm::Form::Paper)?)?;
+    case.check("output.A_js", &lfm::gap(&own, Reading::Paper)?)?;
     let handed = &model.handed[0];
     for quantity in case.names() {
         let Some(name) = quantity.strip_prefix("grad.") else { continue };
@@ -194,7 +194,7 @@ fn lfm_learned(case: &Case) -> anyhow::Result<()> {
         let features = features.collect::<candle_core::Result<Vec<_>>>()?;
         let head = model.head.as_ref();
         let ce = cross_entropy(&model.method.predict(head, &features)?, &labels)?;
-        let gap = lfm::gap(&head.modality_logits(&features)?, lfm::Form::Code)?;
+        let gap = lfm::gap(&head.modality_logits(&features)?, Reading::Code)?;
         let both = ((&ce * (1.0 - start))? + (&gap * start)?)?;
         Ok([ce, gap, both])
     };

@@ -32,6 +32,7 @@ use tcmax_registry::{OptionSet, Options, read, require};
 
 use super::curvature::{hessian_gradient, mean_entry};
 use super::divergence::{from_mixture, log_softmax, to_mixture};
+use super::reading::Reading;
 use crate::{
     EpochContext, Error, Heads, Method, MethodSpec, ParameterGroups, Part, Result, Step,
     StepOutput, Tasks, cross_entropy,
@@ -58,9 +59,10 @@ pub struct LfmOptions {
     pub schedule: Schedule,
     /// Which fused logits are trained and predicted from: `mean` of the modalities' own, or the `head`'s.
     pub fused: Fused,
-    /// The gap and the mean entry as in the `code` or in the `paper`.
+    /// The gap and the mean entry as in the `code`, KL(q || p) and of the first tensor, or as in the `paper`, KL(p || q)
+    /// and of all tensors.
     #[serde(rename = "as")]
-    pub form: Form,
+    pub reading: Reading,
     /// The weight of the gap before the first epoch, where it is learned.
     pub start: f64,
     /// The rate of a learned weight.
@@ -76,7 +78,7 @@ impl Default for LfmOptions {
         Self {
             schedule: Schedule::Fitted,
             fused: Fused::Mean,
-            form: Form::Code,
+            reading: Reading::Code,
             start: LARGEST,
             rate: 1e-4,
             halve_every: 20,
@@ -116,17 +118,6 @@ pub enum Fused {
     Mean,
     /// The head's.
     Head,
-}
-
-/// Where the released code is not what the paper says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// KL(q || p); the mean entry of the first tensor.
-    #[default]
-    Code,
-    /// KL(p || q); the mean entry of all tensors.
-    Paper,
 }
 
 const SMALLEST: f64 = 0.05;
@@ -174,7 +165,7 @@ impl Lfm {
         let own = head.modality_logits(features)?;
         let logits = self.fused(head, features, &own)?;
         let ce = cross_entropy(&logits, labels)?;
-        Ok((logits, [ce, gap(&own, self.options.form)?]))
+        Ok((logits, [ce, gap(&own, self.options.reading)?]))
     }
 
     fn fused(&self, head: &dyn FusionHead, features: &[Tensor], own: &[Tensor]) -> Result<Tensor> {
@@ -199,9 +190,9 @@ impl Method for Lfm {
                 let both = ((&ce * (1.0 - weight))? + (gap * weight)?)?;
                 Ok([ce, both])
             })?;
-            mean = match self.options.form {
-                Form::Code => mean_entry(&v[first..=first])?,
-                Form::Paper => mean_entry(&v)?,
+            mean = match self.options.reading {
+                Reading::Code => mean_entry(&v[first..=first])?,
+                Reading::Paper => mean_entry(&v)?,
             };
             Ok(())
         })?;
@@ -287,8 +278,8 @@ pub fn next_weight(weight: f64, rate: f64, mean_entry: f64) -> f64 {
 ///
 /// # Errors
 /// When there is no modality, or shapes differ.
-pub fn gap(own: &[Tensor], form: Form) -> Result<Tensor> {
-    let pairs = gap_of_pairs(own, form)?;
+pub fn gap(own: &[Tensor], reading: Reading) -> Result<Tensor> {
+    let pairs = gap_of_pairs(own, reading)?;
     match own.first() {
         Some(logits) if pairs.is_empty() => Ok(Tensor::zeros((), logits.dtype(), logits.device())?),
         _ => Ok((sum_of(&pairs)? / pairs.len() as f64)?),
@@ -299,11 +290,11 @@ pub fn gap(own: &[Tensor], form: Form) -> Result<Tensor> {
 ///
 /// # Errors
 /// When shapes differ.
-pub fn gap_of_pairs(own: &[Tensor], form: Form) -> Result<Vec<Tensor>> {
+pub fn gap_of_pairs(own: &[Tensor], reading: Reading) -> Result<Vec<Tensor>> {
     let logs = own.iter().map(log_softmax).collect::<Result<Vec<_>>>()?;
-    let of = match form {
-        Form::Code => from_mixture,
-        Form::Paper => to_mixture,
+    let of = match reading {
+        Reading::Code => from_mixture,
+        Reading::Paper => to_mixture,
     };
     let pairs = logs
         .iter()

@@ -12,12 +12,12 @@ pub mod dimensions;
 pub mod divergence;
 pub mod g2d;
 pub mod g_blend;
+pub mod influence;
 pub mod info_reg;
 pub mod joint;
-pub mod mbsd;
-pub mod influence;
 pub mod k_means;
 pub mod lfm;
+pub mod mbsd;
 pub mod mcr;
 pub mod mla;
 pub mod mlb;
@@ -44,11 +44,11 @@ pub use dgl::DGL;
 pub use di_mml::DI_MML;
 pub use diagnose_relearn::DIAGNOSE_RELEARN;
 pub use g_blend::G_BLEND;
+pub use g2d::G2D;
 pub use info_reg::INFO_REG;
 pub use joint::JOINT;
-pub use mbsd::MBSD;
-pub use g2d::G2D;
 pub use lfm::LFM;
+pub use mbsd::MBSD;
 pub use mcr::MCR;
 pub use mla::MLA;
 pub use mlb::MLB;
@@ -70,7 +70,32 @@ use crate::MethodSpec;
 
 /// The built-in methods, in the order to list them.
 pub static METHODS: [&MethodSpec; 26] = [
-    &JOINT, &UNIMODAL, &TCMAX, &OGM, &OGM_GE, &AGM, &PMR, &QMF, &MLA, &MM_PARETO, &OPM, &MM_COSINE, &G_BLEND, &DGL, &CML, &MBSD, &MLB, &ARL, &MSLR, &INFO_REG, &UMT, &G2D, &LFM, &DIAGNOSE_RELEARN, &DI_MML, &MCR,
+    &JOINT,
+    &UNIMODAL,
+    &TCMAX,
+    &OGM,
+    &OGM_GE,
+    &AGM,
+    &PMR,
+    &QMF,
+    &MLA,
+    &MM_PARETO,
+    &OPM,
+    &MM_COSINE,
+    &G_BLEND,
+    &DGL,
+    &CML,
+    &MBSD,
+    &MLB,
+    &ARL,
+    &MSLR,
+    &INFO_REG,
+    &UMT,
+    &G2D,
+    &LFM,
+    &DIAGNOSE_RELEARN,
+    &DI_MML,
+    &MCR,
 ];
 
 /// A catalogue of the built-in methods, to which others can be added.
