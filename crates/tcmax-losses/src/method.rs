@@ -68,6 +68,12 @@ pub trait Method: Send {
         None
     }
 
+    /// The classifier that the method trains in place of the head of the settings, on parameters of its own; `None`, as
+    /// by default, where it trains that one.
+    fn own_head(&self) -> Option<Box<dyn FusionHead>> {
+        None
+    }
+
     /// Logits (N, C) to predict from: softmax of them is p(y | z).
     ///
     /// # Errors

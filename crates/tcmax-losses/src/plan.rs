@@ -31,9 +31,10 @@ impl Planned {
 ///
 /// let mut plan = EpochPlan::default();
 /// plan.add_in_order((0..5).map(Planned::whole).collect(), 2);
-/// // A last batch of one has no batch statistics, and is joined to the one before.
-/// let sizes: Vec<usize> = plan.batches.iter().map(Vec::len).collect();
-/// assert_eq!(sizes, [2, 3]);
+/// let sizes = |plan: &EpochPlan| plan.batches.iter().map(Vec::len).collect::<Vec<usize>>();
+/// assert_eq!(sizes(&plan), [2, 2, 1]);
+/// // What a trainer makes of it: a batch of one has no batch statistics.
+/// assert_eq!(sizes(&plan.joining_fewer_than(2)), [2, 3]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EpochPlan {
@@ -50,18 +51,24 @@ impl EpochPlan {
         plan
     }
 
-    /// Adds batches of examples in their order, the last of which may have fewer, or one more.
+    /// Adds batches of examples in their order, the last of which may have fewer.
     pub fn add_in_order(&mut self, examples: Vec<Planned>, batch_size: usize) {
-        let size = batch_size.max(1);
-        let before = self.batches.len();
-        self.batches.extend(examples.chunks(size).map(<[Planned]>::to_vec));
-        let single = size > 1 && examples.len() > size && examples.len() % size == 1;
-        if single && self.batches.len() > before + 1 {
-            let last = self.batches.pop().unwrap_or_default();
-            if let Some(batch) = self.batches.last_mut() {
-                batch.extend(last);
+        self.batches.extend(examples.chunks(batch_size.max(1)).map(<[Planned]>::to_vec));
+    }
+
+    /// The same examples, those of batches of fewer than `least` joined to the batch before, and those of the first one
+    /// to the batch after it. Empty batches are left out.
+    #[must_use]
+    pub fn joining_fewer_than(self, least: usize) -> Self {
+        let mut batches: Vec<Vec<Planned>> = Vec::with_capacity(self.batches.len());
+        for batch in self.batches {
+            match batches.last_mut() {
+                Some(last) if batch.len() < least || last.len() < least => last.extend(batch),
+                _ if batch.is_empty() => {}
+                _ => batches.push(batch),
             }
         }
+        Self { batches }
     }
 
     /// Examples in all batches together.

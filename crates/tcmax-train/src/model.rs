@@ -157,20 +157,21 @@ impl Model {
             names.push(name);
         }
         let widths: Vec<usize> = encoders.iter().map(|e| e.feature_width()).collect();
+        let of_run = (config, &widths[..], outputs.count);
+        let own = builder.pp(METHOD_PREFIX).again();
+        // Made now for the sake of its parameters, which it gets again when it is made for a run.
+        let method = build_method(of_run, 0, &own)?;
         let (options, head) = (&config.config().head.options, config.head());
         let of_head = builder.pp("fusion_module");
-        let head = match outputs.task {
-            Task::Classes => head.build(options, &widths, outputs.count, &of_head)?,
-            _ => head.build_outputs(options, &widths, outputs.count, &of_head)?,
+        let head = match (method.own_head(), outputs.task) {
+            (Some(own), _) => own,
+            (None, Task::Classes) => head.build(options, &widths, outputs.count, &of_head)?,
+            (None, _) => head.build_outputs(options, &widths, outputs.count, &of_head)?,
         };
         let scaled = outputs.task == Task::Regression && config.config().train.standardise;
         let target = scaled.then(|| TargetScale::new(&builder.pp("target"), outputs.count));
         let target = target.transpose()?;
         let device = device.clone();
-        let of_run = (config, &widths[..], outputs.count);
-        let own = builder.pp(METHOD_PREFIX).again();
-        // Made now for the sake of its parameters, which it gets again when it is made for a run.
-        build_method(of_run, 0, &own)?;
         let params = builder.params();
         let groups = ParameterGroups::by_prefix(&params, &names);
         let members = builder.members().clone();

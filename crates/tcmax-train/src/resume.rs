@@ -51,7 +51,10 @@ pub fn check(progress: &Progress) -> std::result::Result<(), String> {
     if done == 0 || !numbered {
         return Err("its epochs are not numbered from 1".to_owned());
     }
-    if !(1..=done).contains(&progress.best_epoch) {
+    // No epoch is kept before the first whose weights can be used.
+    let none_usable = progress.history.iter().all(|record| !record.usable);
+    let kept = if none_usable { 0..=0 } else { 1..=done };
+    if !kept.contains(&progress.best_epoch) {
         return Err(format!("its best epoch is {} of {done}", progress.best_epoch));
     }
     Ok(())

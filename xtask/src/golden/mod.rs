@@ -10,6 +10,7 @@ mod estimators;
 mod heads;
 mod methods;
 mod methods_modulated;
+mod methods_planned;
 mod methods_speed;
 mod methods_taught;
 mod metrics;
@@ -93,6 +94,8 @@ const KINDS: &[(&str, Check)] = &[
     ("pmr_prototypes", methods::pmr_prototypes),
     ("predictions", methods::predictions),
     ("qmf_loss", methods::qmf),
+    ("reconboost_", methods_planned::reconboost),
+    ("remix_", methods_planned::remix),
     ("resnet18_", encoders::resnet),
     ("resnet34_", encoders::resnet),
     ("resnet50_", encoders::resnet),
@@ -109,6 +112,7 @@ const KINDS: &[(&str, Check)] = &[
     ("train_step_", training::train_step),
     ("umt_", methods_taught::umt),
     ("unimodal_", heads::unimodal_loss),
+    ("valuation_", methods_planned::valuation),
     ("vit_hf", transformers::vit),
     ("vit_tv", transformers::vit_torchvision),
 ];

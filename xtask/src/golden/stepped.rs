@@ -82,6 +82,7 @@ impl Stepped {
         let head = form.head.build(&Table::new(), widths, classes, &builder)?;
         let setup = Setup {
             examples: form.examples,
+            batch_size: case.number("B").unwrap_or(1),
             epochs: form.epochs,
             own: builder.pp(METHOD_PREFIX).again(),
             ..Setup::alone(widths, classes, form.head)

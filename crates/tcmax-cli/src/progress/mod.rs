@@ -100,9 +100,12 @@ impl Observer for TrainingProgress {
         }
     }
 
-    fn step(&self, run: &RunLabel, _: &StepRecord) {
+    fn step(&self, run: &RunLabel, record: &StepRecord) {
         if let Some(bar) = self.runs().get(run) {
-            bar.inc(1);
+            // A method may plan longer epochs than were announced.
+            let length = bar.length().unwrap_or(0).max(record.step as u64);
+            bar.set_length(length);
+            bar.set_position(record.step as u64);
         }
     }
 

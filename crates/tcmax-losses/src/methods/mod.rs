@@ -2,6 +2,7 @@
 
 pub mod agm;
 pub mod arl;
+mod boosted_head;
 pub mod cml;
 pub mod contrast;
 pub mod curvature;
@@ -23,6 +24,7 @@ pub mod mla;
 pub mod mlb;
 pub mod mm_cosine;
 pub mod mm_pareto;
+pub mod modality_valuation;
 pub mod mslr;
 pub mod ogm;
 pub mod opm;
@@ -31,11 +33,15 @@ mod pair;
 pub mod pmr;
 pub mod qmf;
 pub mod reading;
+pub mod reconboost;
+pub mod remix;
+pub mod sample_valuation;
 pub mod tcmax;
 pub mod tcmax_labels;
 pub mod teachers;
 pub mod umt;
 pub mod unimodal;
+pub mod valuation;
 
 pub use agm::AGM;
 pub use arl::ARL;
@@ -54,12 +60,16 @@ pub use mla::MLA;
 pub use mlb::MLB;
 pub use mm_cosine::MM_COSINE;
 pub use mm_pareto::MM_PARETO;
+pub use modality_valuation::MODALITY_VALUATION;
 pub use mslr::MSLR;
 pub use ogm::{OGM, OGM_GE};
 pub use opm::OPM;
 pub use pmr::PMR;
 pub use qmf::QMF;
 pub use reading::Reading;
+pub use reconboost::RECONBOOST;
+pub use remix::REMIX;
+pub use sample_valuation::SAMPLE_VALUATION;
 pub use tcmax::TCMAX;
 pub use umt::UMT;
 pub use unimodal::UNIMODAL;
@@ -69,7 +79,7 @@ use tcmax_registry::Catalogue;
 use crate::MethodSpec;
 
 /// The built-in methods, in the order to list them.
-pub static METHODS: [&MethodSpec; 26] = [
+pub static METHODS: [&MethodSpec; 30] = [
     &JOINT,
     &UNIMODAL,
     &TCMAX,
@@ -96,6 +106,10 @@ pub static METHODS: [&MethodSpec; 26] = [
     &DIAGNOSE_RELEARN,
     &DI_MML,
     &MCR,
+    &SAMPLE_VALUATION,
+    &MODALITY_VALUATION,
+    &REMIX,
+    &RECONBOOST,
 ];
 
 /// A catalogue of the built-in methods, to which others can be added.

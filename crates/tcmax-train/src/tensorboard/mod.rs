@@ -33,17 +33,20 @@ pub(crate) struct TensorBoard {
     file: Option<(File, PathBuf)>,
     /// The first step that this process makes.
     first_step: usize,
-    /// Batches of an epoch.
+    /// Steps of the epochs so far.
+    done: usize,
+    /// Batches of an epoch that no method plans.
     batches: usize,
     /// Names of the modalities.
     modalities: Vec<String>,
 }
 
 impl TensorBoard {
-    /// The event files of the run in `folder`, of which `done` epochs of so many batches are finished.
+    /// The event files of the run in `folder`, of which `done` steps are finished; an epoch has so many batches, unless
+    /// it was planned.
     pub(crate) fn new(folder: &Path, done: usize, batches: usize, modalities: Vec<String>) -> Self {
-        let (folder, first_step) = (folder.to_owned(), done * batches + 1);
-        Self { folder, file: None, first_step, batches, modalities }
+        let (folder, first_step) = (folder.to_owned(), done + 1);
+        Self { folder, file: None, first_step, done, batches, modalities }
     }
 
     /// Adds the numbers of a step.
@@ -59,15 +62,16 @@ impl TensorBoard {
     /// # Errors
     /// When the file cannot be written.
     pub(crate) fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
-        self.write(record.epoch * self.batches, &scalars::of_epoch(record, &self.modalities))
+        self.done += record.planned_batches.unwrap_or(self.batches);
+        self.write(self.done, &scalars::of_epoch(record, &self.modalities))
     }
 
-    /// Adds the metrics of the test, at the last step of `epochs` epochs.
+    /// Adds the metrics of the test, at the last step.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(crate) fn test(&mut self, epochs: usize, test: &Evaluation) -> Result<()> {
-        self.write(epochs * self.batches, &scalars::of_test(test, &self.modalities))
+    pub(crate) fn test(&mut self, test: &Evaluation) -> Result<()> {
+        self.write(self.done, &scalars::of_test(test, &self.modalities))
     }
 
     fn write(&mut self, step: usize, scalars: &[(String, f64)]) -> Result<()> {

@@ -79,11 +79,10 @@ impl Best {
     }
 }
 
-/// Whether training ends here: no epoch better than those before in the last `patience`.
+/// Whether training ends here: no epoch better than those before in the last `patience` whose weights can be kept.
 pub(super) fn is_stuck(history: &[EpochRecord], patience: Option<usize>) -> bool {
     let best = Best::after(history, Keep::Best, State::new());
-    // Patience begins with the first weights that could be kept.
-    let before = history.iter().rposition(|record| !record.usable).map_or(0, |last| last + 1);
-    let since = best.epoch.max(before);
-    patience.is_some_and(|patience| history.len().saturating_sub(since) >= patience)
+    // Epochs whose weights cannot be kept are no worse than others.
+    let since = history.iter().skip(best.epoch).filter(|record| record.usable).count();
+    patience.is_some_and(|patience| since >= patience)
 }

@@ -49,7 +49,9 @@ impl Run<'_> {
         sums.right = self.right_of_all(sums.right)?;
         self.share_buffers()?;
         let validation = self.updates.with_average(|| self.validate())?;
-        if let Some(validation) = &validation {
+        let usable = self.method.is_usable_after(epoch);
+        // What cannot be used says nothing of how training goes on.
+        if let Some(validation) = validation.as_ref().filter(|_| usable) {
             self.schedule.observe(self.config.schedule_metric(validation));
         }
         let record = EpochRecord {
@@ -58,7 +60,7 @@ impl Run<'_> {
             train_loss: sums.loss / sums.examples as f64,
             train_accuracy: sums.accuracy(),
             train_total_correlation: sums.bounded.then(|| sums.bound / sums.examples as f64),
-            usable: self.method.is_usable_after(epoch),
+            usable,
             planned_batches: plan.map(|_| count),
             validation,
             seconds: start.elapsed().as_secs_f64(),

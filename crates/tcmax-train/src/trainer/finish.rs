@@ -12,11 +12,15 @@ use crate::metrics::{contributions, test_metrics};
 use crate::probe::probe;
 use crate::results::{Evaluation, RunResult};
 use crate::warnings::Finished;
-use crate::{EncodedSplit, Result, evaluate};
+use crate::{EncodedSplit, Error, Result, evaluate};
 
 impl Run<'_> {
     /// Tests the kept weights.
+    ///
+    /// # Errors
+    /// When none were kept, or they cannot be tested.
     pub(super) fn finish(&mut self, start: Instant) -> Result<RunResult> {
+        self.check_kept()?;
         self.model.params().load(&self.best.state)?;
         let test = EncodedSplit::of(&self.model, &self.loader_of(&self.splits.test)?)?;
         let train = EncodedSplit::of(&self.model, &self.loader_of(&self.splits.train)?)?;
@@ -40,6 +44,19 @@ impl Run<'_> {
             seconds: self.seconds(start),
             exchanged: BTreeMap::new(),
         })
+    }
+
+    /// Refuses a run that has kept no weights.
+    fn check_kept(&self) -> Result<()> {
+        if self.best.epoch > 0 {
+            return Ok(());
+        }
+        let (epochs, method) = (self.history.len(), self.config.method().name);
+        let problem = format!(
+            "after {epochs} epochs there are no weights to keep: '{method}' begins with epochs whose model cannot be \
+             used; go on with more epochs, or shorten its phases"
+        );
+        Err(Error::setting("train.epochs", problem))
     }
 
     /// What to be wary of in the result.

@@ -40,7 +40,7 @@ pub(super) fn training_loader(
 }
 
 /// Examples that batch statistics need: two in every shard.
-fn least_examples(config: &CheckedConfig) -> usize {
+pub(super) fn least_examples(config: &CheckedConfig) -> usize {
     2 * config.config().train.shards.unwrap_or(1)
 }
 

@@ -35,7 +35,7 @@ impl Logs {
         let path = files.log();
         cut_off(&path, run.history.len())?;
         let names = run.splits.train.modalities().iter().map(|modality| modality.name.clone());
-        let (done, batches) = (run.history.len(), run.train.num_batches());
+        let (done, batches) = (run.steps_before(), run.train.num_batches());
         let tensorboard = settings
             .tensorboard
             .then(|| TensorBoard::new(files.folder(), done, batches, names.collect()));
@@ -65,12 +65,12 @@ impl Logs {
         self.tensorboard.as_mut().map_or(Ok(()), |board| board.epoch(record))
     }
 
-    /// Takes the metrics of the test after so many epochs: for TensorBoard alone, as `result.json` has them.
+    /// Takes the metrics of the test: for TensorBoard alone, as `result.json` has them.
     ///
     /// # Errors
     /// When TensorBoard's file cannot be written.
-    pub(super) fn test(&mut self, epochs: usize, test: &Evaluation) -> Result<()> {
-        self.tensorboard.as_mut().map_or(Ok(()), |board| board.test(epochs, test))
+    pub(super) fn test(&mut self, test: &Evaluation) -> Result<()> {
+        self.tensorboard.as_mut().map_or(Ok(()), |board| board.test(test))
     }
 
     fn add(&mut self, record: &LogRecord) -> Result<()> {

@@ -61,7 +61,7 @@ pub(super) fn train_member(
     if let Some(files) = &files {
         run.save_finished(files)?;
         if let Some(logs) = &mut logs {
-            logs.test(result.history.len(), &result.test)?;
+            logs.test(&result.test)?;
         }
         let text = serde_json::to_string_pretty(&result)
             .map_err(|e| Error::bad_file(&files.result(), e.to_string()))?;

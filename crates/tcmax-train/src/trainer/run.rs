@@ -8,7 +8,9 @@ use tcmax_losses::{Clock, EpochPlan, Marginals, Method};
 use tcmax_ops::{Members, Seed};
 
 use super::best::{Best, is_stuck};
-use super::loaders::{check_splits, check_task, class_weights, evaluation_loader, training_loader};
+use super::loaders::{
+    check_splits, check_task, class_weights, evaluation_loader, least_examples, training_loader,
+};
 use super::teacher::copy_of;
 use super::update::Updates;
 use crate::epoch_context::View;
@@ -145,7 +147,8 @@ impl<'a> Run<'a> {
             reset: &mut || updates.forget(),
         };
         self.method.begin_epoch(&mut view)?;
-        Ok(self.method.take_plan())
+        let least = least_examples(config);
+        Ok(self.method.take_plan().map(|plan| plan.joining_fewer_than(least)))
     }
 
     pub(super) fn clock(&self, epoch: usize, (batch, batches): (usize, usize)) -> Clock {

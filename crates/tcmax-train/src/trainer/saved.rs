@@ -88,7 +88,9 @@ impl Run<'_> {
     pub(super) fn restore(&mut self, tensors: &State, progress: Progress) -> Result<()> {
         // Into the model first, only to find out whether they fit.
         let kept = under_prefix("best", tensors);
-        self.model.params().load(&kept)?;
+        if progress.best_epoch > 0 {
+            self.model.params().load(&kept)?;
+        }
         self.model.params().load(&under_prefix("model", tensors))?;
         self.updates.load_state(tensors)?;
         self.method.load_state(&under_prefix("method", tensors))?;
