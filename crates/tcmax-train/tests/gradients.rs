@@ -13,7 +13,8 @@ use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_estimators::Labels;
 use tcmax_fusion::{HEADS, HeadSpec, SPECIFIC};
 use tcmax_losses::methods::{
-    DI_MML, G_BLEND, JOINT, MCR, METHODS, MLA, MLB, MM_COSINE, MM_PARETO, QMF, TCMAX, UNIMODAL,
+    DI_MML, G_BLEND, JOINT, MCR, METHODS, MLA, MLB, MM_COSINE, MM_PARETO, QMF, RECONBOOST, REMIX,
+    TCMAX, UNIMODAL,
 };
 use tcmax_losses::{Clock, MethodSpec, Spread, Step};
 use tcmax_ops::Seed;
@@ -73,12 +74,21 @@ fn largest(tensor: &Tensor) -> f32 {
     tensor.abs().unwrap().max_all().unwrap().to_scalar().unwrap()
 }
 
+/// Whether a parameter is of the encoder of the first modality.
+fn is_of_first(name: &str) -> bool {
+    ["audio_net.", "left_net."].iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Whether a parameter is rightly left alone: a layer that a method's loss does not see.
 fn is_unused(method: &MethodSpec, head: &HeadSpec, name: &str) -> bool {
+    if *method == RECONBOOST {
+        // Its first phase trains one modality and the head, but not the factor of all.
+        return name == "method.rho" || !(name.starts_with("method.") || is_of_first(name));
+    }
     let own_layers = name.contains("fusion_module.fc_x") || name.contains("fusion_module.fc_y");
     let fused_layer = name.contains("fusion_module.fc_out");
     let is_one_of = |methods: &[&MethodSpec]| methods.contains(&method);
-    if is_one_of(&[&G_BLEND, &MCR, &MLB, &MM_PARETO]) {
+    if is_one_of(&[&G_BLEND, &MCR, &MLB, &MM_PARETO, &REMIX]) {
         return false;
     }
     if is_one_of(&[&MM_COSINE]) {

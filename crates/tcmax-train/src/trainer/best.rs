@@ -86,3 +86,51 @@ pub(super) fn is_stuck(history: &[EpochRecord], patience: Option<usize>) -> bool
     let since = history.iter().skip(best.epoch).filter(|record| record.usable).count();
     patience.is_some_and(|patience| since >= patience)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Epochs of these accuracies; those that are `None` cannot be used.
+    fn history(accuracies: &[Option<f64>]) -> Vec<EpochRecord> {
+        let record = |(epoch, accuracy): (usize, &Option<f64>)| {
+            let text = serde_json::json!({
+                "epoch": epoch + 1, "learning_rate": 0.1, "train_loss": 1.0, "usable": accuracy.is_some(),
+                "validation": {
+                    "examples": 10, "accuracy": accuracy.unwrap_or(1.0), "balanced_accuracy": 0.5,
+                    "majority_rate": 0.5, "modality_accuracy": [], "cross_entropy": 1.0,
+                    "total_correlation": null,
+                },
+            });
+            serde_json::from_value(text).unwrap()
+        };
+        accuracies.iter().enumerate().map(record).collect()
+    }
+
+    #[test]
+    fn patience_counts_the_epochs_that_can_be_used() {
+        let stuck =
+            |accuracies: &[Option<f64>], patience| is_stuck(&history(accuracies), Some(patience));
+        assert!(!stuck(&[None; 9], 1), "nothing to be better than");
+        assert!(!stuck(&[None, None, Some(0.5)], 1));
+        assert!(stuck(&[None, None, Some(0.5), Some(0.5)], 1));
+        // Every second epoch is one of a phase that cannot be used.
+        let turns = [Some(0.6), None, Some(0.5), None, Some(0.5), None];
+        assert!(!stuck(&turns, 3) && stuck(&turns, 2));
+        assert!(stuck(&[Some(0.5), Some(0.4)], 1) && !stuck(&[Some(0.5), Some(0.6)], 1));
+        assert!(!is_stuck(&history(&turns), None));
+    }
+
+    #[test]
+    fn epochs_that_cannot_be_used_are_never_kept() {
+        let epochs = history(&[None, Some(0.4), None, Some(0.3), None]);
+        for (keep, kept) in [(Keep::Best, 2), (Keep::Last, 4)] {
+            let mut best = Best::none();
+            for record in &epochs {
+                best.offer(record, keep, || Ok(State::new())).unwrap();
+            }
+            assert_eq!(best.epoch, kept);
+            assert_eq!(Best::after(&epochs, keep, State::new()).epoch, kept);
+        }
+    }
+}
