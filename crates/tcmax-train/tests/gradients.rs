@@ -13,7 +13,7 @@ use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_estimators::Labels;
 use tcmax_fusion::{HEADS, HeadSpec, SPECIFIC};
 use tcmax_losses::methods::{
-    DI_MML, G_BLEND, JOINT, MCR, METHODS, MLA, MLB, MM_COSINE, MM_PARETO, QMF, RECONBOOST, REMIX,
+    AUG, CGGM, DI_MML, G_BLEND, JOINT, MCR, METHODS, MLA, MLB, MM_COSINE, MM_PARETO, QMF, RECONBOOST, REMIX,
     TCMAX, UNIMODAL,
 };
 use tcmax_losses::{Clock, MethodSpec, Spread, Step};
@@ -94,6 +94,14 @@ fn is_unused(method: &MethodSpec, head: &HeadSpec, name: &str) -> bool {
     if is_one_of(&[&MM_COSINE]) {
         // Cosines have no bias.
         return name.ends_with("fc_out.bias");
+    }
+    if is_one_of(&[&CGGM]) {
+        // Its classifiers have an optimiser of their own.
+        return name.starts_with("method.classifier");
+    }
+    if is_one_of(&[&AUG]) {
+        // None of them is in use yet.
+        return name.starts_with("method.added");
     }
     // DI-MML's first stage leaves the fused layer to its second.
     let unseen =

@@ -13,6 +13,7 @@ mod methods_modulated;
 mod methods_planned;
 mod methods_speed;
 mod methods_taught;
+mod methods_own;
 mod metrics;
 mod network;
 mod optimisers;
@@ -55,9 +56,14 @@ type Check = fn(&Case) -> anyhow::Result<()>;
 const KINDS: &[(&str, Check)] = &[
     ("agm_", methods::agm),
     ("arl_", methods_speed::arl),
+    ("amco_", methods_own::amco),
+    ("aug_", methods_own::aug),
+    ("aug_ratio", methods_own::aug_ratio),
     ("bert", transformers::bert),
     ("blend_", blend::blend),
     ("blend_lw_", blend::within_classes),
+    ("cggm_", methods_own::cggm),
+    ("cggm_coeff_", methods_own::cggm_coefficients),
     ("causal_", causal_text::causal_text),
     ("ce_unimodal", heads::given_logits),
     ("clip_", transformers::clip),
@@ -74,6 +80,8 @@ const KINDS: &[(&str, Check)] = &[
     ("gru_", sequences::recurrent),
     ("inforeg_", methods_speed::info_reg_epochs),
     ("inforeg_table", methods_speed::info_reg_table),
+    ("iprm_", methods_own::iprm),
+    ("iprm_slerp", methods_own::iprm_on_sphere),
     ("lstm_", sequences::recurrent),
     ("mbsd_", methods_speed::mbsd),
     ("lfm_", methods_taught::lfm),
@@ -90,6 +98,7 @@ const KINDS: &[(&str, Check)] = &[
     ("ogm_", methods::ogm),
     ("opm_", methods::opm),
     ("optim_", optimisers::steps),
+    ("pdf_", methods_own::pdf),
     ("pmr_", methods::pmr),
     ("pmr_prototypes", methods::pmr_prototypes),
     ("predictions", methods::predictions),

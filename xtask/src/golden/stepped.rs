@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use tcmax_estimators::Labels;
 use tcmax_fusion::{FusionHead, HeadSpec};
@@ -10,7 +11,7 @@ use tcmax_losses::{
     Clock, EpochContext, METHOD_PREFIX, Method, MethodSpec, ParameterGroups, Part, Setup, Spread,
     Step, StepOutput, Study, Surveyed, Taught, Visit,
 };
-use tcmax_ops::{Linear, ParamBuilder, Params, Seed, State, clip_grad_norm};
+use tcmax_ops::{Linear, ParamBuilder, Params, Seed, State, grad_norm, scale_gradients};
 use tcmax_registry::Table;
 
 use super::case::Case;
@@ -57,6 +58,10 @@ pub struct Stepped {
     pub head: Box<dyn FusionHead>,
     pub params: Params,
     pub groups: ParameterGroups,
+    /// What the method was made for.
+    pub setup: Setup,
+    /// The largest norm of all gradients together; at first the method's own.
+    pub largest: Option<f64>,
     encoders: Vec<Linear>,
     recorded: fn(&str) -> String,
     rate: f64,
@@ -100,8 +105,18 @@ impl Stepped {
         params.load(&state)?;
         let prefixes: Vec<String> = (0..widths.len()).map(|m| format!("encoder{m}")).collect();
         let groups = ParameterGroups::by_prefix(&params, &prefixes);
-        let (recorded, rate) = (form.recorded, form.rate);
-        Ok(Self { method, head, params, groups, encoders, recorded, rate, handed: Vec::new() })
+        Ok(Self {
+            largest: method.usual_clip_norm(),
+            method,
+            head,
+            params,
+            groups,
+            setup,
+            encoders,
+            recorded: form.recorded,
+            rate: form.rate,
+            handed: Vec::new(),
+        })
     }
 
     /// Features of inputs.
@@ -112,10 +127,10 @@ impl Stepped {
 
     /// One step of the method.
     pub fn step(&mut self, given: Given<'_>) -> anyhow::Result<StepOutput> {
-        let Self { method, head, params, groups, handed, recorded, rate, .. } = self;
+        let Self { method, head, params, groups, handed, recorded, rate, largest, .. } = self;
         handed.clear();
-        let (largest, features) = (method.usual_clip_norm(), given.features);
-        let by_name = |gradients: &candle_core::backprop::GradStore| {
+        let (largest, features) = (*largest, given.features);
+        let by_name = |gradients: &GradStore| {
             let mut found = BTreeMap::new();
             for (name, var) in params.trainable() {
                 if let Some(gradient) = gradients.get(var.as_tensor()) {
@@ -142,8 +157,7 @@ impl Stepped {
             spread: Spread::alone(),
             update: &mut |gradients| {
                 let raw = by_name(gradients);
-                let norm = largest.map(|largest| clip_grad_norm(params, gradients, largest));
-                let norm = norm.transpose()?;
+                let norm = largest.map(|largest| clip(params, gradients, largest)).transpose()?;
                 handed.push(Handed { raw, clipped: by_name(gradients), norm });
                 for (_, var) in params.trainable() {
                     if let Some(gradient) = gradients.get(var.as_tensor()) {
@@ -192,6 +206,13 @@ impl Handed {
         }
         Ok(())
     }
+}
+
+/// Clips as PyTorch does, which divides by a little more than the norm; returns the norm before.
+fn clip(params: &Params, gradients: &mut GradStore, largest: f64) -> tcmax_ops::Result<f64> {
+    let norm = grad_norm(params, gradients)?;
+    scale_gradients(params, gradients, (largest / (norm + 1e-6)).min(1.0))?;
+    Ok(norm)
 }
 
 /// Inputs and labels of the training and the validation split.

@@ -1,8 +1,13 @@
 //! The methods, one per file, each with its specification; and the list of them.
 
 pub mod agm;
+pub mod amco;
 pub mod arl;
+pub mod aug;
 mod boosted_head;
+pub mod boosting;
+pub mod cggm;
+pub mod cggm_direction;
 pub mod cml;
 pub mod contrast;
 pub mod curvature;
@@ -15,6 +20,7 @@ pub mod g2d;
 pub mod g_blend;
 pub mod influence;
 pub mod info_reg;
+pub mod iprm;
 pub mod joint;
 pub mod k_means;
 pub mod lfm;
@@ -30,6 +36,7 @@ pub mod ogm;
 pub mod opm;
 pub mod padded;
 mod pair;
+pub mod pdf;
 pub mod pmr;
 pub mod qmf;
 pub mod reading;
@@ -44,7 +51,10 @@ pub mod unimodal;
 pub mod valuation;
 
 pub use agm::AGM;
+pub use amco::AMCO;
 pub use arl::ARL;
+pub use aug::AUG;
+pub use cggm::CGGM;
 pub use cml::CML;
 pub use dgl::DGL;
 pub use di_mml::DI_MML;
@@ -52,6 +62,7 @@ pub use diagnose_relearn::DIAGNOSE_RELEARN;
 pub use g_blend::G_BLEND;
 pub use g2d::G2D;
 pub use info_reg::INFO_REG;
+pub use iprm::IPRM;
 pub use joint::JOINT;
 pub use lfm::LFM;
 pub use mbsd::MBSD;
@@ -64,6 +75,7 @@ pub use modality_valuation::MODALITY_VALUATION;
 pub use mslr::MSLR;
 pub use ogm::{OGM, OGM_GE};
 pub use opm::OPM;
+pub use pdf::PDF;
 pub use pmr::PMR;
 pub use qmf::QMF;
 pub use reading::Reading;
@@ -79,7 +91,7 @@ use tcmax_registry::Catalogue;
 use crate::MethodSpec;
 
 /// The built-in methods, in the order to list them.
-pub static METHODS: [&MethodSpec; 30] = [
+pub static METHODS: [&MethodSpec; 35] = [
     &JOINT,
     &UNIMODAL,
     &TCMAX,
@@ -110,6 +122,11 @@ pub static METHODS: [&MethodSpec; 30] = [
     &MODALITY_VALUATION,
     &REMIX,
     &RECONBOOST,
+    &AMCO,
+    &PDF,
+    &IPRM,
+    &CGGM,
+    &AUG,
 ];
 
 /// A catalogue of the built-in methods, to which others can be added.
