@@ -10,7 +10,7 @@ use tcmax_datasets::{SyntheticConfig, SyntheticModality, synthetic};
 use tcmax_fusion::{BI_GATED, CONCAT, FILM, GATED, HeadSpec, Modalities};
 use tcmax_losses::MethodSpec;
 use tcmax_losses::methods::{
-    ARL, DIAGNOSE_RELEARN, G_BLEND, G2D, JOINT, LFM, METHODS, MLA, MM_COSINE, MODALITY_VALUATION,
+    ARL, AUG, DIAGNOSE_RELEARN, G_BLEND, G2D, JOINT, LFM, METHODS, MLA, MM_COSINE, MODALITY_VALUATION,
     MSLR, PMR, RECONBOOST, REMIX, SAMPLE_VALUATION, TCMAX, UMT,
 };
 use tcmax_ops::{Seed, State};
@@ -174,6 +174,7 @@ fn remembering(method: &'static MethodSpec) -> TrainConfig {
         (&G_BLEND, "every", toml::Value::from(1)),
         (&PMR, "momentum", 0.5.into()),
         (&MSLR, "window", 1.into()),
+        (&AUG, "tolerance", 0.0.into()),
         (&ARL, "last-plain-epoch", 0.into()),
         (&UMT, "teacher-epochs", 2.into()),
         (&G2D, "teacher-epochs", 2.into()),
