@@ -10,6 +10,7 @@ mod check_metrics;
 mod check_weights;
 mod golden;
 mod kill_runs;
+mod leaderboard;
 mod meter;
 mod reproduce;
 

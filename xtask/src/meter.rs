@@ -2,11 +2,12 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use mimalloc::MiMalloc;
+use serde::{Deserialize, Serialize};
 use tcmax_train::results::{EpochRecord, RunResult, StepCost, StepRecord};
 use tcmax_train::{Error, Observer, RunLabel};
 
@@ -64,6 +65,15 @@ pub struct Meter<O> {
     runs: Mutex<HashMap<RunLabel, Steps>>,
 }
 
+/// What the steps of a method have cost from one seed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedCost {
+    /// Seconds of the median step.
+    pub seconds: f64,
+    /// The largest peak, bytes.
+    pub peak_bytes: u64,
+}
+
 #[derive(Default)]
 struct Steps {
     /// When the last step ended; absent at the start of an epoch, whose first step is not counted.
@@ -97,13 +107,32 @@ impl<O: Observer> Meter<O> {
         Some(StepCost { seconds: median(all)?, runs: medians, peak_bytes })
     }
 
+    /// What the steps of each method and seed have cost, those of all candidates of a run together.
+    pub fn by_seed(&self) -> BTreeMap<(String, u64), SeedCost> {
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: BTreeMap<(String, u64), (Vec<f64>, i64)> = BTreeMap::new();
+        for (label, steps) in runs.iter() {
+            // The name of a candidate follows that of the method.
+            let method = label.method.split(", ").next().unwrap_or_default();
+            let (seconds, peak) = all.entry((method.to_owned(), label.seed)).or_default();
+            seconds.extend(&steps.seconds);
+            *peak = (*peak).max(steps.peak);
+        }
+        let cost = |(key, (seconds, peak))| {
+            let peak_bytes = u64::try_from(peak).ok()?;
+            Some((key, SeedCost { seconds: median(seconds)?, peak_bytes }))
+        };
+        all.into_iter().filter_map(cost).collect()
+    }
+
     fn with(&self, run: &RunLabel, change: impl FnOnce(&mut Steps)) {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         change(runs.entry(run.clone()).or_default());
     }
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+/// The middle one of some values.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }

@@ -14,6 +14,7 @@ use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
 use tcmax_train::{Existing, Experiment, Registry, open_data};
 
+use crate::leaderboard;
 use crate::meter::Meter;
 
 /// Options of `cargo xtask reproduce`.
@@ -44,6 +45,9 @@ pub struct Reproduce {
     /// Each method with these heads, where it is defined
     #[arg(long, value_delimiter = ',', value_name = "HEAD,...")]
     heads: Option<Vec<String>>,
+    /// The leaderboard: only these data sets
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    data_sets: Option<Vec<String>>,
     /// Runs at a time, each on one thread [default: the number of cores, within memory]
     #[arg(long)]
     jobs: Option<usize>,
@@ -64,6 +68,9 @@ enum SuiteName {
     AvDigits,
     /// Every method, and heads beside its own, on av-digits if its files are here, else on synthetic
     Methods,
+    /// Every method on generated regimes and, if their files are here, digits, each choosing its settings on the
+    /// validation split; writes a page
+    Leaderboard,
     /// CREMA-D with the paper's settings; needs --root
     CremaD,
     /// Kinetics-Sounds with the paper's settings; needs --root
@@ -82,6 +89,7 @@ impl SuiteName {
             Self::Quick => "quick",
             Self::AvDigits => "av-digits",
             Self::Methods => "methods",
+            Self::Leaderboard => "leaderboard",
             Self::CremaD => "crema-d",
             Self::KineticsSounds => "kinetics-sounds",
             Self::Ave => "ave",
@@ -92,7 +100,7 @@ impl SuiteName {
 
     /// Whether its data are media that have to be prepared.
     fn is_prepared(self) -> bool {
-        !matches!(self, Self::Quick | Self::AvDigits | Self::Methods)
+        !matches!(self, Self::Quick | Self::AvDigits | Self::Methods | Self::Leaderboard)
     }
 
     /// The experiment of the file; `has_digits` tells whether the recordings are at hand.
@@ -141,6 +149,12 @@ fn say_published(experiment: &Experiment) {
 impl Reproduce {
     /// Says what comes, trains everything, prints the table and writes the report.
     pub fn run(self) -> anyhow::Result<()> {
+        if matches!(self.suite, SuiteName::Leaderboard) {
+            return self.leaderboard();
+        }
+        if self.data_sets.is_some() {
+            anyhow::bail!("--data-sets: only the leaderboard has several");
+        }
         let registry = Registry::default();
         let has_digits = self.data_dir.is_some() || fetch::is_cached("av-digits");
         let mut experiment = self.suite.experiment(has_digits)?;
@@ -182,6 +196,28 @@ impl Reproduce {
         write_results(&out, &result)?;
         show(&result, &out)?;
         Ok(result.complete()?)
+    }
+}
+
+impl Reproduce {
+    fn leaderboard(self) -> anyhow::Result<()> {
+        if self.heads.is_some() || self.root.is_some() {
+            anyhow::bail!(
+                "--heads, --root: the leaderboard has every method with its own head, and prepares nothing"
+            );
+        }
+        let name = self.suite.name();
+        let request = leaderboard::Request {
+            data_dir: self.data_dir,
+            set: self.set,
+            seeds: self.seeds,
+            methods: self.methods,
+            data_sets: self.data_sets,
+            jobs: self.jobs,
+            out: self.out.unwrap_or_else(|| workspace().join("target/reproduce").join(name)),
+            resume: self.resume,
+        };
+        request.run(&workspace().join("experiments/leaderboard.toml"))
     }
 }
 

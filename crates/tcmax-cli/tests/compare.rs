@@ -302,7 +302,9 @@ fn the_experiment_of_the_readme_and_those_of_the_folder_are_valid() {
     let mut texts = vec![block.to_owned()];
     for entry in std::fs::read_dir(root.join("experiments")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        // The leaderboard's file holds several experiments, and is read by the tests of xtask.
+        let is_experiment = !path.ends_with("leaderboard.toml");
+        if is_experiment && path.extension().is_some_and(|extension| extension == "toml") {
             texts.push(std::fs::read_to_string(path).unwrap());
         }
     }

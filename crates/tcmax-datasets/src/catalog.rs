@@ -59,8 +59,9 @@ pub enum HubFile {
     MnistTestLabels,
 }
 
-const CARDS: [&str; 9] = [
+const CARDS: [&str; 10] = [
     include_str!("../cards/synthetic.toml"),
+    include_str!("../cards/regimes.toml"),
     include_str!("../cards/av-digits.toml"),
     include_str!("../cards/crema-d.toml"),
     include_str!("../cards/kinetics-sounds.toml"),

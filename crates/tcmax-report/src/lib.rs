@@ -4,6 +4,7 @@
 
 pub mod balance;
 pub mod csv;
+pub mod leaderboard;
 pub mod markdown;
 mod page;
 pub mod palette;

@@ -37,12 +37,13 @@ pub fn comparison(result: &SuiteResult) -> String {
     text
 }
 
-fn row(cells: &[String]) -> String {
+/// A row of a table.
+pub(crate) fn row(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
 /// Text without what Markdown takes for markup.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.trim().chars() {
         if matches!(c, '|' | '*' | '_' | '`' | '<' | '>' | '#' | '[' | ']' | '\\') {

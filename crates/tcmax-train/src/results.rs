@@ -182,6 +182,9 @@ pub struct RunResult {
     /// to choose. Seconds are then those of all that it trained.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chosen: BTreeMap<String, String>,
+    /// Numbers that training changes: those of encoders, head and method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<u64>,
     /// The one evaluation on the test split, with the kept weights.
     pub test: Evaluation,
     /// Further metrics of the test split, of classes. This, contributions, probes and absence are measured for

@@ -71,7 +71,7 @@ impl RunFiles {
 
     /// The kept weights.
     pub fn model(&self) -> PathBuf {
-        self.folder.join("model.safetensors")
+        model_of(&self.folder)
     }
 
     /// The state to go on from.
@@ -127,6 +127,11 @@ struct Seconds {
 /// The state of the run in `folder` to go on from.
 pub(crate) fn last_of(folder: &Path) -> PathBuf {
     folder.join("last.safetensors")
+}
+
+/// The kept weights of the run in `folder`.
+pub(crate) fn model_of(folder: &Path) -> PathBuf {
+    folder.join("model.safetensors")
 }
 
 /// The metrics of the run in `folder`, once it is finished.

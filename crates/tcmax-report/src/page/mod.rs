@@ -9,6 +9,8 @@ mod reading;
 mod settings;
 mod tables;
 
+pub(crate) use tables::scrolled;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use tcmax_train::results::SuiteResult;
 
@@ -16,6 +18,25 @@ use crate::table::{verdict, warnings};
 
 /// The page, without any external resource.
 pub fn html(result: &SuiteResult) -> String {
+    let body = html! {
+        h1 { (result.title) }
+        @if let Some(sentence) = verdict(result) { p.verdict { (sentence) } }
+        (remarks("Warnings", "warnings", &warnings(result)))
+        (remarks("Notes on the data", "notes", &result.dataset.notes))
+        @for sentence in reading::sentences(result) { p { (sentence) } }
+        p.note { (result.dataset.name) ": " (result.dataset.description) " " (sizes(result)) }
+        (tables::sections_of(result))
+        (tables::truth(result))
+        (bars::accuracies(result))
+        (curves::curves(result))
+        @if result.dataset.task.is_classes() { (confusion::confusions(result)) }
+        (settings::settings(result))
+    };
+    document(&result.title, &body)
+}
+
+/// A page with its styles.
+pub(crate) fn document(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -23,23 +44,10 @@ pub fn html(result: &SuiteResult) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "tcmax: " (result.title) }
+                title { "tcmax: " (title) }
                 style { (PreEscaped(include_str!("style.css"))) (PreEscaped(colours::rules())) }
             }
-            body {
-                h1 { (result.title) }
-                @if let Some(sentence) = verdict(result) { p.verdict { (sentence) } }
-                (remarks("Warnings", "warnings", &warnings(result)))
-                (remarks("Notes on the data", "notes", &result.dataset.notes))
-                @for sentence in reading::sentences(result) { p { (sentence) } }
-                p.note { (result.dataset.name) ": " (result.dataset.description) " " (sizes(result)) }
-                (tables::sections_of(result))
-                (tables::truth(result))
-                (bars::accuracies(result))
-                (curves::curves(result))
-                @if result.dataset.task.is_classes() { (confusion::confusions(result)) }
-                (settings::settings(result))
-            }
+            body { (body) }
         }
     };
     page.into_string()
@@ -63,7 +71,7 @@ fn sizes(result: &SuiteResult) -> String {
 const MANY_REMARKS: usize = 6;
 
 /// A list of sentences; nothing when there is none.
-fn remarks(title: &str, class: &str, sentences: &[String]) -> Markup {
+pub(crate) fn remarks(title: &str, class: &str, sentences: &[String]) -> Markup {
     let (shown, folded) = sentences.split_at(sentences.len().min(MANY_REMARKS));
     let list = |sentences: &[String]| html! { ul { @for text in sentences { li { (text) } } } };
     html! {

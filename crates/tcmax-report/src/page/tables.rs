@@ -11,7 +11,7 @@ pub(super) fn sections_of(result: &SuiteResult) -> Markup {
 }
 
 /// A box around what may be wider than the page: it is scrolled alone, with the keyboard too.
-pub(super) fn scrolled(name: &str, content: &Markup) -> Markup {
+pub(crate) fn scrolled(name: &str, content: &Markup) -> Markup {
     html! { div.scroll tabindex="0" role="region" aria-label=(name) { (content) } }
 }
 

@@ -1,5 +1,6 @@
 //! Tables for the terminal and for the report.
 
+mod board;
 mod column;
 mod comparison;
 mod cost;
@@ -12,11 +13,12 @@ mod terminal;
 mod truth;
 mod verdict;
 
+pub(crate) use board::{board_columns, difference as board_difference};
 pub use column::{Cell, Column, ColumnKind};
 pub use comparison::{Section, baseline, columns, differences, rows_of, sections};
 pub use evaluation::evaluation;
 pub use remarks::{is_unbalanced, warnings};
 pub use terminal::comparison;
 pub use truth::{truth_rows, truth_table};
-pub(crate) use verdict::is_whole;
 pub use verdict::verdict;
+pub(crate) use verdict::{LEVEL, is_whole};

@@ -7,7 +7,7 @@ use crate::table::column::Column;
 use crate::table::comparison::{baseline, columns, differences};
 
 /// Differences with a smaller corrected p value are not chance.
-const LEVEL: f64 = 0.05;
+pub(crate) const LEVEL: f64 = 0.05;
 
 /// What the fused accuracies (mAP of labels, RMSE of numbers) show, as a sentence: how methods of all modalities differ from the baseline over
 /// the same seeds, with 95 % t intervals and corrected p values. A method is called best only if it differs

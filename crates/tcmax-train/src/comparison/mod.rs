@@ -18,6 +18,7 @@ use tcmax_datasets::DataSource;
 use tcmax_parallel::Group;
 
 use crate::dataset::{summary, truth};
+use crate::identity::{DataIdentity, Identified};
 use crate::observer::Observer;
 use crate::results::{DatasetSummary, FailedRun, MethodResult, RunResult, SuiteResult};
 use crate::run_files::Existing;
@@ -60,6 +61,8 @@ impl Suite<'_> {
     /// Trains every method from every seed, `jobs` runs at a time, each on one thread; several processes train one
     /// after the other.
     ///
+    /// With [`Existing::Resume`] finished runs are not trained or tested again.
+    ///
     /// Results do not depend on `jobs`: a run computes the same bits for any number of threads. A run
     /// that fails does not end the others; it is among the [`MethodResult::failed`]
     /// ([`SuiteResult::complete`] makes an error of them).
@@ -81,13 +84,24 @@ impl Suite<'_> {
         let first = splits.first().ok_or_else(|| Error::setting("seeds", "give at least one"))?;
         let summary = summary(self.dataset, first);
         let runs = self.runs();
+        // By these finished runs are known, which are left as they are.
+        let identities: Vec<DataIdentity> = match self.existing {
+            Existing::Resume => splits.iter().map(identity_of).collect::<Result<_>>()?,
+            Existing::Refuse | Existing::Replace => Vec::new(),
+        };
         // All processes come to the same run at the same time.
         let jobs = if self.group.is_some_and(|group| group.size() > 1) { 1 } else { jobs };
         let ends_all = |error: &Error| self.ends_all(error);
         let trained = parallel(jobs, runs.len(), ends_all, |task| {
             // All variants of one unit, then those of the next.
-            let splits = &splits[task / self.variants.len()];
-            self.train_run(&runs[task], splits, (device, observer, stop))
+            let (run, unit) = (&runs[task], task / self.variants.len());
+            if let Some(identity) = identities.get(unit)
+                && let Some(result) = self.finished_for_all(run, identity, device)?
+            {
+                observer.finished(&run.label, &result);
+                return Ok(result);
+            }
+            self.train_run(run, &splits[unit], (device, observer, stop))
         });
         self.gathered(summary, runs.into_iter().zip(trained), start)
     }
@@ -251,6 +265,10 @@ fn parallel(
     let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     // Tasks that were never begun come after one whose error ends everything.
     results.into_iter().flatten().collect()
+}
+
+fn identity_of(splits: &Splits) -> Result<DataIdentity> {
+    Ok(Identified::of(splits)?.data)
 }
 
 /// Versions of what computes.

@@ -15,7 +15,7 @@ use crate::dataset::summary;
 use crate::identity::{DataIdentity, Identified};
 use crate::observer::Observer;
 use crate::results::{RunResult, SuiteResult};
-use crate::run_files::{failure_of, last_of, remove, result_of};
+use crate::run_files::{failure_of, last_of, model_of, remove, result_of};
 use crate::stop::Stop;
 use crate::{Error, Result, describe_error, resume};
 
@@ -87,7 +87,7 @@ impl Suite<'_> {
     }
 
     /// As [`Self::finished_run`], which the first of several processes looks for.
-    fn finished_for_all(
+    pub(super) fn finished_for_all(
         &self,
         run: &PlannedRun,
         data: &DataIdentity,
@@ -154,7 +154,7 @@ fn finished(
     device: &Device,
 ) -> Result<Option<RunResult>> {
     let path = result_of(folder);
-    if !path.is_file() {
+    if !path.is_file() || !model_of(folder).is_file() {
         return Ok(None);
     }
     let Some((_, progress)) = resume::read(folder, device)? else { return Ok(None) };

@@ -34,6 +34,7 @@ impl Run<'_> {
             fold: None,
             data: self.data.data.digest(),
             chosen: BTreeMap::new(),
+            parameters: Some(self.parameters()),
             best_epoch: self.best.epoch,
             metrics: test_metrics(&classifier, &test)?,
             contributions: contributions(&classifier, &test, modalities)?,
@@ -57,6 +58,11 @@ impl Run<'_> {
              used; go on with more epochs, or shorten its phases"
         );
         Err(Error::setting("train.epochs", problem))
+    }
+
+    /// Numbers that training changes.
+    fn parameters(&self) -> u64 {
+        self.model.params().num_trainable() as u64
     }
 
     /// What to be wary of in the result.

@@ -1,0 +1,38 @@
+//! Which methods are compared on a data set, and why others are not.
+
+use anyhow::ensure;
+use tcmax_train::Registry;
+
+use super::plan::Plan;
+
+/// The methods for data with a number of modalities.
+pub(super) struct Methods {
+    /// Those that are defined, with what they choose from.
+    pub(super) defined: Vec<String>,
+    /// The others, with the reason.
+    pub(super) undefined: Vec<(String, String)>,
+}
+
+/// The methods asked for, or all that are registered, joint training first: the others are compared with it.
+pub(super) fn of(
+    asked: Option<&[String]>,
+    plan: &Plan,
+    registry: &Registry,
+    modalities: usize,
+) -> anyhow::Result<Methods> {
+    let all: Vec<String> = registry.methods.names().into_iter().map(str::to_owned).collect();
+    let mut found = Methods { defined: Vec::new(), undefined: Vec::new() };
+    for given in asked.unwrap_or(&all) {
+        let name = given.split_whitespace().next().unwrap_or_default();
+        let method = registry.methods.get(name)?;
+        match method.check(method.usual_head, modalities) {
+            Ok(()) => found.defined.push(plan.with_grid(given)?),
+            Err(error) => found.undefined.push((given.clone(), error.to_string())),
+        }
+    }
+    ensure!(
+        !found.defined.is_empty(),
+        "--methods: none of these is defined for {modalities} modalities"
+    );
+    Ok(found)
+}
