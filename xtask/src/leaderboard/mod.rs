@@ -80,7 +80,7 @@ impl Request {
                 None => notes.push(left_out(set)),
             }
         }
-        self.say_what_comes(&ready, &plan);
+        self.say_what_comes(&ready, &plan, &registry);
         let settings = vec![("leaderboard.toml".to_owned(), text)];
         let mut board =
             Leaderboard { title: plan.title.clone(), notes, sets: Vec::new(), settings };
@@ -151,7 +151,10 @@ impl Request {
         Ok(Some(Ready { set, experiment, data, undefined, folder }))
     }
 
-    fn say_what_comes(&self, ready: &[Ready<'_>], plan: &Plan) {
+    fn say_what_comes(&self, ready: &[Ready<'_>], plan: &Plan, registry: &Registry) {
+        for name in plan.unused_grids(&registry.methods.names()) {
+            say(&format!("note: there is no method '{name}', and its grid is not used"));
+        }
         let runs: usize = ready.iter().map(Ready::runs).sum();
         say(&format!(
             "{}: {} data sets, {runs} runs, each of which trains {} candidates: {} models. How long it takes is said \
