@@ -10,7 +10,7 @@ fn set(name: &str, change: impl Fn(&mut SuiteResult)) -> BoardSet {
     let mut result = suite();
     result.methods[2].name = "ogm".to_owned();
     for (n, accuracies) in
-        [[0.80, 0.81, 0.82], [0.90, 0.91, 0.93], [0.80, 0.80, 0.83]].iter().enumerate()
+        [[0.80, 0.81, 0.82], [0.90, 0.91, 0.93], [0.80, 0.80, 0.84]].iter().enumerate()
     {
         set_accuracies(&mut result.methods[n], accuracies);
     }
@@ -32,13 +32,13 @@ fn only_what_chance_does_not_explain_is_bold() {
         let wanted = format!("| {name} |");
         summary.lines().find(|line| line.starts_with(&wanted)).unwrap().to_owned()
     };
-    // Ten, ten and eleven points; 0, -1 and 1.
+    // Ten, ten and eleven points; 0, -1 and 2.
     assert!(
         row("tcmax").starts_with("| tcmax | **+10.3 ± 1.4** | **+10.3 ± 1.4** | 1.0 |"),
         "{summary}"
     );
     assert!(row("joint").starts_with("| joint | 81.0 % | 81.0 % |"), "{summary}");
-    assert!(row("ogm").starts_with("| ogm | +0.0 ± "), "{summary}");
+    assert!(row("ogm").starts_with("| ogm | +0.3 ± "), "{summary}");
     assert!(summary.contains("Mean rank: over 2 data sets, of 3 methods"), "{summary}");
     let page = html(&board);
     assert_eq!(
@@ -62,7 +62,7 @@ fn ranks_of_two_modalities_are_apart_and_what_is_lacking_is_said() {
     let text = markdown(&board(vec![set("one", |_| {}), set("two", |_| {}), three]));
     for part in [
         "mean rank, two modalities",
-        "| ogm | +0.0",
+        "| ogm | +0.3",
         "| not defined | – |",
         "(1 failed)",
         "- tcmax: 1 of 4 runs failed: the loss is not finite.",
