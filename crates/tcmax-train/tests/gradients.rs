@@ -13,8 +13,8 @@ use tcmax_datasets::{SyntheticConfig, synthetic};
 use tcmax_estimators::Labels;
 use tcmax_fusion::{HEADS, HeadSpec, SPECIFIC};
 use tcmax_losses::methods::{
-    AUG, CGGM, DI_MML, G_BLEND, JOINT, MCR, METHODS, MLA, MLB, MM_COSINE, MM_PARETO, QMF, RECONBOOST, REMIX,
-    TCMAX, UNIMODAL,
+    AUG, CGGM, DI_MML, G_BLEND, JOINT, MCR, METHODS, MLA, MLB, MM_COSINE, MM_PARETO, QMF,
+    RECONBOOST, REMIX, TCMAX, UNIMODAL,
 };
 use tcmax_losses::{Clock, MethodSpec, Spread, Step};
 use tcmax_ops::Seed;

@@ -10,8 +10,8 @@ use tcmax_datasets::{SyntheticConfig, SyntheticModality, synthetic};
 use tcmax_fusion::{BI_GATED, CONCAT, FILM, GATED, HeadSpec, Modalities};
 use tcmax_losses::MethodSpec;
 use tcmax_losses::methods::{
-    ARL, AUG, DIAGNOSE_RELEARN, G_BLEND, G2D, JOINT, LFM, METHODS, MLA, MM_COSINE, MODALITY_VALUATION,
-    MSLR, PMR, RECONBOOST, REMIX, SAMPLE_VALUATION, TCMAX, UMT,
+    ARL, AUG, DIAGNOSE_RELEARN, G_BLEND, G2D, JOINT, LFM, METHODS, MLA, MM_COSINE,
+    MODALITY_VALUATION, MSLR, PMR, RECONBOOST, REMIX, SAMPLE_VALUATION, TCMAX, UMT,
 };
 use tcmax_ops::{Seed, State};
 use tcmax_train::checkpoint::{Progress, load, save};
