@@ -88,7 +88,8 @@ struct Rows(BTreeMap<String, Vec<Tensor>>);
 
 impl Rows {
     fn push(&mut self, quantity: &str, row: &Tensor) -> anyhow::Result<()> {
-        self.0.entry(quantity.to_owned()).or_default().push(row.flatten_all()?);
+        // A copy: parameters are overwritten in place.
+        self.0.entry(quantity.to_owned()).or_default().push(row.flatten_all()?.copy()?);
         Ok(())
     }
 
