@@ -194,7 +194,7 @@ impl Labels {
     pub(crate) fn shares(&self) -> Result<Vec<f64>> {
         let mut shares = vec![0.0; self.classes()];
         let labels = self.tensor()?.to_vec1::<u32>()?;
-        let weights = self.weights.as_ref().map(|weights| weights.to_vec1::<f64>()).transpose()?;
+        let weights = self.weights.as_ref().map(Tensor::to_vec1::<f64>).transpose()?;
         let count = labels.len() as f64;
         for (row, &label) in labels.iter().enumerate() {
             let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
