@@ -103,9 +103,9 @@ impl Mslr {
     /// Each modality's last accuracy over the mean of those before it; 1 until there are enough, or where all were 0.
     pub fn ratios(&self) -> Vec<f64> {
         let ratio = |m: usize| {
-            let of_m = self.accuracies.iter().map(|accuracies| accuracies[m]);
-            let before: f64 = of_m.clone().take(self.window).sum::<f64>() / self.window as f64;
-            let last = of_m.last().unwrap_or_default();
+            let before = self.accuracies.iter().take(self.window).map(|accuracies| accuracies[m]);
+            let before = before.sum::<f64>() / self.window as f64;
+            let last = self.accuracies.back().map_or(0.0, |accuracies| accuracies[m]);
             if self.accuracies.len() > self.window && before > 0.0 { last / before } else { 1.0 }
         };
         (0..self.rates.len()).map(ratio).collect()
