@@ -1,6 +1,6 @@
 //! The regimes are what their names say, and a seed fixes every bit of them.
 
-use tcmax_data::{Dataset, Splits};
+use tcmax_data::{Dataset, Modality, Splits};
 use tcmax_datasets::{Regime, RegimesConfig, regimes};
 use tcmax_ops::Seed;
 
@@ -45,7 +45,7 @@ fn shapes_sizes_and_classes_are_those_of_the_regime() {
     let wanted = wanted.into_iter().chain([(300, vec![64; 6])]);
     for (regime, (examples, widths)) in Regime::ALL.into_iter().zip(wanted) {
         let splits = regimes::splits(&config(regime), 0).unwrap();
-        let found: Vec<usize> = splits.train.modalities().iter().map(|m| m.len()).collect();
+        let found: Vec<usize> = splits.train.modalities().iter().map(Modality::len).collect();
         assert_eq!(found, widths, "{regime:?}");
         let sizes = [&splits.train, &splits.validation, &splits.test].map(|split| split.len());
         assert_eq!(sizes, [examples, 300, 2_000], "{regime:?}");
@@ -119,19 +119,18 @@ fn probe(splits: &Splits, modalities: &[usize]) -> f64 {
 
 /// Gaussian elimination of a positive definite matrix.
 fn solved(mut matrix: Vec<Vec<f64>>, mut right: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
-    let width = matrix.len();
-    for pivot in 0..width {
-        for row in 0..width {
-            let factor = matrix[row][pivot] / matrix[pivot][pivot];
-            if row == pivot || factor == 0.0 {
+    for pivot in 0..matrix.len() {
+        let (pivot_row, pivot_right) = (matrix[pivot].clone(), right[pivot].clone());
+        for (row, (values, targets)) in matrix.iter_mut().zip(&mut right).enumerate() {
+            let factor = values[pivot] / pivot_row[pivot];
+            if row == pivot {
                 continue;
             }
-            for column in pivot..width {
-                matrix[row][column] -= factor * matrix[pivot][column];
-            }
-            for class in 0..4 {
-                right[row][class] -= factor * right[pivot][class];
-            }
+            values.iter_mut().zip(&pivot_row).for_each(|(value, other)| *value -= factor * other);
+            targets
+                .iter_mut()
+                .zip(&pivot_right)
+                .for_each(|(value, other)| *value -= factor * other);
         }
     }
     for (row, values) in right.iter_mut().enumerate() {
