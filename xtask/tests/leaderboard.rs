@@ -114,7 +114,7 @@ fn a_small_leaderboard_has_its_pages_and_is_not_trained_twice() {
 fn what_the_leaderboard_lacks_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     for (more, words) in
-        [(&["--heads", "film"][..], "--heads"), (&["--set", "data.size=3"], "did you mean")]
+        [(&["--heads", "film"][..], "--heads"), (&["--set", "data.test-sizes=3"], "did you mean")]
     {
         let output = leaderboard(folder.path(), more);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,6 +1,6 @@
 //! What a table cannot show: methods that are not defined for the data, and runs that failed.
 
-use super::BoardSet;
+use super::board::BoardSet;
 
 /// One sentence each.
 pub(super) fn failures(set: &BoardSet) -> Vec<String> {

@@ -1,8 +1,9 @@
 //! A leaderboard as Markdown.
 
+use super::board::Leaderboard;
 use super::failures::failures;
 use super::grid::{Entry, Grid, Mark};
-use super::{Leaderboard, set, summary};
+use super::{set, summary};
 use crate::markdown::{plain, row};
 use crate::table::warnings;
 

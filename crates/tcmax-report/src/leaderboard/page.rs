@@ -2,9 +2,10 @@
 
 use maud::{Markup, html as markup};
 
+use super::board::{BoardSet, Leaderboard};
 use super::failures::failures;
 use super::grid::{Entry, Grid, Mark};
-use super::{BoardSet, Leaderboard, set, summary};
+use super::{set, summary};
 use crate::page::{document, remarks, scrolled};
 use crate::table::warnings;
 

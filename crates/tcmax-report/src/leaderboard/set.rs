@@ -2,10 +2,10 @@
 
 use tcmax_train::results::SuiteResult;
 
-use super::BoardSet;
+use super::board::BoardSet;
 use super::chosen::chosen;
 use super::grid::{Entry, Grid, Mark};
-use crate::table::{Column, ColumnKind, LEVEL, baseline, board_columns};
+use crate::table::{Column, ColumnKind, LEVEL, baseline, board_columns, columns};
 
 /// What the columns are.
 pub(super) const NOTE: &str = "Means over the seeds with 95% t intervals, on the test split, from the weights of the \
@@ -36,11 +36,17 @@ pub(super) fn table(set: &BoardSet) -> Grid {
 
 /// The methods that have an accuracy, best mean first.
 pub(super) fn ranked(result: &SuiteResult) -> Vec<usize> {
-    let mean = |row: usize| super::summary::accuracy(result, row);
+    let mean = |row: usize| accuracy(result, row);
     let mut rows: Vec<(usize, f64)> =
         (0..result.methods.len()).filter_map(|row| Some((row, mean(row)?))).collect();
     rows.sort_by(|one, other| other.1.total_cmp(&one.1));
     rows.into_iter().map(|(row, _)| row).collect()
+}
+
+/// The mean accuracy of a method in percent.
+pub(super) fn accuracy(result: &SuiteResult, row: usize) -> Option<f64> {
+    let fused = columns(result).into_iter().next()?;
+    Some((*fused.cells.get(row)?)?.interval.mean)
 }
 
 fn entry(column: &Column, row: usize) -> Entry {

@@ -3,10 +3,10 @@
 use tcmax_metrics::Friedman;
 use tcmax_train::results::SuiteResult;
 
+use super::board::{BoardSet, Leaderboard};
 use super::grid::{Entry, Grid};
-use super::set::{against, mark};
-use super::{BoardSet, Leaderboard};
-use crate::table::{Column, board_difference, columns};
+use super::set::{accuracy, against, mark};
+use crate::table::{Column, board_difference};
 
 /// Methods by data sets, best mean rank first, with the sentences that belong to it.
 pub(super) fn summary(board: &Leaderboard) -> (Grid, Vec<String>) {
@@ -28,12 +28,6 @@ pub(super) fn summary(board: &Leaderboard) -> (Grid, Vec<String>) {
     };
     let rows = in_order(board, &groups, names).iter().map(|name| row(name)).collect();
     (Grid { header, rows }, sentences(&groups))
-}
-
-/// The mean accuracy of a method in percent.
-pub(super) fn accuracy(result: &SuiteResult, row: usize) -> Option<f64> {
-    let fused = columns(result).into_iter().next()?;
-    Some((*fused.cells.get(row)?)?.interval.mean)
 }
 
 /// Every method that has a result, or is not defined, somewhere.
