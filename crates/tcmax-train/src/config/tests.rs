@@ -55,7 +55,7 @@ fn settings_out_of_range_are_named_by_their_keys() {
         ),
         ("[encoder.face]\nrate-facto = 0.1", "did you mean 'rate-factor'?"),
         ("[encoder.face]\nname = 3", "encoder.face.name: must be a name"),
-        ("[data]\nname = \"magic\"", "choose one of: synthetic, av-digits, files"),
+        ("[data]\nname = \"magic\"", "choose one of: synthetic, regimes, av-digits, files"),
         ("[data]\nname = \"files\"", "data.path: is missing"),
     ] {
         let problem = problem(text);
