@@ -8,11 +8,11 @@ use candle_core::Device;
 use tcmax_data::ModalityKind;
 use tcmax_datasets::{SyntheticConfig, SyntheticModality, synthetic};
 use tcmax_fusion::{BI_GATED, CONCAT, FILM, GATED, HeadSpec, Modalities};
-use tcmax_losses::MethodSpec;
 use tcmax_losses::methods::{
     ARL, AUG, DIAGNOSE_RELEARN, G_BLEND, G2D, JOINT, LFM, METHODS, MLA, MM_COSINE,
     MODALITY_VALUATION, MSLR, PMR, RECONBOOST, REMIX, SAMPLE_VALUATION, TCMAX, UMT,
 };
+use tcmax_losses::{Error as Loss, MethodSpec};
 use tcmax_ops::{Seed, State};
 use tcmax_train::checkpoint::{Progress, load, save};
 use tcmax_train::{
@@ -212,7 +212,8 @@ fn what_methods_remember_survives_an_interruption() {
                     let same = model(&whole) == model(&forgetful);
                     assert!(!same, "{method}: its memory does not matter");
                 }
-                Err(error) => assert!(matches!(error, Error::BadFile { .. }), "{method}: {error}"),
+                Err(Error::BadFile { .. } | Error::Loss(Loss::MissingState { .. })) => {}
+                Err(error) => panic!("{method}: {error}"),
             }
         }
     }

@@ -11,7 +11,7 @@ use tcmax_losses::{
     Clock, EpochContext, METHOD_PREFIX, Method, MethodSpec, ParameterGroups, Part, Setup, Spread,
     Step, StepOutput, Study, Surveyed, Taught, Visit,
 };
-use tcmax_ops::{Linear, ParamBuilder, Params, Seed, State, grad_norm, scale_gradients};
+use tcmax_ops::{Linear, ParamBuilder, Params, Seed, State, clip_grad_norm};
 use tcmax_registry::Table;
 
 use super::case::Case;
@@ -157,7 +157,9 @@ impl Stepped {
             spread: Spread::alone(),
             update: &mut |gradients| {
                 let raw = by_name(gradients);
-                let norm = largest.map(|largest| clip(params, gradients, largest)).transpose()?;
+                let norm = largest
+                    .map(|largest| clip_grad_norm(params, gradients, largest))
+                    .transpose()?;
                 handed.push(Handed { raw, clipped: by_name(gradients), norm });
                 for (_, var) in params.trainable() {
                     if let Some(gradient) = gradients.get(var.as_tensor()) {
@@ -206,13 +208,6 @@ impl Handed {
         }
         Ok(())
     }
-}
-
-/// Clips as PyTorch does, which divides by a little more than the norm; returns the norm before.
-fn clip(params: &Params, gradients: &mut GradStore, largest: f64) -> tcmax_ops::Result<f64> {
-    let norm = grad_norm(params, gradients)?;
-    scale_gradients(params, gradients, (largest / (norm + 1e-6)).min(1.0))?;
-    Ok(norm)
 }
 
 /// Inputs and labels of the training and the validation split.

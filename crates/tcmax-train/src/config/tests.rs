@@ -30,7 +30,7 @@ fn settings_out_of_range_are_named_by_their_keys() {
         ("[train]\nepochs = 0", "train.epochs: must be 1 to 100000"),
         ("[train]\nbatch-size = 1", "train.batch-size: must be"),
         ("[train]\nworkers = 100000", "train.workers: must be 0 to 256"),
-        ("[train]\nclip-norm = 0.0", "train.clip-norm: must be"),
+        ("[train]\nclip-norm = -1.0", "train.clip-norm: must be"),
         ("[train]\naverage = 1.0", "train.average: must be"),
         ("[train]\npatience = 0", "train.patience: must be"),
         ("[optimiser]\nlearning-rate = nan", "optimiser.learning-rate: must be"),
