@@ -30,7 +30,8 @@ impl Planned {
 /// use tcmax_losses::{EpochPlan, Planned};
 ///
 /// let mut plan = EpochPlan::default();
-/// plan.add_in_order((0..5).map(Planned::whole).collect(), 2);
+/// let examples: Vec<Planned> = (0..5).map(Planned::whole).collect();
+/// plan.add_in_order(&examples, 2);
 /// let sizes = |plan: &EpochPlan| plan.batches.iter().map(Vec::len).collect::<Vec<usize>>();
 /// assert_eq!(sizes(&plan), [2, 2, 1]);
 /// // What a trainer makes of it: a batch of one has no batch statistics.
@@ -47,12 +48,12 @@ impl EpochPlan {
     pub fn shuffled(mut examples: Vec<Planned>, batch_size: usize, seed: Seed) -> Self {
         examples.shuffle(&mut seed.rng());
         let mut plan = Self::default();
-        plan.add_in_order(examples, batch_size);
+        plan.add_in_order(&examples, batch_size);
         plan
     }
 
     /// Adds batches of examples in their order, the last of which may have fewer.
-    pub fn add_in_order(&mut self, examples: Vec<Planned>, batch_size: usize) {
+    pub fn add_in_order(&mut self, examples: &[Planned], batch_size: usize) {
         self.batches.extend(examples.chunks(batch_size.max(1)).map(<[Planned]>::to_vec));
     }
 

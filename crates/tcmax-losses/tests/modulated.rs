@@ -38,6 +38,7 @@ struct Net {
 type Seen = (StepOutput, BTreeMap<String, Vec<f64>>);
 
 impl Net {
+    #[expect(clippy::needless_pass_by_value, reason = "callers make the options for this")]
     fn new(
         spec: &MethodSpec,
         options: Table,
@@ -207,13 +208,16 @@ fn random(rows: usize, m: usize, scale: f64) -> Tensor {
     normal.tensor(&(rows, INPUTS[m]).into(), seed, DType::F64, &Device::Cpu).unwrap()
 }
 
+/// Modalities, labels and the order of the logits.
+type Batch = (usize, &'static [u32], f64);
+
 fn paper() -> Table {
     Table::from_iter([("as".to_owned(), "paper".into())])
 }
 
 /// Batches: numbers of modalities, labels with repeats and alone, and logits of order 1 and of several hundred; with
 /// the largest error of differences.
-fn batches(most: usize) -> Vec<((usize, &'static [u32], f64), f64)> {
+fn batches(most: usize) -> Vec<(Batch, f64)> {
     let mut all = Vec::new();
     for modalities in 2..=most {
         for labels in [&[1, 0, 2, 1][..], &[2]] {

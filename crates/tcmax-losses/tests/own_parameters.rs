@@ -292,7 +292,7 @@ fn parallel_and_opposite_features_have_a_mixture() {
     let second =
         Tensor::new(&[[2.0, 4.0, 0.0], [-3.0, -6.0, 0.0], [0.0, 1.0, 0.0]], &Device::Cpu).unwrap();
     let vars = [first, second].map(|z| candle_core::Var::from_tensor(&z).unwrap());
-    let [first, second] = vars.each_ref().map(|var| var.as_tensor());
+    let [first, second] = vars.each_ref().map(candle_core::Var::as_tensor);
     let mixed = on_sphere(first, second, [vec![0.4], vec![0.6]]).unwrap();
     let gradients = mixed.sum_all().unwrap().backward().unwrap();
     for tensor in [&mixed, gradients.get(first).unwrap(), gradients.get(second).unwrap()] {

@@ -41,6 +41,9 @@ fn labels(rows: usize) -> Labels {
     Labels::new(&labels, CLASSES, &Device::Cpu).unwrap()
 }
 
+/// Gradients that were handed over, by parameter.
+type Handed = Vec<(String, Vec<f64>)>;
+
 /// A model of linear encoders, one method, and data of two splits.
 struct World {
     params: Params,
@@ -87,6 +90,7 @@ impl World {
     }
 
     /// A method, whose own parameters become the model's.
+    #[expect(clippy::needless_pass_by_value, reason = "callers make the options for this")]
     fn method(&mut self, spec: &'static MethodSpec, options: Table) -> Box<dyn Method> {
         let method = spec.build(&options, &self.setup).unwrap();
         let params = self.setup.own.params();
@@ -112,7 +116,7 @@ impl World {
         method: &mut dyn Method,
         (rows, scale): (usize, f64),
         taught: Option<&Taught>,
-    ) -> tcmax_losses::Result<(StepOutput, Vec<(String, Vec<f64>)>)> {
+    ) -> tcmax_losses::Result<(StepOutput, Handed)> {
         let mut found = Vec::new();
         let features = self.features(rows, scale);
         let output = method.step(&mut Step {
@@ -618,13 +622,14 @@ fn clusters_are_found_again_by_the_same_seed() {
 fn equal_purities_leave_every_bit_and_others_mix_the_initial_values_in() {
     let (now, start) = (random(3, 2, 1.0, 1), random(3, 2, 1.0, 2));
     let var = Var::from_tensor(&now).unwrap();
-    relearn(std::slice::from_ref(&var), &[start.clone()], strength(0.7, 0.7, 3.0)).unwrap();
+    relearn(std::slice::from_ref(&var), std::slice::from_ref(&start), strength(0.7, 0.7, 3.0))
+        .unwrap();
     let bits =
         |x: &Tensor| -> Vec<u64> { to_vec_f64(x).unwrap().into_iter().map(f64::to_bits).collect() };
     assert_eq!(bits(&var), bits(&now));
     let alpha = strength(0.9, 0.5, 3.0);
     assert!((alpha - 1.2f64.tanh()).abs() < 1e-15);
-    relearn(std::slice::from_ref(&var), &[start.clone()], alpha).unwrap();
+    relearn(std::slice::from_ref(&var), std::slice::from_ref(&start), alpha).unwrap();
     let wanted = ((start * alpha).unwrap() + (now * (1.0 - alpha)).unwrap()).unwrap();
     assert_eq!(to_vec_f64(&var).unwrap(), to_vec_f64(&wanted).unwrap());
 }

@@ -429,7 +429,7 @@ pub fn aug(case: &Case) -> anyhow::Result<()> {
         let scores = metric(&output, "score");
         rows.add("output.score", &scores);
         sums = [0, 1].map(|m| sums[m] + scores[m]);
-        for m in 0..2 {
+        for m in [0, 1] {
             for (name, gradient) in &model.handed[m].raw {
                 match name.starts_with("fc.") {
                     true => rows.add_tensor(format!("grad.loss{m}.{name}"), gradient)?,

@@ -32,6 +32,7 @@ pub struct Form {
 }
 
 /// One batch.
+#[derive(Clone, Copy)]
 pub struct Given<'a> {
     pub features: &'a [Tensor],
     pub labels: &'a Labels,
@@ -73,30 +74,31 @@ impl Stepped {
     /// For features of these widths. Encoders are those that the case has weights `{prefix}{m}.weight` for, where
     /// `recorded` names `encoder{m}.weight`.
     pub fn new(case: &Case, form: Form, widths: &[usize]) -> anyhow::Result<Self> {
+        let Form { method, options, head: kind, recorded: name_of, rate, epochs, examples } = form;
         let builder = ParamBuilder::new(Seed::new(0), case.dtype, &Device::Cpu);
         let mut encoders = Vec::new();
         for (m, &width) in widths.iter().enumerate() {
             let own = format!("encoder{m}");
-            let recorded = format!("weight.{}", (form.recorded)(&format!("{own}.weight")));
+            let recorded = format!("weight.{}", name_of(&format!("{own}.weight")));
             if case.has(&recorded) {
                 let inputs = case.recorded(&recorded)?.dim(1)?;
                 encoders.push(Linear::new(inputs, width, &builder.pp(own))?);
             }
         }
         let classes = case.number("C")?;
-        let head = form.head.build(&Table::new(), widths, classes, &builder)?;
+        let head = kind.build(&Table::new(), widths, classes, &builder)?;
         let setup = Setup {
-            examples: form.examples,
+            examples,
             batch_size: case.number("B").unwrap_or(1),
-            epochs: form.epochs,
+            epochs,
             own: builder.pp(METHOD_PREFIX).again(),
-            ..Setup::alone(widths, classes, form.head)
+            ..Setup::alone(widths, classes, kind)
         };
-        let method = form.method.build(&form.options, &setup)?;
+        let method = method.build(&options, &setup)?;
         let params = builder.params();
         let mut state = State::new();
         for (own, var) in params.trainable().chain(params.buffers()) {
-            let name = format!("weight.{}", (form.recorded)(own));
+            let name = format!("weight.{}", name_of(own));
             // What is not recorded starts as it starts.
             let value =
                 if case.has(&name) { case.tensor(&name)? } else { var.as_detached_tensor() };
@@ -113,8 +115,8 @@ impl Stepped {
             groups,
             setup,
             encoders,
-            recorded: form.recorded,
-            rate: form.rate,
+            recorded: name_of,
+            rate,
             handed: Vec::new(),
         })
     }

@@ -119,8 +119,9 @@ impl Method for Remix {
             if self.options.shuffle {
                 rows.shuffle(&mut context.seed().stream("plan").index(m as u64).rng());
             }
-            let planned = rows.into_iter().map(|row| Planned::only(row, m)).collect();
-            plan.add_in_order(planned, self.batch_size);
+            let planned = rows.into_iter().map(|row| Planned::only(row, m));
+            let planned: Vec<Planned> = planned.collect();
+            plan.add_in_order(&planned, self.batch_size);
         }
         self.plan = Some(plan);
         Ok(())

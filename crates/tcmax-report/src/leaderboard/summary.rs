@@ -1,7 +1,6 @@
 //! All methods on all data sets.
 
 use tcmax_metrics::Friedman;
-use tcmax_train::results::SuiteResult;
 
 use super::board::{BoardSet, Leaderboard};
 use super::grid::{Entry, Grid};
