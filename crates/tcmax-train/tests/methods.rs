@@ -212,7 +212,10 @@ fn what_methods_remember_survives_an_interruption() {
                     let same = model(&whole) == model(&forgetful);
                     assert!(!same, "{method}: its memory does not matter");
                 }
-                Err(Error::BadFile { .. } | Error::Loss(Loss::MissingState { .. })) => {}
+                Err(
+                    Error::BadFile { .. }
+                    | Error::Loss(Loss::MissingState { .. } | Loss::WrongState { .. }),
+                ) => {}
                 Err(error) => panic!("{method}: {error}"),
             }
         }

@@ -127,7 +127,8 @@ impl Method for DiagnoseRelearn {
             self.alphas = self.diagnose(context)?;
             let encoders = context.groups().encoders.iter().zip(&self.alphas);
             for (m, (vars, &alpha)) in encoders.enumerate() {
-                relearn(vars, self.initial.get(m).map_or(&[], Vec::as_slice), alpha)?;
+                let missing = || Error::MissingState { name: format!("initial.{m}") };
+                relearn(vars, self.initial.get(m).ok_or_else(missing)?, alpha)?;
             }
             self.done += 1;
         }
