@@ -27,7 +27,7 @@ pub enum PhiKind {
     Mlp,
 }
 
-/// See the [module](self).
+/// One head Phi for all modalities, with a number rho in front of its sum: F = rho sum_k Phi(z_k).
 #[derive(Clone, Debug)]
 pub struct BoostedHead {
     widths: Vec<usize>,
