@@ -37,7 +37,7 @@ pub fn comparison(result: &SuiteResult) -> String {
     text
 }
 
-/// A row of a table.
+/// The cells as one line of a table.
 pub(crate) fn row(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }

@@ -222,6 +222,34 @@ fn what_methods_remember_survives_an_interruption() {
     }
 }
 
+#[test]
+fn a_teacher_survives_an_interruption() {
+    for method in [&UMT, &G2D] {
+        let settings = || {
+            let mut settings = remembering(method);
+            // The teacher is made before the second epoch, and asked in the last two.
+            settings.set(&format!("method.{method}.teacher-epochs"), 1.into()).unwrap();
+            settings
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, broken, untaught] =
+            ["whole", "broken", "untaught"].map(|name| folder.path().join(name));
+        run(settings(), Some(&whole), false, &Silent).unwrap();
+        let killed = std::panic::catch_unwind(|| run(settings(), Some(&broken), false, &Killer));
+        assert!(killed.is_err());
+        let (mut state, progress): (State, Progress) =
+            load(&broken.join("last.safetensors"), &Device::Cpu).unwrap();
+        run(settings(), Some(&broken), true, &Silent).unwrap();
+        let model = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
+        assert_eq!(model(&whole), model(&broken), "{method}");
+        state.retain(|name, _| !name.starts_with("teacher."));
+        std::fs::create_dir(&untaught).unwrap();
+        save(&untaught.join("last.safetensors"), &state, &progress).unwrap();
+        let error = run(settings(), Some(&untaught), true, &Silent).unwrap_err();
+        assert!(matches!(error, Error::Loss(Loss::NoTeacher { .. })), "{method}: {error}");
+    }
+}
+
 /// Copies an interrupted run with what its method remembers at the start in place of what it remembers; whether that
 /// is anything.
 fn forget(method: &'static MethodSpec, run: &Path, copy: &Path) -> bool {

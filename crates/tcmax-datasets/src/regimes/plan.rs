@@ -11,7 +11,7 @@ const WIDTH: usize = 64;
 /// Entries of the code.
 const CODE_WIDTH: usize = 24;
 
-/// A modality of a regime.
+/// One of a regime's modalities.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Planned {
     pub(super) name: String,

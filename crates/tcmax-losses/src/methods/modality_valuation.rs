@@ -21,7 +21,7 @@ use tcmax_fusion::{CONCAT, FusionHead, Modalities};
 use tcmax_ops::Seed;
 use tcmax_registry::{OptionSet, Options, Task, read, require};
 
-use super::valuation::{Worth, joint_step, means, survey};
+use super::valuation::{ValuedEpoch, Worth, means, survey};
 use crate::{
     EpochContext, EpochPlan, Heads, Method, MethodSpec, Planned, Result, Setup, Step, StepOutput,
     Tasks, Way,
@@ -70,13 +70,7 @@ impl OptionSet for ModalityValuationOptions {
 #[derive(Clone, Debug)]
 pub struct ModalityValuation {
     options: ModalityValuationOptions,
-    modalities: usize,
-    examples: usize,
-    batch_size: usize,
-    /// For the epoch that begins.
-    plan: Option<EpochPlan>,
-    /// Mean contributions before this epoch.
-    means: Option<Vec<f64>>,
+    epoch: ValuedEpoch,
 }
 
 impl ModalityValuation {
@@ -86,40 +80,37 @@ impl ModalityValuation {
     /// When an option is out of range.
     pub fn new(options: ModalityValuationOptions, setup: &Setup) -> Result<Self> {
         options.check()?;
-        let (modalities, examples) = (setup.widths.len(), setup.examples);
-        let batch_size = setup.batch_size;
-        Ok(Self { options, modalities, examples, batch_size, plan: None, means: None })
+        Ok(Self { options, epoch: ValuedEpoch::new(setup) })
     }
 }
 
 impl Method for ModalityValuation {
     fn begin_epoch(&mut self, context: &mut dyn EpochContext) -> Result<()> {
-        (self.plan, self.means) = (None, None);
+        self.epoch.clear();
         if context.clock().epoch < self.options.warm_up {
             return Ok(());
         }
         let seed = context.seed();
-        let contributions = survey(context, self.examples, self.options.worth)?;
-        let measured = drawn(self.examples / 5, self.examples, seed.stream("measured"));
+        let examples = self.epoch.examples;
+        let contributions = survey(context, examples, self.options.worth)?;
+        let measured = drawn(examples / 5, examples, seed.stream("measured"));
         // Of fewer than five examples all are measured.
-        let measured = if measured.is_empty() { (0..self.examples).collect() } else { measured };
+        let measured = if measured.is_empty() { (0..examples).collect() } else { measured };
         let measured = measured.into_iter().filter_map(|row| contributions[row].as_ref());
-        let means = means(measured, self.modalities);
-        let Repeated { modality, count } = repeated(&means, self.options.alpha, self.examples);
-        let mut planned: Vec<Planned> = (0..self.examples).map(Planned::whole).collect();
-        let rows = drawn(count, self.examples, seed.stream("repeated"));
-        planned.extend(rows.into_iter().map(|row| Planned::only(row, modality)));
-        self.means = Some(means);
-        self.plan = Some(EpochPlan::shuffled(planned, self.batch_size, seed.stream("plan")));
+        let means = means(measured, self.epoch.modalities);
+        let Repeated { modality, count } = repeated(&means, self.options.alpha, examples);
+        let rows = drawn(count, examples, seed.stream("repeated"));
+        let again = rows.into_iter().map(|row| Planned::only(row, modality));
+        self.epoch.plan(means, again, seed.stream("plan"));
         Ok(())
     }
 
     fn take_plan(&mut self) -> Option<EpochPlan> {
-        self.plan.take()
+        self.epoch.take_plan()
     }
 
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        joint_step(step, self.means.as_deref())
+        self.epoch.step(step)
     }
 
     fn way(&self, _: &dyn FusionHead, _: Task) -> Way {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tcmax_fusion::{CONCAT, FusionHead, Modalities};
 use tcmax_registry::{OptionSet, Options, Task, read};
 
-use super::valuation::{Worth, joint_step, means, survey};
+use super::valuation::{ValuedEpoch, Worth, means, survey};
 use crate::{
     EpochContext, EpochPlan, Heads, Method, MethodSpec, Planned, Result, Setup, Step, StepOutput,
     Tasks, Way,
@@ -61,13 +61,7 @@ impl OptionSet for SampleValuationOptions {}
 #[derive(Clone, Debug)]
 pub struct SampleValuation {
     options: SampleValuationOptions,
-    modalities: usize,
-    examples: usize,
-    batch_size: usize,
-    /// For the epoch that begins.
-    plan: Option<EpochPlan>,
-    /// Mean contributions before this epoch.
-    means: Option<Vec<f64>>,
+    epoch: ValuedEpoch,
 }
 
 impl SampleValuation {
@@ -77,37 +71,34 @@ impl SampleValuation {
     /// When an option is out of range.
     pub fn new(options: SampleValuationOptions, setup: &Setup) -> Result<Self> {
         options.check()?;
-        let (modalities, examples) = (setup.widths.len(), setup.examples);
-        let batch_size = setup.batch_size;
-        Ok(Self { options, modalities, examples, batch_size, plan: None, means: None })
+        Ok(Self { options, epoch: ValuedEpoch::new(setup) })
     }
 }
 
 impl Method for SampleValuation {
     fn begin_epoch(&mut self, context: &mut dyn EpochContext) -> Result<()> {
-        (self.plan, self.means) = (None, None);
+        self.epoch.clear();
         if context.clock().epoch < self.options.warm_up {
             return Ok(());
         }
-        let contributions = survey(context, self.examples, self.options.worth)?;
-        let mut planned: Vec<Planned> = (0..self.examples).map(Planned::whole).collect();
-        for (row, own) in contributions.iter().enumerate() {
-            for (m, &phi) in own.iter().flatten().enumerate() {
-                planned.extend(std::iter::repeat_n(Planned::only(row, m), copies(phi)));
-            }
-        }
-        self.means = Some(means(contributions.iter().flatten(), self.modalities));
-        let seed = context.seed().stream("plan");
-        self.plan = Some(EpochPlan::shuffled(planned, self.batch_size, seed));
+        let contributions = survey(context, self.epoch.examples, self.options.worth)?;
+        let again = contributions.iter().enumerate().flat_map(|(row, own)| {
+            let of = move |(m, &phi): (usize, &f64)| {
+                std::iter::repeat_n(Planned::only(row, m), copies(phi))
+            };
+            own.iter().flatten().enumerate().flat_map(of)
+        });
+        let means = means(contributions.iter().flatten(), self.epoch.modalities);
+        self.epoch.plan(means, again, context.seed().stream("plan"));
         Ok(())
     }
 
     fn take_plan(&mut self) -> Option<EpochPlan> {
-        self.plan.take()
+        self.epoch.take_plan()
     }
 
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        joint_step(step, self.means.as_deref())
+        self.epoch.step(step)
     }
 
     fn way(&self, _: &dyn FusionHead, _: Task) -> Way {
@@ -115,7 +106,7 @@ impl Method for SampleValuation {
     }
 }
 
-/// How often an example is repeated with a modality of this contribution alone.
+/// How often an example is repeated with one modality alone, by what that modality contributes.
 ///
 /// ```
 /// use tcmax_losses::methods::sample_valuation::copies;

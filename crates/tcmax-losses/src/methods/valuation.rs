@@ -19,8 +19,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_estimators::Labels;
 use tcmax_fusion::FusionHead;
+use tcmax_ops::Seed;
 
-use crate::{EpochContext, Part, Result, Step, StepOutput, Surveyed, cross_entropy};
+use crate::{
+    EpochContext, EpochPlan, Part, Planned, Result, Setup, Step, StepOutput, Surveyed,
+    cross_entropy,
+};
 
 /// What a right prediction from some modalities is worth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -141,13 +145,53 @@ pub(super) fn means<'a>(
     sums.into_iter().map(|sum| sum / f64::from(count.max(1))).collect()
 }
 
-/// A step by the cross-entropy of the fused logits, of features of which the plan has zeroed some.
-pub(super) fn joint_step(step: &mut Step<'_>, means: Option<&[f64]>) -> Result<StepOutput> {
-    let logits = step.head.logits(step.features)?;
-    let loss = step.descend(&step.weighed(cross_entropy(&logits, step.labels)?)?)?;
-    let output = StepOutput::new(loss, &logits);
-    Ok(match means {
-        Some(means) => output.with_metrics("contribution", means),
-        None => output,
-    })
+/// The epoch that valuation has planned, and steps of joint training in it.
+#[derive(Clone, Debug)]
+pub(super) struct ValuedEpoch {
+    pub(super) modalities: usize,
+    pub(super) examples: usize,
+    batch_size: usize,
+    plan: Option<EpochPlan>,
+    /// Mean contributions before the epoch.
+    means: Option<Vec<f64>>,
+}
+
+impl ValuedEpoch {
+    /// An epoch of the training examples of `setup`, as it is without a plan.
+    pub(super) fn new(setup: &Setup) -> Self {
+        let (modalities, examples) = (setup.widths.len(), setup.examples);
+        Self { modalities, examples, batch_size: setup.batch_size, plan: None, means: None }
+    }
+
+    /// The next epoch has no plan, unless one is made.
+    pub(super) fn clear(&mut self) {
+        (self.plan, self.means) = (None, None);
+    }
+
+    /// Plans every example once, and others again, in a random order.
+    pub(super) fn plan(
+        &mut self,
+        means: Vec<f64>,
+        again: impl IntoIterator<Item = Planned>,
+        seed: Seed,
+    ) {
+        let planned = (0..self.examples).map(Planned::whole).chain(again).collect();
+        self.means = Some(means);
+        self.plan = Some(EpochPlan::shuffled(planned, self.batch_size, seed));
+    }
+
+    pub(super) fn take_plan(&mut self) -> Option<EpochPlan> {
+        self.plan.take()
+    }
+
+    /// A step by the cross-entropy of the fused logits, of features of which the plan has zeroed some.
+    pub(super) fn step(&self, step: &mut Step<'_>) -> Result<StepOutput> {
+        let logits = step.head.logits(step.features)?;
+        let loss = step.descend(&step.weighed(cross_entropy(&logits, step.labels)?)?)?;
+        let output = StepOutput::new(loss, &logits);
+        Ok(match &self.means {
+            Some(means) => output.with_metrics("contribution", means),
+            None => output,
+        })
+    }
 }
