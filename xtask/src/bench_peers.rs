@@ -40,7 +40,7 @@ pub struct BenchPeers {
 /// Our side of one measurement, in a process of its own.
 #[derive(Args)]
 pub struct OwnCase {
-    /// A case's name, or losses-BATCHxCLASSES.
+    /// A case's name, or losses-BATCHxCLASSESxWIDTH.
     case: String,
     threads: usize,
     count: usize,

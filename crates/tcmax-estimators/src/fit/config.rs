@@ -6,7 +6,8 @@ use crate::bound::mine::DonskerVaradhan;
 use crate::bound::objective::Objective;
 use crate::bound::tcne::TCNE;
 use crate::error::{Error, Result};
-use crate::sample::scaling::Scaling;
+use crate::sample::scaling::{Map, Scaling};
+use crate::sample::{Variable, VariableKind};
 use crate::spec::{EstimatorKind, EstimatorSpec};
 
 /// The form of the critic that is fitted.
@@ -40,8 +41,9 @@ pub struct FitConfig {
     pub gaussian_start: bool,
     /// How continuous variables are scaled.
     pub scaling: Scaling,
-    /// Show critics the norm of every variable of several columns of numbers, as one more column. It
-    /// tells nothing new, but where variables share their scale (heavy tails), networks find it late.
+    /// Show critics the norms of every variable of several columns of numbers, as more columns: with ranks brought to
+    /// the normal law and to laws of heavier tails. They tell nothing new, but where variables share their scale
+    /// (heavy tails), networks find it late.
     pub norms: bool,
     /// Most indicator columns of a categorical variable: where there are more classes, the most frequent
     /// of the training split have a column each and all others share one, which keeps lower bounds valid
@@ -121,6 +123,15 @@ impl CheckedConfig {
 }
 
 impl FitConfig {
+    /// How many columns a critic sees of a variable.
+    pub fn columns_of(&self, variable: &Variable) -> usize {
+        let numbers = variable.width();
+        match (variable.kind(), variable.classes()) {
+            (VariableKind::Categorical, Some(classes)) => classes.min(self.most_classes),
+            _ => numbers + Map::norms_of(self.scaling, self.norms, numbers).len(),
+        }
+    }
+
     /// Checks every setting.
     ///
     /// # Errors

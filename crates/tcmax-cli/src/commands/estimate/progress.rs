@@ -29,11 +29,8 @@ impl Cost {
     /// What an estimate of all of some variables costs.
     pub(super) fn of(variables: &[&Variable], config: &FitConfig, seeds: u64) -> Self {
         let rows = variables.first().map_or(0, |variable| variable.len());
-        let columns = |v: &&Variable| match v.classes() {
-            Some(classes) => classes.min(config.most_classes),
-            None => v.width() + usize::from(config.norms && v.width() > 1),
-        };
-        let columns: Vec<usize> = variables.iter().map(columns).collect();
+        let columns: Vec<usize> =
+            variables.iter().map(|variable| config.columns_of(variable)).collect();
         match config.estimator.kind {
             EstimatorKind::Direct(direct) => {
                 let seconds = (direct.operations)(rows, &columns) / SPEED;
