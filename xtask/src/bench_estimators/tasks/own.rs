@@ -20,6 +20,8 @@ enum Law {
     Student { columns: usize, rho: f64, freedom: f64 },
     /// x uniform on [0, 1), y = x + uniform noise on [-e, e).
     UniformNoise { half_width: f64 },
+    /// Normal variables whose signs multiply to plus: no smaller group of them tells anything.
+    Signs { variables: usize },
     /// A label of two classes and features +-mean + normal noise.
     Labels { features: usize, mean: f64 },
 }
@@ -47,6 +49,9 @@ pub(super) fn all() -> Vec<Task> {
         tasks.push(student(columns, 0.6, freedom));
     }
     tasks.extend([0.1, 0.75].map(uniform_noise));
+    // 4 and 6 nats in one dimension.
+    tasks.extend([0.0092, 0.00124].map(uniform_noise));
+    tasks.extend([3, 4, 5].map(signs));
     tasks.extend([(1, 1.0), (2, 1.0), (4, 0.7)].map(|(features, mean)| labels(features, mean)));
     tasks
 }
@@ -116,6 +121,15 @@ impl Draw for Law {
                     let x: f64 = rng.random();
                     columns[0].0.push(x);
                     columns[1].0.push(x + half_width * (2.0 * rng.random::<f64>() - 1.0));
+                }
+            }
+            Self::Signs { variables } => {
+                columns = vec![(Vec::with_capacity(rows), 1); variables];
+                for _ in 0..rows {
+                    let drawn: Vec<f64> = (0..variables).map(|_| normal()).collect();
+                    let sign = drawn[1..].iter().map(|x| x.signum()).product::<f64>();
+                    columns[0].0.push(drawn[0].abs() * sign);
+                    columns[1..].iter_mut().zip(&drawn[1..]).for_each(|((c, _), &x)| c.push(x));
                 }
             }
             Self::Labels { features, mean } => {
@@ -192,6 +206,12 @@ fn uniform_noise(half_width: f64) -> Task {
     let truth = noise_truth(half_width);
     let name = format!("uniform noise of +-{half_width}");
     Task { name, truth, law: Box::new(Law::UniformNoise { half_width }) }
+}
+
+fn signs(variables: usize) -> Task {
+    let name = format!("signs of {variables} variables");
+    let law = Box::new(Law::Signs { variables });
+    Task { name, truth: std::f64::consts::LN_2, law }
 }
 
 fn labels(features: usize, mean: f64) -> Task {
