@@ -48,9 +48,59 @@ pub struct BenchEstimators {
     /// Seeds of the draws follow this one; others give other draws of the same tasks
     #[arg(long, default_value_t = 0)]
     first_seed: u64,
+    /// How critics are fitted, where it is not as by default
+    #[command(flatten)]
+    fit: FitOptions,
     /// Where table, picture and results go [default: target/bench-estimators]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+/// Settings of fits.
+#[derive(Args)]
+struct FitOptions {
+    /// Critics, each with a part of the examples as its test split
+    #[arg(long)]
+    folds: Option<usize>,
+    /// Fraction of the examples that validates
+    #[arg(long)]
+    validation: Option<f64>,
+    /// Widths of hidden layers
+    #[arg(long, value_delimiter = ',')]
+    hidden: Option<Vec<usize>>,
+    /// Joint examples in a batch
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Permutations of each batch
+    #[arg(long)]
+    permutations: Option<usize>,
+    /// Steps at most
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Validations without a new best before training stops
+    #[arg(long)]
+    patience: Option<usize>,
+    /// Largest learning rate
+    #[arg(long)]
+    learning_rate: Option<f64>,
+}
+
+impl FitOptions {
+    fn config(&self) -> FitConfig {
+        let usual = FitConfig::default();
+        let [validation, test] = usual.held_out;
+        FitConfig {
+            folds: self.folds.unwrap_or(usual.folds),
+            held_out: [self.validation.unwrap_or(validation), test],
+            hidden: self.hidden.clone().unwrap_or(usual.hidden),
+            batch_size: self.batch.unwrap_or(usual.batch_size),
+            permutations: self.permutations.unwrap_or(usual.permutations),
+            steps: self.steps.unwrap_or(usual.steps),
+            patience: self.patience.unwrap_or(usual.patience),
+            learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
+            ..usual
+        }
+    }
 }
 
 /// One estimator on one task.
@@ -119,7 +169,7 @@ impl BenchEstimators {
         let of_seed = |seed: u64| -> anyhow::Result<Option<(Estimate, f64)>> {
             let sample = task.draw(self.rows, Seed::new(seed).stream("task"))?;
             let start = Instant::now();
-            let estimate = estimate_draw(&sample, estimator, seed, self.fits)?;
+            let estimate = estimate_draw(&sample, estimator, (seed, self.fits), self.fit.config())?;
             Ok(estimate.map(|estimate| (estimate, start.elapsed().as_secs_f64())))
         };
         let runs = (self.first_seed..self.first_seed + self.seeds)
@@ -156,8 +206,8 @@ impl BenchEstimators {
 fn estimate_draw(
     sample: &Sample,
     name: &str,
-    seed: u64,
-    fits: u64,
+    (seed, fits): (u64, u64),
+    config: FitConfig,
 ) -> anyhow::Result<Option<Estimate>> {
     let variables = sample.variables().len();
     let numbers = sample.variables().iter().all(|v| v.classes().is_none());
@@ -167,7 +217,7 @@ fn estimate_draw(
     if is_same || (name == "gaussian" && !numbers) || estimator.check(variables).is_err() {
         return Ok(None);
     }
-    let config = FitConfig { estimator, gaussian_start: name != PLAIN, ..FitConfig::default() };
+    let config = FitConfig { estimator, gaussian_start: name != PLAIN, ..config };
     // Other seeds for every draw.
     let seeds: Vec<u64> = (seed * fits..(seed + 1) * fits).collect();
     Ok(Some(estimate(sample, &config.check()?, &seeds)?))

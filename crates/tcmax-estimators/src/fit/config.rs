@@ -51,6 +51,9 @@ pub struct FitConfig {
     pub most_classes: usize,
     /// Fractions of the examples in the validation and the test split; the rest trains.
     pub held_out: [f64; 2],
+    /// Critics, each with a part of the examples as its test split, so that together they test on all: in place of the
+    /// test fraction above. 1 trains a single critic.
+    pub folds: usize,
     /// Joint examples in a batch.
     pub batch_size: usize,
     /// Permutations of each batch that make its product tuples.
@@ -82,6 +85,7 @@ impl Default for FitConfig {
             norms: true,
             most_classes: 128,
             held_out: [0.15, 0.3],
+            folds: 1,
             batch_size: 512,
             permutations: 4,
             steps: 2000,
@@ -140,6 +144,7 @@ impl FitConfig {
         let refuse = |field, problem: String| Err(Error::Setting { field, problem });
         let positive = [
             ("embedding", self.embedding),
+            ("folds", self.folds),
             ("batch size", self.batch_size),
             ("permutations", self.permutations),
             ("validate every", self.validate_every),

@@ -31,7 +31,13 @@ struct Scaled {
 }
 
 impl Prepared {
-    pub(super) fn new(sample: &Sample, config: &FitConfig, seed: Seed) -> Result<Self> {
+    /// The examples split for one of the fits of [`FitConfig::folds`].
+    pub(super) fn new(
+        sample: &Sample,
+        config: &FitConfig,
+        seed: Seed,
+        fold: usize,
+    ) -> Result<Self> {
         let n = sample.len();
         if n < FEWEST {
             let purpose = "training, validating and testing a critic";
@@ -39,8 +45,14 @@ impl Prepared {
         }
         let mut rows: Vec<usize> = (0..n).collect();
         rows.shuffle(&mut seed.stream("split").rng());
-        let [validation, test] =
+        let [validation, mut test] =
             config.held_out.map(|fraction| ((n as f64 * fraction) as usize).max(4));
+        if config.folds > 1 {
+            let [first, end] = [fold, fold + 1].map(|fold| fold * n / config.folds);
+            test = end - first;
+            // The test split is the last part.
+            rows.rotate_left(end % n);
+        }
         if validation + test + 4 > n {
             let wanted = validation + test + 4;
             return Err(Error::TooFewSamples { got: n, wanted, purpose: "splits of this size" });

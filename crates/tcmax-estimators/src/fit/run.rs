@@ -1,5 +1,6 @@
 //! One fit, from a sample to a value.
 
+use rayon::prelude::*;
 use tcmax_ops::Seed;
 
 use super::config::{CheckedConfig, CriticKind};
@@ -58,9 +59,10 @@ pub fn fit_observed(
         let estimator = "the bilinear critic";
         return Err(Error::NeedsTwoVariables { estimator, got: variables });
     }
-    let run = || {
+    let run = |fold: usize| {
         let objective = checked.objective()?;
-        let data = Prepared::new(sample, config, seed)?;
+        let data = Prepared::new(sample, config, seed, fold)?;
+        let seed = if config.folds == 1 { seed } else { seed.stream("fold").index(fold as u64) };
         let mut trainer = Trainer::new(&data, config, objective, seed)?;
         let start = trainer.start()?;
         let made = trainer.train(observe)?;
@@ -69,6 +71,11 @@ pub fn fit_observed(
     };
     // A step's matrices are small: threads would spend their time waiting for each other, most of all
     // on a busy machine. Several fits at a time use the cores better.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    pool.map_err(candle_core::Error::wrap)?.install(run)
+    let alone = |fold: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        pool.map_err(candle_core::Error::wrap)?.install(|| run(fold))
+    };
+    let fits: Vec<Fit> =
+        (0..config.folds).into_par_iter().map(alone).collect::<Result<Vec<_>>>()?;
+    Fit::of_folds(fits).ok_or(Error::Empty { what: "the list of folds", unit: "fold" })
 }
