@@ -6,7 +6,8 @@ use crate::bound::mine::DonskerVaradhan;
 use crate::bound::objective::Objective;
 use crate::bound::tcne::TCNE;
 use crate::error::{Error, Result};
-use crate::sample::scaling::{Map, Scaling};
+use crate::sample::numbers::Numbers;
+use crate::sample::scaling::Scaling;
 use crate::sample::{Variable, VariableKind};
 use crate::spec::{EstimatorKind, EstimatorSpec};
 
@@ -41,9 +42,10 @@ pub struct FitConfig {
     pub gaussian_start: bool,
     /// How continuous variables are scaled.
     pub scaling: Scaling,
-    /// Show critics the norms of every variable of several columns of numbers, as more columns: with ranks brought to
-    /// the normal law and to laws of heavier tails. They tell nothing new, but where variables share their scale
-    /// (heavy tails), networks find it late.
+    /// Show critics the norms of every variable of several columns of numbers, as more columns: of the data, and of
+    /// ranks brought to the normal law and to laws of heavier tails. They tell nothing new, but where variables share
+    /// their scale (heavy tails), networks find it late. Where the validation split says so, products of columns and
+    /// norm come in, too: directions may turn with the norm (spirals).
     pub norms: bool,
     /// Most indicator columns of a categorical variable: where there are more classes, the most frequent
     /// of the training split have a column each and all others share one, which keeps lower bounds valid
@@ -127,12 +129,12 @@ impl CheckedConfig {
 }
 
 impl FitConfig {
-    /// How many columns a critic sees of a variable.
+    /// How many columns a critic sees of a variable, unless products of them with its norm help.
     pub fn columns_of(&self, variable: &Variable) -> usize {
         let numbers = variable.width();
         match (variable.kind(), variable.classes()) {
             (VariableKind::Categorical, Some(classes)) => classes.min(self.most_classes),
-            _ => numbers + Map::norms_of(self.scaling, self.norms, numbers).len(),
+            _ => Numbers::width_of(self.scaling, self.norms, numbers),
         }
     }
 

@@ -30,6 +30,22 @@ struct Scaled {
     columns: Vec<Column>,
 }
 
+impl Scaled {
+    fn without_products(self) -> Self {
+        let is_kept = |column: &Column| *column != Column::Product;
+        if self.columns.iter().all(is_kept) {
+            return self;
+        }
+        let row_kept = |row: &[f32]| {
+            let kept = row.iter().zip(&self.columns).filter(|(_, column)| is_kept(column));
+            kept.map(|(&x, _)| x).collect::<Vec<f32>>()
+        };
+        let values = self.values.chunks_exact(self.width).flat_map(row_kept).collect();
+        let columns: Vec<Column> = self.columns.iter().copied().filter(is_kept).collect();
+        Self { values, width: columns.len(), columns }
+    }
+}
+
 impl Prepared {
     /// The examples split for one of the fits of [`FitConfig::folds`].
     pub(super) fn new(
@@ -71,6 +87,17 @@ impl Prepared {
             variables.push(Scaled { values, width: columns.len(), columns });
         }
         Ok(Self { variables, merged, training: rows, validation, test })
+    }
+
+    /// Whether there are products of columns and norms.
+    pub(super) fn has_products(&self) -> bool {
+        self.variables.iter().any(|variable| variable.columns.contains(&Column::Product))
+    }
+
+    /// The same without products of columns and norms.
+    pub(super) fn without_products(mut self) -> Self {
+        self.variables = self.variables.into_iter().map(Scaled::without_products).collect();
+        self
     }
 
     /// The width of each variable.

@@ -64,7 +64,14 @@ pub fn fit_observed(
         let data = Prepared::new(sample, config, seed, fold)?;
         let seed = if config.folds == 1 { seed } else { seed.stream("fold").index(fold as u64) };
         let mut trainer = Trainer::new(&data, config, objective, seed)?;
-        let start = trainer.start()?;
+        let mut start = trainer.start()?;
+        let fewer;
+        if data.has_products() && !trainer.is_multiplied() {
+            drop(trainer);
+            fewer = data.without_products();
+            trainer = Trainer::new(&fewer, config, checked.objective()?, seed)?;
+            start = trainer.start()?;
+        }
         let made = trainer.train(observe)?;
         observe(config.steps - made);
         trainer.report(start)

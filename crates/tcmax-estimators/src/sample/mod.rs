@@ -2,6 +2,7 @@
 
 mod labels;
 pub(crate) mod monotone;
+pub(crate) mod numbers;
 pub(crate) mod scaling;
 pub(crate) mod spans;
 pub(crate) mod tuples;

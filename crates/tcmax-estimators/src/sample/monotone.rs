@@ -76,8 +76,6 @@ pub(crate) enum Tail {
 }
 
 impl Tail {
-    pub(crate) const ALL: [Self; 3] = [Self::Normal, Self::Student2, Self::Cauchy];
-
     /// The quantile of the law at the level at which z is the normal one's.
     pub(crate) fn of(self, z: f64) -> f64 {
         // Of the tail beyond z, which is exact far out where the level itself is 1.

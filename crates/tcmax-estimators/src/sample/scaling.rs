@@ -4,7 +4,8 @@
 //! that suits its critic. Maps are made from the training split alone and are strictly increasing on the
 //! whole line, so that nothing is lost on data they have not seen.
 
-use super::monotone::{Monotone, Tail};
+use super::monotone::Monotone;
+use super::numbers::Numbers;
 use super::variable::{Variable, VariableKind};
 
 /// How continuous columns are scaled; categorical variables always become indicator columns.
@@ -24,25 +25,26 @@ pub enum Scaling {
 pub(crate) enum Column {
     /// A column of numbers, mapped.
     Number,
-    /// The norm of the row's numbers, under a law of a lighter or heavier tail, mapped to a normal distribution.
+    /// A norm of the row's numbers, mapped to a normal distribution.
     Norm,
+    /// A number times a polynomial of a norm.
+    Product,
     /// Whether a categorical variable has one of its values, or one of its rare ones.
     Indicator,
 }
 
 /// The fitted map of one variable.
 pub(crate) enum Map {
-    /// One map per column, and those of the norms if they are wanted.
-    Numbers { columns: Vec<Monotone>, norms: Vec<(Tail, Monotone)> },
+    /// Numbers, with what is made of them.
+    Numbers(Numbers),
     /// One indicator column per class, or one for several rare ones: the column of each class, and the
     /// number of columns.
     Indicators { column_of: Vec<usize>, columns: usize },
 }
 
 impl Map {
-    /// The map of `variable` made from its rows `training`, with the norms of several columns if `norms`, each with the
-    /// columns brought to another tail: of a law of elliptical form the norm under its own tail is all that there is to
-    /// know of the scale, and the norm of ranks brought to a normal law is not; and at most `most_classes` indicator columns.
+    /// The map of `variable` made from its rows `training`, with the norms of several columns if `norms`, and at most
+    /// `most_classes` indicator columns.
     pub(crate) fn fit(
         scaling: Scaling,
         norms: bool,
@@ -50,37 +52,11 @@ impl Map {
         variable: &Variable,
         training: &[usize],
     ) -> Self {
-        if let (VariableKind::Categorical, Some(classes)) = (variable.kind(), variable.classes()) {
-            return Self::indicators(classes, most_classes, variable, training);
-        }
-        let width = variable.width();
-        let column = |c: usize| {
-            let of_row = |&row: &usize| variable.values()[row * width + c];
-            let values: Vec<f64> = training.iter().map(of_row).collect();
-            match scaling {
-                Scaling::RankGaussian => Monotone::ranks(values),
-                Scaling::ZScore => Monotone::z_score(&values),
+        match (variable.kind(), variable.classes()) {
+            (VariableKind::Categorical, Some(classes)) => {
+                Self::indicators(classes, most_classes, variable, training)
             }
-        };
-        let columns: Vec<Monotone> = (0..width).map(column).collect();
-        let of_tail = |tail: Tail| {
-            let of_row = |&row: &usize| {
-                let values = &variable.values()[row * width..][..width];
-                norm(columns.iter().zip(values).map(|(map, &x)| tail.of(map.at(x))))
-            };
-            (tail, Monotone::ranks(training.iter().map(of_row).collect()))
-        };
-        let norms =
-            Self::norms_of(scaling, norms, width).iter().map(|&tail| of_tail(tail)).collect();
-        Self::Numbers { columns, norms }
-    }
-
-    /// Under which tails a variable of so many columns of numbers has a norm, if it has any.
-    pub(crate) const fn norms_of(scaling: Scaling, norms: bool, width: usize) -> &'static [Tail] {
-        match (norms && width > 1, scaling) {
-            (false, _) => &[],
-            (true, Scaling::RankGaussian) => &Tail::ALL,
-            (true, Scaling::ZScore) => &[Tail::Normal],
+            _ => Self::Numbers(Numbers::fit(scaling, norms, variable, training)),
         }
     }
 
@@ -119,11 +95,7 @@ impl Map {
     /// The columns after the map.
     pub(crate) fn columns(&self) -> Vec<Column> {
         match self {
-            Self::Numbers { columns, norms } => {
-                let mut kinds = vec![Column::Number; columns.len()];
-                kinds.extend(norms.iter().map(|_| Column::Norm));
-                kinds
-            }
+            Self::Numbers(numbers) => numbers.columns(),
             Self::Indicators { columns, .. } => vec![Column::Indicator; *columns],
         }
     }
@@ -132,16 +104,9 @@ impl Map {
     pub(crate) fn apply(&self, variable: &Variable) -> Vec<f32> {
         let mut values = Vec::with_capacity(variable.len() * self.columns().len());
         match self {
-            Self::Numbers { columns, norms } => {
-                for row in variable.values().chunks_exact(columns.len()) {
-                    let mapped: Vec<f64> =
-                        row.iter().zip(columns).map(|(&x, map)| map.at(x)).collect();
-                    values.extend(mapped.iter().map(|&z| z as f32));
-                    for (tail, map) in norms {
-                        let norm = norm(mapped.iter().map(|&z| tail.of(z)));
-                        values.push(map.at(norm) as f32);
-                    }
-                }
+            Self::Numbers(numbers) => {
+                let rows = variable.values().chunks_exact(variable.width());
+                rows.for_each(|row| numbers.apply(row, &mut values));
             }
             Self::Indicators { column_of, columns } => {
                 for &class in variable.values() {
@@ -152,11 +117,6 @@ impl Map {
         }
         values
     }
-}
-
-/// The Euclidean norm.
-fn norm(values: impl Iterator<Item = f64>) -> f64 {
-    values.map(|z| z * z).sum::<f64>().sqrt()
 }
 
 /// Values at mean 0 and variance 1; a constant becomes zeros.
