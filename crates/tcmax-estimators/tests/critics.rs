@@ -27,6 +27,9 @@ fn critics(activation: Activation) -> Vec<(&'static str, Box<dyn Critic>)> {
         (
             "concat",
             Box::new(ConcatCritic::new(&WIDTHS, &[4], activation, extras(0), &builder(0)).unwrap()),
+        ),
+        (
+            "concat with products",
             Box::new(ConcatCritic::new(&WIDTHS, &[4], activation, extras(3), &builder(0)).unwrap()),
         ),
         (
