@@ -50,7 +50,10 @@ fn a_small_leaderboard_has_its_pages_and_is_not_trained_twice() {
         message.contains("2 data sets, 10 runs, each of which trains 4 candidates: 40 models"),
         "{message}"
     );
-    assert!(message.contains("three-noisy: 2 methods, 2 seeds; not defined: ogm, greedy"), "{message}");
+    assert!(
+        message.contains("three-noisy: 2 methods, 2 seeds; not defined: ogm, greedy"),
+        "{message}"
+    );
     assert!(message.contains("with the other data sets if their runs take as long"), "{message}");
     let markdown = std::fs::read_to_string(out.join("leaderboard.md")).unwrap();
     let html = std::fs::read_to_string(out.join("leaderboard.html")).unwrap();

@@ -49,7 +49,8 @@ fn a_run_trains_goes_on_and_predicts_with_and_without_a_modality() {
     let (succeeded, _, message) = command(&["export"], &run, &to);
     assert!(!succeeded && !model.exists());
     assert!(message.contains("'greedy' joins between their stages cannot be written"), "{message}");
-    let (succeeded, _, message) = command(&["export"], &run, &[&to[..], &["--weights-only"]].concat());
+    let (succeeded, _, message) =
+        command(&["export"], &run, &[&to[..], &["--weights-only"]].concat());
     assert!(succeeded, "{message}");
     let bytes = std::fs::read(model.join("model.safetensors")).unwrap();
     let weights = safetensors::SafeTensors::deserialize(&bytes).unwrap();

@@ -1,9 +1,7 @@
 //! Encoders run stage by stage.
 
 use candle_core::{DType, Device, Tensor};
-use tcmax_encoders::{
-    BlockKind, Encoder, Mlp, MlpConfig, ResNet, ResNetConfig, Staged, Stem,
-};
+use tcmax_encoders::{BlockKind, Encoder, Mlp, MlpConfig, ResNet, ResNetConfig, Staged, Stem};
 use tcmax_ops::{Init, ParamBuilder, Seed, to_vec_f64};
 
 fn random(shape: &[usize]) -> Tensor {

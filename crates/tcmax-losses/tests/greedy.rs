@@ -164,10 +164,9 @@ fn a_window_of_curation_follows_each_normal_step_and_adds_nothing_to_the_sums() 
     assert_eq!(found, [0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
     assert!(sums[0] == sums[1] && sums[1] == sums[2] && sums[2] != sums[3]);
     // Not before its first epoch, and not below alpha.
-    for options in [
-        GreedyOptions { first_epoch: 1, ..options },
-        GreedyOptions { alpha: 1e6, ..options },
-    ] {
+    for options in
+        [GreedyOptions { first_epoch: 1, ..options }, GreedyOptions { alpha: 1e6, ..options }]
+    {
         let mut net = Net::new(options, &[0, 1, 2, 1], 1.0);
         for _ in 0..3 {
             assert_eq!(curation(&net.step(0).0), 0.0);
@@ -210,16 +209,14 @@ fn held_gates_are_their_mean_over_all_passes_or_over_the_batch() {
         let present = vec![true, true, false, true];
         let whole = vec![true; 4];
         let gates = |scale: f64, train: bool| {
-            let means: Vec<Tensor> =
-                net.inputs.iter().map(|x| (x * scale).unwrap()).collect();
+            let means: Vec<Tensor> = net.inputs.iter().map(|x| (x * scale).unwrap()).collect();
             let factors =
                 net.method.gates().factors(0, &means, &[&present, &whole], train).unwrap();
             factors.unwrap()[0].to_vec2::<f64>().unwrap()
         };
         // Of the examples that have the modality.
-        let of_batch = |gates: Vec<Vec<f64>>, c: usize| {
-            (gates[0][c] + gates[1][c] + gates[3][c]) / 3.0
-        };
+        let of_batch =
+            |gates: Vec<Vec<f64>>, c: usize| (gates[0][c] + gates[1][c] + gates[3][c]) / 3.0;
         let (first, second) = (gates(1.0, true), gates(-2.0, true));
         net.method.gates().hold(Some(0)).unwrap();
         let third = gates(3.0, false);

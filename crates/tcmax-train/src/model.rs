@@ -176,7 +176,9 @@ impl Model {
             && fusion.is_some()
         {
             let what = format!("the encoder of '{}'", modalities[used[m]].name);
-            return Err(tcmax_losses::Error::NeedsStages { method: config.method().name, what }.into());
+            return Err(
+                tcmax_losses::Error::NeedsStages { method: config.method().name, what }.into()
+            );
         }
         let (options, head) = (&config.config().head.options, config.head());
         let of_head = builder.pp("fusion_module");

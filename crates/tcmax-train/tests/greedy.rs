@@ -153,7 +153,9 @@ impl Joined {
         let mut maps: Vec<FeatureMaps> =
             (0..2).map(|m| staged[m].begin(&self.inputs[m], true).unwrap()).collect();
         for stage in 0..4 {
-            maps = (0..2).zip(maps).map(|(m, maps)| staged[m].stage(stage, maps, true).unwrap())
+            maps = (0..2)
+                .zip(maps)
+                .map(|(m, maps)| staged[m].stage(stage, maps, true).unwrap())
                 .collect();
             let means: Vec<Tensor> = maps.iter().map(|maps| maps.means().unwrap()).collect();
             let factors = self.gates.factors(stage, &means, &[&[true; 3], &[true; 3]], true);
@@ -222,8 +224,7 @@ fn features_of_one_modality_depend_on_both_and_not_on_other_examples() {
     for row in 0..9 {
         for m in 0..2 {
             let (one, other) = (&whole[m][row], &with_gaps[m][row]);
-            let gap =
-                one.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let gap = one.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             if some(row, m) {
                 assert!(other.iter().all(|feature| *feature == 0.0), "{row}, {m}");
             } else if some(row, 1 - m) {
@@ -306,7 +307,8 @@ fn what_cannot_be_joined_is_refused_by_name() {
         error.to_string()
     };
     let encoder = Choice::named("vit").with("width", 8).with("heads", 2).with("layers", 1);
-    let text = error(TrainConfig { encoder: encoder.with("hidden", 8).with("patch", 4), ..config() });
+    let text =
+        error(TrainConfig { encoder: encoder.with("hidden", 8).with("patch", 4), ..config() });
     assert!(text.contains("'vit' of 'still' has none: it needs ResNets"), "{text}");
     let mut frozen = config();
     frozen.set("encoder.clip.frozen-epochs", 1.into()).unwrap();

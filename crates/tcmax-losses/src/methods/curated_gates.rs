@@ -160,7 +160,8 @@ impl CuratedGates {
             let (own, others) = rest.split_at(gates.dim(1)? + 1);
             rest = others;
             let mean = own.split_last().filter(|(examples, _)| **examples > 0.0);
-            means.push(mean.map(|(examples, sums)| sums.iter().map(|sum| sum / examples).collect()));
+            means
+                .push(mean.map(|(examples, sums)| sums.iter().map(|sum| sum / examples).collect()));
         }
         Ok(means)
     }

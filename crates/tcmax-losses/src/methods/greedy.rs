@@ -267,8 +267,7 @@ impl Method for Greedy {
 
     fn load_state(&mut self, state: &State) -> Result<()> {
         let numbers = crate::state::vector(state, NAME, 5)?;
-        self.learned =
-            Learned { main: [numbers[0], numbers[1]], bypass: [numbers[2], numbers[3]] };
+        self.learned = Learned { main: [numbers[0], numbers[1]], bypass: [numbers[2], numbers[3]] };
         self.left = numbers[4] as usize;
         Ok(())
     }
