@@ -61,11 +61,11 @@ fn a_run_trains_goes_on_and_predicts_with_and_without_a_modality() {
 fn encoders_without_stages_and_other_numbers_of_modalities_are_refused() {
     let (_folder, settings) = common::folder();
     for (set, words) in [
-        ("encoder.name=vit", "joins the encoders between their stages"),
+        ("encoder.visual={name=\"vit\",width=12,patch=4}", "'vit' of 'visual' has none"),
         ("train.modalities=[\"audio\"]", "is defined for two modalities, and there are 1"),
         ("encoder.audio.frozen-epochs=1", "encoder.audio.frozen-epochs: must be 0"),
     ] {
-        let arguments = ["--method", "greedy", "--set", set, "--set", "encoder.width=8"];
+        let arguments = ["--method", "greedy", "--set", set];
         let output = common::train(&settings, &arguments).output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{set}: {message}");

@@ -103,10 +103,10 @@ mod tests {
     #[test]
     fn the_gates_of_small_numbers() {
         let number = |x: f64| Tensor::new(&[x], &Device::Cpu).unwrap();
-        let matrix = |rows: &[[f64; 2]]| Tensor::new(rows, &Device::Cpu).unwrap();
+        let row = |x: [f64; 2]| Tensor::new(&[x], &Device::Cpu).unwrap();
         let column = |x: f64| Tensor::new(&[[x]], &Device::Cpu).unwrap();
         // h = relu(2 * 3 - 1 * 4 + 1) = 3; gates sigmoid(3 - 3) and sigmoid(-3 + 1).
-        let layers = [matrix(&[[2.0, -1.0]]), number(1.0), column(1.0), number(-3.0), column(-1.0)];
+        let layers = [row([2.0, -1.0]), number(1.0), column(1.0), number(-3.0), column(-1.0)];
         let block = block(&[&layers[..], &[number(1.0)]].concat());
         let gates = block.gates(&[column(3.0), column(4.0)]).unwrap();
         assert_eq!(to_vec_f64(&gates[0]).unwrap(), [0.5]);

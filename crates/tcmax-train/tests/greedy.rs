@@ -74,9 +74,15 @@ fn some(row: usize, m: usize) -> bool {
     row % 3 == 1 && (row / 3) % 2 == m
 }
 
+/// The first example alone has the first modality.
+fn lonely(row: usize, m: usize) -> bool {
+    m == 0 && row > 0
+}
+
 fn splits(missing: fn(usize, usize) -> bool) -> Splits {
     let of = |rows, seed| Arc::new(Pictures::new(rows, seed, missing)) as Arc<dyn Dataset>;
-    Splits { train: of(26, 1), validation: of(12, 2), test: of(14, 3) }
+    // Four examples in the last batch: enough for two shards.
+    Splits { train: of(28, 1), validation: of(12, 2), test: of(14, 3) }
 }
 
 fn config() -> TrainConfig {
@@ -105,7 +111,7 @@ fn run(
         label: &label,
         group,
     };
-    train(&config.check()?, splits, 1, options)
+    train(&config.clone().check()?, splits, 1, options)
 }
 
 fn model(missing: fn(usize, usize) -> bool) -> (Model, Batch) {
@@ -234,12 +240,17 @@ fn features_of_one_modality_depend_on_both_and_not_on_other_examples() {
             }
         }
     }
-    // A batch of one, in training too.
-    let one = Arc::new(Pictures::new(1, 4, nothing));
-    let loader = Loader::new(one, LoaderOptions::in_order(1), &Device::Cpu).unwrap();
-    let one = loader.epoch(Seed::new(0)).next().unwrap().unwrap();
-    for z in model.features(&one, true).unwrap() {
-        assert!(rows(&z)[0].iter().all(|feature| feature.is_finite()));
+    // A batch of one; and one example alone that has a modality, in training.
+    for (rows_there, missing, train) in
+        [(1, nothing as fn(usize, usize) -> bool, false), (9, lonely, true)]
+    {
+        let data = Arc::new(Pictures::new(rows_there, 4, missing));
+        let options = LoaderOptions::in_order(rows_there);
+        let loader = Loader::new(data, options, &Device::Cpu).unwrap();
+        let batch = loader.epoch(Seed::new(0)).next().unwrap().unwrap();
+        for z in model.features(&batch, train).unwrap() {
+            assert!(rows(&z).iter().flatten().all(|feature| feature.is_finite()));
+        }
     }
 }
 
