@@ -37,17 +37,22 @@ impl Model {
         }
         // Whatever has rows: the element type and device of the model.
         let like = self.input(batch, 0)?;
-        for stage in 0..channels.iter().map(Vec::len).max().unwrap_or(0) {
+        let stages = channels.iter().map(Vec::len).max().unwrap_or(0);
+        for stage in 0..stages {
             let mut means = Vec::with_capacity(staged.len());
             for (m, (encoder, passing)) in staged.iter().zip(passing).enumerate() {
-                let run = |maps: FeatureMaps| encoder.stage(stage, maps, passing.train);
-                maps[m] = match maps[m].take() {
-                    Some(maps) => Some(passing.run(&self.members, || run(maps))?),
-                    None => None,
-                };
+                // One of fewer stages than others has ended before.
+                let width = channels[m].get(stage);
+                if let Some(before) = maps[m].take_if(|_| width.is_some()) {
+                    let run = || encoder.stage(stage, before, passing.train);
+                    maps[m] = Some(passing.run(&self.members, run)?);
+                }
                 means.push(match &maps[m] {
                     Some(maps) => passing.back(&maps.means()?)?,
-                    None => passing.nothing(channels[m][stage], like)?,
+                    None => {
+                        let width = width.or(channels[m].last()).copied().unwrap_or(0);
+                        passing.nothing(width, like)?
+                    }
                 });
             }
             let Some(factors) = fusion.factors(stage, &means, &flags, train)? else { continue };

@@ -1,7 +1,7 @@
 //! The parts that a model of some data is made of.
 
 use tcmax_data::{Modality, ModalityKind};
-use tcmax_encoders::{Encoder, Input, InputKind};
+use tcmax_encoders::{Encoder, Input, InputKind, Staged};
 use tcmax_losses::{Method, Setup};
 use tcmax_ops::ParamBuilder;
 
@@ -88,5 +88,5 @@ pub(super) fn build_method(
 
 /// Channels after each stage of an encoder; none where it has no stages.
 fn stages_of(encoder: &dyn Encoder) -> Vec<usize> {
-    encoder.staged().map(|staged| staged.channels()).unwrap_or_default()
+    encoder.staged().map(Staged::channels).unwrap_or_default()
 }
