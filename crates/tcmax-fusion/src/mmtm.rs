@@ -5,8 +5,8 @@
 //! gates of modality m = sigmoid(V_m h + c_m)
 //! ```
 //!
-//! h has 2 (C_1 + ... + C_M) / 4 entries, at least one. The block of the source multiplies by twice the sigmoid, so that
-//! a new one changes little; this is the one of Wu et al. (ICML 2022) and its followers, who do not.
+//! h has 2 (C_1 + ... + C_M) / 4 entries, at least one. The gates are the sigmoid itself, as in the released code of the
+//! block and in that of Wu et al. (ICML 2022); the paper of the block has twice the sigmoid.
 //!
 //! PyTorch names: `fc_squeeze`, and `fc_excite_x`, `fc_excite_y`, `fc_excite_2`, ... of the modalities.
 //!
