@@ -5,7 +5,8 @@
 //! neither has seen: a bound from training data is a measure of memory, not of information.
 //!
 //! 1. Every variable is brought to a common scale by an invertible map ([`crate::Scaling`]), which leaves
-//!    information as it is.
+//!    information as it is; of several columns norms come in besides ([`FitConfig::norms`]), and of more than two
+//!    variables products of factors of all ([`crate::critic::ConcatExtras`]).
 //! 2. The critic starts as the best one for jointly Gaussian variables of the training split's
 //!    correlations (with the default scaling, for a Gaussian copula), as observed or freed of the noise
 //!    that many columns bring, with or without the norms of variables ([`FitConfig::norms`]), or at a

@@ -17,8 +17,8 @@ const DOUBLE: f64 = 0.8;
 /// The correlation of all columns.
 const DENSE: f64 = 0.5;
 
-/// Changes a row of one variable.
-type Map = fn(&mut Vec<f64>);
+/// Maps a row of one variable.
+type Map = fn(&[f64]) -> Vec<f64>;
 
 /// What is drawn first.
 #[derive(Clone, Copy)]
@@ -108,7 +108,7 @@ impl Draw for Mapped {
         for _ in 0..rows {
             let mut pair = self.base.row(&mut rng);
             for ((row, maps), all) in pair.iter_mut().zip(&self.maps).zip(&mut values) {
-                maps.iter().for_each(|map| map(row));
+                maps.iter().for_each(|map| *row = map(row));
                 all.extend_from_slice(row);
             }
         }
@@ -158,44 +158,46 @@ fn normal(rng: &mut impl Rng) -> f64 {
     StandardNormal.sample(rng)
 }
 
-fn same(_: &mut Vec<f64>) {}
+fn same(row: &[f64]) -> Vec<f64> {
+    row.to_vec()
+}
 
-fn each(row: &mut [f64], map: impl Fn(f64) -> f64) {
-    row.iter_mut().for_each(|x| *x = map(*x));
+fn each(row: &[f64], map: impl Fn(f64) -> f64) -> Vec<f64> {
+    row.iter().map(|&x| map(x)).collect()
 }
 
 fn phi(x: f64) -> f64 {
     Normal::standard().cdf(x)
 }
 
-fn cdf(row: &mut Vec<f64>) {
-    each(row, phi);
+fn cdf(row: &[f64]) -> Vec<f64> {
+    each(row, phi)
 }
 
-fn asinh(row: &mut Vec<f64>) {
-    each(row, f64::asinh);
+fn asinh(row: &[f64]) -> Vec<f64> {
+    each(row, f64::asinh)
 }
 
-fn half_cube(row: &mut Vec<f64>) {
-    each(row, |x| x * x.abs().sqrt());
+fn half_cube(row: &[f64]) -> Vec<f64> {
+    each(row, |x| x * x.abs().sqrt())
 }
 
-fn wiggly_x(row: &mut Vec<f64>) {
-    each(row, |x| x + 0.4 * x.sin() + 0.2 * (1.7 * x + 1.0).sin() + 0.03 * (3.3 * x - 2.5).sin());
+fn wiggly_x(row: &[f64]) -> Vec<f64> {
+    each(row, |x| x + 0.4 * x.sin() + 0.2 * (1.7 * x + 1.0).sin() + 0.03 * (3.3 * x - 2.5).sin())
 }
 
-fn wiggly_y(row: &mut Vec<f64>) {
+fn wiggly_y(row: &[f64]) -> Vec<f64> {
     each(row, |x| {
         x - 0.4 * (0.4 * x).sin() + 0.17 * (1.3 * x + 3.5).sin() + 0.02 * (4.3 * x - 2.5).sin()
-    });
+    })
 }
 
-fn bimodal_x(row: &mut Vec<f64>) {
-    each(row, |u| inverse(u, |x| 0.3 * phi(x) + 0.7 * phi(x - 5.0)));
+fn bimodal_x(row: &[f64]) -> Vec<f64> {
+    each(row, |u| inverse(u, |x| 0.3 * phi(x) + 0.7 * phi(x - 5.0)))
 }
 
-fn bimodal_y(row: &mut Vec<f64>) {
-    each(row, |u| inverse(u, |x| 0.5 * phi(x + 1.0) + 0.5 * phi(x - 3.0)));
+fn bimodal_y(row: &[f64]) -> Vec<f64> {
+    each(row, |u| inverse(u, |x| 0.5 * phi(x + 1.0) + 0.5 * phi(x - 3.0)))
 }
 
 /// Where a rising function has the value u.
@@ -209,22 +211,24 @@ fn inverse(u: f64, of: impl Fn(f64) -> f64) -> f64 {
 }
 
 /// A number in [0, 1] becomes a point of the plane.
-fn swiss_roll(row: &mut Vec<f64>) {
+fn swiss_roll(row: &[f64]) -> Vec<f64> {
     let t = 1.5 * std::f64::consts::PI * (1.0 + 2.0 * row[0]);
-    *row = vec![t * t.cos() / 21.0, t * t.sin() / 21.0];
+    vec![t * t.cos() / 21.0, t * t.sin() / 21.0]
 }
 
-fn spiral_x(row: &mut Vec<f64>) {
-    turn(row, 0, 1);
+fn spiral_x(row: &[f64]) -> Vec<f64> {
+    turn(row, 0, 1)
 }
 
-fn spiral_y(row: &mut Vec<f64>) {
-    turn(row, 1, 2);
+fn spiral_y(row: &[f64]) -> Vec<f64> {
+    turn(row, 1, 2)
 }
 
 /// Turns two columns by the squared norm over the number of columns: the norm stays, so that it can be undone.
-fn turn(row: &mut [f64], i: usize, j: usize) {
+fn turn(row: &[f64], i: usize, j: usize) -> Vec<f64> {
     let squares: f64 = row.iter().map(|x| x * x).sum();
     let (sin, cos) = (squares / row.len() as f64).sin_cos();
-    (row[i], row[j]) = (cos * row[i] - sin * row[j], sin * row[i] + cos * row[j]);
+    let mut turned = row.to_vec();
+    (turned[i], turned[j]) = (cos * row[i] - sin * row[j], sin * row[i] + cos * row[j]);
+    turned
 }
