@@ -50,6 +50,17 @@ pub fn fit_observed(
     seed: Seed,
     observe: &(dyn Fn(usize) + Sync),
 ) -> Result<Fit> {
+    Ok(fit_then(sample, config, seed, observe, &|_| Ok(()))?.0)
+}
+
+/// As [`fit_observed`], and what `then` makes of the trained critic.
+pub(super) fn fit_then<T: Send>(
+    sample: &Sample,
+    config: &CheckedConfig,
+    seed: Seed,
+    observe: &(dyn Fn(usize) + Sync),
+    then: &(dyn Fn(&Trainer<'_>) -> Result<T> + Sync),
+) -> Result<(Fit, T)> {
     let checked = config;
     let config = checked.config();
     let variables = sample.variables().len();
@@ -65,7 +76,9 @@ pub fn fit_observed(
         let start = trainer.start()?;
         let made = trainer.train(observe)?;
         observe(config.steps - made);
-        trainer.report(start)
+        let fit = trainer.report(start)?;
+        let more = then(&trainer)?;
+        Ok((fit, more))
     };
     // A step's matrices are small: threads would spend their time waiting for each other, most of all
     // on a busy machine. Several fits at a time use the cores better.
