@@ -95,9 +95,9 @@ impl Tree {
             let left = below.checked_sub(1).map_or(f64::INFINITY, |i| (self.points[i] - x).abs());
             let right = self.points.get(above).map_or(f64::INFINITY, |point| (point - x).abs());
             if left < right {
-                below -= 1
+                below -= 1;
             } else {
-                above += 1
+                above += 1;
             }
             nearest.push(left.min(right));
         }

@@ -104,13 +104,11 @@ impl<'a> HeldOut<'a> {
     /// What every example contributes: the value is the mean, as what is reported is linear in the mean
     /// score.
     pub(super) fn of_examples(&self) -> Vec<f64> {
-        let examples = self.joint.iter().enumerate();
+        let reported = |(&score, compared): (&f64, f64)| self.objective.reported(score, compared);
         if self.objective.all_pairs() {
-            let contrasts = &self.contrasts;
-            return examples.map(|(i, &t)| self.objective.reported(t, contrasts[i])).collect();
+            return self.joint.iter().zip(self.contrasts.iter().copied()).map(reported).collect();
         }
-        let log_mean_exp = self.product();
-        examples.map(|(_, &score)| self.objective.reported(score, log_mean_exp)).collect()
+        self.joint.iter().zip(std::iter::repeat(self.product())).map(reported).collect()
     }
 
     /// What the mean of the scores is compared with: the log-mean-exp over product tuples, or the mean contrast.

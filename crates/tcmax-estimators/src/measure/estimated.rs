@@ -129,7 +129,7 @@ pub fn estimate_measure(
     let estimator = config.config().estimator;
     let mut terms = measure.terms(&variables, given)?;
     if estimator.pairs_only {
-        terms = terms.into_iter().flat_map(in_pairs).collect();
+        terms = terms.iter().flat_map(in_pairs).collect();
     }
     let of_term = |term: &Term| {
         let groups: Vec<&[usize]> = term.groups.iter().map(Vec::as_slice).collect();
@@ -145,7 +145,7 @@ pub fn estimate_measure(
 }
 
 /// A term of several variables as terms of two groups each.
-fn in_pairs(term: Term) -> Vec<Term> {
+fn in_pairs(term: &Term) -> Vec<Term> {
     let of_cut = |(left, right): (Vec<usize>, Vec<usize>)| {
         let members = |cut: &[usize]| cut.iter().flat_map(|&i| term.groups[i].clone()).collect();
         Term { weight: term.weight, groups: vec![members(&left), members(&right)] }

@@ -139,7 +139,7 @@ impl Measure {
                 variables.len() - 1
             ));
         }
-        if (self == Self::Conditional) != !given.is_empty() {
+        if (self == Self::Conditional) == given.is_empty() {
             return refuse(match self {
                 Self::Conditional => {
                     "conditional information needs a variable that is given".to_owned()
