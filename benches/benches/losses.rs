@@ -8,7 +8,7 @@ use tcmax_benches::losses::Losses;
 fn losses(criterion: &mut Criterion) {
     for batch in [32, 128, 512, 2048] {
         for classes in [10, 100, 309] {
-            let losses = Losses::new(batch, classes).unwrap();
+            let losses = Losses::new(batch, classes, 512).unwrap();
             let mut group =
                 criterion.benchmark_group(format!("{batch} examples, {classes} classes"));
             group.bench_function(BenchmarkId::from_parameter("cross-entropy"), |bencher| {
@@ -16,6 +16,9 @@ fn losses(criterion: &mut Criterion) {
             });
             group.bench_function(BenchmarkId::from_parameter("TCMax"), |bencher| {
                 bencher.iter(|| losses.tcmax().unwrap());
+            });
+            group.bench_function(BenchmarkId::from_parameter("blend"), |bencher| {
+                bencher.iter(|| losses.blend().unwrap());
             });
             group.finish();
         }

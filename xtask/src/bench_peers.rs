@@ -40,7 +40,7 @@ pub struct BenchPeers {
 /// Our side of one measurement, in a process of its own.
 #[derive(Args)]
 pub struct OwnCase {
-    /// A case's name, or losses-BATCHxCLASSES.
+    /// A case's name, or losses-BATCHxCLASSESxWIDTH.
     case: String,
     threads: usize,
     count: usize,
@@ -241,6 +241,8 @@ fn pinned(threads: usize, program: &std::path::Path) -> Command {
     };
     // Fresh pages cost the same on both sides; neither gives memory back between steps.
     command.env("MIMALLOC_PURGE_DELAY", "-1");
+    // Not as many as this process has.
+    command.env("RAYON_NUM_THREADS", threads.to_string());
     command
 }
 

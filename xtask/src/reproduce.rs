@@ -27,7 +27,8 @@ pub struct Reproduce {
     #[arg(long, env = "TCMAX_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Published data sets: the folder with the media (`tcmax datasets NAME` says how it is laid out); clips are
-    /// prepared from it first, as the paper's code does it
+    /// prepared from it first, as the paper's code does it. The leaderboard: the folder with what `tcmax prepare` has
+    /// made, and feature files, called as in experiments/leaderboard.toml
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Published data sets: folder with the split lists [default: the root, or its folder splits]
@@ -201,14 +202,13 @@ impl Reproduce {
 
 impl Reproduce {
     fn leaderboard(self) -> anyhow::Result<()> {
-        if self.heads.is_some() || self.root.is_some() {
-            anyhow::bail!(
-                "--heads, --root: the leaderboard has every method with its own head, and prepares nothing"
-            );
+        if self.heads.is_some() {
+            anyhow::bail!("--heads: the leaderboard has every method with its own head");
         }
         let name = self.suite.name();
         let request = leaderboard::Request {
             data_dir: self.data_dir,
+            root: self.root,
             set: self.set,
             seeds: self.seeds,
             methods: self.methods,

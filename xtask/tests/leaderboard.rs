@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
+use candle_core::{Device, Tensor};
+
 fn leaderboard(out: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.args(["reproduce", "--suite", "leaderboard", "--seeds", "0,1"]);
@@ -120,4 +122,43 @@ fn what_the_leaderboard_lacks_is_refused_by_name() {
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && message.contains(words), "{message}");
     }
+}
+
+/// A feature file of 60 examples of two classes.
+fn features(path: &Path) {
+    let labels: Vec<i64> = (0..60).map(|row| row % 2).collect();
+    let view = |other: f32| {
+        let numbers = labels.iter().flat_map(|&label| [label as f32, other]).collect();
+        Tensor::from_vec(numbers, (60, 2), &Device::Cpu).unwrap()
+    };
+    let (voice, face) = (view(0.5), view(-0.5));
+    let labels = Tensor::new(labels.clone(), &Device::Cpu).unwrap();
+    Tensor::write_npz(&[("voice", &voice), ("face", &face), ("label", &labels)], path).unwrap();
+}
+
+#[test]
+fn published_data_are_compared_on_where_the_root_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    features(&root.join("mosei.npz"));
+    let board = |out: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(["reproduce", "--suite", "leaderboard", "--seeds", "0"]);
+        command.args(["--methods", "joint,tcmax", "--data-sets", "crema-d,mosei"]);
+        command.args(["--set", "encoder.name=mlp", "--set", "train.epochs=1", "--out"]);
+        command.arg(folder.path().join(out)).args(more).output().unwrap()
+    };
+    let message = succeeds(&board("with", &["--root", root.to_str().unwrap()]));
+    assert!(message.contains("crema-d is left out: there is no "), "{message}");
+    assert!(message.contains("mosei: 2 methods, 1 seeds"), "{message}");
+    let page = std::fs::read_to_string(folder.path().join("with/leaderboard.md")).unwrap();
+    assert!(page.contains("learning-rate 0.004") || page.contains("learning-rate 0.01"), "{page}");
+    assert!(page.contains("crema-d is left out") || page.contains("crema\\-d is left out"));
+
+    let message = succeeds(&board("without", &[]));
+    assert!(
+        message.contains("mosei is left out: --root names the folder that has mosei.npz"),
+        "{message}"
+    );
 }

@@ -1,5 +1,7 @@
 //! Settings of the process that only a binary may make, signals, and exit codes.
 
+use std::num::NonZero;
+
 use tcmax_train::{Error, Stop};
 
 /// 2 when the command itself has to be changed, 1 when data, files or training failed, and 128 plus the
@@ -17,19 +19,24 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// Keeps candle's own operations on the thread that calls them.
+/// Keeps candle's own operations on the thread that calls them, and tells it how many threads there are.
 ///
 /// candle 0.11 shares out element-wise operations to threads of its own, which wait busily for each
-/// other: beside the pool that the kernels use they take more time than they save. A number of
-/// threads given in `CANDLE_NUM_THREADS` is left as it is.
+/// other: beside the pool that the kernels use they take more time than they save. And where
+/// `RAYON_NUM_THREADS` is not set, each of its matrix products reads and parses all of /proc/cpuinfo to
+/// count the cores: half of the time of a step of small networks. Numbers of threads given in
+/// `CANDLE_NUM_THREADS` and `RAYON_NUM_THREADS` are left as they are.
 ///
 /// # Safety
 /// No other thread may be running: the first thing a `main` does.
 pub unsafe fn keep_candle_on_one_thread() {
-    const THREADS: &str = "CANDLE_NUM_THREADS";
-    if std::env::var_os(THREADS).is_none() {
-        // SAFETY: no other thread can be reading the environment, as the caller promises.
-        unsafe { std::env::set_var(THREADS, "1") };
+    // As many as rayon itself starts.
+    let all = std::thread::available_parallelism().map_or(1, NonZero::get);
+    for (name, threads) in [("CANDLE_NUM_THREADS", 1), ("RAYON_NUM_THREADS", all)] {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: no other thread can be reading the environment, as the caller promises.
+            unsafe { std::env::set_var(name, threads.to_string()) };
+        }
     }
 }
 

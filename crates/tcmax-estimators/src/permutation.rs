@@ -129,7 +129,7 @@ mod tests {
     /// Two columns, or three, with a common part of a given weight.
     fn columns(count: usize, common: f64, rows: usize, seed: u64) -> Sample {
         let mut rng = Seed::new(seed).rng();
-        let mut values = vec![Vec::with_capacity(rows); count];
+        let mut values = vec![Vec::new(); count];
         for _ in 0..rows {
             let shared: f64 = rng.random();
             values.iter_mut().for_each(|v| v.push(common * shared + rng.random::<f64>()));

@@ -3,7 +3,8 @@
 use candle_core::{DType, Device, Tensor};
 use tcmax_estimators::bound::log_mean_exp;
 use tcmax_estimators::critic::{
-    Activation, AdditiveCritic, BilinearCritic, ConcatCritic, LatentCritic, SeparableCritic,
+    Activation, AdditiveCritic, BilinearCritic, ConcatCritic, ConcatExtras, LatentCritic,
+    SeparableCritic,
 };
 use tcmax_estimators::{Bound, Critic, Error, Labels, Reference, Tuples};
 use tcmax_ops::{Init, ParamBuilder, Seed};
@@ -20,11 +21,16 @@ fn variables(n: usize, widths: &[usize]) -> Vec<Tensor> {
 
 fn critics(activation: Activation) -> Vec<(&'static str, Box<dyn Critic>)> {
     let builder = |seed| ParamBuilder::new(Seed::new(seed), DType::F64, &Device::Cpu);
+    let extras = |products| ConcatExtras { quadratic: true, products };
     let additive = AdditiveCritic::new(&WIDTHS, &[4], 5, activation, &builder(2)).unwrap();
     vec![
         (
             "concat",
-            Box::new(ConcatCritic::new(&WIDTHS, &[4], activation, true, &builder(0)).unwrap()),
+            Box::new(ConcatCritic::new(&WIDTHS, &[4], activation, extras(0), &builder(0)).unwrap()),
+        ),
+        (
+            "concat with products",
+            Box::new(ConcatCritic::new(&WIDTHS, &[4], activation, extras(3), &builder(0)).unwrap()),
         ),
         (
             "separable",

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
-use tcmax_estimators::fit::{FitConfig, Wanted};
+use tcmax_estimators::fit::{FitConfig, Wanted, fit_detailed};
 use tcmax_estimators::{
     DetailedEstimate, ESTIMATORS, Error, EstimatorKind, Result, Sample, Variable, estimate,
     estimate_detailed, estimators, retrained_permutation_test,
@@ -78,6 +78,27 @@ fn the_mean_of_the_rows_is_the_estimate() {
         let trains = matches!(spec.kind, EstimatorKind::Critic(_));
         assert_eq!(untested.count() > 400, trains, "{name}");
     }
+}
+
+#[test]
+fn folds_give_every_row_a_value() {
+    let config = FitConfig {
+        hidden: vec![16],
+        steps: 40,
+        folds: 3,
+        evaluation_tuples: 20_000,
+        bootstrap: 20,
+        ..FitConfig::default()
+    };
+    let wanted = Wanted { permutations: 39, pointwise: true };
+    let found =
+        fit_detailed(&pair(0.8, 601, 1), &config.check().unwrap(), Seed::new(2), wanted, &|_| {});
+    let found = found.unwrap();
+    let rows = found.pointwise.unwrap();
+    assert!(rows.iter().map(|(row, _)| *row).eq(0..601));
+    let mean = rows.iter().map(|(_, value)| value).sum::<f64>() / 601.0;
+    assert!((mean - found.fit.held_out).abs() < 1e-9, "{mean} is not {}", found.fit.held_out);
+    assert_eq!(found.permutation_test.unwrap().p_value, 0.025);
 }
 
 #[test]

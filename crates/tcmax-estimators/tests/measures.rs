@@ -32,7 +32,7 @@ fn measured(sample: &Sample, measure: Measure, given: &[usize], estimator: &str)
 /// c, and two noisy copies of it.
 fn copies(rows: usize) -> (Sample, Gaussian) {
     let mut rng = Seed::new(8).rng();
-    let mut columns = vec![Vec::with_capacity(rows); 3];
+    let mut columns = vec![Vec::new(); 3];
     for _ in 0..rows {
         let [c, first, second]: [f64; 3] = std::array::from_fn(|_| StandardNormal.sample(&mut rng));
         columns[0].push(c + first);

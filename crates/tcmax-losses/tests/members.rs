@@ -34,8 +34,18 @@ struct Case {
     task: Task,
     /// Labels smoothed and weighted by class.
     weighted: bool,
+    /// Of TCMax.
+    variant: Variant,
+}
+
+/// Which TCMax.
+#[derive(Clone, Copy, PartialEq)]
+enum Variant {
+    Plain,
     /// Random tuples in place of all.
-    samples: bool,
+    Samples,
+    /// Blended with cross-entropy.
+    Blend,
 }
 
 /// What one update got, and what a step reported.
@@ -273,9 +283,11 @@ fn reported(
 fn train(case: &Case, group: &Arc<dyn Group>) -> tcmax_losses::Result<Vec<Seen>> {
     let net = Net::new(case);
     let mut options = Table::new();
-    if case.samples {
-        options.insert("samples".to_owned(), 40.into());
-    }
+    match case.variant {
+        Variant::Plain => None,
+        Variant::Samples => options.insert("samples".to_owned(), 40.into()),
+        Variant::Blend => options.insert("weight".to_owned(), 0.3.into()),
+    };
     if *case.method == TCMAX {
         options.insert("chunk".to_owned(), 16.into());
     }
@@ -345,7 +357,8 @@ fn every_method_makes_the_steps_of_one_process() {
                 continue;
             }
             for weighted in [false, true] {
-                let case = Case { method, head, task: Task::Classes, weighted, samples: false };
+                let case =
+                    Case { method, head, task: Task::Classes, weighted, variant: Variant::Plain };
                 check(case, &format!("{method}, {head}, weighted {weighted}"));
             }
         }
@@ -358,7 +371,8 @@ fn labels_and_numbers_too() {
         for method in METHODS.iter().filter(|method| method.check_task(task).is_ok()) {
             for head in [method.usual_head, &GATED] {
                 if method.check(head, 2).is_ok() {
-                    let case = Case { method, head, task, weighted: false, samples: false };
+                    let case =
+                        Case { method, head, task, weighted: false, variant: Variant::Plain };
                     check(case, &format!("{method}, {head}, {task}"));
                 }
             }
@@ -370,7 +384,21 @@ fn labels_and_numbers_too() {
 fn random_tuples_are_those_of_the_whole_batch() {
     for head in [&CONCAT, &GATED] {
         let (method, task) = (&TCMAX, Task::Classes);
-        check(Case { method, head, task, weighted: false, samples: true }, "random tuples");
+        check(
+            Case { method, head, task, weighted: false, variant: Variant::Samples },
+            "random tuples",
+        );
+    }
+}
+
+#[test]
+fn blends_are_those_of_the_whole_batch() {
+    for task in [Task::Classes, Task::Labels] {
+        for head in [&CONCAT, &GATED] {
+            let (method, variant) = (&TCMAX, Variant::Blend);
+            let case = Case { method, head, task, weighted: false, variant };
+            check(case, &format!("blend, {head}, {task}"));
+        }
     }
 }
 
@@ -398,7 +426,7 @@ fn losses_of_rows_exchange_no_features() {
         (&TCMAX, 2 * 2 * OUTPUTS as u64 * 8),
     ] {
         let (head, task) = (method.usual_head, Task::Classes);
-        let case = Case { method, head, task, weighted: false, samples: false };
+        let case = Case { method, head, task, weighted: false, variant: Variant::Plain };
         let net = Net::new(&case);
         let numbers = net.params.num_trainable() + net.params.trainable().len();
         for (traffic, reported) in traffic(case).iter().zip(reported) {
@@ -415,7 +443,7 @@ fn gathered_losses_add_up_the_gradients_of_encoders_alone() {
     const STEPS: u64 = 3;
     for (method, passes) in [(&OGM_GE, 1), (&MM_PARETO, 3)] {
         let (head, task) = (&CONCAT, Task::Classes);
-        let case = Case { method, head, task, weighted: false, samples: false };
+        let case = Case { method, head, task, weighted: false, variant: Variant::Plain };
         let net = Net::new(&case);
         let of_encoders = net.groups.encoders.iter().flatten();
         let numbers: usize = of_encoders.map(|var| var.elem_count() + 1).sum();
@@ -432,7 +460,7 @@ fn gathered_losses_add_up_the_gradients_of_encoders_alone() {
 #[test]
 fn a_loss_that_is_not_finite_ends_all_members() {
     let (method, head, task) = (&JOINT, &CONCAT, Task::Classes);
-    let case = Case { method, head, task, weighted: false, samples: false };
+    let case = Case { method, head, task, weighted: false, variant: Variant::Plain };
     let results = run(members(2), |member| {
         let net = Net::new(&case);
         if member.rank() == 1 {

@@ -137,6 +137,33 @@ fn tcmax_of_labels_is_its_definition_and_has_its_gradient() {
 }
 
 #[test]
+fn a_blend_of_labels_is_the_share_of_both_losses() {
+    for (kind, modalities) in [(&CONCAT, 2), (&SUM, 3), (&GATED, 2)] {
+        each(|rows, scale| {
+            let scale = if kind.additive { scale } else { scale.min(20.0) };
+            let head = head(kind, modalities, 3);
+            let (z, targets) = (features(modalities, rows, scale), labels(rows, 3));
+            let blend = |z: &[Tensor], weight: f64| {
+                let bounds = LabelBounds::new(head.as_ref(), z, &targets, Reference::all());
+                bounds.and_then(|bounds| bounds.blended(weight)).map_err(|error| passed_on(&error))
+            };
+            let number = |tensor: Tensor| tensor.to_scalar::<f64>().unwrap();
+            let cross_entropy = 3.0 * number(targets.loss(&head.logits(&z).unwrap()).unwrap());
+            let whole = number(blend(&z, 1.0).unwrap());
+            for weight in [0.0, 0.1, 0.7] {
+                let what = format!("{kind}, B = {rows}, scale {scale}, weight {weight}");
+                let wanted = weight * whole - (1.0 - weight) * cross_entropy;
+                let got = number(blend(&z, weight).unwrap());
+                let size = wanted.abs().max(1.0);
+                assert!((got - wanted).abs() < 1e-10 * size, "{what}: {got} is not {wanted}");
+                let error = gradient_error(&z, |z| blend(z, weight)).unwrap();
+                assert!(error < LIMIT, "{what}: {error:e}");
+            }
+        });
+    }
+}
+
+#[test]
 fn tcmax_of_one_example_is_the_cross_entropy_of_its_labels() {
     let (head, z, targets) = (head(&CONCAT, 2, 3), features(2, 1, 1.0), labels(1, 3));
     let bounds = LabelBounds::new(head.as_ref(), &z, &targets, Reference::all()).unwrap();

@@ -12,16 +12,19 @@ use anyhow::{Context, bail};
 use clap::Args;
 use rayon::prelude::*;
 use serde::Serialize;
-use tasks::Task;
+use tasks::{Suite, Task};
 use tcmax_estimators::bound::TCNE;
 use tcmax_estimators::fit::FitConfig;
-use tcmax_estimators::{EstimatorKind, Sample, estimate, estimators};
+use tcmax_estimators::{Estimate, EstimatorKind, Sample, estimate, estimators};
 use tcmax_ops::Seed;
 use tcmax_train::checkpoint::write_whole;
 
 /// Options of `cargo xtask bench-estimators`.
 #[derive(Args)]
 pub struct BenchEstimators {
+    /// Which tasks
+    #[arg(long, value_enum, default_value_t = Suite::Own)]
+    suite: Suite,
     /// Joint examples of every task
     #[arg(long, default_value_t = 10_000)]
     rows: usize,
@@ -42,9 +45,62 @@ pub struct BenchEstimators {
     /// Only tasks whose name holds this
     #[arg(long, value_name = "TEXT")]
     task: Option<String>,
+    /// Seeds of the draws follow this one; others give other draws of the same tasks
+    #[arg(long, default_value_t = 0)]
+    first_seed: u64,
+    /// How critics are fitted, where it is not as by default
+    #[command(flatten)]
+    fit: FitOptions,
     /// Where table, picture and results go [default: target/bench-estimators]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+/// Settings of fits.
+#[derive(Args)]
+struct FitOptions {
+    /// Critics, each with a part of the examples as its test split
+    #[arg(long)]
+    folds: Option<usize>,
+    /// Fraction of the examples that validates
+    #[arg(long)]
+    validation: Option<f64>,
+    /// Widths of hidden layers
+    #[arg(long, value_delimiter = ',')]
+    hidden: Option<Vec<usize>>,
+    /// Joint examples in a batch
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Permutations of each batch
+    #[arg(long)]
+    permutations: Option<usize>,
+    /// Steps at most
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Validations without a new best before training stops
+    #[arg(long)]
+    patience: Option<usize>,
+    /// Largest learning rate
+    #[arg(long)]
+    learning_rate: Option<f64>,
+}
+
+impl FitOptions {
+    fn config(&self) -> FitConfig {
+        let usual = FitConfig::default();
+        let [validation, test] = usual.held_out;
+        FitConfig {
+            folds: self.folds.unwrap_or(usual.folds),
+            held_out: [self.validation.unwrap_or(validation), test],
+            hidden: self.hidden.clone().unwrap_or(usual.hidden),
+            batch_size: self.batch.unwrap_or(usual.batch_size),
+            permutations: self.permutations.unwrap_or(usual.permutations),
+            steps: self.steps.unwrap_or(usual.steps),
+            patience: self.patience.unwrap_or(usual.patience),
+            learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
+            ..usual
+        }
+    }
 }
 
 /// One estimator on one task.
@@ -58,6 +114,8 @@ pub struct Row {
     spread: f64,
     /// The largest estimate less the truth, less 1.96 standard errors, where there are any.
     worst_overshoot: Option<f64>,
+    /// How many intervals of the draws hold the truth; none without intervals.
+    covered: Option<usize>,
     seconds: f64,
     values: Vec<f64>,
 }
@@ -65,7 +123,7 @@ pub struct Row {
 impl BenchEstimators {
     /// Runs all tasks, printing each line as it is known, and writes the files.
     pub fn run(self) -> anyhow::Result<()> {
-        let tasks: Vec<Task> = Task::all()
+        let tasks: Vec<Task> = Task::all(self.suite)
             .into_iter()
             .filter(|task| self.task.as_ref().is_none_or(|text| task.name.contains(text)))
             .collect();
@@ -87,6 +145,11 @@ impl BenchEstimators {
                 rows.push(row);
             }
         }
+        for estimator in &self.estimators {
+            let text = summary(estimator, &rows);
+            write!(out, "{text}")?;
+            table += &text;
+        }
         let own = Path::new(env!("CARGO_MANIFEST_DIR"));
         let default = || own.parent().unwrap_or(own).join("target/bench-estimators");
         let folder = self.out.clone().unwrap_or_else(default);
@@ -103,24 +166,28 @@ impl BenchEstimators {
 
     /// None where the estimator is not for the task.
     fn row(&self, task: &Task, estimator: &str) -> anyhow::Result<Option<Row>> {
-        let of_seed = |seed: u64| -> anyhow::Result<Option<(f64, Option<f64>, f64)>> {
+        let of_seed = |seed: u64| -> anyhow::Result<Option<(Estimate, f64)>> {
             let sample = task.draw(self.rows, Seed::new(seed).stream("task"))?;
             let start = Instant::now();
-            let Some((value, error)) = estimate_draw(&sample, estimator, seed, self.fits)? else {
-                return Ok(None);
-            };
-            Ok(Some((value, error, start.elapsed().as_secs_f64())))
+            let estimate = estimate_draw(&sample, estimator, (seed, self.fits), self.fit.config())?;
+            Ok(estimate.map(|estimate| (estimate, start.elapsed().as_secs_f64())))
         };
-        let runs =
-            (0..self.seeds).into_par_iter().map(of_seed).collect::<anyhow::Result<Vec<_>>>()?;
+        let runs = (self.first_seed..self.first_seed + self.seeds)
+            .into_par_iter()
+            .map(of_seed)
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let Some(runs) = runs.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
-        let values: Vec<f64> = runs.iter().map(|(value, ..)| *value).collect();
+        let values: Vec<f64> = runs.iter().map(|(run, _)| run.value).collect();
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let overshoot = |&(value, error, _): &(f64, Option<f64>, f64)| {
-            error.map(|error| value - task.truth - 1.96 * error)
+        let overshoot = |(run, _): &(Estimate, f64)| {
+            run.standard_error.map(|error| run.value - task.truth - 1.96 * error)
         };
+        let covers = |(run, _): &(Estimate, f64)| {
+            run.interval.map(|[low, high]| low <= task.truth && task.truth <= high)
+        };
+        let covers: Vec<bool> = runs.iter().filter_map(covers).collect();
         Ok(Some(Row {
             task: task.name.clone(),
             truth: task.truth,
@@ -128,19 +195,20 @@ impl BenchEstimators {
             mean,
             spread: (squares / (count - 1.0).max(1.0)).sqrt(),
             worst_overshoot: runs.iter().filter_map(overshoot).reduce(f64::max),
-            seconds: runs.iter().map(|(.., seconds)| seconds).sum::<f64>() / count,
+            covered: (!covers.is_empty()).then(|| covers.iter().filter(|&&covers| covers).count()),
+            seconds: runs.iter().map(|(_, seconds)| seconds).sum::<f64>() / count,
             values,
         }))
     }
 }
 
-/// The value and its standard error; none where the estimator is not for such variables.
+/// The estimate; none where the estimator is not for such variables.
 fn estimate_draw(
     sample: &Sample,
     name: &str,
-    seed: u64,
-    fits: u64,
-) -> anyhow::Result<Option<(f64, Option<f64>)>> {
+    (seed, fits): (u64, u64),
+    config: FitConfig,
+) -> anyhow::Result<Option<Estimate>> {
     let variables = sample.variables().len();
     let numbers = sample.variables().iter().all(|v| v.classes().is_none());
     let estimator = if name == PLAIN { &TCNE } else { estimators().get(name)? };
@@ -149,19 +217,45 @@ fn estimate_draw(
     if is_same || (name == "gaussian" && !numbers) || estimator.check(variables).is_err() {
         return Ok(None);
     }
-    let config = FitConfig { estimator, gaussian_start: name != PLAIN, ..FitConfig::default() };
+    let config = FitConfig { estimator, gaussian_start: name != PLAIN, ..config };
     // Other seeds for every draw.
     let seeds: Vec<u64> = (seed * fits..(seed + 1) * fits).collect();
-    let estimate = estimate(sample, &config.check()?, &seeds)?;
-    Ok(Some((estimate.value, estimate.standard_error)))
+    Ok(Some(estimate(sample, &config.check()?, &seeds)?))
+}
+
+/// An estimator over all of its tasks: the mean absolute error of single draws, of how many tasks the first interval
+/// holds the truth, of how many draws, and the median time.
+fn summary(estimator: &str, rows: &[Row]) -> String {
+    let of: Vec<&Row> = rows.iter().filter(|row| row.estimator == estimator).collect();
+    let errors = of.iter().flat_map(|row| row.values.iter().map(|value| (value - row.truth).abs()));
+    let errors: Vec<f64> = errors.collect();
+    let mut seconds: Vec<f64> = of.iter().map(|row| row.seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    let Some(median) = seconds.get(seconds.len() / 2) else { return String::new() };
+    let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+    let mut text = format!(
+        "\n{estimator}: {} tasks, mean absolute error {mean:.4} nats, {median:.1} s in the median",
+        of.len()
+    );
+    let covered: Vec<usize> = of.iter().filter_map(|row| row.covered).collect();
+    if !covered.is_empty() {
+        let (draws, held) = (errors.len(), covered.iter().sum::<usize>());
+        let most = of.iter().filter(|row| row.covered.is_some_and(|n| 2 * n > row.values.len()));
+        let _ = write!(
+            text,
+            "; {held} of {draws} intervals hold the truth, most of them on {} tasks",
+            most.count()
+        );
+    }
+    text + "\n"
 }
 
 /// TCNE without its Gaussian start.
 const PLAIN: &str = "plain";
 
-const HEADER: [&str; 7] =
-    ["task", "truth", "estimator", "mean", "spread", "worst above interval", "s / fit"];
-const RULE: [&str; 7] = ["---", "---:", "---", "---:", "---:", "---:", "---:"];
+const HEADER: [&str; 8] =
+    ["task", "truth", "estimator", "mean", "spread", "worst above interval", "covered", "s / fit"];
+const RULE: [&str; 8] = ["---", "---:", "---", "---:", "---:", "---:", "---:", "---:"];
 
 impl Row {
     fn line(&self) -> String {
@@ -172,13 +266,14 @@ impl Row {
             format!("{:.3}", self.mean),
             format!("{:.3}", self.spread),
             self.worst_overshoot.map_or_else(String::new, |worst| format!("{:.3}", worst.max(0.0))),
+            self.covered.map_or_else(String::new, |n| format!("{n} of {}", self.values.len())),
             format!("{:.1}", self.seconds),
         ])
     }
 }
 
 /// A line of a Markdown table.
-fn line(cells: &[String; 7]) -> String {
+fn line(cells: &[String; 8]) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "| {} |", cells.join(" | "));
     text

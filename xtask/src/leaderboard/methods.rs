@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use tcmax_train::Registry;
 
-use super::plan::Plan;
+use super::plan::{Plan, PlannedSet};
 
 /// The methods for data with a number of modalities.
 pub(super) struct Methods {
@@ -16,7 +16,7 @@ pub(super) struct Methods {
 /// The methods asked for, or all that are registered, joint training first: the others are compared with it.
 pub(super) fn of(
     asked: Option<&[String]>,
-    plan: &Plan,
+    (plan, set): (&Plan, &PlannedSet),
     registry: &Registry,
     modalities: usize,
 ) -> anyhow::Result<Methods> {
@@ -26,7 +26,7 @@ pub(super) fn of(
         let name = given.split_whitespace().next().unwrap_or_default();
         let method = registry.methods.get(name)?;
         match method.check(method.usual_head, modalities) {
-            Ok(()) => found.defined.push(plan.with_grid(given)?),
+            Ok(()) => found.defined.push(plan.with_grid(given, set)?),
             Err(error) => found.undefined.push((given.clone(), error.to_string())),
         }
     }

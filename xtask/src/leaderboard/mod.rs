@@ -27,6 +27,8 @@ use told::Told;
 pub struct Request {
     /// Folder with the recordings, where it is given.
     pub data_dir: Option<PathBuf>,
+    /// Folder with the data of published sets, prepared clips or feature files, where it is given.
+    pub root: Option<PathBuf>,
     /// Keys of every data set's experiment, as KEY=VALUE.
     pub set: Vec<String>,
     /// Seeds, other than those of the plan.
@@ -77,7 +79,7 @@ impl Request {
         for set in plan.chosen(self.data_sets.as_deref())? {
             match self.opened(set, &plan, &registry)? {
                 Some(set) => ready.push(set),
-                None => notes.push(left_out(set)),
+                None => notes.push(self.left_out(set)),
             }
         }
         self.say_what_comes(&ready, &plan, &registry);
@@ -125,8 +127,16 @@ impl Request {
         }
         let needs_files = experiment.config.data.name == AV_DIGITS.name;
         if needs_files && self.data_dir.is_none() && !fetch::is_cached(AV_DIGITS.name) {
-            say(&left_out(set));
+            say(&self.left_out(set));
             return Ok(None);
+        }
+        if let Some(path) = &set.path {
+            let Some(path) = self.below_root(path) else {
+                say(&self.left_out(set));
+                return Ok(None);
+            };
+            let path = path.to_str().context("--root: the path is not Unicode")?;
+            experiment.set("data.path", path.into())?;
         }
         let opening = Opening {
             data_dir: self.data_dir.as_deref(),
@@ -137,18 +147,43 @@ impl Request {
         let data = open_data(&experiment.config.clone().check_with(registry)?, &opening)?;
         let compare = &mut experiment.compare;
         compare.title = Some(format!("Methods on {}", set.name));
-        compare.seeds = self.seeds.clone().unwrap_or_else(|| plan.seeds.clone());
+        let usual = || set.seeds.clone().unwrap_or_else(|| plan.seeds.clone());
+        compare.seeds = self.seeds.clone().unwrap_or_else(usual);
         compare.jobs = self.jobs.or(compare.jobs);
         let first = *compare.seeds.first().context("--seeds: give at least one")?;
         let modalities: Vec<String> =
             data.splits(first)?.train.modalities().iter().map(|m| m.name.clone()).collect();
         let Methods { defined, undefined } =
-            methods::of(self.methods.as_deref(), plan, registry, modalities.len())?;
+            methods::of(self.methods.as_deref(), (plan, set), registry, modalities.len())?;
         compare.methods = defined;
         // What is wrong with a grid is said before anything is trained.
         variants(&experiment, registry, &modalities)?;
         let folder = self.out.join(&set.name);
         Ok(Some(Ready { set, experiment, data, undefined, folder }))
+    }
+
+    /// Where the data of a published set are, if they are.
+    fn below_root(&self, path: &Path) -> Option<PathBuf> {
+        let path = self.root.as_ref()?.join(path);
+        path.exists().then_some(path)
+    }
+
+    /// Why a data set is not among those that are compared on.
+    fn left_out(&self, set: &PlannedSet) -> String {
+        let name = &set.name;
+        match (&set.path, &self.root) {
+            (None, _) => format!(
+                "{name} is left out: its files are not here; --data-dir names their folder, and `tcmax datasets {}` \
+                 says where they are from.",
+                AV_DIGITS.name
+            ),
+            (Some(path), None) => {
+                format!("{name} is left out: --root names the folder that has {}.", path.display())
+            }
+            (Some(path), Some(root)) => {
+                format!("{name} is left out: there is no {}.", root.join(path).display())
+            }
+        }
     }
 
     fn say_what_comes(&self, ready: &[Ready<'_>], plan: &Plan, registry: &Registry) {
@@ -216,14 +251,6 @@ impl Request {
         write_whole(&self.out.join("leaderboard.html"), html(board).as_bytes())?;
         Ok(())
     }
-}
-
-fn left_out(set: &PlannedSet) -> String {
-    format!(
-        "{} is left out: its files are not here; --data-dir names their folder, and `tcmax datasets {}` says where they \
-         are from.",
-        set.name, AV_DIGITS.name
-    )
 }
 
 /// The results in the folder, where every run of the same experiment is among them.

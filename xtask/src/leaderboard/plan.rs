@@ -1,6 +1,7 @@
 //! The file of the leaderboard: data sets, settings, and what each method chooses from.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
@@ -34,9 +35,23 @@ pub(super) struct PlannedSet {
     pub(super) name: String,
     /// What it is, one sentence.
     pub(super) about: String,
+    /// Of data that nobody else can hand over: where they lie below the folder of `--root`.
+    pub(super) path: Option<PathBuf>,
+    /// Seeds, where they are not those of the file.
+    pub(super) seeds: Option<Vec<u64>>,
+    /// What the learning rates of all grids are multiplied by: large networks take small ones.
+    #[serde(default = "one")]
+    rate_factor: f64,
     /// Sections in the place of those of all data sets.
     settings: Table,
 }
+
+const fn one() -> f64 {
+    1.0
+}
+
+/// The key of the learning rate in grids.
+const RATE: &str = "optimiser.learning-rate";
 
 impl Plan {
     /// Reads the file.
@@ -58,6 +73,8 @@ impl Plan {
             ensure!(!name.is_empty() && name.chars().all(of_folder), "'{name}' is no name");
             let is_new = plan.data_set[..n].iter().all(|other| other.name != *name);
             ensure!(is_new, "the data set '{name}' is there twice");
+            let is_factor = set.rate_factor.is_finite() && set.rate_factor > 0.0;
+            ensure!(is_factor, "the rate-factor of '{name}' must be a number above 0");
         }
         Ok(plan)
     }
@@ -88,15 +105,18 @@ impl Plan {
         names.filter(|name| !methods.contains(name)).collect()
     }
 
-    /// A method with what it chooses from, as a comparison takes it.
-    pub(super) fn with_grid(&self, method: &str) -> anyhow::Result<String> {
+    /// A method with what it chooses from on a data set, as a comparison takes it.
+    pub(super) fn with_grid(&self, method: &str, set: &PlannedSet) -> anyhow::Result<String> {
         let name = method.split_whitespace().next().unwrap_or_default();
         let grid = self.grids.get(name).unwrap_or(&self.usual_grid);
         let mut given = method.to_owned();
         for (key, values) in lists(grid)? {
+            let factor = if key == RATE { set.rate_factor } else { 1.0 };
             // Words are separated by spaces.
-            let values: Vec<String> =
-                values.iter().map(|value| value.to_string().replace(' ', "")).collect();
+            let values: Vec<String> = values
+                .iter()
+                .map(|value| scaled(value, factor).to_string().replace(' ', ""))
+                .collect();
             given += &format!(" choose.{key}=[{}]", values.join(","));
         }
         Ok(given)
@@ -117,6 +137,15 @@ fn lists(grid: &Table) -> anyhow::Result<Vec<(String, &Vec<toml::Value>)>> {
     Ok(found)
 }
 
+/// A value of a grid, of which rates are multiplied by a factor.
+fn scaled(value: &toml::Value, factor: f64) -> toml::Value {
+    match value.as_float() {
+        // Without the digits that only the product of two decimal numbers has.
+        Some(rate) if factor != 1.0 => ((rate * factor * 1e9).round() / 1e9).into(),
+        _ => value.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +164,7 @@ mod tests {
             let mut experiment = plan.experiment(set).unwrap();
             let names = registry.methods.names();
             let methods: anyhow::Result<Vec<String>> =
-                names.iter().map(|name| plan.with_grid(name)).collect();
+                names.iter().map(|name| plan.with_grid(name, set)).collect();
             experiment.compare.methods = methods.unwrap();
             let variants = variants(&experiment, &registry, &modalities).unwrap();
             assert_eq!(variants.len(), names.len());
@@ -144,6 +173,27 @@ mod tests {
                 assert_eq!(variant.config.candidates().len(), plan.candidates, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn every_grid_belongs_to_a_method() {
+        let (plan, registry) = (Plan::read(&file()).unwrap(), Registry::default());
+        assert_eq!(plan.unused_grids(&registry.methods.names()), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn rates_alone_are_multiplied_by_the_factor_of_a_data_set() {
+        let text = file().replacen("[[data-set]]", "[[data-set]]\nrate-factor = 0.05", 1);
+        let plan = Plan::read(&text).unwrap();
+        let all = plan.chosen(None).unwrap();
+        let given = plan.with_grid("tcmax", all[0]).unwrap();
+        assert!(given.contains("choose.optimiser.learning-rate=[0.001,0.0025]"), "{given}");
+        assert!(given.contains("choose.method.weight=[0.1,1.0]"), "{given}");
+        let given = plan.with_grid("tcmax", all[1]).unwrap();
+        assert!(given.contains("choose.optimiser.learning-rate=[0.02,0.05]"), "{given}");
+        let text = file().replacen("[[data-set]]", "[[data-set]]\nrate-factor = 0.0", 1);
+        let found = Plan::read(&text).unwrap_err().to_string();
+        assert!(found.contains("rate-factor of 'competition'"), "{found}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! and the network has only the rest to learn.
 
 use candle_core::Tensor;
-use tcmax_ops::{Activation, Init, ParamBuilder, quadratic_form};
+use tcmax_ops::{Activation, Init, Linear, ParamBuilder, quadratic_form};
 
 use super::definition::{Critic, check_variables};
 use super::mlp::Mlp;
@@ -33,11 +33,21 @@ pub struct ConcatCritic {
     widths: Vec<usize>,
     network: Mlp,
     quadratic: Option<Tensor>,
+    /// Of each variable, the layer to the factors of the products; empty without products.
+    factors: Vec<Linear>,
+}
+
+/// What a concatenating critic has besides the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConcatExtras {
+    /// A quadratic form `quadratic` (D, D), which starts at 0.
+    pub quadratic: bool,
+    /// So many products prod_m tanh(w_m . x_m + b_m) as inputs of the network.
+    pub products: usize,
 }
 
 impl ConcatCritic {
-    /// A critic of variables of the given widths with the given hidden layers; with `quadratic`, also
-    /// a quadratic form `quadratic` (D, D) that starts at 0.
+    /// A critic of variables of the given widths with the given hidden layers.
     ///
     /// # Errors
     /// When a width or a layer is 0, or a parameter name is taken.
@@ -45,16 +55,29 @@ impl ConcatCritic {
         widths: &[usize],
         hidden: &[usize],
         activation: Activation,
-        quadratic: bool,
+        extras: ConcatExtras,
         builder: &ParamBuilder,
     ) -> Result<Self> {
-        let total = widths.iter().sum();
-        let sizes = [&[total], hidden, &[1]].concat();
+        let ConcatExtras { quadratic, products } = extras;
+        let total: usize = widths.iter().sum();
+        let sizes = [&[total + products], hidden, &[1]].concat();
         let network = Mlp::new(&sizes, activation, builder)?;
         let quadratic = quadratic
             .then(|| builder.param("quadratic", (total, total), Init::Const(0.0)))
             .transpose()?;
-        Ok(Self { widths: widths.to_vec(), network, quadratic })
+        let mut factors = Vec::new();
+        if products > 0 {
+            for (m, &width) in widths.iter().enumerate() {
+                let builder = builder.pp(format!("factors{m}"));
+                // As steep as a sign where a variable is mostly, so that products of several are not all near 0.
+                let steep = Init::Normal { mean: 0.0, std: STEEPNESS / (width as f64).sqrt() };
+                let weight = builder.param("weight", (products, width), steep)?;
+                let bias =
+                    builder.param("bias", products, Init::Normal { mean: 0.0, std: SHIFT })?;
+                factors.push(Linear::from_tensors(weight, bias)?);
+            }
+        }
+        Ok(Self { widths: widths.to_vec(), network, quadratic, factors })
     }
 
     /// A critic on given parts: a network from the sum of the widths to 1, and Q of that size.
@@ -77,9 +100,32 @@ impl ConcatCritic {
                 wanted: format!("[{total}, {total}]"),
             });
         }
-        Ok(Self { widths: widths.to_vec(), network, quadratic })
+        Ok(Self { widths: widths.to_vec(), network, quadratic, factors: Vec::new() })
+    }
+
+    /// The variables side by side, and the products of the factors that parts hold behind them, if any.
+    fn split(&self, parts: &[Tensor]) -> Result<(Tensor, Option<Tensor>)> {
+        if self.factors.is_empty() {
+            return Ok((Tensor::cat(parts, 1)?, None));
+        }
+        let own = parts.iter().zip(&self.widths).map(|(part, &width)| part.narrow(1, 0, width));
+        let x = Tensor::cat(&own.collect::<candle_core::Result<Vec<_>>>()?, 1)?;
+        let mut factors = parts
+            .iter()
+            .zip(&self.widths)
+            .map(|(part, &width)| part.narrow(1, width, part.dim(1)? - width)?.contiguous());
+        let first = factors.next().transpose()?;
+        let product = factors.try_fold(first, |product, factor| match product {
+            Some(product) => (product * factor?).map(Some),
+            None => Ok(None),
+        })?;
+        Ok((x, product))
     }
 }
+
+/// Standard deviation of w . x at the start, where x is of unit variance, and of b.
+const STEEPNESS: f64 = 2.0;
+const SHIFT: f64 = 0.3;
 
 impl Critic for ConcatCritic {
     fn widths(&self) -> &[usize] {
@@ -92,12 +138,21 @@ impl Critic for ConcatCritic {
 
     fn parts(&self, x: &[Tensor]) -> Result<Vec<Tensor>> {
         check_variables(x, &self.widths)?;
-        Ok(x.to_vec())
+        if self.factors.is_empty() {
+            return Ok(x.to_vec());
+        }
+        let with_factors = |(x, factors): (&Tensor, &Linear)| {
+            Ok(Tensor::cat(&[x, &factors.forward(x)?.tanh()?], 1)?)
+        };
+        x.iter().zip(&self.factors).map(with_factors).collect()
     }
 
     fn combine(&self, parts: &[Tensor]) -> Result<Tensor> {
-        let u = Tensor::cat(parts, 1)?;
-        let network = self.network.forward(&u)?;
+        let (u, product) = self.split(parts)?;
+        let network = match product {
+            Some(product) => self.network.forward(&Tensor::cat(&[&u, &product], 1)?)?,
+            None => self.network.forward(&u)?,
+        };
         Ok(match &self.quadratic {
             Some(form) => (network + quadratic_form(&u, form)?)?,
             None => network,
@@ -109,6 +164,10 @@ impl Critic for ConcatCritic {
     }
 
     fn parameters(&self) -> Vec<Tensor> {
-        self.network.parameters().into_iter().chain(self.quadratic.clone()).collect()
+        let network = self.network.parameters().into_iter();
+        network
+            .chain(self.quadratic.clone())
+            .chain(self.factors.iter().flat_map(Linear::parameters))
+            .collect()
     }
 }

@@ -22,7 +22,7 @@ mod terms;
 
 pub use additive::AdditiveCritic;
 pub use bilinear::BilinearCritic;
-pub use concat::ConcatCritic;
+pub use concat::{ConcatCritic, ConcatExtras};
 pub use definition::{Critic, check_variables};
 pub use latent::LatentCritic;
 pub use mlp::Mlp;

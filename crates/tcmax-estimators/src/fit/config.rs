@@ -6,7 +6,9 @@ use crate::bound::mine::DonskerVaradhan;
 use crate::bound::objective::Objective;
 use crate::bound::tcne::TCNE;
 use crate::error::{Error, Result};
+use crate::sample::numbers::Numbers;
 use crate::sample::scaling::Scaling;
+use crate::sample::{Variable, VariableKind};
 use crate::spec::{EstimatorKind, EstimatorSpec};
 
 /// The form of the critic that is fitted.
@@ -40,8 +42,10 @@ pub struct FitConfig {
     pub gaussian_start: bool,
     /// How continuous variables are scaled.
     pub scaling: Scaling,
-    /// Show critics the norm of every variable of several columns of numbers, as one more column. It
-    /// tells nothing new, but where variables share their scale (heavy tails), networks find it late.
+    /// Show critics the norms of every variable of several columns of numbers, as more columns: of the data, and of
+    /// ranks brought to the normal law and to laws of heavier tails. They tell nothing new, but where variables share
+    /// their scale (heavy tails), networks find it late. Where the validation split says so, products of columns and
+    /// norm come in, too: directions may turn with the norm (spirals).
     pub norms: bool,
     /// Most indicator columns of a categorical variable: where there are more classes, the most frequent
     /// of the training split have a column each and all others share one, which keeps lower bounds valid
@@ -50,6 +54,9 @@ pub struct FitConfig {
     /// Fractions of the examples in the validation and the test split, but of many no more than 20,000 and
     /// 100,000: more would take time and hardly narrow the interval. The rest trains.
     pub held_out: [f64; 2],
+    /// Critics, each with a part of the examples as its test split, so that together they test on all: in place of the
+    /// test fraction above. 1 trains a single critic.
+    pub folds: usize,
     /// Joint examples in a batch.
     pub batch_size: usize,
     /// Permutations of each batch that make its product tuples.
@@ -81,6 +88,7 @@ impl Default for FitConfig {
             norms: true,
             most_classes: 128,
             held_out: [0.15, 0.3],
+            folds: 1,
             batch_size: 512,
             permutations: 4,
             steps: 2000,
@@ -122,6 +130,15 @@ impl CheckedConfig {
 }
 
 impl FitConfig {
+    /// How many columns a critic sees of a variable, unless products of them with its norm help.
+    pub fn columns_of(&self, variable: &Variable) -> usize {
+        let numbers = variable.width();
+        match (variable.kind(), variable.classes()) {
+            (VariableKind::Categorical, Some(classes)) => classes.min(self.most_classes),
+            _ => Numbers::width_of(self.scaling, self.norms, numbers),
+        }
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -130,6 +147,7 @@ impl FitConfig {
         let refuse = |field, problem: String| Err(Error::Setting { field, problem });
         let positive = [
             ("embedding", self.embedding),
+            ("folds", self.folds),
             ("batch size", self.batch_size),
             ("permutations", self.permutations),
             ("validate every", self.validate_every),

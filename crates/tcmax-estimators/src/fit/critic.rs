@@ -4,12 +4,17 @@ use tcmax_ops::ParamBuilder;
 
 use super::config::{CriticKind, FitConfig};
 use crate::critic::{
-    Activation, AdditiveCritic, BilinearCritic, ConcatCritic, Critic, LatentCritic, SeparableCritic,
+    Activation, AdditiveCritic, BilinearCritic, ConcatCritic, ConcatExtras, Critic, LatentCritic,
+    SeparableCritic,
 };
 use crate::error::Result;
 
 /// The activation of fitted critics.
 const ACTIVATION: Activation = Activation::Squareplus;
+
+/// Products of factors of all variables that critics of more than two see: what no smaller group tells (signs whose
+/// product is known) is next to invisible for a network that starts without them.
+const PRODUCTS: usize = 32;
 
 /// Builds the critic a configuration asks for.
 pub(super) fn build(
@@ -20,7 +25,10 @@ pub(super) fn build(
     let (hidden, embedding) = (config.hidden.as_slice(), config.embedding);
     Ok(match config.critic {
         CriticKind::Concat => {
-            Box::new(ConcatCritic::new(widths, hidden, ACTIVATION, true, builder)?)
+            // Of two variables a network finds products by itself.
+            let products = if widths.len() > 2 { PRODUCTS } else { 0 };
+            let extras = ConcatExtras { quadratic: true, products };
+            Box::new(ConcatCritic::new(widths, hidden, ACTIVATION, extras, builder)?)
         }
         CriticKind::Separable => {
             Box::new(SeparableCritic::new(widths, hidden, embedding, ACTIVATION, builder)?)

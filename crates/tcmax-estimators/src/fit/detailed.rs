@@ -8,7 +8,7 @@
 //! So the mean score of the rows is compared with that of random pairings of the same rows; the product term
 //! is the same for all of them. It tests whether the *test split* shows dependence that this critic sees, and
 //! costs one evaluation of the critic per row and permutation. A dependence that the critic missed in
-//! training is missed here too. The test that trains a critic per permutation sees no more, and costs a fit
+//! training is missed here too. Of several folds the first one's critic is tested. The test that trains a critic per permutation sees no more, and costs a fit
 //! each.
 
 use rand::seq::SliceRandom;
@@ -56,24 +56,24 @@ pub fn fit_detailed(
     wanted: Wanted,
     observe: &(dyn Fn(usize) + Sync),
 ) -> Result<Detailed> {
-    let more = |trainer: &Trainer<'_>| {
-        if wanted == Wanted::default() {
-            return Ok((None, None));
+    let more = |trainer: &Trainer<'_>, fold: usize| {
+        // Critics of other folds have been trained on what this one tests.
+        let permutations = if fold == 0 { wanted.permutations } else { 0 };
+        if permutations == 0 && !wanted.pointwise {
+            return Ok((None, Vec::new()));
         }
         trainer.on_test(|held_out, rows| {
-            let test = (wanted.permutations > 0)
-                .then(|| trainer.permutation_test(held_out, wanted.permutations));
-            let pointwise = wanted.pointwise.then(|| {
-                let values = held_out.of_examples();
-                let mut of_row: Vec<(usize, f64)> = rows.iter().copied().zip(values).collect();
-                of_row.sort_unstable_by_key(|(row, _)| *row);
-                of_row
-            });
-            Ok((test.transpose()?, pointwise))
+            let test = (permutations > 0).then(|| trainer.permutation_test(held_out, permutations));
+            let of_row = rows.iter().copied().zip(held_out.of_examples()).collect();
+            Ok((test.transpose()?, of_row))
         })
     };
-    let (fit, (permutation_test, pointwise)) = fit_then(sample, config, seed, observe, &more)?;
-    Ok(Detailed { fit, permutation_test, pointwise })
+    let (fit, folds) = fit_then(sample, config, seed, observe, &more)?;
+    let (tests, rows): (Vec<Option<PermutationTest>>, Vec<Vec<_>>) = folds.into_iter().unzip();
+    let mut rows = rows.concat();
+    rows.sort_unstable_by_key(|(row, _)| *row);
+    let permutation_test = tests.into_iter().flatten().next();
+    Ok(Detailed { fit, permutation_test, pointwise: wanted.pointwise.then_some(rows) })
 }
 
 impl Trainer<'_> {

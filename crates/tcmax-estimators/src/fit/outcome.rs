@@ -131,6 +131,29 @@ pub struct Fit {
 }
 
 impl Fit {
+    /// One fit of several that tested on different examples: the mean of their values, weighted by how many these are;
+    /// curve, start and kept step are the first one's. None of none.
+    pub(super) fn of_folds(fits: Vec<Self>) -> Option<Self> {
+        let total: usize = fits.iter().map(|fit| fit.examples[2]).sum();
+        let share = |fit: &Self| fit.examples[2] as f64 / total as f64;
+        let held_out: f64 = fits.iter().map(|fit| share(fit) * fit.held_out).sum();
+        let variance: f64 = fits.iter().map(|fit| (share(fit) * fit.standard_error).powi(2)).sum();
+        let cap = fits.iter().map(|fit| fit.cap).fold(f64::INFINITY, f64::min);
+        let merge = |mut one: Self, other: Self| {
+            for warning in other.warnings {
+                let kind = std::mem::discriminant(&warning);
+                if one.warnings.iter().all(|known| std::mem::discriminant(known) != kind) {
+                    one.warnings.push(warning);
+                }
+            }
+            one
+        };
+        let first = fits.into_iter().reduce(merge)?;
+        let examples = [first.examples[0], first.examples[1], total];
+        let (value, standard_error) = (held_out.max(0.0), variance.sqrt());
+        Some(Self { value, held_out, standard_error, cap, examples, ..first })
+    }
+
     /// 95% interval: the held-out bound +- 1.96 standard errors, each end at least 0, nats. Of single fits
     /// with a perfect critic, one in forty lies above the truth by more than that: sampling, not a bug.
     pub fn interval(&self) -> [f64; 2] {

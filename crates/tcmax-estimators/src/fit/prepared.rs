@@ -36,8 +36,30 @@ struct Scaled {
     columns: Vec<Column>,
 }
 
+impl Scaled {
+    fn without_products(self) -> Self {
+        let is_kept = |column: &Column| *column != Column::Product;
+        if self.columns.iter().all(is_kept) {
+            return self;
+        }
+        let row_kept = |row: &[f32]| {
+            let kept = row.iter().zip(&self.columns).filter(|(_, column)| is_kept(column));
+            kept.map(|(&x, _)| x).collect::<Vec<f32>>()
+        };
+        let values = self.values.chunks_exact(self.width).flat_map(row_kept).collect();
+        let columns: Vec<Column> = self.columns.iter().copied().filter(is_kept).collect();
+        Self { values, width: columns.len(), columns }
+    }
+}
+
 impl Prepared {
-    pub(super) fn new(sample: &Sample, config: &FitConfig, seed: Seed) -> Result<Self> {
+    /// The examples split for one of the fits of [`FitConfig::folds`].
+    pub(super) fn new(
+        sample: &Sample,
+        config: &FitConfig,
+        seed: Seed,
+        fold: usize,
+    ) -> Result<Self> {
         let n = sample.len();
         if n < FEWEST {
             let purpose = "training, validating and testing a critic";
@@ -45,9 +67,16 @@ impl Prepared {
         }
         let mut rows: Vec<usize> = (0..n).collect();
         rows.shuffle(&mut seed.stream("split").rng());
-        let [validation, test] =
+        let [validation, mut test] =
             config.held_out.map(|fraction| ((n as f64 * fraction) as usize).max(4));
-        let (validation, test) = (validation.min(MOST_VALIDATION), test.min(MOST_TEST));
+        let validation = validation.min(MOST_VALIDATION);
+        test = test.min(MOST_TEST);
+        if config.folds > 1 {
+            let [first, end] = [fold, fold + 1].map(|fold| fold * n / config.folds);
+            test = end - first;
+            // The test split is the last part.
+            rows.rotate_left(end % n);
+        }
         if validation + test + 4 > n {
             let wanted = validation + test + 4;
             return Err(Error::TooFewSamples { got: n, wanted, purpose: "splits of this size" });
@@ -66,6 +95,17 @@ impl Prepared {
             variables.push(Scaled { values, width: columns.len(), columns });
         }
         Ok(Self { variables, merged, training: rows, validation, test })
+    }
+
+    /// Whether there are products of columns and norms.
+    pub(super) fn has_products(&self) -> bool {
+        self.variables.iter().any(|variable| variable.columns.contains(&Column::Product))
+    }
+
+    /// The same without products of columns and norms.
+    pub(super) fn without_products(mut self) -> Self {
+        self.variables = self.variables.into_iter().map(Scaled::without_products).collect();
+        self
     }
 
     /// The width of each variable.

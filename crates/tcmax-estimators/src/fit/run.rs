@@ -1,5 +1,6 @@
 //! One fit, from a sample to a value.
 
+use rayon::prelude::*;
 use tcmax_ops::Seed;
 
 use super::config::{CheckedConfig, CriticKind};
@@ -50,17 +51,17 @@ pub fn fit_observed(
     seed: Seed,
     observe: &(dyn Fn(usize) + Sync),
 ) -> Result<Fit> {
-    Ok(fit_then(sample, config, seed, observe, &|_| Ok(()))?.0)
+    Ok(fit_then(sample, config, seed, observe, &|_, _| Ok(()))?.0)
 }
 
-/// As [`fit_observed`], and what `then` makes of the trained critic.
+/// As [`fit_observed`], and what `then` makes of the trained critic of every fold.
 pub(super) fn fit_then<T: Send>(
     sample: &Sample,
     config: &CheckedConfig,
     seed: Seed,
     observe: &(dyn Fn(usize) + Sync),
-    then: &(dyn Fn(&Trainer<'_>) -> Result<T> + Sync),
-) -> Result<(Fit, T)> {
+    then: &(dyn Fn(&Trainer<'_>, usize) -> Result<T> + Sync),
+) -> Result<(Fit, Vec<T>)> {
     let checked = config;
     let config = checked.config();
     let variables = sample.variables().len();
@@ -69,19 +70,34 @@ pub(super) fn fit_then<T: Send>(
         let estimator = "the bilinear critic";
         return Err(Error::NeedsTwoVariables { estimator, got: variables });
     }
-    let run = || {
+    let run = |fold: usize| {
         let objective = checked.objective()?;
-        let data = Prepared::new(sample, config, seed)?;
+        let data = Prepared::new(sample, config, seed, fold)?;
+        let seed = if config.folds == 1 { seed } else { seed.stream("fold").index(fold as u64) };
         let mut trainer = Trainer::new(&data, config, objective, seed)?;
-        let start = trainer.start()?;
+        let mut start = trainer.start()?;
+        let fewer;
+        if data.has_products() && !trainer.is_multiplied() {
+            drop(trainer);
+            fewer = data.without_products();
+            trainer = Trainer::new(&fewer, config, checked.objective()?, seed)?;
+            start = trainer.start()?;
+        }
         let made = trainer.train(observe)?;
         observe(config.steps - made);
         let fit = trainer.report(start)?;
-        let more = then(&trainer)?;
+        let more = then(&trainer, fold)?;
         Ok((fit, more))
     };
     // A step's matrices are small: threads would spend their time waiting for each other, most of all
     // on a busy machine. Several fits at a time use the cores better.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    pool.map_err(candle_core::Error::wrap)?.install(run)
+    let alone = |fold: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        pool.map_err(candle_core::Error::wrap)?.install(|| run(fold))
+    };
+    let folds = (0..config.folds).into_par_iter().map(alone).collect::<Result<Vec<_>>>()?;
+    let (fits, more): (Vec<Fit>, Vec<T>) = folds.into_iter().unzip();
+    let fit =
+        Fit::of_folds(fits).ok_or(Error::Empty { what: "the list of folds", unit: "fold" })?;
+    Ok((fit, more))
 }

@@ -22,6 +22,8 @@ use crate::sample::scaling::Column;
 pub(super) struct GaussianCritic {
     pub(super) form: Vec<f64>,
     pub(super) constant: f64,
+    /// Whether it uses products of columns and norms.
+    pub(super) multiplied: bool,
 }
 
 /// Beyond so many columns eigenvalues take longer than training.
@@ -29,23 +31,33 @@ const MOST_COLUMNS: usize = 600;
 /// Eigenvalues of 1 + M are at least this, so that nearly singular covariances stay in range.
 const LEAST: f64 = 1e-6;
 
-/// The Gaussian critics of the training split's covariance, on the columns of numbers, and on those and
-/// the norms; each as it is and without noise. Empty where a covariance is singular, as with columns that
+/// The Gaussian critics of the training split's covariance, on the columns of numbers, on those and the norms, and on
+/// the products besides; each as it is and without noise. Empty where a covariance is singular, as with columns that
 /// repeat each other.
 pub(super) fn gaussian_critics(data: &Prepared) -> Vec<GaussianCritic> {
     let columns = data.columns();
-    if columns.iter().map(Vec::len).sum::<usize>() > MOST_COLUMNS {
-        return Vec::new();
+    let has = |kind: Column| columns.iter().flatten().any(|own| *own == kind);
+    let mut sets: Vec<&[Column]> = vec![&[Column::Number]];
+    if has(Column::Norm) {
+        sets.push(&[Column::Number, Column::Norm]);
     }
-    let covariance = data.training_covariance();
-    let covariance = square(&covariance, covariance.len().isqrt());
-    let of = |takes: &dyn Fn(Column) -> bool| {
-        let blocks = blocks(&columns, takes);
-        critics_of(&covariance, &blocks, data.training.len()).unwrap_or_default()
-    };
-    let mut critics = of(&|kind| kind == Column::Number);
-    if columns.iter().flatten().any(|kind| *kind == Column::Norm) {
-        critics.extend(of(&|kind| kind != Column::Indicator));
+    if has(Column::Product) {
+        sets.push(&[Column::Number, Column::Norm, Column::Product]);
+    }
+    let mut critics = Vec::new();
+    let mut covariance = None;
+    for set in sets {
+        let blocks = blocks(&columns, &|kind| set.contains(&kind));
+        if blocks.iter().map(Vec::len).sum::<usize>() > MOST_COLUMNS {
+            continue;
+        }
+        let covariance = covariance.get_or_insert_with(|| {
+            let covariance = data.training_covariance();
+            square(&covariance, covariance.len().isqrt())
+        });
+        let multiplied = set.contains(&Column::Product);
+        let found = critics_of(covariance, &blocks, data.training.len()).unwrap_or_default();
+        critics.extend(found.into_iter().map(|critic| GaussianCritic { multiplied, ..critic }));
     }
     critics
 }
@@ -90,7 +102,7 @@ fn critics_of(
                 form[i * dim + j] = own[(a, b)];
             }
         }
-        GaussianCritic { form, constant }
+        GaussianCritic { form, constant, multiplied: false }
     };
     Some(vec![critic(&|l| l), critic(&|l| noise.shrink(l))])
 }

@@ -38,7 +38,12 @@ pub(super) struct Trainer<'a> {
     best_step: usize,
     curve: Vec<CurvePoint>,
     stopped_early: bool,
+    /// Whether products of columns and norms are of use to the critic that training starts from.
+    multiplied: bool,
 }
+
+/// What products of columns and norms must add to the bound on the validation split to be kept, nats: chance adds some.
+const WORTH: f64 = 0.01;
 
 impl<'a> Trainer<'a> {
     pub(super) fn new(
@@ -72,6 +77,7 @@ impl<'a> Trainer<'a> {
             best_step: 0,
             curve: Vec::new(),
             stopped_early: false,
+            multiplied: false,
         })
     }
 
@@ -89,14 +95,16 @@ impl<'a> Trainer<'a> {
                 false => Vec::new(),
             };
             let mut kept = self.params.snapshot()?;
+            // Those without products come first.
             for gaussian in critics {
                 let offset = gaussian.constant + self.objective.offset();
                 self.fill("quadratic", |place| gaussian.form[place])?;
                 self.fill(&format!("fc{last}.bias"), |_| offset)?;
                 let value = self.validate()?;
-                if value > best {
+                let least = if gaussian.multiplied && !self.multiplied { WORTH } else { 0.0 };
+                if value > best + least {
                     (best, kept) = (value, self.params.snapshot()?);
-                    start = Start::GaussianCopula;
+                    (start, self.multiplied) = (Start::GaussianCopula, gaussian.multiplied);
                 }
             }
             self.params.load(&kept)?;
@@ -106,6 +114,11 @@ impl<'a> Trainer<'a> {
         let validation = self.validate()?;
         self.curve.push(CurvePoint { step: 0, training: None, validation });
         Ok(start)
+    }
+
+    /// Whether products of columns and norms are of use to the critic that training starts from.
+    pub(super) fn is_multiplied(&self) -> bool {
+        self.multiplied
     }
 
     /// Trains until the steps are made or the bound no longer rises, and returns the number of steps made.

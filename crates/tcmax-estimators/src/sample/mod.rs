@@ -1,6 +1,8 @@
 //! Joint examples of several variables, checked once; their labels; tuples of them; and common scales.
 
 mod labels;
+pub(crate) mod monotone;
+pub(crate) mod numbers;
 pub(crate) mod scaling;
 pub(crate) mod spans;
 pub(crate) mod tuples;

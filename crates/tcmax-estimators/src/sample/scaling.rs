@@ -4,8 +4,8 @@
 //! that suits its critic. Maps are made from the training split alone and are strictly increasing on the
 //! whole line, so that nothing is lost on data they have not seen.
 
-use statrs::function::erf::erfc_inv;
-
+use super::monotone::Monotone;
+use super::numbers::Numbers;
 use super::variable::{Variable, VariableKind};
 
 /// How continuous columns are scaled; categorical variables always become indicator columns.
@@ -25,24 +25,26 @@ pub enum Scaling {
 pub(crate) enum Column {
     /// A column of numbers, mapped.
     Number,
-    /// The norm of the row's numbers, mapped to a normal distribution.
+    /// A norm of the row's numbers, mapped to a normal distribution.
     Norm,
+    /// A number times a polynomial of a norm.
+    Product,
     /// Whether a categorical variable has one of its values, or one of its rare ones.
     Indicator,
 }
 
 /// The fitted map of one variable.
 pub(crate) enum Map {
-    /// One map per column, and one of the norm if it is wanted.
-    Numbers { columns: Vec<Monotone>, norm: Option<Monotone> },
+    /// Numbers, with what is made of them.
+    Numbers(Numbers),
     /// One indicator column per class, or one for several rare ones: the column of each class, and the
     /// number of columns.
     Indicators { column_of: Vec<usize>, columns: usize },
 }
 
 impl Map {
-    /// The map of `variable` made from its rows `training`, with the norm of several columns if `norms`,
-    /// and at most `most_classes` indicator columns.
+    /// The map of `variable` made from its rows `training`, with the norms of several columns if `norms`, and at most
+    /// `most_classes` indicator columns.
     pub(crate) fn fit(
         scaling: Scaling,
         norms: bool,
@@ -50,27 +52,12 @@ impl Map {
         variable: &Variable,
         training: &[usize],
     ) -> Self {
-        if let (VariableKind::Categorical, Some(classes)) = (variable.kind(), variable.classes()) {
-            return Self::indicators(classes, most_classes, variable, training);
-        }
-        let width = variable.width();
-        let column = |c: usize| {
-            let of_row = |&row: &usize| variable.values()[row * width + c];
-            let values: Vec<f64> = training.iter().map(of_row).collect();
-            match scaling {
-                Scaling::RankGaussian => Monotone::ranks(values),
-                Scaling::ZScore => Monotone::z_score(&values),
+        match (variable.kind(), variable.classes()) {
+            (VariableKind::Categorical, Some(classes)) => {
+                Self::indicators(classes, most_classes, variable, training)
             }
-        };
-        let columns: Vec<Monotone> = (0..width).map(column).collect();
-        let norm = (norms && width > 1).then(|| {
-            let of_row = |&row: &usize| {
-                let values = &variable.values()[row * width..][..width];
-                norm(columns.iter().zip(values).map(|(map, &x)| map.at(x)))
-            };
-            Monotone::ranks(training.iter().map(of_row).collect())
-        });
-        Self::Numbers { columns, norm }
+            _ => Self::Numbers(Numbers::fit(scaling, norms, variable, training)),
+        }
     }
 
     /// The most frequent classes of the training rows get a column each; of more than `most` all others
@@ -108,11 +95,7 @@ impl Map {
     /// The columns after the map.
     pub(crate) fn columns(&self) -> Vec<Column> {
         match self {
-            Self::Numbers { columns, norm } => {
-                let mut kinds = vec![Column::Number; columns.len()];
-                kinds.extend(norm.as_ref().map(|_| Column::Norm));
-                kinds
-            }
+            Self::Numbers(numbers) => numbers.columns(),
             Self::Indicators { columns, .. } => vec![Column::Indicator; *columns],
         }
     }
@@ -121,15 +104,9 @@ impl Map {
     pub(crate) fn apply(&self, variable: &Variable) -> Vec<f32> {
         let mut values = Vec::with_capacity(variable.len() * self.columns().len());
         match self {
-            Self::Numbers { columns, norm: norm_map } => {
-                for row in variable.values().chunks_exact(columns.len()) {
-                    let start = values.len();
-                    values.extend(row.iter().zip(columns).map(|(&x, map)| map.at(x) as f32));
-                    if let Some(map) = norm_map {
-                        let norm = norm(values[start..].iter().map(|&z| f64::from(z)));
-                        values.push(map.at(norm) as f32);
-                    }
-                }
+            Self::Numbers(numbers) => {
+                let rows = variable.values().chunks_exact(variable.width());
+                rows.for_each(|row| numbers.apply(row, &mut values));
             }
             Self::Indicators { column_of, columns } => {
                 for &class in variable.values() {
@@ -139,73 +116,6 @@ impl Map {
             }
         }
         values
-    }
-}
-
-/// The Euclidean norm.
-fn norm(values: impl Iterator<Item = f64>) -> f64 {
-    values.map(|z| z * z).sum::<f64>().sqrt()
-}
-
-/// A strictly increasing map of the line: linear between knots, logarithmic beyond them.
-pub(crate) struct Monotone {
-    /// (x, z), both increasing.
-    knots: Vec<(f64, f64)>,
-    /// Rise and width of the logarithms below and above: z = edge +- rise log(1 + distance / width).
-    tails: [(f64, f64); 2],
-}
-
-impl Monotone {
-    /// Knots at every distinct value, at the normal quantile of its mean rank.
-    fn ranks(mut values: Vec<f64>) -> Self {
-        let n = values.len();
-        values.sort_by(f64::total_cmp);
-        let mut knots: Vec<(f64, f64)> = Vec::with_capacity(n);
-        let mut start = 0;
-        while start < n {
-            let end = start + values[start..].partition_point(|&x| x <= values[start]);
-            let rank = (start + end) as f64 / (2 * n) as f64;
-            knots.push((values[start], normal_quantile(rank)));
-            start = end.max(start + 1);
-        }
-        Self::through(knots)
-    }
-
-    fn z_score(values: &[f64]) -> Self {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let variance = values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
-        let scale = if variance > 0.0 { variance.sqrt() } else { 1.0 };
-        // Far knots: what lies between is mapped linearly.
-        let far = 1e6;
-        Self::through(vec![(mean - far * scale, -far), (mean + far * scale, far)])
-    }
-
-    fn through(knots: Vec<(f64, f64)>) -> Self {
-        let last = knots.len() - 1;
-        let tenth = last.div_ceil(10);
-        // As steep at the edge as the outermost tenth is on average.
-        let tail = |edge: usize, inner: usize| {
-            let (dx, dz) = (knots[edge].0 - knots[inner].0, knots[edge].1 - knots[inner].1);
-            if dx == 0.0 { (1.0, 1.0) } else { (dz.abs(), dx.abs()) }
-        };
-        let tails = [tail(0, tenth), tail(last, last - tenth)];
-        Self { knots, tails }
-    }
-
-    fn at(&self, x: f64) -> f64 {
-        let (first, last) = (self.knots[0], self.knots[self.knots.len() - 1]);
-        if x <= first.0 {
-            let (rise, width) = self.tails[0];
-            return first.1 - rise * ((first.0 - x) / width).ln_1p();
-        }
-        if x >= last.0 {
-            let (rise, width) = self.tails[1];
-            return last.1 + rise * ((x - last.0) / width).ln_1p();
-        }
-        let above = self.knots.partition_point(|knot| knot.0 <= x);
-        let ((x0, z0), (x1, z1)) = (self.knots[above - 1], self.knots[above]);
-        z0 + (z1 - z0) * ((x - x0) / (x1 - x0))
     }
 }
 
@@ -225,25 +135,9 @@ pub(crate) fn normal_scores(values: Vec<f64>) -> Vec<f64> {
     values.into_iter().map(|x| map.at(x)).collect()
 }
 
-/// The x below which a standard normal variable lies with probability p.
-fn normal_quantile(p: f64) -> f64 {
-    -std::f64::consts::SQRT_2 * erfc_inv(2.0 * p)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranks_become_normal_and_the_map_keeps_the_order_everywhere() {
-        let values: Vec<f64> = (0..999).map(|i| (0.1 * f64::from(i)).exp2()).collect();
-        let map = Monotone::ranks(values);
-        assert!(map.at(49.9f64.exp2()).abs() < 1e-9);
-        let far = [-1e9, -1.0, 0.0, 1.0, 1.5, 2.0, 1e9, 1e29, 1e30, 1e32];
-        let mapped: Vec<f64> = far.iter().map(|&x| map.at(x)).collect();
-        assert!(mapped.windows(2).all(|pair| pair[0] < pair[1]), "{mapped:?}");
-        assert!(mapped.iter().all(|z| z.abs() < 100.0), "{mapped:?}");
-    }
 
     #[test]
     fn rare_classes_share_a_column() {
@@ -259,11 +153,5 @@ mod tests {
         assert_eq!(mapped[6 * 3..7 * 3], [0.0, 1.0, 0.0]);
         assert_eq!(mapped[mapped.len() - 3..], [0.0, 0.0, 1.0]);
         assert!((some.merged_share(&variable) - 10.0 / 21.0).abs() < 1e-15);
-    }
-
-    #[test]
-    fn z_scores_are_linear() {
-        let map = Monotone::z_score(&[1.0, 3.0]);
-        assert!((map.at(2.0)).abs() < 1e-9 && (map.at(4.0) - 2.0).abs() < 1e-9);
     }
 }

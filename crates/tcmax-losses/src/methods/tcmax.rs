@@ -29,7 +29,8 @@
 //! From three modalities on gradients are clipped at norm 5 unless the settings say otherwise: the gradient of the
 //! log-sum may collapse onto one example and class in all modalities in the same step.
 //!
-//! Several labels are as many binary variables, see [`tcmax_labels`](super::tcmax_labels); numbers have no outcomes
+//! Several labels are as many binary variables, see [`tcmax_labels`](super::tcmax_labels) (joint training takes the
+//! mean of their cross-entropies, and the blend, like TCMax, their sum); numbers have no outcomes
 //! to sum over, and no loss of this kind.
 //!
 //! [`Bound`] chooses how: additive heads sum over all B^M tuples at O(M B C); any other head visits them
@@ -215,20 +216,18 @@ impl Method for Tcmax {
         if self.weight == 0.0 {
             return Joint.step_on(step);
         }
-        if self.weight != 1.0 || self.options.form != Form::Joint {
-            let problem =
-                "of several labels TCMax has no blend: `weight` must be 0 or 1, and `form` joint";
-            return Err(tcmax_registry::Error::OutOfRange {
-                option: "weight",
-                problem: problem.to_owned(),
-            }
-            .into());
-        }
         let (head, features, labels) = (step.head, step.features, step.labels);
+        if self.is_within_classes(head) {
+            let problem =
+                "must be joint for several labels: an example has no one class".to_owned();
+            return Err(tcmax_registry::Error::OutOfRange { option: "form", problem }.into());
+        }
         let (reference, spread) = (self.reference(step)?, step.spread);
         let bounds = LabelBounds::shared(head, features, labels, reference, spread)?;
-        let loss = step.descend(&bounds.value()?.neg()?)?;
-        let total_correlation = Some(bounds.total_correlation_of(-loss));
+        let loss = step.descend(&bounds.blended(self.weight)?.neg()?)?;
+        // The loss is that of all members.
+        let nats = if self.weight == 1.0 { -loss } else { bounds.nats_of_all()? };
+        let total_correlation = Some(bounds.total_correlation_of(nats));
         Ok(StepOutput { total_correlation, ..StepOutput::new(loss, &bounds.scores()) })
     }
 

@@ -16,6 +16,9 @@
 //! sum_c KL(p(z, y\[c\]) || prod_m p(z_m) U(y\[c\])); less sum_c (log 2 - H(y\[c\])), on the sum over the
 //! labels of the total correlation of all features and the label.
 //!
+//! A blend of weight w with the binary cross-entropies is the sum of w times these losses and 1 - w times those,
+//! label by label.
+//!
 //! This is our definition: the paper (ICLR 2026) has exclusive classes alone. For a batch of one it is the
 //! binary cross-entropy summed over the labels, as TCMax is the cross-entropy there.
 
@@ -107,12 +110,21 @@ impl<'a> LabelBounds<'a> {
     /// # Errors
     /// When a chunk has no tuples, or there are too many to count.
     pub fn value(&self) -> Result<Tensor> {
+        self.blended(1.0)
+    }
+
+    /// The sum of the blends of all labels ([`Bound::blended`]): of weight 1 it is the [value](LabelBounds::value), of 0
+    /// the log-likelihood of the labels, summed over them. A scalar, nats.
+    ///
+    /// # Errors
+    /// As [`LabelBounds::value`].
+    pub fn blended(&self, weight: f64) -> Result<Tensor> {
         if self.factorises {
-            return self.factorised(&self.parts, &self.scores);
+            return self.factorised(&self.parts, &self.scores, weight);
         }
         let each = (0..self.labels.len()).map(|label| {
             let critic = OneLabel { critic: self.critic, label };
-            Ok(self.bound(&critic)?.value()?)
+            Ok(self.bound(&critic)?.blended(weight)?)
         });
         Ok(tcmax_ops::sum_of(&each.collect::<Result<Vec<_>>>()?)?)
     }
@@ -124,13 +136,18 @@ impl<'a> LabelBounds<'a> {
     pub fn nats(&self) -> Result<f64> {
         if self.factorises {
             let parts: Vec<Tensor> = self.parts.iter().map(Tensor::detach).collect();
-            return Ok(to_scalar_f64(&self.factorised(&parts, &self.scores.detach())?)?);
+            return Ok(to_scalar_f64(&self.factorised(&parts, &self.scores.detach(), 1.0)?)?);
         }
         let each = (0..self.labels.len()).map(|label| {
             let critic = OneLabel { critic: self.critic, label };
             Ok(self.bound(&critic)?.nats()?)
         });
         each.sum()
+    }
+
+    /// As [`LabelBounds::nats`], of all members together.
+    pub(crate) fn nats_of_all(&self) -> Result<f64> {
+        self.spread.total(self.nats()?)
     }
 
     /// The bound on the sum over the labels of the total correlation of all variables and the label, from the
@@ -144,12 +161,17 @@ impl<'a> LabelBounds<'a> {
         self.scores.detach()
     }
 
-    fn factorised(&self, parts: &[Tensor], scores: &Tensor) -> Result<Tensor> {
+    fn factorised(&self, parts: &[Tensor], scores: &Tensor, weight: f64) -> Result<Tensor> {
         let (rows, columns) = scores.dims2()?;
         let group = self.spread.group().filter(|_| self.spread.adds_losses());
         // Those of all members.
         let rows = if group.is_some() { self.whole[0].len() } else { rows };
-        let joint = (((&self.has - 0.5)? * scores)?.sum_all()? / rows as f64)?;
+        let mut joint = (((&self.has - 0.5)? * scores)?.sum_all()? / rows as f64)?;
+        if weight != 1.0 {
+            // Over the outcomes: log(exp(f / 2) + exp(-f / 2)).
+            let partition = (softplus(scores)? - (scores / 2.0)?)?.sum_all()?;
+            joint = (joint - (partition * ((1.0 - weight) / rows as f64))?)?;
+        }
         let log_count = parts.len() as f64 * (rows as f64).ln();
         // The score of a tuple is the sum of its parts, half of it the sum of their halves.
         let log_mean = |half: f64| -> Result<Tensor> {
@@ -161,15 +183,11 @@ impl<'a> LabelBounds<'a> {
             Ok((self.critic.combine(&summed)? - log_count)?)
         };
         let (yes, no) = (log_mean(0.5)?, log_mean(-0.5)?);
-        let either = (softplus(&(yes - &no)?)? + no)?;
-        let Some(group) = group else {
-            let value = (joint - either.sum_all()?)?;
-            return Ok((value + columns as f64 * 2f64.ln())?);
-        };
+        let either = (softplus(&(yes - &no)?)? + no)?.sum_all()?;
         // What all members compute alike, each adds a part of.
-        let part = 1.0 / group.size() as f64;
-        let value = (joint - (either.sum_all()? * part)?)?;
-        Ok((value + columns as f64 * 2f64.ln() * part)?)
+        let part = group.map_or(1.0, |group| 1.0 / group.size() as f64) * weight;
+        let either = if part == 1.0 { either } else { (either * part)? };
+        Ok(((joint - either)? + columns as f64 * 2f64.ln() * part)?)
     }
 
     fn bound<'b>(&'b self, critic: &'b OneLabel<'_>) -> Result<Bound<'b>> {

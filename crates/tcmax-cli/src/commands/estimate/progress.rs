@@ -29,11 +29,8 @@ impl Cost {
     /// What an estimate of all of some variables costs.
     pub(super) fn of(variables: &[&Variable], config: &FitConfig, seeds: u64) -> Self {
         let rows = variables.first().map_or(0, |variable| variable.len());
-        let columns = |v: &&Variable| match v.classes() {
-            Some(classes) => classes.min(config.most_classes),
-            None => v.width() + usize::from(config.norms && v.width() > 1),
-        };
-        let columns: Vec<usize> = variables.iter().map(columns).collect();
+        let columns: Vec<usize> =
+            variables.iter().map(|variable| config.columns_of(variable)).collect();
         match config.estimator.kind {
             EstimatorKind::Direct(direct) => {
                 let seconds = (direct.operations)(rows, &columns) / SPEED;
@@ -79,7 +76,7 @@ impl Cost {
             return Self { steps, seconds: self.seconds * (1.0 + times), ..self };
         }
         let rows = variables.first().map_or(0, |variable| variable.len()) as f64;
-        let columns = variables.iter().map(|variable| variable.width()).sum();
+        let columns = variables.iter().map(|variable| config.columns_of(variable)).sum();
         let of_one = config.held_out[1] * rows * evaluation(columns, config) / SPEED;
         Self { seconds: self.seconds + times * of_one, ..self }
     }

@@ -1,17 +1,11 @@
-//! Tasks whose information is known.
+//! Our own tasks: from independent variables to 8 nats, labels, noise, heavy tails.
 
 use rand::Rng;
 use rand_distr::{ChiSquared, Distribution, StandardNormal};
-use statrs::function::gamma::{digamma, ln_gamma};
 use tcmax_estimators::{Sample, Variable};
 use tcmax_ops::Seed;
 
-/// A distribution to draw from, with its total correlation in nats.
-pub struct Task {
-    pub name: String,
-    pub truth: f64,
-    law: Law,
-}
+use super::{Draw, Task, dense_truth, noise_truth, student_truth};
 
 enum Law {
     /// Variables of one column, all pairs equally correlated, each mapped.
@@ -26,45 +20,49 @@ enum Law {
     Student { columns: usize, rho: f64, freedom: f64 },
     /// x uniform on [0, 1), y = x + uniform noise on [-e, e).
     UniformNoise { half_width: f64 },
+    /// Normal variables whose signs multiply to plus: no smaller group of them tells anything.
+    Signs { variables: usize },
     /// A label of two classes and features +-mean + normal noise.
     Labels { features: usize, mean: f64 },
 }
 
-impl Task {
-    /// Every task, from independent variables to 8 nats.
-    pub fn all() -> Vec<Self> {
-        let identity: fn(f64) -> f64 = |x| x;
-        let mut tasks = vec![equicorrelated("gaussian", 3, 0.0, identity)];
-        for (variables, truths) in
-            [(2, &[0.2, 1.0, 3.0][..]), (3, &[0.2, 1.0, 3.0, 8.0]), (5, &[0.2, 1.0, 3.0, 8.0])]
-        {
-            let task = |&truth: &f64| equicorrelated("gaussian", variables, truth, identity);
-            tasks.extend(truths.iter().map(task));
-        }
-        for (columns, truth) in [(2, 1.0), (5, 2.0), (20, 1.0), (20, 4.0)] {
-            tasks.push(paired(columns, truth));
-        }
-        for truth in [1.0, 3.0] {
-            tasks.push(equicorrelated("cubed", 3, truth, |x| x * x * x));
-            tasks.push(equicorrelated("exp(2x)", 3, truth, |x| (2.0 * x).exp()));
-        }
-        tasks.push(dense(25, 0.5));
-        tasks.push(spiral(0.8));
-        for (columns, freedom) in [(1, 3.0), (2, 2.0), (5, 3.0)] {
-            tasks.push(student(columns, 0.6, freedom));
-        }
-        tasks.extend([0.1, 0.75].map(uniform_noise));
-        tasks.extend([(1, 1.0), (2, 1.0), (4, 0.7)].map(|(features, mean)| labels(features, mean)));
-        tasks
+/// Every task, from independent variables to 8 nats.
+pub(super) fn all() -> Vec<Task> {
+    let identity: fn(f64) -> f64 = |x| x;
+    let mut tasks = vec![equicorrelated("gaussian", 3, 0.0, identity)];
+    for (variables, truths) in
+        [(2, &[0.2, 1.0, 3.0][..]), (3, &[0.2, 1.0, 3.0, 8.0]), (5, &[0.2, 1.0, 3.0, 8.0])]
+    {
+        let task = |&truth: &f64| equicorrelated("gaussian", variables, truth, identity);
+        tasks.extend(truths.iter().map(task));
     }
+    for (columns, truth) in [(2, 1.0), (5, 2.0), (20, 1.0), (20, 4.0)] {
+        tasks.push(paired(columns, truth));
+    }
+    for truth in [1.0, 3.0] {
+        tasks.push(equicorrelated("cubed", 3, truth, |x| x * x * x));
+        tasks.push(equicorrelated("exp(2x)", 3, truth, |x| (2.0 * x).exp()));
+    }
+    tasks.push(dense(25, 0.5));
+    tasks.push(spiral(0.8));
+    for (columns, freedom) in [(1, 3.0), (2, 2.0), (5, 3.0)] {
+        tasks.push(student(columns, 0.6, freedom));
+    }
+    tasks.extend([0.1, 0.75].map(uniform_noise));
+    // 4 and 6 nats in one dimension.
+    tasks.extend([0.0092, 0.00124].map(uniform_noise));
+    tasks.extend([3, 4, 5].map(signs));
+    tasks.extend([(1, 1.0), (2, 1.0), (4, 0.7)].map(|(features, mean)| labels(features, mean)));
+    tasks
+}
 
-    /// `rows` joint examples.
-    pub fn draw(&self, rows: usize, seed: Seed) -> tcmax_estimators::Result<Sample> {
-        let mut rng = seed.stream(&self.name).rng();
+impl Draw for Law {
+    fn draw(&self, rows: usize, seed: Seed, task: &str) -> tcmax_estimators::Result<Sample> {
+        let mut rng = seed.stream(task).rng();
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
         let mut columns: Vec<(Vec<f64>, usize)>;
-        match self.law {
-            Law::Equicorrelated { variables, rho, map } => {
+        match *self {
+            Self::Equicorrelated { variables, rho, map } => {
                 columns = vec![(Vec::with_capacity(rows), 1); variables];
                 for _ in 0..rows {
                     let common = normal();
@@ -73,7 +71,7 @@ impl Task {
                     }
                 }
             }
-            Law::Paired { columns: width, rho } => {
+            Self::Paired { columns: width, rho } => {
                 columns = vec![(Vec::with_capacity(rows * width), width); 2];
                 for _ in 0..rows * width {
                     let x = normal();
@@ -81,7 +79,7 @@ impl Task {
                     columns[1].0.push(rho * x + (1.0 - rho * rho).sqrt() * normal());
                 }
             }
-            Law::Dense { columns: width, rho } => {
+            Self::Dense { columns: width, rho } => {
                 columns = vec![(Vec::with_capacity(rows * width), width); 2];
                 for _ in 0..rows {
                     let common = normal();
@@ -92,7 +90,7 @@ impl Task {
                     }
                 }
             }
-            Law::Spiral { rho } => {
+            Self::Spiral { rho } => {
                 columns = vec![(Vec::with_capacity(rows * 3), 3); 2];
                 for _ in 0..rows {
                     let x = [normal(), normal(), normal()];
@@ -103,7 +101,7 @@ impl Task {
                     columns[1].0.extend(turned(y));
                 }
             }
-            Law::Student { columns: width, rho, freedom } => {
+            Self::Student { columns: width, rho, freedom } => {
                 columns = vec![(Vec::with_capacity(rows * width), width); 2];
                 let chi_squared = ChiSquared::new(freedom).map_err(candle_core::Error::wrap)?;
                 let mut scales = seed.stream("scales").rng();
@@ -117,7 +115,7 @@ impl Task {
                     }
                 }
             }
-            Law::UniformNoise { half_width } => {
+            Self::UniformNoise { half_width } => {
                 columns = vec![(Vec::with_capacity(rows), 1); 2];
                 for _ in 0..rows {
                     let x: f64 = rng.random();
@@ -125,7 +123,16 @@ impl Task {
                     columns[1].0.push(x + half_width * (2.0 * rng.random::<f64>() - 1.0));
                 }
             }
-            Law::Labels { features, mean } => {
+            Self::Signs { variables } => {
+                columns = vec![(Vec::with_capacity(rows), 1); variables];
+                for _ in 0..rows {
+                    let drawn: Vec<f64> = (0..variables).map(|_| normal()).collect();
+                    let sign = drawn[1..].iter().map(|x| x.signum()).product::<f64>();
+                    columns[0].0.push(drawn[0].abs() * sign);
+                    columns[1..].iter_mut().zip(&drawn[1..]).for_each(|((c, _), &x)| c.push(x));
+                }
+            }
+            Self::Labels { features, mean } => {
                 columns = vec![(Vec::with_capacity(rows), 1); features + 1];
                 for _ in 0..rows {
                     let label = if rng.random::<bool>() { 1.0 } else { -1.0 };
@@ -138,7 +145,7 @@ impl Task {
             }
         }
         let last = columns.len() - 1;
-        let labelled = matches!(self.law, Law::Labels { .. });
+        let labelled = matches!(self, Self::Labels { .. });
         let variables = columns.into_iter().enumerate().map(|(i, (values, width))| {
             let name = format!("x{i}");
             match labelled && i == last {
@@ -160,28 +167,25 @@ fn equicorrelated(name: &str, variables: usize, truth: f64, map: fn(f64) -> f64)
         if information(middle) < truth { low = middle } else { high = middle }
     }
     let name = format!("{name}, {variables} variables, {truth} nats");
-    Task { name, truth, law: Law::Equicorrelated { variables, rho: low, map } }
+    Task { name, truth, law: Box::new(Law::Equicorrelated { variables, rho: low, map }) }
 }
 
 fn paired(columns: usize, truth: f64) -> Task {
     let rho = (-(-2.0 * truth / columns as f64).exp_m1()).sqrt();
     let name = format!("gaussian, 2 variables of {columns} columns, {truth} nats");
-    Task { name, truth, law: Law::Paired { columns, rho } }
+    Task { name, truth, law: Box::new(Law::Paired { columns, rho }) }
 }
 
 fn dense(columns: usize, rho: f64) -> Task {
-    // det of d unit variances with equal correlations: (1 - rho)^(d-1) (1 + (d - 1) rho).
-    let log_det = |d: f64| (d - 1.0) * (-rho).ln_1p() + ((d - 1.0) * rho).ln_1p();
-    let d = columns as f64;
-    let truth = log_det(d) - 0.5 * log_det(2.0 * d);
+    let truth = dense_truth(columns, rho);
     let name = format!("dense gaussian, 2 variables of {columns} columns");
-    Task { name, truth, law: Law::Dense { columns, rho } }
+    Task { name, truth, law: Box::new(Law::Dense { columns, rho }) }
 }
 
 fn spiral(rho: f64) -> Task {
     let truth = -(-rho * rho).ln_1p();
     let name = "spirals, 2 variables of 3 columns".to_owned();
-    Task { name, truth, law: Law::Spiral { rho } }
+    Task { name, truth, law: Box::new(Law::Spiral { rho }) }
 }
 
 /// Two turns, about the third and the first axis, by a third of the norm: they keep the norm, so they can
@@ -193,24 +197,21 @@ fn turned([a, b, c]: [f64; 3]) -> [f64; 3] {
 }
 
 fn student(columns: usize, rho: f64, freedom: f64) -> Task {
-    // Entropy of a standard t vector; MI is the Gaussian's plus what the common scale adds.
-    let entropy = |d: f64| {
-        let (half, whole) = (0.5 * freedom, 0.5 * (freedom + d));
-        ln_gamma(half) - ln_gamma(whole)
-            + 0.5 * d * (freedom * std::f64::consts::PI).ln()
-            + whole * (digamma(whole) - digamma(half))
-    };
-    let d = columns as f64;
-    let truth = -0.5 * d * (-rho * rho).ln_1p() + 2.0 * entropy(d) - entropy(2.0 * d);
+    let truth = -0.5 * columns as f64 * (-rho * rho).ln_1p() + student_truth(columns, freedom);
     let name = format!("Student-t({freedom}), 2 variables of {columns} columns");
-    Task { name, truth, law: Law::Student { columns, rho, freedom } }
+    Task { name, truth, law: Box::new(Law::Student { columns, rho, freedom }) }
 }
 
 fn uniform_noise(half_width: f64) -> Task {
-    let e = half_width;
-    let truth = if e <= 0.5 { e - (2.0 * e).ln() } else { 1.0 / (4.0 * e) };
+    let truth = noise_truth(half_width);
     let name = format!("uniform noise of +-{half_width}");
-    Task { name, truth, law: Law::UniformNoise { half_width } }
+    Task { name, truth, law: Box::new(Law::UniformNoise { half_width }) }
+}
+
+fn signs(variables: usize) -> Task {
+    let name = format!("signs of {variables} variables");
+    let law = Box::new(Law::Signs { variables });
+    Task { name, truth: std::f64::consts::LN_2, law }
 }
 
 fn labels(features: usize, mean: f64) -> Task {
@@ -234,5 +235,5 @@ fn labels(features: usize, mean: f64) -> Task {
     }
     let truth = features as f64 * (std::f64::consts::LN_2 - loss);
     let name = format!("label and {features} features at +-{mean}");
-    Task { name, truth, law: Law::Labels { features, mean } }
+    Task { name, truth, law: Box::new(Law::Labels { features, mean }) }
 }
