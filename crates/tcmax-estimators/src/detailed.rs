@@ -45,7 +45,7 @@ pub struct Pointwise {
 /// let b = (0..200).map(|i| a[i as usize] + unit(i, 0.569_840_290)).collect();
 /// let sample =
 ///     Sample::new(vec![Variable::continuous("a", a, 1)?, Variable::continuous("b", b, 1)?])?;
-/// let config = FitConfig { estimator: estimators().get("ksg")?, ..FitConfig::default() };
+/// let config = FitConfig { estimator: estimators().get("gaussian")?, ..FitConfig::default() };
 /// let wanted = Wanted { permutations: 99, pointwise: true };
 /// let found = estimate_detailed(&sample, &config.check()?, &[0], wanted, &|_| {})?;
 /// assert_eq!(found.permutation_test.map(|test| test.p_value), Some(0.01));
