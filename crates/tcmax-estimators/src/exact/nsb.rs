@@ -141,6 +141,20 @@ mod tests {
     }
 
     #[test]
+    fn values_are_those_of_the_integral_over_xi() {
+        // Midpoints of 4000 steps of xi, each with its b by bisection.
+        for (counts, states, value) in [
+            (&[4, 2, 3, 2, 4, 2, 1, 1][..], 11.0, 2.187_774_5),
+            (&[1; 10], 1000.0, 5.571_039),
+            (&[5, 1], 2.0, 0.496_943_25),
+            (&[30, 20, 10, 1], 20.0, 1.122_705_95),
+        ] {
+            let found = nsb(counts, states);
+            assert!((found - value).abs() < 1e-4, "{counts:?}: {found} is not {value}");
+        }
+    }
+
+    #[test]
     fn without_rows_that_repeat_the_answer_lies_between_none_and_all() {
         // Ten rows in ten of a thousand states: at least log 10, at most log 1000.
         let value = nsb(&[1; 10], 1000.0);

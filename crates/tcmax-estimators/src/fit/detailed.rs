@@ -8,8 +8,7 @@
 //! So the mean score of the rows is compared with that of random pairings of the same rows; the product term
 //! is the same for all of them. It tests whether the *test split* shows dependence that this critic sees, and
 //! costs one evaluation of the critic per row and permutation. A dependence that the critic missed in
-//! training is missed here too. Of several folds the first one's critic is tested. The test that trains a critic per permutation sees no more, and costs a fit
-//! each.
+//! training is missed here too. Of several folds the first one's critic is tested.
 
 use rand::seq::SliceRandom;
 use tcmax_ops::Seed;

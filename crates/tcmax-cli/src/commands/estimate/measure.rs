@@ -15,7 +15,7 @@ use super::output::rows;
 use super::progress::{Cost, Progress};
 use super::work::Work;
 
-/// Estimates a measure of the variables, of which the last `given` are known, and says it in text or JSON.
+/// Estimates a measure of the variables, of which the last `given` are known, and returns what to print.
 pub(super) fn run(
     asked: Asked,
     complete: &Complete,
