@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 fn leaderboard(out: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.args(["reproduce", "--suite", "leaderboard", "--seeds", "0,1"]);
-    command.args(["--methods", "joint,tcmax,ogm", "--data-sets", "competition,three-noisy"]);
+    command.args(["--methods", "joint,tcmax,ogm,greedy", "--data-sets", "competition,three-noisy"]);
     command.args(["--set", "train.epochs=2", "--set", "data.train-size=80"]);
     command.args(["--set", "data.val-size=40", "--set", "data.test-size=60", "--out"]);
     command.arg(out).args(more).output().unwrap()
@@ -50,7 +50,10 @@ fn a_small_leaderboard_has_its_pages_and_is_not_trained_twice() {
         message.contains("2 data sets, 10 runs, each of which trains 4 candidates: 40 models"),
         "{message}"
     );
-    assert!(message.contains("three-noisy: 2 methods, 2 seeds; not defined: ogm"), "{message}");
+    assert!(
+        message.contains("three-noisy: 2 methods, 2 seeds; not defined: ogm, greedy"),
+        "{message}"
+    );
     assert!(message.contains("with the other data sets if their runs take as long"), "{message}");
     let markdown = std::fs::read_to_string(out.join("leaderboard.md")).unwrap();
     let html = std::fs::read_to_string(out.join("leaderboard.html")).unwrap();

@@ -74,6 +74,8 @@ fn methods_and_options_are_listed_set_and_refused() {
     }
     let one = common::tcmax().args(["methods", "opm"]).output().unwrap();
     assert!(String::from_utf8(one.stdout).unwrap().contains("strength = 0.5"));
+    let one = common::tcmax().args(["methods", "greedy"]).output().unwrap();
+    assert!(String::from_utf8(one.stdout).unwrap().contains("Modalities: 2. Encoders: ResNets."));
     for (head, options) in [
         ("film", "No options."),
         ("concat", "No options."),

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use tcmax_onnx::{Graph, Value};
 
 use crate::error::Result;
+use crate::staged::Staged;
 
 /// A network from the raw input of one modality to a feature vector.
 pub trait Encoder: Send + Sync {
@@ -16,6 +17,12 @@ pub trait Encoder: Send + Sync {
 
     /// The number of features D.
     fn feature_width(&self) -> usize;
+
+    /// The encoder stage by stage, for what joins several encoders in between; `None`, as by default, where it has no
+    /// stages.
+    fn staged(&self) -> Option<&dyn Staged> {
+        None
+    }
 
     /// Adds to an ONNX graph what [`Encoder::encode`] does outside training: features (B, D) of `input`
     /// (B, shape...). Weights have the names that the encoder was made with.

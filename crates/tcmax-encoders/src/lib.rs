@@ -9,6 +9,7 @@ mod pretrained;
 mod resnet;
 mod sequence;
 mod spec;
+mod staged;
 mod text;
 mod transformer;
 
@@ -29,6 +30,7 @@ pub use sequence::{
     SequenceTransformer, SequenceTransformerOptions, Steps, TransformerStack,
 };
 pub use spec::{EncoderSpec, Input, InputKind};
+pub use staged::{FeatureMaps, Staged};
 pub use text::{
     BERT, Bert, BertOptions, CAUSAL_TEXT, CLIP_TEXT, CausalOptions, CausalText, ClipText,
     ClipTextOptions, DISTILBERT, DistilBert, DistilBertOptions, ROBERTA, Roberta, RobertaOptions,

@@ -56,6 +56,17 @@ pub enum Error {
         /// The head given.
         head: &'static str,
     },
+    /// A method that joins encoders between their stages was given one that has none, or too few.
+    #[error(
+        "method '{method}' joins the encoders between their stages, and {what} has none: it needs ResNets, such as \
+         resnet-slim or resnet18"
+    )]
+    NeedsStages {
+        /// The method.
+        method: &'static str,
+        /// The encoder.
+        what: String,
+    },
     /// A method needs logits that are products of features and class vectors.
     #[error("method '{method}' needs a head that is linear in the features, such as concat")]
     NotLinear {

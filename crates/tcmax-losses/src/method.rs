@@ -1,7 +1,7 @@
 //! The trait of methods.
 
 use candle_core::Tensor;
-use tcmax_fusion::FusionHead;
+use tcmax_fusion::{FusionHead, StageFusion};
 use tcmax_ops::State;
 use tcmax_registry::Task;
 
@@ -71,6 +71,13 @@ pub trait Method: Send {
     /// The classifier that the method trains in place of the head of the settings, on parameters of its own; `None`, as
     /// by default, where it trains that one.
     fn own_head(&self) -> Option<Box<dyn FusionHead>> {
+        None
+    }
+
+    /// What joins the encoders between their stages, in training and in prediction alike, on parameters of the method's
+    /// own; `None`, as by default, where each encodes by itself. Only where [`MethodSpec`](crate::MethodSpec) says that
+    /// the method needs stages.
+    fn stage_fusion(&self) -> Option<Box<dyn StageFusion>> {
         None
     }
 

@@ -9,6 +9,8 @@ use tcmax_ops::{ParamBuilder, Seed};
 pub struct Setup {
     /// Feature widths D_m, one per modality.
     pub widths: Vec<usize>,
+    /// Channels after each stage of each modality's encoder; none of encoders without stages.
+    pub stages: Vec<Vec<usize>>,
     /// Classes.
     pub classes: usize,
     /// Training examples.
@@ -28,10 +30,12 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// For a classifier without a run: a batch of one, one epoch, and parameters of its own that no one else has.
+    /// For a classifier without a run: a batch of one, one epoch, encoders without stages, and parameters of its own that
+    /// no one else has.
     pub fn alone(widths: &[usize], classes: usize, head: &'static HeadSpec) -> Self {
         Self {
             widths: widths.to_vec(),
+            stages: vec![Vec::new(); widths.len()],
             classes,
             examples: 1,
             batch_size: 1,

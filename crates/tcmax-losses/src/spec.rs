@@ -23,6 +23,8 @@ pub struct MethodSpec {
     pub heads: Heads,
     /// For which tasks it is defined.
     pub tasks: Tasks,
+    /// Whether it joins the encoders between their stages, so that all have to have some, as ResNets do.
+    pub needs_stages: bool,
     /// Its options.
     pub options: Options,
     /// Makes the method ready for a run: (options, setup).

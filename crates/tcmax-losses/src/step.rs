@@ -180,6 +180,7 @@ pub fn finite(loss: &Tensor) -> Result<f64> {
     finite_value(tcmax_ops::to_scalar_f64(loss)?)
 }
 
-fn finite_value(value: f64) -> Result<f64> {
+/// The value, if it is neither NaN nor infinite.
+pub(crate) fn finite_value(value: f64) -> Result<f64> {
     if value.is_finite() { Ok(value) } else { Err(Error::NotFinite { value }) }
 }

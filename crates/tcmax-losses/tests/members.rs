@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use tcmax_estimators::Labels;
-use tcmax_fusion::{BI_GATED, CONCAT, FusionHead, GATED, HeadSpec, SPECIFIC};
+use tcmax_fusion::{BI_GATED, CONCAT, FusionHead, GATED, HeadSpec, SPECIFIC, StageFusion};
 use tcmax_losses::methods::{
     G_BLEND, JOINT, METHODS, MM_COSINE, MM_PARETO, OGM_GE, TCMAX, UNIMODAL,
 };
@@ -15,7 +15,9 @@ use tcmax_losses::{
     Clock, EpochContext, METHOD_PREFIX, Method, MethodSpec, ParameterGroups, Part, Setup, Spread,
     Step, StepOutput, Study, Surveyed, Targets, Task, Visit, Way,
 };
-use tcmax_ops::{Init, ParamBuilder, Params, Seed, gathered, to_vec_f64, with_summed_gradient};
+use tcmax_ops::{
+    Init, Members, ParamBuilder, Params, Seed, gathered, to_vec_f64, with_summed_gradient,
+};
 use tcmax_parallel::{Alone, Group, Purpose, Threads, Traffic, run, share};
 use tcmax_registry::Table;
 
@@ -64,9 +66,10 @@ fn class_of(row: usize) -> u32 {
     (row * 5 / 3 % OUTPUTS) as u32
 }
 
-/// A model of linear encoders.
+/// A model of linear encoders, which count as one stage where a method joins them after it.
 struct Net {
     encoders: Vec<Tensor>,
+    fusion: Option<Box<dyn StageFusion>>,
     head: Box<dyn FusionHead>,
     params: Params,
     groups: ParameterGroups,
@@ -74,8 +77,9 @@ struct Net {
 }
 
 impl Net {
-    fn new(case: &Case) -> Self {
+    fn new(case: &Case, group: &Arc<dyn Group>) -> Self {
         let builder = ParamBuilder::new(Seed::new(9), DType::F64, &Device::Cpu);
+        let builder = builder.with_members(Members::new(group.clone(), false));
         let unit = Init::Normal { mean: 0.0, std: 0.6 };
         let encoders = (0..2).map(|m| {
             builder.pp(PREFIXES[m]).param("weight", (INPUTS[m], WIDTHS[m]), unit).unwrap()
@@ -91,13 +95,14 @@ impl Net {
             examples: EXAMPLES,
             batch_size: BATCH,
             epochs: 4,
+            stages: WIDTHS.map(|width| vec![width]).to_vec(),
             own,
             ..Setup::alone(&WIDTHS, OUTPUTS, case.head)
         };
-        case.method.build(&Table::new(), &setup).unwrap();
+        let fusion = case.method.build(&Table::new(), &setup).unwrap().stage_fusion();
         let params = builder.params();
         let groups = ParameterGroups::by_prefix(&params, &PREFIXES.map(str::to_owned));
-        Self { encoders, head: head.unwrap(), params, groups, setup }
+        Self { encoders, fusion, head: head.unwrap(), params, groups, setup }
     }
 
     /// Features of some examples.
@@ -108,7 +113,11 @@ impl Net {
             let x = random(&[EXAMPLES, INPUTS[m]], 20 + m as u64).index_select(&rows, 0);
             x.unwrap().matmul(&self.encoders[m]).unwrap()
         };
-        (0..2).map(of).collect()
+        let own: Vec<Tensor> = (0..2).map(of).collect();
+        let Some(fusion) = &self.fusion else { return own };
+        let present = vec![true; own[0].dim(0).unwrap()];
+        let factors = fusion.factors(0, &own, &[&present, &present], true).unwrap().unwrap();
+        own.iter().zip(&factors).map(|(own, factors)| (own * factors).unwrap()).collect()
     }
 }
 
@@ -281,7 +290,7 @@ fn reported(
 
 /// Three steps.
 fn train(case: &Case, group: &Arc<dyn Group>) -> tcmax_losses::Result<Vec<Seen>> {
-    let net = Net::new(case);
+    let net = Net::new(case, group);
     let mut options = Table::new();
     match case.variant {
         Variant::Plain => None,
@@ -427,7 +436,7 @@ fn losses_of_rows_exchange_no_features() {
     ] {
         let (head, task) = (method.usual_head, Task::Classes);
         let case = Case { method, head, task, weighted: false, variant: Variant::Plain };
-        let net = Net::new(&case);
+        let net = Net::new(&case, &alone());
         let numbers = net.params.num_trainable() + net.params.trainable().len();
         for (traffic, reported) in traffic(case).iter().zip(reported) {
             assert_eq!(traffic.of(Purpose::Loss), STEPS * of_loss, "{method}");
@@ -444,7 +453,7 @@ fn gathered_losses_add_up_the_gradients_of_encoders_alone() {
     for (method, passes) in [(&OGM_GE, 1), (&MM_PARETO, 3)] {
         let (head, task) = (&CONCAT, Task::Classes);
         let case = Case { method, head, task, weighted: false, variant: Variant::Plain };
-        let net = Net::new(&case);
+        let net = Net::new(&case, &alone());
         let of_encoders = net.groups.encoders.iter().flatten();
         let numbers: usize = of_encoders.map(|var| var.elem_count() + 1).sum();
         for (traffic, rows) in traffic(case).iter().zip([6, 5]) {
@@ -462,7 +471,7 @@ fn a_loss_that_is_not_finite_ends_all_members() {
     let (method, head, task) = (&JOINT, &CONCAT, Task::Classes);
     let case = Case { method, head, task, weighted: false, variant: Variant::Plain };
     let results = run(members(2), |member| {
-        let net = Net::new(&case);
+        let net = Net::new(&case, &member);
         if member.rank() == 1 {
             let (_, var) = net.params.trainable().next().unwrap();
             var.set(&(var.as_tensor() * f64::NAN)?)?;

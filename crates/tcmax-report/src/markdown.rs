@@ -2,7 +2,7 @@
 
 use tcmax_train::results::SuiteResult;
 
-use crate::table::{rows_of, sections, warnings};
+use crate::table::{choices, rows_of, sections, warnings};
 
 /// The tables of a comparison, with what their columns are, and the warnings.
 pub fn comparison(result: &SuiteResult) -> String {
@@ -19,6 +19,11 @@ pub fn comparison(result: &SuiteResult) -> String {
     );
     for warning in warnings(result) {
         text += &format!("\n> Warning: {}\n", plain(&warning));
+    }
+    let choices = choices(result);
+    if !choices.is_empty() {
+        text += "\nChosen on the validation splits (in how many runs):\n\n";
+        text.extend(choices.iter().map(|line| format!("- {}\n", plain(line))));
     }
     for section in sections(result) {
         text += &format!("\n## {}\n\n{}\n\n", plain(&section.title), plain(&section.note));

@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixture::{set_accuracies, suite, words};
-use tcmax_report::{html, table};
+use tcmax_report::{html, markdown, table};
 use tcmax_train::results::{Absence, FailedRun, StepCost, SuiteResult};
 
 #[test]
@@ -82,6 +82,20 @@ fn warnings_and_notes_are_shown() {
     let text = table::comparison(&result);
     assert!(text.contains("warning: tcmax, seed 2: something is <odd>"), "{text}");
     assert!(!html(&suite()).contains("Warnings"));
+}
+
+#[test]
+fn what_was_chosen_is_shown() {
+    let mut result = suite();
+    assert!(!words(&html(&result)).contains("Chosen on"));
+    for (run, weight) in result.methods[1].runs.iter_mut().zip(["0.1", "1.0", "0.1"]) {
+        run.chosen = [("method.weight".to_owned(), weight.to_owned())].into();
+    }
+    let name = result.methods[1].name.clone();
+    let line = format!("{name}: weight 0.1 (2), 1.0 (1)");
+    assert!(words(&html(&result)).contains(&line));
+    assert!(table::comparison(&result).contains(&line));
+    assert!(markdown::comparison(&result).contains(&line));
 }
 
 #[test]

@@ -55,9 +55,11 @@ pub fn absence(
     let mut with_zeros = vec![None; modalities];
     for (position, &m) in classifier.model.used_modalities().iter().enumerate() {
         let present = test.present.without(position);
-        without[m] = of(marginals.scores(head, &test.features, &present)?)?;
-        let mut zeroed = test.features.clone();
-        zeroed[position] = test.features[position].zeros_like()?;
+        let absent: Vec<bool> = (0..test.features.len()).map(|m| m == position).collect();
+        let features = test.features_without(&absent);
+        without[m] = of(marginals.scores(head, features, &present)?)?;
+        let mut zeroed = features.to_vec();
+        zeroed[position] = features[position].zeros_like()?;
         with_zeros[m] = of(head.scores(&zeroed)?)?;
     }
     let matching_auc = match test.complete(2)? {

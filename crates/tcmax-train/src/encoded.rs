@@ -48,6 +48,9 @@ pub struct EncodedSplit {
     pub truth: Truth,
     /// Which of these modalities each example has.
     pub present: Presence,
+    /// The features of the same examples without some of the modalities, with a flag for each one that is absent: of
+    /// joined encoders, where the features of the others are then others.
+    without: Vec<(Vec<bool>, Vec<Tensor>)>,
 }
 
 impl EncodedSplit {
@@ -56,13 +59,34 @@ impl EncodedSplit {
     /// # Errors
     /// When the data cannot be read or do not fit the model.
     pub fn of(model: &Model, loader: &Loader) -> Result<Self> {
-        // Nothing is drawn from this seed: evaluation neither shuffles nor augments.
-        let seed = Seed::new(0).stream("evaluation");
-        let (members, widths) = (model.members(), model.widths());
-        let encode = |batch: &Batch| model.features(batch, false);
-        let features = in_turn(members, (loader, seed), &widths, encode)?;
+        let features = encoded_without(model, loader, &[])?;
         let all = loader.without_inputs()?;
-        Ok(Self { features, truth: Truth::of_batch(&all, model)?, present: model.presence(&all)? })
+        let (truth, present) = (Truth::of_batch(&all, model)?, model.presence(&all)?);
+        Ok(Self { features, truth, present, without: Vec::new() })
+    }
+
+    /// As [`EncodedSplit::of`], to be evaluated without some of its modalities, too: where the encoders are joined, the
+    /// examples are encoded again without them.
+    ///
+    /// # Errors
+    /// As [`EncodedSplit::of`].
+    pub fn with_absences(model: &Model, loader: &Loader) -> Result<Self> {
+        let mut split = Self::of(model, loader)?;
+        let modalities = split.features.len();
+        if model.is_joined() && modalities < MOST_JOINED {
+            for subset in 1usize..1 << modalities {
+                let absent: Vec<bool> = (0..modalities).map(|m| subset >> m & 1 == 1).collect();
+                let features = encoded_without(model, loader, &absent)?;
+                split.without.push((absent, features));
+            }
+        }
+        Ok(split)
+    }
+
+    /// Features (N, D_m) without the modalities whose flag is set; what stands for these is not to be looked at.
+    pub(crate) fn features_without(&self, absent: &[bool]) -> &[Tensor] {
+        let known = self.without.iter().find(|(flags, _)| flags == absent);
+        known.map_or(&self.features, |(_, features)| features)
     }
 
     /// The number of examples N.
@@ -82,7 +106,8 @@ impl EncodedSplit {
             rows.iter().map(|&row| flags[row as usize]).collect()
         });
         let truth = self.truth.rows(rows)?;
-        Ok(Self { features, truth, present: Presence::new(flags.collect())? })
+        let present = Presence::new(flags.collect())?;
+        Ok(Self { features, truth, present, without: Vec::new() })
     }
 
     /// Those of the examples that have every modality; `None` when there are fewer than `least`.
@@ -90,4 +115,20 @@ impl EncodedSplit {
         let rows = self.present.complete_rows();
         (rows.len() >= least.max(1)).then(|| self.rows(&rows)).transpose()
     }
+}
+
+/// Joined modalities of which no more subsets are encoded.
+const MOST_JOINED: usize = 7;
+
+/// Features of all examples of `loader`, as if they lacked the modalities whose flag is set.
+fn encoded_without(model: &Model, loader: &Loader, absent: &[bool]) -> Result<Vec<Tensor>> {
+    // Nothing is drawn from this seed: evaluation neither shuffles nor augments.
+    let seed = Seed::new(0).stream("evaluation");
+    let (members, widths) = (model.members(), model.widths());
+    in_turn(members, (loader, seed), &widths, |batch: &Batch| {
+        let absent = absent.iter().enumerate().filter(|(_, absent)| **absent);
+        let present = model.presence(batch)?;
+        let present = absent.fold(present, |present, (m, _)| present.without(m));
+        model.features_of(batch, &present, false)
+    })
 }

@@ -164,6 +164,7 @@ impl Error {
                     | tcmax_losses::Error::NeedsSeveralModalities { .. }
                     | tcmax_losses::Error::NeedsItsHead { .. }
                     | tcmax_losses::Error::NotLinear { .. }
+                    | tcmax_losses::Error::NeedsStages { .. }
                     | tcmax_losses::Error::NotForTask { .. }
             ),
             Self::Ops(error) => matches!(

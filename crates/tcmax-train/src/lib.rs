@@ -57,7 +57,7 @@ pub use export::{ExportOptions, export};
 pub use host::host_name;
 pub use lock::FolderLock;
 pub use metrics::{contributions, test_metrics};
-pub use model::{Model, Outputs};
+pub use model::{Model, Outputs, check_stages};
 pub use observer::{Observer, RunLabel, Silent};
 pub use predict::{Prediction, Predictor};
 pub use pretrained::with_published_settings;

@@ -54,9 +54,11 @@ pub fn contributions(
     let wrong = |error: tcmax_metrics::Error| Error::setting("metrics", error.to_string());
     let mut values = Vec::with_capacity(1 << used.len());
     for coalition in coalitions(used.len()).map_err(wrong)? {
-        let absent = (0..used.len()).filter(|&m| !coalition[m]);
+        let flags: Vec<bool> = coalition.iter().map(|there| !there).collect();
+        let absent = (0..used.len()).filter(|&m| flags[m]);
         let present = absent.fold(split.present.clone(), |present, m| present.without(m));
-        let scores = marginals.scores(classifier.model.head(), &split.features, &present)?;
+        let features = split.features_without(&flags);
+        let scores = marginals.scores(classifier.model.head(), features, &present)?;
         values.push(accuracy(&scores.argmax(D::Minus1)?.to_vec1::<u32>()?, &truth));
     }
     let values = shapley_of_values(used.len(), &values).map_err(wrong)?;

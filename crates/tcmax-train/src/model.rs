@@ -3,17 +3,22 @@
 //! An encoder sees only the examples that have its modality, so that what stands where there is none
 //! enters no batch statistics; the features of the others are zeros, without gradient. A batch in which
 //! a single example has a modality is normalised by the running statistics, as in evaluation.
+//!
+//! Where a method joins the encoders between their stages, they run side by side (`joined`), and an example's features of
+//! one modality depend on all that it has.
 
 mod channels;
 mod features;
+mod joined;
 mod outputs;
 mod parts;
+mod passing;
 
 use candle_core::{DType, Device, Tensor};
 use tcmax_data::{Dataset, Modality, ModalityKind, memory_bytes};
 use tcmax_encoders::Encoder;
-use tcmax_fusion::FusionHead;
-use tcmax_losses::{METHOD_PREFIX, Method, ParameterGroups, Setup};
+use tcmax_fusion::{FusionHead, StageFusion};
+use tcmax_losses::{METHOD_PREFIX, Method, ParameterGroups};
 use tcmax_ops::Error::OverLimit;
 use tcmax_ops::{Members, ParamBuilder, Params, Seed};
 use tcmax_registry::Task;
@@ -22,8 +27,10 @@ use crate::config::{CheckedConfig, EncoderChoice, EncoderTraining};
 use crate::standardise::{Standardise, TargetScale};
 use crate::{Error, Result};
 use channels::ChannelScale;
-use parts::{check_encoders, new_encoder, used_modalities};
+use joined::check_staged;
+use parts::{build_method, check_encoders, new_encoder, used_modalities};
 
+pub use joined::check_stages;
 pub use outputs::Outputs;
 pub(crate) use parts::input_kind;
 
@@ -47,6 +54,8 @@ pub struct Model {
     frozen: Vec<bool>,
     /// Of which modalities batches hold features already.
     encoded: Vec<bool>,
+    /// What joins the encoders between their stages, where the method does.
+    fusion: Option<Box<dyn StageFusion>>,
     head: Box<dyn FusionHead>,
     params: Params,
     /// Hands the method its own parameters.
@@ -147,6 +156,7 @@ impl Model {
         for modality in used.iter().map(|&m| &modalities[m]) {
             let name = format!("{}_net", modality.name);
             let (encoder, choice) = new_encoder(config, modality, &builder.pp(&name))?;
+            check_staged(config.method(), &modality.name, encoder.as_ref(), &choice)?;
             encoders.push(encoder);
             channels.push(ChannelScale::new(&choice.training, modality, device)?);
             choices.push((name.clone(), choice));
@@ -157,10 +167,19 @@ impl Model {
             names.push(name);
         }
         let widths: Vec<usize> = encoders.iter().map(|e| e.feature_width()).collect();
-        let of_run = (config, &widths[..], outputs.count);
+        let of_run = (config, &encoders[..], outputs.count);
         let own = builder.pp(METHOD_PREFIX).again();
         // Made now for the sake of its parameters, which it gets again when it is made for a run.
         let method = build_method(of_run, 0, &own)?;
+        let fusion = method.stage_fusion();
+        if let Some(m) = encoders.iter().position(|encoder| encoder.staged().is_none())
+            && fusion.is_some()
+        {
+            let what = format!("the encoder of '{}'", modalities[used[m]].name);
+            return Err(
+                tcmax_losses::Error::NeedsStages { method: config.method().name, what }.into()
+            );
+        }
         let (options, head) = (&config.config().head.options, config.head());
         let of_head = builder.pp("fusion_module");
         let head = match (method.own_head(), outputs.task) {
@@ -183,6 +202,7 @@ impl Model {
             choices,
             frozen,
             encoded,
+            fusion,
             head,
             params,
             own,
@@ -273,7 +293,7 @@ impl Model {
     /// # Errors
     /// When the method is not defined for the model, or one of its options is out of range.
     pub fn method(&self, config: &CheckedConfig, examples: usize) -> Result<Box<dyn Method>> {
-        build_method((config, &self.widths(), self.outputs.count), examples, &self.own)
+        build_method((config, &self.encoders, self.outputs.count), examples, &self.own)
     }
 
     /// Whose parameters are whose.
@@ -325,24 +345,4 @@ impl Model {
     pub fn used_modalities(&self) -> &[usize] {
         &self.used
     }
-}
-
-/// The configured method for features of these widths and so many outputs, with its own parameters.
-fn build_method(
-    (config, widths, outputs): (&CheckedConfig, &[usize], usize),
-    examples: usize,
-    own: &ParamBuilder,
-) -> Result<Box<dyn Method>> {
-    let settings = config.config();
-    let setup = Setup {
-        widths: widths.to_vec(),
-        classes: outputs,
-        examples,
-        batch_size: settings.train.batch_size,
-        epochs: settings.train.epochs,
-        head: config.head(),
-        device: own.device().clone(),
-        own: own.clone(),
-    };
-    Ok(config.method().build(&settings.method.options, &setup)?)
 }

@@ -94,10 +94,12 @@ impl<'a> Predictor<'a> {
     /// When the batch does not fit the model.
     pub fn predict(&self, data: &dyn Dataset, batch: &Batch) -> Result<Vec<Prediction>> {
         let model = &self.saved.model;
-        let features = model.features(batch, false)?;
-        let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
         let given = model.presence(batch)?;
-        let scores = self.scores(&features, &given)?;
+        let absent = (0..self.names.len()).filter(|&m| self.absent[m]);
+        let present = absent.fold(given.clone(), |present, m| present.without(m));
+        let features = model.features_of(batch, &present, false)?;
+        let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
+        let scores = self.scores(&features, &present)?;
         if self.task() != Task::Classes {
             return self.predict_targets(data, batch, &scores);
         }
@@ -152,15 +154,13 @@ impl<'a> Predictor<'a> {
         Ok(batch.indices.iter().zip(values.to_vec2::<f32>()?).map(of).collect())
     }
 
-    fn scores(&self, features: &[Tensor], given: &Presence) -> Result<Tensor> {
-        let absent = (0..self.names.len()).filter(|&m| self.absent[m]);
-        let present = absent.fold(given.clone(), |present, m| present.without(m));
+    fn scores(&self, features: &[Tensor], present: &Presence) -> Result<Tensor> {
         let classifier = Classifier {
             model: &self.saved.model,
             method: self.method.as_ref(),
             marginals: self.saved.marginals.as_ref(),
         };
-        classifier.logits(features, &present)
+        classifier.logits(features, present)
     }
 }
 

@@ -123,7 +123,8 @@ fn every_parameter_is_trained_on_standardised_vectors_of_which_some_are_missing(
     let data: Arc<dyn Dataset> = Arc::new(data);
     let batch = one_batch(data.clone());
     assert!(batch.present.is_some());
-    for method in METHODS {
+    // Perceptrons have no stages.
+    for method in METHODS.into_iter().filter(|method| !method.needs_stages) {
         let found = gradients(method, method.usual_head, data.as_ref(), &batch);
         // A norm and two layers for each modality, and the head.
         assert!(found.len() >= 14, "{found:?}");

@@ -42,6 +42,7 @@ const SPEC: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("it is for tests"),
+    needs_stages: false,
     options: Options::NONE,
     make: |_, _| unreachable!(),
 };

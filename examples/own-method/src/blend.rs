@@ -21,6 +21,7 @@ pub static BLEND: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("it is written for class labels"),
+    needs_stages: false,
     options: Options::of::<Blend>(),
     make: |options, _| Ok(Box::new(read::<Blend>(options)?)),
 };

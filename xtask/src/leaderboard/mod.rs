@@ -151,11 +151,12 @@ impl Request {
         compare.seeds = self.seeds.clone().unwrap_or_else(usual);
         compare.jobs = self.jobs.or(compare.jobs);
         let first = *compare.seeds.first().context("--seeds: give at least one")?;
-        let modalities: Vec<String> =
-            data.splits(first)?.train.modalities().iter().map(|m| m.name.clone()).collect();
+        let train = data.splits(first)?.train;
+        let of_data = (&experiment.config, train.modalities());
         let Methods { defined, undefined } =
-            methods::of(self.methods.as_deref(), (plan, set), registry, modalities.len())?;
+            methods::of(self.methods.as_deref(), (plan, set), registry, of_data)?;
         compare.methods = defined;
+        let modalities: Vec<String> = train.modalities().iter().map(|m| m.name.clone()).collect();
         // What is wrong with a grid is said before anything is trained.
         variants(&experiment, registry, &modalities)?;
         let folder = self.out.join(&set.name);

@@ -109,7 +109,7 @@ impl Eval {
         let loader = evaluation_loader(&saved.config, tested.data, &device)?;
         let method = saved.model.method(&saved.config, 0)?;
         let count = saved.card.modalities.len();
-        let split = EncodedSplit::of(&saved.model, &loader)?;
+        let split = EncodedSplit::with_absences(&saved.model, &loader)?;
         let classifier = Classifier {
             model: &saved.model,
             method: method.as_ref(),

@@ -159,8 +159,9 @@ fn one(registry: &Registry, name: &str) -> anyhow::Result<String> {
         );
         return Err(Error::setting("NAME", problem).into());
     };
+    let stages = if method.needs_stages { " Encoders: ResNets." } else { "" };
     Ok(format!(
-        "{method}: {}{}\nModalities: {}. Usual head: {}. Tasks: {}.\n\n{}",
+        "{method}: {}{}\nModalities: {}.{stages} Usual head: {}. Tasks: {}.\n\n{}",
         method.description,
         source(method.source),
         method.modalities,

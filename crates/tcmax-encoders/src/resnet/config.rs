@@ -92,9 +92,14 @@ impl ResNetConfig {
         Self { in_channels, stem, widths, blocks: [1; 4], kind: BlockKind::Basic }
     }
 
+    /// Channels after each stage.
+    pub(super) fn channels(&self) -> [usize; 4] {
+        self.widths.map(|width| width * self.kind.expansion())
+    }
+
     /// The number of features.
     pub(super) fn feature_width(&self) -> usize {
-        self.widths[3] * self.kind.expansion()
+        self.channels()[3]
     }
 
     pub(super) fn check(&self) -> Result<()> {

@@ -20,16 +20,17 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_onnx::{Graph, Value};
-use tcmax_ops::{ConvUnit, ParamBuilder, global_avg_pool2d};
+use tcmax_ops::{ConvUnit, ParamBuilder};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use self::block::{Block, unit};
 use self::config::{POOL, stride_of};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::image::frames::by_frame;
+use crate::image::frames::split;
 use crate::pretrained::{Pretrained, UpstreamName};
 use crate::spec::{EncoderSpec, Input, InputKind};
+use crate::staged::{FeatureMaps, Staged};
 
 pub use self::config::{BlockKind, ResNetConfig, Stem};
 
@@ -198,13 +199,13 @@ impl ResNet {
     /// When the input has another rank or number of channels.
     pub fn feature_map(&self, input: &Tensor, train: bool) -> Result<Tensor> {
         self.check_input(input)?;
-        // Channels last, as everything inside; for one channel only the shape changes.
-        let x = input.permute((0, 2, 3, 1))?.contiguous()?;
-        let mut x = self.stem.forward_pooled(&x, POOL, train)?;
-        for block in self.stages.iter().flatten() {
-            x = block.forward(&x, train)?;
-        }
-        Ok(x)
+        Ok(self.last_maps(input, train)?.maps)
+    }
+
+    /// The maps after the last stage.
+    fn last_maps(&self, input: &Tensor, train: bool) -> Result<FeatureMaps> {
+        let begun = self.begin(input, train)?;
+        (0..self.stages.len()).try_fold(begun, |maps, stage| self.stage(stage, maps, train))
     }
 
     fn check_input(&self, input: &Tensor) -> Result<()> {
@@ -222,11 +223,11 @@ impl ResNet {
 
 impl Encoder for ResNet {
     fn encode(&self, input: &Tensor, train: bool) -> Result<Tensor> {
-        // Every frame has the same number of pixels, so the mean of the frames' means is the mean over time
-        // and space.
-        by_frame(input, self.feature_width(), |images| {
-            Ok(global_avg_pool2d(&self.feature_map(images, train)?)?)
-        })
+        self.end(&self.last_maps(input, train)?)
+    }
+
+    fn staged(&self) -> Option<&dyn Staged> {
+        Some(self)
     }
 
     fn to_onnx(
@@ -249,5 +250,33 @@ impl Encoder for ResNet {
 
     fn feature_width(&self) -> usize {
         self.config.feature_width()
+    }
+}
+
+impl Staged for ResNet {
+    fn channels(&self) -> Vec<usize> {
+        self.config.channels().to_vec()
+    }
+
+    fn begin(&self, input: &Tensor, train: bool) -> Result<FeatureMaps> {
+        let (images, frames) = split(input)?;
+        self.check_input(&images)?;
+        // Channels last, as everything inside; for one channel only the shape changes.
+        let x = images.permute((0, 2, 3, 1))?.contiguous()?;
+        Ok(FeatureMaps::new(self.stem.forward_pooled(&x, POOL, train)?, frames))
+    }
+
+    fn stage(&self, stage: usize, maps: FeatureMaps, train: bool) -> Result<FeatureMaps> {
+        let FeatureMaps { mut maps, frames } = maps;
+        for block in self.stages.get(stage).into_iter().flatten() {
+            maps = block.forward(&maps, train)?;
+        }
+        Ok(FeatureMaps { maps, frames })
+    }
+
+    fn end(&self, maps: &FeatureMaps) -> Result<Tensor> {
+        // Every frame has the same number of pixels, so the mean of the frames' means is the mean over time
+        // and space.
+        maps.means()
     }
 }

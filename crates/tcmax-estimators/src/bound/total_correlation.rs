@@ -22,8 +22,10 @@
 //! are independent given the label, and what they share beyond the label, I(x_1; ...; x_M | y), stays
 //! out of its reach.
 
+use std::sync::OnceLock;
+
 use candle_core::Tensor;
-use tcmax_ops::{log_sum_exp, log_sum_exp_all, to_scalar_f64};
+use tcmax_ops::{blended_log_likelihood, log_sum_exp, log_sum_exp_all, to_scalar_f64};
 
 use super::product::{self, Pieces};
 use super::reference::Reference;
@@ -64,7 +66,10 @@ pub struct Bound<'a> {
     sharing: Sharing<'a>,
     parts: Vec<Tensor>,
     scores: Tensor,
-    log_sum: LogSum,
+    /// Absent until it is asked for, where it is a sum by factors.
+    log_sum: OnceLock<LogSum>,
+    /// The mean score of the joint examples and the log sum, where one operation has found both.
+    found: OnceLock<[f64; 2]>,
 }
 
 /// log sum exp T over the tuples and outcomes.
@@ -110,25 +115,43 @@ impl<'a> Bound<'a> {
         }
         let parts = critic.parts(x)?;
         let scores = critic.combine(&parts)?;
-        // Says what is wrong where labels and scores do not fit.
-        labels.pick(&scores)?;
-        let log_sum = if factorises && !matches!(sharing, Sharing::Tuples { .. }) {
-            LogSum::Tensor(product::factorised_log_sum(critic, &parts, &sharing)?)
+        labels.check(&scores)?;
+        let (log_sum, found) = (OnceLock::new(), OnceLock::new());
+        let bound = Self { critic, labels, reference, sharing, parts, scores, log_sum, found };
+        if !factorises || !matches!(bound.sharing, Sharing::Alone) {
+            // Members exchange here, all at the same place.
+            bound.summed()?;
+        }
+        Ok(bound)
+    }
+
+    /// The log sum, computed once.
+    fn summed(&self) -> Result<&LogSum> {
+        if let Some(log_sum) = self.log_sum.get() {
+            return Ok(log_sum);
+        }
+        let Self { critic, parts, sharing, .. } = self;
+        let log_sum = if self.factorises() && !matches!(sharing, Sharing::Tuples { .. }) {
+            LogSum::Tensor(product::factorised_log_sum(*critic, parts, sharing)?)
         } else {
-            let examples = (labels.len(), parts.len());
-            let pieces = Pieces::new(&reference, examples, sharing.position())?;
+            let pieces = self.pieces()?;
             match pieces.single()? {
                 Some(tuples) => {
-                    let scores = critic.combine(&tuples.gather(&parts)?)?;
+                    let scores = critic.combine(&tuples.gather(parts)?)?;
                     LogSum::Tensor(log_sum_exp_all(&scores)?)
                 }
                 None => {
-                    let own = product::log_sum_of_pieces(critic, &parts, &pieces)?;
+                    let own = product::log_sum_of_pieces(*critic, parts, &pieces)?;
                     LogSum::OfPieces(sharing.log_sum(&own)?)
                 }
             }
         };
-        Ok(Self { critic, labels, reference, sharing, parts, scores, log_sum })
+        Ok(self.log_sum.get_or_init(|| log_sum))
+    }
+
+    /// Whether the sum over all tuples is one by factors.
+    fn factorises(&self) -> bool {
+        self.critic.is_additive() && self.reference.tuples.is_none()
     }
 
     /// The differentiable bound on KL(p(x, y) || prod_m p(x_m) U(y)), a scalar, nats; of several members this one's
@@ -153,6 +176,9 @@ impl<'a> Bound<'a> {
     /// # Errors
     /// As [`Bound::new`].
     pub fn blended(&self, weight: f64) -> Result<Tensor> {
+        if let Some(value) = self.blended_at_once(weight)? {
+            return Ok(value);
+        }
         let mut joint = self.labels.mean(&self.labels.expected(&self.scores)?)?;
         if weight != 1.0 {
             let partition = self.labels.mean(&log_sum_exp(&self.scores, 1)?)?;
@@ -161,7 +187,8 @@ impl<'a> Bound<'a> {
         if weight == 0.0 {
             return Ok((joint * self.sharing.weight())?);
         }
-        let mut log_sum = match &self.log_sum {
+        let summed = self.summed()?;
+        let mut log_sum = match summed {
             LogSum::Tensor(log_sum) => log_sum.clone(),
             LogSum::OfPieces(log_sum) => {
                 let pieces = self.pieces()?;
@@ -175,11 +202,26 @@ impl<'a> Bound<'a> {
             return Ok(((joint - log_sum)? + self.log_count() * weight)?);
         }
         let part = 1.0 / self.sharing.position().1 as f64;
-        let log_sum = match &self.log_sum {
+        let log_sum = match summed {
             LogSum::Tensor(_) => (log_sum * part)?,
             LogSum::OfPieces(_) => log_sum,
         };
         Ok((((joint * self.sharing.weight())? - log_sum)? + self.log_count() * (part * weight))?)
+    }
+
+    /// The blend by one operation, strictly between the weights 0 and 1, where there is one: for a critic that is a sum of
+    /// up to three terms. (Those two are the losses they were, to the bit.)
+    fn blended_at_once(&self, weight: f64) -> Result<Option<Tensor>> {
+        let is_alone = matches!(self.sharing, Sharing::Alone);
+        if weight == 0.0 || weight == 1.0 || !is_alone || !self.factorises() {
+            return Ok(None);
+        }
+        let Some(labels) = self.labels.plain()? else { return Ok(None) };
+        let Some(blended) = blended_log_likelihood(&self.parts, &labels, weight)? else {
+            return Ok(None);
+        };
+        self.found.get_or_init(|| [blended.own, blended.log_sum]);
+        Ok(Some((blended.value + self.log_count() * weight)?))
     }
 
     /// As [`Bound::blended`], with the scores of the labels averaged over tuples of examples of one class in place of
@@ -208,6 +250,9 @@ impl<'a> Bound<'a> {
     /// # Errors
     /// Only if the device fails.
     pub fn nats(&self) -> Result<f64> {
+        if let Some([joint, log_sum]) = self.found.get() {
+            return Ok(joint - log_sum + self.log_count());
+        }
         let joint = self.labels.mean(&self.labels.expected(&self.scores.detach())?)?;
         let joint = to_scalar_f64(&joint)?;
         if matches!(self.sharing, Sharing::Alone) {
@@ -272,7 +317,7 @@ impl<'a> Bound<'a> {
     }
 
     fn log_sum(&self) -> Result<f64> {
-        match &self.log_sum {
+        match self.summed()? {
             LogSum::Tensor(log_sum) => Ok(to_scalar_f64(&log_sum.detach())?),
             LogSum::OfPieces(log_sum) => Ok(*log_sum),
         }

@@ -114,6 +114,21 @@ impl Labels {
     /// # Errors
     /// When `scores` has another shape.
     pub fn pick(&self, scores: &Tensor) -> Result<Tensor> {
+        self.check(scores)?;
+        // candle's gather wants contiguous scores.
+        Ok(scores.contiguous()?.gather(&self.column, 1)?.squeeze(1)?)
+    }
+
+    /// The labels, where every example counts alike and has its own class alone as its target.
+    pub(crate) fn plain(&self) -> Result<Option<Vec<u32>>> {
+        if self.smoothing != 0.0 || self.weights.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(self.tensor()?.to_vec1()?))
+    }
+
+    /// Checks that scores have a row for every example and a column for every class.
+    pub(crate) fn check(&self, scores: &Tensor) -> Result<()> {
         if scores.dims() != [self.len(), self.classes()] {
             return Err(Error::WrongShape {
                 what: "scores".to_owned(),
@@ -121,8 +136,7 @@ impl Labels {
                 wanted: format!("[{}, {}] (examples, classes)", self.len(), self.classes()),
             });
         }
-        // candle's gather wants contiguous scores.
-        Ok(scores.contiguous()?.gather(&self.column, 1)?.squeeze(1)?)
+        Ok(())
     }
 
     /// The same labels as smoothed targets: q_i\[c\] = (1 - s) \[c = y_i\] + s / C.

@@ -1,11 +1,14 @@
 //! The map of a variable of numbers: each column by itself, and, of several, norms of the row and products with them.
 
+use std::ops::RangeInclusive;
+
 use super::monotone::{Monotone, Tail};
 use super::scaling::{Column, Scaling};
 use super::variable::Variable;
 
-/// Beyond so many columns there are no products, of which there are twice as many.
-const MOST_MULTIPLIED: usize = 32;
+/// Products are for variables of so many columns: of fewer a network finds by itself how directions turn with the norm,
+/// and does so better than from a start with products; of more there would be too many, twice as many as columns.
+const MULTIPLIED: RangeInclusive<usize> = 8..=32;
 /// Norms beyond this many deviations count as this many in products.
 const FARTHEST: f64 = 4.0;
 
@@ -102,7 +105,9 @@ impl Numbers {
 const fn added(scaling: Scaling, norms: bool, width: usize) -> (&'static [Norm], bool) {
     match (norms && width > 1, scaling) {
         (false, _) => (&[], false),
-        (true, Scaling::RankGaussian) => (&NORMS, width <= MOST_MULTIPLIED),
+        (true, Scaling::RankGaussian) => {
+            (&NORMS, *MULTIPLIED.start() <= width && width <= *MULTIPLIED.end())
+        }
         (true, Scaling::ZScore) => (&[Norm::Ranks(Tail::Normal)], false),
     }
 }

@@ -41,6 +41,7 @@ pub static AGM: MethodSpec = MethodSpec {
     tasks: Tasks::Classes(
         "its coefficients compare the modalities' probabilities of the one right class",
     ),
+    needs_stages: false,
     options: Options::of::<AgmOptions>(),
     make: |options, setup| Ok(Box::new(Agm::new(read(options)?, setup)?)),
 };

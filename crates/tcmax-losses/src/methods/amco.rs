@@ -45,6 +45,7 @@ pub static AMCO: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Additive,
     tasks: Tasks::Classes("it masks some of the exclusive classes"),
+    needs_stages: false,
     options: Options::of::<AmcoOptions>(),
     make: |options, setup| Ok(Box::new(Amco::new(read(options)?, setup)?)),
 };

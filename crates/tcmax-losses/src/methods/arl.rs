@@ -50,6 +50,7 @@ pub static ARL: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("it weighs modalities by the entropy of exclusive classes"),
+    needs_stages: false,
     options: Options::of::<ArlOptions>(),
     make: |options, setup| Ok(Box::new(Arl::new(read(options)?, setup)?)),
 };

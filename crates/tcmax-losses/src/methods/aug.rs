@@ -55,6 +55,7 @@ pub static AUG: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("it compares probabilities of the one right class"),
+    needs_stages: false,
     options: Options::of::<AugOptions>(),
     make: |options, setup| Ok(Box::new(Aug::new(read(options)?, setup)?)),
 };

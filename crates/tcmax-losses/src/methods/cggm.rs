@@ -57,6 +57,7 @@ pub static CGGM: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Additive,
     tasks: Tasks::Classes("it compares accuracies of exclusive classes"),
+    needs_stages: false,
     options: Options::of::<CggmOptions>(),
     make: |options, setup| Ok(Box::new(Cggm::new(read(options)?, setup)?)),
 };

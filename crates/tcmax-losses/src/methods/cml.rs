@@ -45,6 +45,7 @@ pub static CML: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("it compares probabilities of the most likely class"),
+    needs_stages: false,
     options: Options::of::<CmlOptions>(),
     make: |options, setup| Ok(Box::new(Cml::new(read(options)?, setup)?)),
 };

@@ -30,6 +30,7 @@ pub static DGL: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("its losses are cross-entropies of the one right class"),
+    needs_stages: false,
     options: Options::of::<DglOptions>(),
     make: |options, _| Ok(Box::new(Dgl::new(read(options)?)?)),
 };

@@ -51,6 +51,7 @@ pub static DI_MML: MethodSpec = MethodSpec {
     usual_head: &SPECIFIC,
     heads: Heads::Usual,
     tasks: Tasks::Classes("it compares dimensions by the nearest mean of the one right class"),
+    needs_stages: false,
     options: Options::of::<DiMmlOptions>(),
     make: |options, setup| Ok(Box::new(DiMml::new(read(options)?, setup)?)),
 };

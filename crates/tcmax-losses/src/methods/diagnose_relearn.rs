@@ -41,6 +41,7 @@ pub static DIAGNOSE_RELEARN: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("it measures how pure clusters of features are in their one class"),
+    needs_stages: false,
     options: Options::of::<DiagnoseRelearnOptions>(),
     make: |options, setup| Ok(Box::new(DiagnoseRelearn::new(read(options)?, setup)?)),
 };

@@ -43,6 +43,7 @@ pub static G2D: MethodSpec = MethodSpec {
     usual_head: &SUM,
     heads: Heads::Additive,
     tasks: Tasks::Classes("its teachers learn the one right class"),
+    needs_stages: false,
     options: Options::of::<G2dOptions>(),
     make: |options, setup| Ok(Box::new(G2d::new(read(options)?, setup)?)),
 };

@@ -38,6 +38,7 @@ pub static G_BLEND: MethodSpec = MethodSpec {
     usual_head: &SPECIFIC,
     heads: Heads::Any,
     tasks: Tasks::Classes("it weighs branches by the likelihoods of the one right class"),
+    needs_stages: false,
     options: Options::of::<GBlendOptions>(),
     make: |options, setup| Ok(Box::new(GBlend::new(read(options)?, setup)?)),
 };

@@ -54,6 +54,7 @@ pub static INFO_REG: MethodSpec = MethodSpec {
     tasks: Tasks::Classes(
         "its coefficients compare the modalities' probabilities of the one right class",
     ),
+    needs_stages: false,
     options: Options::of::<InfoRegOptions>(),
     make: |options, setup| Ok(Box::new(InfoReg::new(read(options)?, setup)?)),
 };

@@ -44,6 +44,7 @@ pub static IPRM: MethodSpec = MethodSpec {
     usual_head: &SUM,
     heads: Heads::Any,
     tasks: Tasks::Classes("its probe compares softmaxes over exclusive classes"),
+    needs_stages: false,
     options: Options::of::<IprmOptions>(),
     make: |options, setup| Ok(Box::new(Iprm::new(read(options)?, setup)?)),
 };

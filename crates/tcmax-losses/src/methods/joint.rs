@@ -15,6 +15,7 @@ pub static JOINT: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Any,
+    needs_stages: false,
     options: Options::NONE,
     make: |_, _| Ok(Box::new(Joint)),
 };

@@ -47,6 +47,7 @@ pub static LFM: MethodSpec = MethodSpec {
     usual_head: &SUM,
     heads: Heads::Any,
     tasks: Tasks::Classes("its gap is between distributions over exclusive classes"),
+    needs_stages: false,
     options: Options::of::<LfmOptions>(),
     make: |options, _| Ok(Box::new(Lfm::new(read(options)?)?)),
 };

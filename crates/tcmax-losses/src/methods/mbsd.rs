@@ -41,6 +41,7 @@ pub static MBSD: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("it compares the modalities' probabilities of the one right class"),
+    needs_stages: false,
     options: Options::of::<MbsdOptions>(),
     make: |options, _| Ok(Box::new(Mbsd { options: read(options)? })),
 };

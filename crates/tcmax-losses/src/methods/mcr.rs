@@ -45,6 +45,7 @@ pub static MCR: MethodSpec = MethodSpec {
     usual_head: &SPECIFIC,
     heads: Heads::Any,
     tasks: Tasks::Classes("its game is about distributions over exclusive classes"),
+    needs_stages: false,
     options: Options::of::<McrOptions>(),
     make: |options, setup| Ok(Box::new(Mcr::new(read(options)?, setup)?)),
 };

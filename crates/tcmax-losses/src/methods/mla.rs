@@ -41,6 +41,7 @@ pub static MLA: MethodSpec = MethodSpec {
     usual_head: &SHARED,
     heads: Heads::Usual,
     tasks: Tasks::Classes("it mixes modalities by the entropy of a softmax over exclusive classes"),
+    needs_stages: false,
     options: Options::of::<MlaOptions>(),
     make: |options, setup| Ok(Box::new(Mla::new(read(options)?, setup)?)),
 };

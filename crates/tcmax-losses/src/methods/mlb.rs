@@ -38,6 +38,7 @@ pub static MLB: MethodSpec = MethodSpec {
     tasks: Tasks::Classes(
         "its coefficients compare the modalities' probabilities of the one right class",
     ),
+    needs_stages: false,
     options: Options::of::<MlbOptions>(),
     make: |options, _| Ok(Box::new(Mlb::new(read(options)?)?)),
 };

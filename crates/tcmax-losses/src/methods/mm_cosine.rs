@@ -30,6 +30,7 @@ pub static MM_COSINE: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Additive,
     tasks: Tasks::Discrete("its outputs are cosines, which are bounded, and numbers are not"),
+    needs_stages: false,
     options: Options::of::<MmCosineOptions>(),
     make: |options, _| Ok(Box::new(MmCosine::new(read(options)?)?)),
 };

@@ -37,6 +37,7 @@ pub static MM_PARETO: MethodSpec = MethodSpec {
     tasks: Tasks::Discrete(
         "a sum of outputs and each of them, which it trains together, cannot all be the same number",
     ),
+    needs_stages: false,
     options: Options::of::<MmParetoOptions>(),
     make: |options, _| Ok(Box::new(MmPareto::new(read(options)?)?)),
 };

@@ -10,6 +10,7 @@ pub mod cggm;
 pub mod cggm_direction;
 pub mod cml;
 pub mod contrast;
+pub mod curated_gates;
 pub mod curvature;
 pub mod dgl;
 pub mod di_mml;
@@ -18,6 +19,7 @@ pub mod dimensions;
 pub mod divergence;
 pub mod g2d;
 pub mod g_blend;
+pub mod greedy;
 pub mod influence;
 pub mod info_reg;
 pub mod iprm;
@@ -61,6 +63,7 @@ pub use di_mml::DI_MML;
 pub use diagnose_relearn::DIAGNOSE_RELEARN;
 pub use g_blend::G_BLEND;
 pub use g2d::G2D;
+pub use greedy::GREEDY;
 pub use info_reg::INFO_REG;
 pub use iprm::IPRM;
 pub use joint::JOINT;
@@ -91,7 +94,7 @@ use tcmax_registry::Catalogue;
 use crate::MethodSpec;
 
 /// The built-in methods, in the order to list them.
-pub static METHODS: [&MethodSpec; 35] = [
+pub static METHODS: [&MethodSpec; 36] = [
     &JOINT,
     &UNIMODAL,
     &TCMAX,
@@ -127,6 +130,7 @@ pub static METHODS: [&MethodSpec; 35] = [
     &IPRM,
     &CGGM,
     &AUG,
+    &GREEDY,
 ];
 
 /// A catalogue of the built-in methods, to which others can be added.

@@ -36,6 +36,7 @@ pub static MODALITY_VALUATION: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("a contribution is whether the one right class is predicted"),
+    needs_stages: false,
     options: Options::of::<ModalityValuationOptions>(),
     make: |options, setup| Ok(Box::new(ModalityValuation::new(read(options)?, setup)?)),
 };

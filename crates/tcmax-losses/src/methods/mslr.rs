@@ -39,6 +39,7 @@ pub static MSLR: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("it follows the accuracy of each modality"),
+    needs_stages: false,
     options: Options::of::<MslrOptions>(),
     make: |options, setup| Ok(Box::new(Mslr::new(read(options)?, setup)?)),
 };

@@ -42,6 +42,7 @@ pub static OGM: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes(WHY),
+    needs_stages: false,
     options: Options::of::<OgmOptions>(),
     make: |options, setup| Ok(Box::new(Ogm::new(read(options)?, false, setup)?)),
 };
@@ -55,6 +56,7 @@ pub static OGM_GE: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes(WHY),
+    needs_stages: false,
     options: Options::of::<OgmOptions>(),
     make: |options, setup| Ok(Box::new(Ogm::new(read(options)?, true, setup)?)),
 };

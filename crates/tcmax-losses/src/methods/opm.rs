@@ -35,6 +35,7 @@ pub static OPM: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("its rates compare the modalities' probabilities of the one right class"),
+    needs_stages: false,
     options: Options::of::<OpmOptions>(),
     make: |options, setup| Ok(Box::new(Opm::new(read(options)?, setup)?)),
 };

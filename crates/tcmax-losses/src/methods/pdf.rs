@@ -40,6 +40,7 @@ pub static PDF: MethodSpec = MethodSpec {
     usual_head: &SUM,
     heads: Heads::Any,
     tasks: Tasks::Classes("it predicts the probability of the one right class"),
+    needs_stages: false,
     options: Options::of::<PdfOptions>(),
     make: |options, setup| Ok(Box::new(Pdf::new(read(options)?, setup)?)),
 };

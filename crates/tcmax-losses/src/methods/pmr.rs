@@ -45,6 +45,7 @@ pub static PMR: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("it pulls features towards the prototype of their one class"),
+    needs_stages: false,
     options: Options::of::<PmrOptions>(),
     make: |options, setup| Ok(Box::new(Pmr::new(read(options)?, setup)?)),
 };

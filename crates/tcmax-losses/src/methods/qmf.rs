@@ -40,6 +40,7 @@ pub static QMF: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("its confidence is the log-sum-exp of the logits of exclusive classes"),
+    needs_stages: false,
     options: Options::NONE,
     make: |_, setup| Ok(Box::new(Qmf::new(setup))),
 };

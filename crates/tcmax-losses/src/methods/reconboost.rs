@@ -47,6 +47,7 @@ pub static RECONBOOST: MethodSpec = MethodSpec {
     usual_head: &SHARED,
     heads: Heads::Usual,
     tasks: Tasks::Classes("it weighs examples by the probability of the one right class"),
+    needs_stages: false,
     options: Options::of::<ReconBoostOptions>(),
     make: |options, setup| Ok(Box::new(ReconBoost::new(read(options)?, setup)?)),
 };

@@ -42,6 +42,7 @@ pub static REMIX: MethodSpec = MethodSpec {
     usual_head: &SPECIFIC,
     heads: Heads::Any,
     tasks: Tasks::Classes("it compares how certain the modalities are of a class"),
+    needs_stages: false,
     options: Options::of::<RemixOptions>(),
     make: |options, setup| Ok(Box::new(Remix::new(read(options)?, setup)?)),
 };

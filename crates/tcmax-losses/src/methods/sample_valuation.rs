@@ -34,6 +34,7 @@ pub static SAMPLE_VALUATION: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("a contribution is whether the one right class is predicted"),
+    needs_stages: false,
     options: Options::of::<SampleValuationOptions>(),
     make: |options, setup| Ok(Box::new(SampleValuation::new(read(options)?, setup)?)),
 };

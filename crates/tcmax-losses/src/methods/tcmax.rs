@@ -63,6 +63,7 @@ pub static TCMAX: MethodSpec = MethodSpec {
     tasks: Tasks::Discrete(
         "the total correlation is bounded by a sum over the outcomes of the target, and numbers have no list of outcomes",
     ),
+    needs_stages: false,
     options: Options::of::<TcmaxOptions>(),
     make: |options, setup| Ok(Box::new(Tcmax::new(read(options)?, setup.widths.len())?)),
 };

@@ -33,6 +33,7 @@ pub static UMT: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Classes("its teachers learn the one right class"),
+    needs_stages: false,
     options: Options::of::<UmtOptions>(),
     make: |options, setup| Ok(Box::new(Umt::new(read(options)?, setup)?)),
 };

@@ -26,6 +26,7 @@ pub static UNIMODAL: MethodSpec = MethodSpec {
     usual_head: &CONCAT,
     heads: Heads::Any,
     tasks: Tasks::Any,
+    needs_stages: false,
     options: Options::NONE,
     make: |_, _| Ok(Box::new(Unimodal)),
 };

@@ -21,6 +21,7 @@
 //! added in a fixed order, so results have the same bits for every number of threads.
 
 pub(crate) mod attention;
+pub(crate) mod blend;
 pub(crate) mod channels;
 pub(crate) mod conv2d;
 pub(crate) mod element;

@@ -3,6 +3,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod batch_norm;
+pub(crate) mod blend;
 mod check;
 pub(crate) mod conv2d;
 pub(crate) mod conv_unit;

@@ -5,7 +5,6 @@
 //! critical difference.
 
 mod board;
-mod chosen;
 mod failures;
 mod grid;
 mod markdown;

@@ -3,8 +3,8 @@
 use tcmax_train::results::SuiteResult;
 
 use super::board::BoardSet;
-use super::chosen::chosen;
 use super::grid::{Entry, Grid, Mark};
+use crate::table::chosen;
 use crate::table::{Column, ColumnKind, LEVEL, baseline, board_columns, columns};
 
 /// What the columns are.

@@ -14,13 +14,14 @@ pub(crate) use tables::scrolled;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use tcmax_train::results::SuiteResult;
 
-use crate::table::{verdict, warnings};
+use crate::table::{choices, verdict, warnings};
 
 /// The page, without any external resource.
 pub fn html(result: &SuiteResult) -> String {
     let body = html! {
         h1 { (result.title) }
         @if let Some(sentence) = verdict(result) { p.verdict { (sentence) } }
+        (remarks("Chosen on the validation splits (in how many runs)", "choices", &choices(result)))
         (remarks("Warnings", "warnings", &warnings(result)))
         (remarks("Notes on the data", "notes", &result.dataset.notes))
         @for sentence in reading::sentences(result) { p { (sentence) } }

@@ -1,6 +1,7 @@
 //! Tables for the terminal and for the report.
 
 mod board;
+mod chosen;
 mod column;
 mod comparison;
 mod cost;
@@ -14,6 +15,8 @@ mod truth;
 mod verdict;
 
 pub(crate) use board::{board_columns, difference as board_difference};
+pub use chosen::choices;
+pub(crate) use chosen::chosen;
 pub use column::{Cell, Column, ColumnKind};
 pub use comparison::{Section, baseline, columns, differences, rows_of, sections};
 pub use evaluation::evaluation;

@@ -2,6 +2,7 @@
 
 use tcmax_train::results::SuiteResult;
 
+use crate::table::chosen::choices;
 use crate::table::column::{Column, ColumnKind};
 use crate::table::comparison::{Section, rows_of, sections};
 use crate::table::remarks::warnings;
@@ -20,6 +21,11 @@ pub fn comparison(result: &SuiteResult) -> String {
     let truth = result.truth.iter();
     parts.extend(truth.map(|truth| truth_table(truth, &result.dataset.modalities)));
     parts.extend(verdict(result).map(|sentence| wrapped(&sentence)));
+    let choices = choices(result);
+    if !choices.is_empty() {
+        let lines = choices.iter().map(|line| wrapped(line)).collect::<Vec<_>>().join("\n");
+        parts.push(format!("Chosen on the validation splits (in how many runs):\n{lines}"));
+    }
     let warnings = warnings(result);
     let mut lines: Vec<String> =
         warnings.iter().take(MOST_WARNINGS).map(|text| format!("warning: {text}")).collect();

@@ -11,6 +11,11 @@ use crate::{Model, Result, Task};
 /// `logits` and `probabilities` (batch, classes or labels), or `numbers` (batch, numbers).
 pub(super) fn graph(saved: &SavedModel, rule: Rule) -> Result<Vec<u8>> {
     let model = &saved.model;
+    if model.is_joined() {
+        let method = saved.config.method().name;
+        let what = format!("encoders that the method '{method}' joins between their stages");
+        return Err(tcmax_onnx::Error::no_graph(what, "each has a graph of its own alone").into());
+    }
     let mut graph = Graph::new("tcmax", model.params().snapshot()?);
     let features = model.used_modalities().iter().enumerate().map(|(position, &m)| {
         features(model, position, &saved.card.modalities[m], saved, &mut graph)

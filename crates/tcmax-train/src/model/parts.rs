@@ -1,7 +1,8 @@
 //! The parts that a model of some data is made of.
 
 use tcmax_data::{Modality, ModalityKind};
-use tcmax_encoders::{Encoder, Input, InputKind};
+use tcmax_encoders::{Encoder, Input, InputKind, Staged};
+use tcmax_losses::{Method, Setup};
 use tcmax_ops::ParamBuilder;
 
 use crate::config::{CheckedConfig, EncoderChoice};
@@ -62,4 +63,30 @@ pub(super) fn new_encoder(
     let input = Input { kind, shape: &modality.shape };
     let choice = config.encoder(&modality.name, kind)?;
     Ok((choice.spec.build(&choice.options, input, builder)?, choice))
+}
+
+/// The configured method for the features of these encoders and so many outputs, with its own parameters.
+pub(super) fn build_method(
+    (config, encoders, outputs): (&CheckedConfig, &[Box<dyn Encoder>], usize),
+    examples: usize,
+    own: &ParamBuilder,
+) -> Result<Box<dyn Method>> {
+    let settings = config.config();
+    let setup = Setup {
+        widths: encoders.iter().map(|encoder| encoder.feature_width()).collect(),
+        stages: encoders.iter().map(|encoder| stages_of(encoder.as_ref())).collect(),
+        classes: outputs,
+        examples,
+        batch_size: settings.train.batch_size,
+        epochs: settings.train.epochs,
+        head: config.head(),
+        device: own.device().clone(),
+        own: own.clone(),
+    };
+    Ok(config.method().build(&settings.method.options, &setup)?)
+}
+
+/// Channels after each stage of an encoder; none where it has no stages.
+fn stages_of(encoder: &dyn Encoder) -> Vec<usize> {
+    encoder.staged().map(Staged::channels).unwrap_or_default()
 }

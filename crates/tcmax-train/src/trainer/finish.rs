@@ -22,7 +22,7 @@ impl Run<'_> {
     pub(super) fn finish(&mut self, start: Instant) -> Result<RunResult> {
         self.check_kept()?;
         self.model.params().load(&self.best.state)?;
-        let test = EncodedSplit::of(&self.model, &self.loader_of(&self.splits.test)?)?;
+        let test = EncodedSplit::with_absences(&self.model, &self.loader_of(&self.splits.test)?)?;
         let train = EncodedSplit::of(&self.model, &self.loader_of(&self.splits.train)?)?;
         let modalities = self.splits.test.modalities().len();
         self.marginals = Some(marginals_of(&self.model, &train, Seed::new(self.seed))?);

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use tcmax_train::results::MethodResult;
+use tcmax_train::results::{MethodResult, SuiteResult};
 
 /// Every value with the number of runs that chose it, most first, such as `learning-rate 0.05 (7), 0.02 (3)`.
-pub(super) fn chosen(method: &MethodResult) -> String {
+pub(crate) fn chosen(method: &MethodResult) -> String {
     let mut keys: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for (key, value) in method.runs.iter().flat_map(|run| &run.chosen) {
         *keys.entry(key).or_default().entry(value).or_default() += 1;
@@ -19,4 +19,13 @@ pub(super) fn chosen(method: &MethodResult) -> String {
         format!("{name} {}", values.join(", "))
     };
     keys.into_iter().map(of_key).collect::<Vec<_>>().join("; ")
+}
+
+/// What every method chose that had a choice, a line each.
+pub fn choices(result: &SuiteResult) -> Vec<String> {
+    let line = |method: &MethodResult| {
+        let text = chosen(method);
+        (!text.is_empty()).then(|| format!("{}: {text}", method.name))
+    };
+    result.methods.iter().filter_map(line).collect()
 }
