@@ -217,7 +217,8 @@ fn bad_data_and_bad_settings_are_named() {
     };
     let good = table(100, &|row| format!("{}.5", row * 53 % 97));
     let hole = table(100, &|row| if row == 7 { "nan".into() } else { format!("{row}.5") });
-    refuses("x.csv", &hole, &[], 1, &["x.csv", "variable 'b'", "row 7", "column 0", "NaN"]);
+    let parts = ["x.csv", "variable 'b'", "row 7", "column 0", "NaN", "--missing pairwise"];
+    refuses("x.csv", &hole, &[], 1, &parts);
     let empty = table(100, &|row| if row == 3 { String::new() } else { format!("{row}.5") });
     refuses("x.csv", &empty, &[], 1, &["x.csv", "variable 'b'", "row 3", "missing"]);
     refuses("x.csv", &table(100, &|_| "2.5".into()), &[], 1, &["'b'", "every value is 2.5"]);
@@ -466,9 +467,17 @@ fn estimators_and_their_options_are_listed() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let names = text.lines().filter(|line| !line.is_empty() && !line.starts_with(' '));
     let names: Vec<&str> = names.filter_map(|line| line.split_whitespace().next()).collect();
-    let all = ["tcne", "mine", "nwj", "infonce", "smile", "js", "line", "tree", "ksg", "gaussian"];
+    let all = [
+        "tcne", "mine", "nwj", "infonce", "smile", "js", "line", "tree", "ksg", "gaussian",
+        "counts",
+    ];
     assert_eq!(names, all);
-    for part in ["--set tau=5.0: ", "--set neighbours=3: ", "--set moving-average=0.01: "] {
+    for part in [
+        "--set tau=5.0: ",
+        "--set neighbours=3: ",
+        "--set correction=\"grassberger\": ",
+        "--set moving-average=0.01: ",
+    ] {
         assert!(text.contains(part), "'{part}' is not in: {text}");
     }
 }

@@ -79,7 +79,7 @@ impl WordsBuilder {
 }
 
 /// Whether a cell is one of the usual ways to say that a value is missing.
-pub(crate) fn is_missing(cell: &str) -> bool {
+pub fn is_missing(cell: &str) -> bool {
     const MARKERS: [&str; 14] = [
         "", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "nil", "missing", "?", "-",
         ".",

@@ -149,6 +149,17 @@ pub enum Error {
         /// What chance alone shows of the most that could be shown, in percent.
         percent: f64,
     },
+    /// An estimator of classes was given numbers.
+    #[error(
+        "variable '{variable}', column {column}: these are numbers, and only classes can be counted; read it \
+         as classes, or use ksg"
+    )]
+    NotClasses {
+        /// The variable's name.
+        variable: String,
+        /// The column within the variable, from 0.
+        column: usize,
+    },
     /// A matrix is not a covariance.
     #[error("not a covariance matrix: {reason}")]
     NotACovariance {

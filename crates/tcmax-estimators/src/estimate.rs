@@ -65,14 +65,13 @@ pub fn estimate_observed(
     estimator.check(sample.variables().len())?;
     match estimator.kind {
         EstimatorKind::Direct(direct) => {
-            let Computed { value, warnings } = (direct.compute)(&config.config().options, sample)?;
+            let computed = (direct.compute)(&config.config().options, sample)?;
             observe(1);
-            Ok(Estimate { value, warnings, ..Estimate::NOTHING })
+            Ok(Estimate::computed(computed))
         }
-        EstimatorKind::Critic(_) => of_seeds(seeds, |seed| {
-            let fit = fit_observed(sample, config, seed, observe)?;
-            Ok(OfSeed { cap: Some(fit.cap), ..OfSeed::of(fit.held_out, fit.standard_error, [fit]) })
-        }),
+        EstimatorKind::Critic(_) => {
+            of_seeds(seeds, |seed| Ok(OfSeed::of_fit(fit_observed(sample, config, seed, observe)?)))
+        }
         EstimatorKind::Sum(cuts) => of_seeds(seeds, |seed| {
             let Decomposition { held_out, standard_error, parts, .. } =
                 decompose_observed(sample, cuts, config, seed, observe)?;
@@ -82,7 +81,7 @@ pub fn estimate_observed(
 }
 
 /// What one seed shows.
-struct OfSeed {
+pub(crate) struct OfSeed {
     held_out: f64,
     standard_error: f64,
     cap: Option<f64>,
@@ -90,6 +89,10 @@ struct OfSeed {
 }
 
 impl OfSeed {
+    pub(crate) fn of_fit(fit: Fit) -> Self {
+        Self { cap: Some(fit.cap), ..Self::of(fit.held_out, fit.standard_error, [fit]) }
+    }
+
     fn of(held_out: f64, standard_error: f64, fits: impl IntoIterator<Item = Fit>) -> Self {
         Self { held_out, standard_error, cap: None, fits: fits.into_iter().collect() }
     }
@@ -102,6 +105,15 @@ fn of_seeds(seeds: &[u64], of_seed: impl Fn(Seed) -> Result<OfSeed> + Sync) -> R
 }
 
 impl Estimate {
+    /// The estimate before it is cut off at 0, nats: with fits the mean of the seeds' held-out bounds, as sums
+    /// and differences need it.
+    pub fn held_out(&self) -> f64 {
+        match self.seed_values.len() {
+            0 => self.value,
+            count => self.seed_values.iter().sum::<f64>() / count as f64,
+        }
+    }
+
     const NOTHING: Self = Self {
         value: f64::NAN,
         interval: None,
@@ -113,7 +125,12 @@ impl Estimate {
         warnings: Vec::new(),
     };
 
-    fn together(seeds: Vec<OfSeed>) -> Result<Self> {
+    /// What an estimator without training finds.
+    pub(crate) fn computed(Computed { value, warnings, .. }: Computed) -> Self {
+        Self { value, warnings, ..Self::NOTHING }
+    }
+
+    pub(crate) fn together(seeds: Vec<OfSeed>) -> Result<Self> {
         if seeds.is_empty() {
             return Err(Error::Empty { what: "the list of seeds", unit: "seed" });
         }

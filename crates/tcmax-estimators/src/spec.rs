@@ -89,12 +89,25 @@ pub struct Computed {
     pub value: f64,
     /// What casts doubt on it, a sentence each.
     pub warnings: Vec<String>,
+    /// What every row contributes, nats, if the estimator has such a thing: the mean of those that are there
+    /// is the value.
+    pub pointwise: Option<Vec<Option<f64>>>,
 }
 
 impl Computed {
     /// A value without warnings.
     pub fn new(value: f64) -> Self {
-        Self { value, warnings: Vec::new() }
+        Self { value, warnings: Vec::new(), pointwise: None }
+    }
+
+    /// The same with what every row contributes, up to a constant: all are moved by the same amount, so that
+    /// their mean is the value.
+    #[must_use]
+    pub fn with_rows(self, mut pointwise: Vec<Option<f64>>) -> Self {
+        let count = pointwise.iter().flatten().count() as f64;
+        let shift = self.value - pointwise.iter().flatten().sum::<f64>() / count;
+        pointwise.iter_mut().flatten().for_each(|value| *value += shift);
+        Self { pointwise: Some(pointwise), ..self }
     }
 }
 

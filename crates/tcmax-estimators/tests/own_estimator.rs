@@ -135,7 +135,8 @@ fn run(name: &str, sample: &Sample) -> Estimate {
 #[test]
 fn own_estimators_run_like_the_others() {
     let (pair, truth) = (sample(2, 0.8), -0.5 * (1f64 - 0.64).ln());
-    for name in catalogue().names() {
+    // Numbers cannot be counted.
+    for name in catalogue().names().into_iter().filter(|name| *name != "counts") {
         let found = run(name, &pair);
         assert!((found.value - truth).abs() < 0.12, "{name}: {} is not {truth}", found.value);
         let direct = ["ksg", "gaussian", "binned"].contains(&name);

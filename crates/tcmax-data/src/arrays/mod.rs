@@ -15,6 +15,7 @@ mod read;
 mod safetensors;
 mod values;
 
+pub use crate::words::is_missing;
 pub use array::{Array, ArrayKind};
 pub(crate) use read::{array_names, read_with_metadata};
 pub use read::{parse_csv, parse_npy, parse_npz, parse_safetensors, read_arrays};

@@ -143,8 +143,13 @@ impl JointTable {
         Ok(sums)
     }
 
+    /// The number of joint states of some of the variables.
+    pub(super) fn states(&self, variables: &[usize]) -> usize {
+        variables.iter().filter_map(|&v| self.sizes.get(v)).product()
+    }
+
     /// Probabilities of the states of some variables, the last of `variables` running fastest.
-    fn marginal(&self, variables: &[usize]) -> Result<Vec<f64>> {
+    pub(super) fn marginal(&self, variables: &[usize]) -> Result<Vec<f64>> {
         let count = self.num_variables();
         if let Some(&index) = variables.iter().find(|&&v| v >= count) {
             return Err(Error::NoSuchVariable { index, count });

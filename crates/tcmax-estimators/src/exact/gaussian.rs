@@ -8,9 +8,10 @@
 //! with the covariance S, its diagonal blocks S_bb, and the correlation matrix R (Watanabe 1960; Cover
 //! and Thomas, chapter 8).
 
+use ndarray::Array2;
 use tcmax_registry::Options;
 
-use super::linalg::{cholesky, log_det, square, submatrix};
+use super::linalg::{cholesky, inverse_of_lower, log_det, square, submatrix};
 use crate::error::{Error, Result};
 use crate::sample::scaling::{normal_scores, standardised};
 use crate::sample::{Sample, Variable, VariableKind};
@@ -25,10 +26,16 @@ pub static GAUSSIAN: EstimatorSpec = EstimatorSpec {
     pairs_only: false,
     options: Options::NONE,
     kind: EstimatorKind::Direct(Direct {
-        compute: |_, sample| Ok(Computed::new(Gaussian::information_of(sample)?)),
+        compute: |_, sample| {
+            let (gaussian, columns) = Gaussian::of_columns(sample.variables(), |column| column)?;
+            let groups = groups(sample.variables());
+            let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
+            let value = gaussian.total_correlation(&groups)?;
+            Ok(Computed::new(value).with_rows(gaussian.log_ratios(&groups, &columns)?))
+        },
         operations: |rows, columns| {
             let all = columns.iter().sum::<usize>() as f64;
-            4.0 * rows as f64 * all * all
+            8.0 * rows as f64 * all * all
         },
     }),
 };
@@ -84,7 +91,7 @@ impl Gaussian {
     /// # Errors
     /// When a variable is categorical, or one column is a linear function of others.
     pub fn information_of(sample: &Sample) -> Result<f64> {
-        Self::of_columns(sample.variables(), |column| column)
+        Self::information_of_columns(sample.variables(), |column| column)
     }
 
     /// As [`Gaussian::information_of`], of the columns' normal scores (ranks as quantiles of the normal
@@ -100,11 +107,24 @@ impl Gaussian {
         let total: f64 = variables.iter().map(|v| v.width() as f64).sum();
         let within: f64 = variables.iter().map(|v| (v.width() * v.width()) as f64).sum();
         let bias = 0.5 * (total * total - within) / (2.0 * sample.len() as f64);
-        Ok(Self::of_columns(variables, normal_scores)? - bias)
+        Ok(Self::information_of_columns(variables, normal_scores)? - bias)
     }
 
     /// The plug-in value after a map of every column.
-    fn of_columns(variables: &[Variable], map: fn(Vec<f64>) -> Vec<f64>) -> Result<f64> {
+    fn information_of_columns(
+        variables: &[Variable],
+        map: fn(Vec<f64>) -> Vec<f64>,
+    ) -> Result<f64> {
+        let groups = groups(variables);
+        let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
+        Self::of_columns(variables, map)?.0.total_correlation(&groups)
+    }
+
+    /// The Gaussian distribution of columns after a map of each, and the columns.
+    fn of_columns(
+        variables: &[Variable],
+        map: fn(Vec<f64>) -> Vec<f64>,
+    ) -> Result<(Self, Vec<Vec<f64>>)> {
         if let Some(other) = variables.iter().find(|v| v.kind() == VariableKind::Categorical) {
             let reason = format!("variable '{}' is categorical", other.name());
             return Err(Error::NotACovariance { reason });
@@ -116,14 +136,29 @@ impl Gaussian {
         let n = variables[0].len() as f64;
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / n;
         let entries = columns.iter().flat_map(|a| columns.iter().map(move |b| dot(a, b)));
-        let gaussian = Self::new(entries.collect())?;
-        let mut first = 0;
-        let groups = variables.iter().map(|v| {
-            first += v.width();
-            (first - v.width()..first).collect::<Vec<_>>()
-        });
-        let groups: Vec<Vec<usize>> = groups.collect();
-        gaussian.total_correlation(&groups.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        Ok((Self::new(entries.collect())?, columns))
+    }
+
+    /// log p(x) - sum_b log p(x_b) of every row of columns with this covariance and mean 0:
+    /// 1/2 (sum_b (log det S_bb + x_b^T S_bb^-1 x_b) - log det S - x^T S^-1 x).
+    fn log_ratios(&self, groups: &[&[usize]], columns: &[Vec<f64>]) -> Result<Vec<Option<f64>>> {
+        let rows = columns.first().map_or(0, Vec::len);
+        let mut ratios = vec![0.0; rows];
+        let mut add = |coordinates: &[usize], sign: f64| -> Result<()> {
+            let factor = self.factor(coordinates)?;
+            let white = inverse_of_lower(&factor).ok_or_else(|| singular(coordinates))?;
+            let log_det = log_det(&factor);
+            for (row, ratio) in ratios.iter_mut().enumerate() {
+                let x = |j: usize| columns[coordinates[j]][row];
+                let of_line = |i: usize| (0..=i).map(|j| white[(i, j)] * x(j)).sum::<f64>();
+                let square: f64 = (0..coordinates.len()).map(|i| of_line(i).powi(2)).sum();
+                *ratio += 0.5 * sign * (log_det + square);
+            }
+            Ok(())
+        };
+        groups.iter().try_for_each(|group| add(group, 1.0))?;
+        add(&groups.concat(), -1.0)?;
+        Ok(ratios.into_iter().map(Some).collect())
     }
 
     /// The number of coordinates d.
@@ -175,13 +210,29 @@ impl Gaussian {
         if coordinates.is_empty() {
             return Ok(0.0);
         }
-        let block = submatrix(&square(&self.covariance, self.dim), coordinates);
-        let factor = cholesky(&block);
-        let factor = factor.ok_or_else(|| Error::NotACovariance {
-            reason: format!("coordinates {coordinates:?} repeat, or one determines another"),
-        })?;
-        Ok(log_det(&factor))
+        Ok(log_det(&self.factor(coordinates)?))
     }
+
+    /// The Cholesky factor of the covariance of some coordinates.
+    fn factor(&self, coordinates: &[usize]) -> Result<Array2<f64>> {
+        let block = submatrix(&square(&self.covariance, self.dim), coordinates);
+        cholesky(&block).ok_or_else(|| singular(coordinates))
+    }
+}
+
+fn singular(coordinates: &[usize]) -> Error {
+    let reason = format!("coordinates {coordinates:?} repeat, or one determines another");
+    Error::NotACovariance { reason }
+}
+
+/// The columns of each variable, numbered one after the other.
+fn groups(variables: &[Variable]) -> Vec<Vec<usize>> {
+    let mut first = 0;
+    let group = |v: &Variable| {
+        first += v.width();
+        (first - v.width()..first).collect()
+    };
+    variables.iter().map(group).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! neighbour is in all variables together, distances being maxima over coordinates. Kraskov, Stoegbauer
 //! and Grassberger (2004), algorithm 1, in its form for n variables (equation 23). Not a bound: nearly
 //! unbiased where the density is smooth, too small where information is high or dimensions are many.
-//! O(N^2 D) time, O(N) memory per thread.
+//! Where dimensions are few, time is about O(N log N), where they are many O(N^2 D); memory is O(N D).
 //!
 //! *Classes* are never distances: two rows of different classes are infinitely far apart, those of one
 //! class at distance 0. Neighbours are then those within the class, as Ross (2014) has it, and c_m + 1 of
@@ -23,9 +23,10 @@
 //! Viswanath (2017) counts ties, but only those at distance 0; on independent Poisson counts of mean 100 it
 //! still shows 0.3 nats with 1,000 rows. Here each repeated number is moved at random within the gap
 //! between its neighbours. Where it moved to determines the number, and the move carries no other information, so
-//! the information is exactly what it was, and the density has no steps.
+//! the information is exactly what it was, and the density has no steps. A few numbers that repeat among many
+//! that do not (no rain, a sensor at its limit) are points in a density: which of them a row has, or none, is
+//! a class of its own, so that they are no neighbours of the others.
 
-use rand::Rng;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,9 +34,9 @@ use tcmax_ops::Seed;
 use tcmax_registry::{OptionSet, Options, Table, read, require};
 
 use super::plug_in::{States, digamma_table, standard_error, total_correlation};
+use super::points::{Seen, Trees};
 use crate::error::{Error, Result};
-use crate::sample::scaling::standardised;
-use crate::sample::{Sample, Variable};
+use crate::sample::Sample;
 use crate::spec::{Computed, Direct, EstimatorKind, EstimatorSpec};
 
 /// The specification of nearest neighbours.
@@ -71,16 +72,19 @@ impl OptionSet for KsgOptions {
 
 fn compute(options: &Table, sample: &Sample) -> Result<Computed> {
     let KsgOptions { neighbours } = read(options)?;
-    let found = nearest_neighbours(sample, KsgConfig { neighbours, ..KsgConfig::default() })?;
+    let config = KsgConfig { neighbours, ..KsgConfig::default() };
+    let (found, of_rows) = with_rows(sample, config)?;
     let left_out = found.left_out;
     let warning = format!("{left_out} rows were left out: they are alone in their class");
-    Ok(Computed { value: found.value, warnings: Vec::from_iter((left_out > 0).then_some(warning)) })
+    let warnings = Vec::from_iter((left_out > 0).then_some(warning));
+    Ok(Computed { warnings, ..Computed::new(found.value) }.with_rows(of_rows))
 }
 
-/// Every distance between two rows.
+/// The distances of every row to those that the boxes of the trees do not exclude.
 fn operations(rows: usize, columns: &[usize]) -> f64 {
     let (rows, all) = (rows as f64, columns.iter().sum::<usize>() as f64);
-    8.0 * rows * rows * (all + 4.0 * columns.len() as f64)
+    let seen = rows.min(60.0 * rows.log2() * 1.8f64.powf(all));
+    8.0 * rows * seen * (all + 4.0 * columns.len() as f64)
 }
 
 /// Settings of [`ksg`].
@@ -141,6 +145,11 @@ pub fn ksg(sample: &Sample, config: KsgConfig) -> Result<f64> {
 /// # Errors
 /// As [`ksg`].
 pub fn nearest_neighbours(sample: &Sample, config: KsgConfig) -> Result<NearestNeighbours> {
+    Ok(with_rows(sample, config)?.0)
+}
+
+/// The estimate, and what every row contributes up to a constant; rows alone in their class nothing.
+fn with_rows(sample: &Sample, config: KsgConfig) -> Result<(NearestNeighbours, Vec<Option<f64>>)> {
     let (n, k) = (sample.len(), config.neighbours);
     if k == 0 {
         let problem = "at least 1 neighbour is needed".to_owned();
@@ -157,12 +166,16 @@ pub fn nearest_neighbours(sample: &Sample, config: KsgConfig) -> Result<NearestN
     let discrete: Vec<States> = variables.iter().filter_map(|v| v.states.clone()).collect();
     let (of_counts, counts_error) =
         total_correlation(&discrete, &psi, config.seed.stream("chance"))?;
-    if variables.iter().all(|v| v.width == 0) {
-        let (value, standard_error) = (of_counts, counts_error);
-        return Ok(NearestNeighbours { value, standard_error, left_out: 0 });
-    }
     let all: Vec<&States> = discrete.iter().collect();
     let joint = States::joint(&all, n);
+    let of_classes = |row: usize| {
+        psi[joint.count(row)] - discrete.iter().map(|v| psi[v.count(row)]).sum::<f64>()
+    };
+    if variables.iter().all(|v| v.width == 0) {
+        let (value, standard_error) = (of_counts, counts_error);
+        let of_rows = (0..n).map(|row| Some(of_classes(row))).collect();
+        return Ok((NearestNeighbours { value, standard_error, left_out: 0 }, of_rows));
+    }
     let kept: Vec<usize> = (0..n).filter(|&row| joint.count(row) > 1).collect();
     if kept.len() <= k || 2 * kept.len() < n {
         let purpose =
@@ -172,11 +185,18 @@ pub fn nearest_neighbours(sample: &Sample, config: KsgConfig) -> Result<NearestN
     }
     let variables: Vec<Seen> = variables.iter().map(|v| v.in_rows(&kept)).collect();
     let terms = terms(&variables, &joint.in_rows(&kept), k, &psi);
-    Ok(NearestNeighbours {
+    let found = NearestNeighbours {
         value: of_counts + terms.iter().sum::<f64>() / kept.len() as f64,
         standard_error: standard_error(terms.iter().copied()).hypot(counts_error),
         left_out: n - kept.len(),
-    })
+    };
+    let mut of_rows = vec![None; n];
+    for (&row, term) in kept.iter().zip(terms) {
+        // One variable with classes shares nothing with itself.
+        let shared = if discrete.len() > 1 { of_classes(row) } else { 0.0 };
+        of_rows[row] = Some(term + shared);
+    }
+    Ok((found, of_rows))
 }
 
 /// The term of each row beyond those of the counts of classes. In order, so that their sum has the same bits
@@ -185,107 +205,34 @@ fn terms(variables: &[Seen], joint: &States, k: usize, psi: &[f64]) -> Vec<f64> 
     let n = joint.rows();
     let categorical = variables.iter().filter(|v| v.states.is_some()).count();
     let whole = (variables.len() - categorical) as f64 * psi[n];
+    let together = Trees::new(variables, joint);
+    let alone: Vec<Option<Trees>> = variables
+        .iter()
+        .map(|v| {
+            let states = v.states.clone().unwrap_or_else(|| States::joint(&[], n));
+            (v.width > 0).then(|| Trees::new(std::slice::from_ref(v), &states))
+        })
+        .collect();
     let of_row = |i: usize| {
-        let distances: Vec<Vec<f64>> = variables.iter().map(|v| v.distances(i, n)).collect();
-        let mut together: Vec<f64> =
-            (0..n).map(|j| distances.iter().fold(0.0f64, |d, own| d.max(own[j]))).collect();
-        // The example itself is not its neighbour.
-        together[i] = f64::INFINITY;
         let k = k.min(joint.count(i) - 1);
-        let (_, radius, _) = together.select_nth_unstable_by(k - 1, f64::total_cmp);
-        let radius = *radius;
+        // The nearest of all is the example itself.
+        let radius = together.of(i).kth_nearest(together.point(i), k + 1);
         // Ties that remain after numbers were moved are counted, as Gao et al. do.
-        let ties = together.iter().filter(|&&d| d <= 0.0).count();
-        let k = if radius > 0.0 { k } else { ties + 1 };
-        let closer = |d: f64| d < radius || d <= 0.0;
-        let of_variable = |(v, own): (&Seen, &Vec<f64>)| {
-            let around = own.iter().filter(|&&d| closer(d)).count();
-            let in_class = v.states.as_ref().map_or(0.0, |states| psi[states.count(i)]);
-            in_class - psi[around]
+        let k = match radius > 0.0 {
+            true => k,
+            false => together.of(i).count_inside(together.point(i), 0.0),
         };
-        let sum: f64 = variables.iter().zip(&distances).map(of_variable).sum();
+        let of_variable = |(v, trees): (&Seen, &Option<Trees>)| {
+            let in_class = v.states.as_ref().map(|states| states.count(i));
+            let around = match trees {
+                Some(trees) => trees.of(i).count_inside(trees.point(i), radius),
+                // All of a class are at no distance from each other.
+                None => in_class.unwrap_or(n),
+            };
+            in_class.map_or(0.0, |count| psi[count]) - psi[around]
+        };
+        let sum: f64 = variables.iter().zip(&alone).map(of_variable).sum();
         psi[k] - psi[joint.count(i)] + whole + sum
     };
     (0..n).into_par_iter().map(of_row).collect()
-}
-
-/// Distinct numbers that count as classes, at most, and how often each occurs on average, at least.
-const FEW: usize = 10;
-
-/// One variable as distances see it.
-struct Seen {
-    /// The columns of which only equality means something, together.
-    states: Option<States>,
-    /// The others, row by row.
-    numbers: Vec<f64>,
-    width: usize,
-}
-
-impl Seen {
-    fn new(variable: &Variable, seed: Seed) -> Self {
-        let n = variable.len();
-        let (mut states, mut columns) = (Vec::new(), Vec::new());
-        for column in 0..variable.width() {
-            let of_column = States::of_numbers(variable.column(column));
-            let few = of_column.len() <= FEW && FEW * of_column.len() <= n;
-            if variable.is_discrete(column) || few {
-                states.push(of_column);
-                continue;
-            }
-            let mut values: Vec<f64> = variable.column(column).collect();
-            if of_column.len() < n {
-                break_ties(&mut values, &of_column, seed.index(column as u64));
-            }
-            columns.push(standardised(values));
-        }
-        let all: Vec<&States> = states.iter().collect();
-        let numbers =
-            (0..n).flat_map(|row| columns.iter().map(move |column| column[row])).collect();
-        let joint = (!states.is_empty()).then(|| States::joint(&all, n));
-        Self { states: joint, numbers, width: columns.len() }
-    }
-
-    fn in_rows(&self, rows: &[usize]) -> Self {
-        let of_row = |&row: &usize| &self.numbers[row * self.width..][..self.width];
-        Self {
-            states: self.states.as_ref().map(|states| states.in_rows(rows)),
-            numbers: rows.iter().flat_map(of_row).copied().collect(),
-            width: self.width,
-        }
-    }
-
-    /// Distances of row `i` to all `n`.
-    fn distances(&self, i: usize, n: usize) -> Vec<f64> {
-        let own = &self.numbers[i * self.width..][..self.width];
-        let distance = |j: usize| {
-            if self.states.as_ref().is_some_and(|states| states.state(i) != states.state(j)) {
-                return f64::INFINITY;
-            }
-            let other = &self.numbers[j * self.width..][..self.width];
-            other.iter().zip(own).fold(0.0f64, |largest, (a, b)| largest.max((a - b).abs()))
-        };
-        (0..n).map(distance).collect()
-    }
-}
-
-/// Moves every number that occurs more than once to anywhere between the middles of the gaps to the numbers
-/// below and above it.
-fn break_ties(values: &mut [f64], states: &States, seed: Seed) {
-    let mut distinct = values.to_vec();
-    distinct.sort_by(f64::total_cmp);
-    distinct.dedup();
-    let mut rng = seed.rng();
-    for (row, value) in values.iter_mut().enumerate() {
-        if states.count(row) == 1 {
-            continue;
-        }
-        let at = distinct.partition_point(|x| x < value);
-        let below = at.checked_sub(1).map(|below| *value - distinct[below]);
-        let above = distinct.get(at + 1).map(|above| above - *value);
-        // At the ends as far out as in.
-        let below_or = below.or(above).unwrap_or(0.0);
-        let above_or = above.or(below).unwrap_or(0.0);
-        let move_to = -0.5 * below_or + 0.5 * rng.random::<f64>() * (below_or + above_or);
-        *value += move_to;
-    }
 }

@@ -89,6 +89,11 @@ impl States {
         self.counts[self.of_row[row] as usize] as usize
     }
 
+    /// How often each state occurs.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = u64> + '_ {
+        self.counts.iter().map(|&count| u64::from(count))
+    }
+
     /// The states of some of the rows.
     pub(crate) fn in_rows(&self, rows: &[usize]) -> Self {
         Self::of(rows.iter().map(|&row| self.of_row[row]))

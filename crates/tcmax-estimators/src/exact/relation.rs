@@ -141,8 +141,8 @@ struct Column {
     of: usize,
     values: Vec<f64>,
     order: Vec<u32>,
-    states: States,
-    discrete: bool,
+    /// Of a discrete column.
+    states: Option<States>,
 }
 
 impl Column {
@@ -150,9 +150,12 @@ impl Column {
         let values: Vec<f64> = variable.column(column).collect();
         let mut order: Vec<u32> = (0..values.len() as u32).collect();
         order.sort_by(|&a, &b| values[a as usize].total_cmp(&values[b as usize]));
-        let states = States::of_numbers(values.iter().copied());
-        let discrete = variable.is_discrete(column) || 4 * states.len() <= values.len();
-        Self { of, values, order, states, discrete }
+        // Counted in order: hashing millions of different numbers takes longer than all else here.
+        let differ = |pair: &&[u32]| values[pair[0] as usize] != values[pair[1] as usize];
+        let distinct = 1 + order.windows(2).filter(differ).count();
+        let discrete = variable.is_discrete(column) || 4 * distinct <= values.len();
+        let states = discrete.then(|| States::of_numbers(values.iter().copied()));
+        Self { of, values, order, states }
     }
 
     /// Both columns' numbers, in this one's order.
@@ -163,7 +166,7 @@ impl Column {
 
     /// How `y` follows from this column if it is monotone and both are continuous.
     fn monotone(&self, y: &Self) -> Option<RelationKind> {
-        if self.discrete || y.discrete {
+        if self.states.is_some() || y.states.is_some() {
             return None;
         }
         let step = |sign: f64| {
@@ -181,21 +184,21 @@ impl Column {
 
     /// Whether `y` is a function of this column, both being discrete.
     fn determines(&self, y: &Self) -> Option<RelationKind> {
+        let (own, of_y) = (self.states.as_ref()?, y.states.as_ref()?);
         // Of classes that are nearly all alone nothing is learned by their determining something.
-        let repeated = 4 * self.states.len() <= self.values.len();
-        if !(self.discrete && y.discrete && repeated) {
+        if 4 * own.len() > self.values.len() {
             return None;
         }
-        let mut seen = vec![f64::NAN; self.states.len()];
+        let mut seen = vec![f64::NAN; own.len()];
         for (row, &y) in y.values.iter().enumerate() {
-            let known = &mut seen[self.states.state(row) as usize];
+            let known = &mut seen[own.state(row) as usize];
             if known.is_nan() {
                 *known = y;
             } else if *known != y {
                 return None;
             }
         }
-        let entropy = y.states.entropy(&digamma_table(y.values.len()));
+        let entropy = of_y.entropy(&digamma_table(y.values.len()));
         Some(RelationKind::Classes { entropy })
     }
 
@@ -203,7 +206,7 @@ impl Column {
     /// order, as those of a smooth function do and those with noise do not: the distance from that line
     /// is at most a twentieth of what the two rows differ by.
     fn smoothly_determines(&self, y: &Self) -> bool {
-        if self.discrete || y.discrete {
+        if self.states.is_some() || y.states.is_some() {
             return false;
         }
         let rows: Vec<(f64, f64)> = self.walk(y).collect();

@@ -51,7 +51,8 @@ pub struct FitConfig {
     /// of the training split have a column each and all others share one, which keeps lower bounds valid
     /// and limits time and memory.
     pub most_classes: usize,
-    /// Fractions of the examples in the validation and the test split; the rest trains.
+    /// Fractions of the examples in the validation and the test split, but of many no more than 20,000 and
+    /// 100,000: more would take time and hardly narrow the interval. The rest trains.
     pub held_out: [f64; 2],
     /// Critics, each with a part of the examples as its test split, so that together they test on all: in place of the
     /// test fraction above. 1 trains a single critic.

@@ -101,6 +101,31 @@ impl<'a> HeldOut<'a> {
         self.weighted(&vec![1.0; self.joint.len()])
     }
 
+    /// What every example contributes: the value is the mean, as what is reported is linear in the mean
+    /// score.
+    pub(super) fn of_examples(&self) -> Vec<f64> {
+        let reported = |(&score, compared): (&f64, f64)| self.objective.reported(score, compared);
+        if self.objective.all_pairs() {
+            return self.joint.iter().zip(self.contrasts.iter().copied()).map(reported).collect();
+        }
+        self.joint.iter().zip(std::iter::repeat(self.product())).map(reported).collect()
+    }
+
+    /// What the mean of the scores is compared with: the log-mean-exp over product tuples, or the mean contrast.
+    pub(super) fn product(&self) -> f64 {
+        match self.objective.all_pairs() {
+            true => self.contrasts.iter().sum::<f64>() / self.contrasts.len() as f64,
+            false => self.log_mean_exp(&vec![1.0; self.joint.len()]),
+        }
+    }
+
+    /// The value with the scores of another pairing of the examples, which has the same product term.
+    pub(super) fn value_with(&self, joint: &[f64], product: f64) -> f64 {
+        let cut = |score: f64| self.limits.map_or(score, |l| score.clamp(l.floor, l.ceiling));
+        let mean = joint.iter().map(|&score| cut(score)).sum::<f64>() / joint.len() as f64;
+        self.objective.reported(mean, product)
+    }
+
     /// The standard deviation of the value over bootstrap replicates of the examples.
     pub(super) fn bootstrap(&self, replicates: usize, seed: Seed) -> f64 {
         let n = self.joint.len();

@@ -30,6 +30,7 @@ mod config;
 mod contrasts;
 mod critic;
 pub(crate) mod decomposition;
+mod detailed;
 mod held_out;
 mod interaction;
 pub(crate) mod outcome;
@@ -44,6 +45,7 @@ pub use config::{CheckedConfig, CriticKind, FitConfig};
 pub use decomposition::{
     Decomposition, LINE, Part, TREE, decompose, decompose_observed, line, tree,
 };
+pub use detailed::{Detailed, Wanted, fit_detailed};
 pub use interaction::{Conditional, Interaction, conditional_mutual_information, interaction};
 pub use outcome::{CurvePoint, Fit, Start, Warning};
 pub use run::{fit, fit_observed};

@@ -12,6 +12,12 @@ use crate::sample::scaling::{Column, Map};
 /// Fewest examples a fit accepts: 22 train, 6 validate, 12 test.
 pub(super) const FEWEST: usize = 40;
 
+/// Examples in the validation split, at most: it is scored some forty times in a fit.
+const MOST_VALIDATION: usize = 20_000;
+
+/// Examples in the test split, at most.
+const MOST_TEST: usize = 100_000;
+
 /// The three splits, as row numbers, and all rows, scaled.
 pub(super) struct Prepared {
     pub(super) training: Vec<usize>,
@@ -63,6 +69,8 @@ impl Prepared {
         rows.shuffle(&mut seed.stream("split").rng());
         let [validation, mut test] =
             config.held_out.map(|fraction| ((n as f64 * fraction) as usize).max(4));
+        let validation = validation.min(MOST_VALIDATION);
+        test = test.min(MOST_TEST);
         if config.folds > 1 {
             let [first, end] = [fold, fold + 1].map(|fold| fold * n / config.folds);
             test = end - first;

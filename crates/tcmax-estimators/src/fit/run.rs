@@ -51,6 +51,17 @@ pub fn fit_observed(
     seed: Seed,
     observe: &(dyn Fn(usize) + Sync),
 ) -> Result<Fit> {
+    Ok(fit_then(sample, config, seed, observe, &|_, _| Ok(()))?.0)
+}
+
+/// As [`fit_observed`], and what `then` makes of the trained critic of every fold.
+pub(super) fn fit_then<T: Send>(
+    sample: &Sample,
+    config: &CheckedConfig,
+    seed: Seed,
+    observe: &(dyn Fn(usize) + Sync),
+    then: &(dyn Fn(&Trainer<'_>, usize) -> Result<T> + Sync),
+) -> Result<(Fit, Vec<T>)> {
     let checked = config;
     let config = checked.config();
     let variables = sample.variables().len();
@@ -74,7 +85,9 @@ pub fn fit_observed(
         }
         let made = trainer.train(observe)?;
         observe(config.steps - made);
-        trainer.report(start)
+        let fit = trainer.report(start)?;
+        let more = then(&trainer, fold)?;
+        Ok((fit, more))
     };
     // A step's matrices are small: threads would spend their time waiting for each other, most of all
     // on a busy machine. Several fits at a time use the cores better.
@@ -82,7 +95,9 @@ pub fn fit_observed(
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         pool.map_err(candle_core::Error::wrap)?.install(|| run(fold))
     };
-    let fits: Vec<Fit> =
-        (0..config.folds).into_par_iter().map(alone).collect::<Result<Vec<_>>>()?;
-    Fit::of_folds(fits).ok_or(Error::Empty { what: "the list of folds", unit: "fold" })
+    let folds = (0..config.folds).into_par_iter().map(alone).collect::<Result<Vec<_>>>()?;
+    let (fits, more): (Vec<Fit>, Vec<T>) = folds.into_iter().unzip();
+    let fit =
+        Fit::of_folds(fits).ok_or(Error::Empty { what: "the list of folds", unit: "fold" })?;
+    Ok((fit, more))
 }

@@ -26,11 +26,11 @@ const MOST_PAIRED: usize = 96;
 
 /// A critic in training.
 pub(super) struct Trainer<'a> {
-    config: &'a FitConfig,
-    objective: Box<dyn Objective>,
-    data: &'a Prepared,
-    seed: Seed,
-    critic: Box<dyn Critic>,
+    pub(super) config: &'a FitConfig,
+    pub(super) objective: Box<dyn Objective>,
+    pub(super) data: &'a Prepared,
+    pub(super) seed: Seed,
+    pub(super) critic: Box<dyn Critic>,
     params: Params,
     validation: (Vec<Tensor>, Tuples),
     average: WeightAverage,
@@ -254,7 +254,7 @@ impl<'a> Trainer<'a> {
         Ok(self.on_validation()?.value())
     }
 
-    fn on_validation(&self) -> Result<HeldOut<'_>> {
+    pub(super) fn on_validation(&self) -> Result<HeldOut<'_>> {
         let (variables, tuples) = &self.validation;
         HeldOut::new(self.critic.as_ref(), variables, tuples, self.objective.as_ref(), None)
     }
@@ -291,7 +291,7 @@ impl<'a> Trainer<'a> {
 }
 
 /// Permutations that make at least `count` tuples.
-fn evaluation_tuples(
+pub(super) fn evaluation_tuples(
     count: usize,
     examples: usize,
     variables: usize,

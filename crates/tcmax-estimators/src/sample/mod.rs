@@ -13,6 +13,7 @@ pub use scaling::Scaling;
 pub use tuples::Tuples;
 pub use variable::{Variable, VariableKind};
 
+use rand::seq::SliceRandom;
 use tcmax_ops::Seed;
 
 use crate::error::{Error, Result};
@@ -86,6 +87,35 @@ impl Sample {
         let mut rows = rand::seq::index::sample(&mut seed.rng(), self.len(), most).into_vec();
         rows.sort_unstable();
         Self { variables: self.variables.iter().map(|v| v.in_rows(&rows)).collect() }
+    }
+
+    /// The same rows of the first variable, and those of every other in a random order of its own: what is
+    /// left are the marginals.
+    #[must_use]
+    pub fn permuted(&self, seed: Seed) -> Self {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        let mut rng = seed.rng();
+        let permuted = |(v, variable): (usize, &Variable)| {
+            if v == 0 {
+                return variable.clone();
+            }
+            order.shuffle(&mut rng);
+            variable.in_rows(&order)
+        };
+        Self { variables: self.variables.iter().enumerate().map(permuted).collect() }
+    }
+
+    /// Some of the rows, each as often as it is named.
+    ///
+    /// # Errors
+    /// When a row does not exist, there is none, or a variable is constant in them.
+    pub fn in_rows(&self, rows: &[usize]) -> Result<Self> {
+        let count = self.len();
+        if let Some(&row) = rows.iter().find(|&&row| row >= count) {
+            let problem = format!("there is no row {row}; there are {count}, numbered from 0");
+            return Err(Error::Setting { field: "rows", problem });
+        }
+        Self::new(self.variables.iter().map(|v| v.in_rows(rows).checked()).collect::<Result<_>>()?)
     }
 
     /// The sample of some of the variables, each group joined into one variable.
@@ -166,6 +196,28 @@ mod tests {
         let error = Sample::new(vec![a.clone(), b]).unwrap_err().to_string();
         assert!(error.contains("'b' has 3 rows, but 'a' has 2"), "{error}");
         assert!(matches!(Sample::new(vec![a]), Err(Error::Setting { .. })));
+    }
+
+    #[test]
+    fn permuting_keeps_marginals_and_rows_are_chosen_whole() {
+        let a = Variable::continuous("a", (0..40).map(f64::from).collect(), 2).unwrap();
+        let y = Variable::categorical("y", &(0..20).map(f64::from).collect::<Vec<_>>()).unwrap();
+        let sample = Sample::new(vec![a, y]).unwrap();
+        let permuted = sample.permuted(Seed::new(1));
+        let [first, second] = [0, 1].map(|v| permuted.variables()[v].values().to_vec());
+        assert_eq!(first, sample.variables()[0].values());
+        assert_ne!(second, sample.variables()[1].values());
+        let mut sorted = second.clone();
+        sorted.sort_by(f64::total_cmp);
+        assert_eq!(sorted, sample.variables()[1].values());
+
+        let some = sample.in_rows(&[3, 0, 3]).unwrap();
+        assert_eq!(some.variables()[0].values(), [6.0, 7.0, 0.0, 1.0, 6.0, 7.0]);
+        assert_eq!(some.variables()[1].values(), [1.0, 0.0, 1.0]);
+        assert_eq!(some.variables()[1].classes(), Some(2));
+        assert!(matches!(sample.in_rows(&[4, 4]), Err(Error::ConstantColumn { .. })));
+        assert!(sample.in_rows(&[20]).unwrap_err().to_string().contains("no row 20"));
+        assert!(matches!(sample.in_rows(&[]), Err(Error::Empty { .. })));
     }
 
     #[test]

@@ -119,6 +119,18 @@ impl Variable {
         self.values.iter().skip(column).step_by(self.width()).copied()
     }
 
+    /// The variable with its classes numbered anew, if it has any left out.
+    ///
+    /// # Errors
+    /// When there is no row, or a column is constant.
+    pub(super) fn checked(self) -> Result<Self> {
+        check_values(&self.name, &self.values, self.width())?;
+        match self.kind {
+            VariableKind::Categorical => Self::categorical(self.name, &self.values),
+            VariableKind::Continuous => Self::of_numbers(self.name, self.values, self.discrete),
+        }
+    }
+
     /// The same variable in some of the rows. Nothing is checked: a column may be constant there.
     pub(crate) fn in_rows(&self, rows: &[usize]) -> Self {
         let width = self.width();

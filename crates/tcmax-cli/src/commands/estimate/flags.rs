@@ -27,6 +27,82 @@ pub(super) struct VariableFlags {
     /// share most. Pairs that cannot be estimated are named, and the others go on
     #[arg(long)]
     pub(super) all_pairs: bool,
+    /// What to do with rows that lack a value (an empty cell, NaN, a word such as NA)
+    #[arg(long, value_enum, default_value_t = Missing::Refuse)]
+    pub(super) missing: Missing,
+}
+
+/// What is done with rows that lack a value.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Missing {
+    /// The first is an error
+    Refuse,
+    /// Every estimate has the rows that have a value of all of its variables
+    Pairwise,
+}
+
+/// What is asked beside an estimate.
+#[derive(Args)]
+#[command(next_help_heading = "Measures and tests")]
+pub(super) struct AskFlags {
+    /// Measure of what the variables share [default: total-correlation, which is the mutual information of
+    /// two]
+    #[arg(long, value_enum)]
+    measure: Option<Asked>,
+    /// Variables that are known: the conditional measure of the others
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    pub(super) given: Vec<String>,
+    /// Permutations of rows for a p value of independence: 19 or more for a level of 0.05, and with
+    /// --all-pairs so many times as there are pairs
+    #[arg(long, value_name = "N")]
+    pub(super) permutations: Option<usize>,
+    /// Train a critic for every permutation; otherwise the critic of the first seed judges its permuted
+    /// held-out rows
+    #[arg(long, requires = "permutations")]
+    pub(super) retrain: bool,
+    /// Write what every row contributes to the estimate into this CSV file
+    #[arg(long, value_name = "FILE")]
+    pub(super) pointwise: Option<PathBuf>,
+}
+
+/// A measure by its name.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Asked {
+    /// All that is shared
+    TotalCorrelation,
+    /// What two variables or more have in common (dual total correlation)
+    Dual,
+    /// Total correlation less its dual: below 0 where synergy prevails
+    OInformation,
+    /// What all variables have in common; of three I(a; b) - I(a; b | c)
+    Interaction,
+    /// Total correlation given others (--given); of two I(a; b | c)
+    Conditional,
+    /// Of two sources and a target, in this order: redundant, unique and synergistic parts, by the definition
+    /// of Bertschinger et al. (2014), from the counts of classes
+    Pid,
+    /// The same by I_min of Williams and Beer (2010)
+    PidMin,
+}
+
+impl AskFlags {
+    /// The measure, if it is another than the total correlation of all variables.
+    pub(super) fn measure(&self) -> anyhow::Result<Option<Asked>> {
+        match (self.measure, self.given.is_empty()) {
+            (None, false) => Ok(Some(Asked::Conditional)),
+            (None | Some(Asked::TotalCorrelation), true) => Ok(None),
+            (Some(Asked::Conditional), true) => {
+                let problem = "name the variables that are known with --given";
+                Err(Error::setting("--measure conditional", problem).into())
+            }
+            (Some(Asked::Conditional), false) => Ok(self.measure),
+            (Some(_), false) => {
+                let problem = "only --measure conditional has variables that are known";
+                Err(Error::setting("--given", problem).into())
+            }
+            (other, true) => Ok(other),
+        }
+    }
 }
 
 /// By what to estimate.

@@ -3,9 +3,13 @@
 mod curve;
 mod flags;
 mod list;
+mod measure;
+mod missing;
 mod outcome;
 mod output;
+mod pointwise;
 mod progress;
+mod significance;
 mod variables;
 mod work;
 
@@ -13,7 +17,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tcmax_data::arrays::read_arrays;
-use tcmax_estimators::{EstimatorSpec, Sample};
+use tcmax_estimators::fit::{CheckedConfig, Wanted};
+use tcmax_estimators::{EstimatorKind, EstimatorSpec};
 use tcmax_registry::Catalogue;
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::{Error, check_seeds};
@@ -21,10 +26,11 @@ use tcmax_train::{Error, check_seeds};
 use super::print;
 use super::train::set_threads;
 use crate::progress::say;
-use flags::{EstimatorFlags, FitFlags, OutputFlags, RunFlags, VariableFlags};
+use flags::{AskFlags, EstimatorFlags, FitFlags, OutputFlags, RunFlags, VariableFlags};
+use missing::Complete;
 use outcome::Outcome;
 use progress::Progress;
-use variables::{FileArray, Variables};
+use variables::{FileArray, Known, Member, Variables};
 use work::Work;
 
 /// Options of `tcmax estimate`.
@@ -40,12 +46,19 @@ use work::Work;
                   falls short, as it does where information is high. Beside a fit ksg and the Gaussian \
                   copula are computed too, and a warning says where one of them lies above the interval. \
                   Where one variable determines another the information is infinite (or the entropy of \
-                  classes), which is reported without a fit.\n\nmine is tcne on two variables, trained with \
+                  classes), which is reported without a fit.\n\nMeasures of three variables or \
+                  more are sums and differences of mutual informations of groups of them, each with the \
+                  estimator chosen. A difference of lower bounds is no bound. --permutations N says with what \
+                  probability independent variables show as much; --all-pairs corrects for the number of \
+                  pairs. --pointwise has one value per row of log p(a, b) / (p(a) p(b)), the mean of which is \
+                  the estimate.\n\nmine is tcne on two variables, trained with \
                   the moving average of its paper: the same bound, nearly the same numbers.\n\nExamples:\n  \
                   tcmax estimate --list\n  tcmax estimate data.npz --variables a,b,y\n  tcmax estimate \
                   table.csv --all-pairs --unit bits\n  tcmax estimate xy.npy --variables 0:3,3:6 \
                   --estimator mine --plot curve.svg\n  tcmax estimate x.npy y.npy --estimator ksg --set \
-                  neighbours=5"
+                  neighbours=5\n  tcmax estimate table.csv --variables a,b --given c --estimator ksg\n  tcmax \
+                  estimate table.csv --variables a,b,y --measure pid\n  tcmax estimate table.csv --all-pairs \
+                  --estimator ksg --permutations 999 --missing pairwise"
 )]
 pub struct Estimate {
     /// Files with the variables: safetensors, npy, npz, CSV or TSV; rows belong together
@@ -53,6 +66,8 @@ pub struct Estimate {
     files: Vec<PathBuf>,
     #[command(flatten)]
     variables: VariableFlags,
+    #[command(flatten)]
+    ask: AskFlags,
     #[command(flatten)]
     estimator: EstimatorFlags,
     #[command(flatten)]
@@ -72,32 +87,87 @@ impl Estimate {
         set_threads(self.run.threads)?;
         check_seeds(&self.estimator.seeds)?;
         let config = self.fit.config(&self.estimator, estimators)?;
-        let work = Work { config: &config, seeds: &self.estimator.seeds, long: self.run.long };
+        let measure = self.ask.measure()?;
+        self.check_asked(&config, measure.is_some())?;
+        let wanted = Wanted {
+            permutations: self.ask.permutations.unwrap_or(0),
+            pointwise: self.ask.pointwise.is_some(),
+        };
+        let work = Work {
+            config: &config,
+            seeds: &self.estimator.seeds,
+            long: self.run.long,
+            wanted,
+            retrain: self.ask.retrain,
+        };
         let arrays = self.arrays()?;
         let variables = Variables {
             wanted: self.variables.variables.as_deref(),
             classes: &self.variables.classes,
             numbers: &self.variables.numbers,
+            given: &self.ask.given,
+            missing: self.variables.missing,
         };
         let members = variables.members(&arrays)?;
         drop(arrays);
-        let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
-        let outcomes = if self.variables.all_pairs {
+        if self.variables.all_pairs {
+            let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
             let keep_fits = self.output.json || self.output.plot.is_some();
-            work.pairs(members, keep_fits)?
-        } else {
-            let variables = members.into_iter().map(|member| member.variable);
-            let variables = variables.collect::<anyhow::Result<Vec<_>>>()?;
-            let sample = Sample::new(variables).map_err(Error::from)?;
-            config.config().estimator.check(sample.variables().len()).map_err(Error::from)?;
-            let cost = work.cost(&sample);
-            work.announce(cost, "")?;
-            let progress = Progress::new(cost.steps);
-            let outcome = work.outcome(&sample, &progress);
-            progress.finish();
-            vec![outcome?]
-        };
-        self.print(&names, &outcomes)
+            let mut outcomes = work.pairs(members, keep_fits)?;
+            significance::correct(&mut outcomes);
+            return self.print(&names, &outcomes);
+        }
+        let complete = together(members)?;
+        if let Some(asked) = measure {
+            let given = self.ask.given.len();
+            return print(&measure::run(asked, &complete, given, &work, &self.output)?);
+        }
+        config.config().estimator.check(complete.sample.variables().len()).map_err(Error::from)?;
+        let cost = work.cost(&complete.sample);
+        work.announce(cost, "")?;
+        let progress = Progress::new(cost.steps);
+        let outcome = work.outcome(&complete.sample, &progress);
+        progress.finish();
+        let outcome = Outcome { left_out: complete.left_out, ..outcome? };
+        if let Some(path) = &self.ask.pointwise {
+            pointwise::write(path, &outcome, complete.rows.as_deref(), self.output.unit)?;
+        }
+        self.print(&[], &[outcome])
+    }
+
+    /// Refuses what cannot be asked together.
+    fn check_asked(&self, config: &CheckedConfig, other_measure: bool) -> anyhow::Result<()> {
+        let refuse = |setting: &str, problem: &str| Err(Error::setting(setting, problem).into());
+        let (all_pairs, permutations) = (self.variables.all_pairs, self.ask.permutations);
+        let trains = !matches!(config.config().estimator.kind, EstimatorKind::Direct(_));
+        match () {
+            () if all_pairs && other_measure => {
+                refuse("--measure", "--all-pairs estimates mutual informations only")
+            }
+            () if all_pairs && self.ask.pointwise.is_some() => {
+                refuse("--pointwise", "--all-pairs has no values of rows; name two --variables")
+            }
+            () if permutations == Some(0) => {
+                refuse("--permutations", "at least 1 is needed, and 19 for a level of 0.05")
+            }
+            () if other_measure && permutations.is_some() => refuse(
+                "--permutations",
+                "permuting rows tests independence, which is what mutual information and total correlation \
+                 measure; other measures can differ from 0 without it",
+            ),
+            () if other_measure && self.ask.pointwise.is_some() => refuse(
+                "--pointwise",
+                "only mutual information and total correlation have values of rows",
+            ),
+            () if other_measure && self.output.plot.is_some() => refuse(
+                "--plot",
+                "curves are drawn of single estimates, and a measure is a sum of several",
+            ),
+            () if self.ask.retrain && !trains => {
+                refuse("--retrain", "the estimator trains no critic; leave it out")
+            }
+            () => Ok(()),
+        }
     }
 
     fn arrays(&self) -> anyhow::Result<Vec<FileArray>> {
@@ -128,4 +198,11 @@ impl Estimate {
             outcomes.iter().map(|outcome| outcome.text(unit)).collect::<String>()
         })
     }
+}
+
+/// All variables in the rows that have them all, or the first refusal.
+fn together(members: Vec<Member>) -> anyhow::Result<Complete> {
+    let known = members.into_iter().map(|member| member.known);
+    let known = known.collect::<anyhow::Result<Vec<Known>>>()?;
+    Complete::of(&known.iter().collect::<Vec<_>>())
 }

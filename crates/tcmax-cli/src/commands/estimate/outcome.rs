@@ -3,7 +3,10 @@
 use clap::ValueEnum;
 use serde::Serialize;
 use tcmax_estimators::fit::Fit;
-use tcmax_estimators::{Comparison, Estimate, Relation, Sample, Variable, VariableKind};
+use tcmax_estimators::{
+    Comparison, DetailedEstimate, PermutationTest, Pointwise, Relation, Sample, Variable,
+    VariableKind,
+};
 
 /// Units of information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -54,6 +57,8 @@ pub(super) struct Shape {
 pub(super) struct Outcome {
     pub(super) variables: Vec<Seen>,
     pub(super) rows: usize,
+    /// Rows that lack a value of some variable.
+    pub(super) left_out: usize,
     pub(super) estimator: String,
     /// Infinite where one variable determines another, NaN where the estimate was refused.
     pub(super) value: f64,
@@ -68,6 +73,10 @@ pub(super) struct Outcome {
     pub(super) seed_values: Vec<f64>,
     pub(super) warnings: Vec<String>,
     pub(super) fits: Vec<Fit>,
+    pub(super) test: Option<PermutationTest>,
+    /// The p value corrected for the number of pairs, as Holm does it and as Benjamini and Hochberg do.
+    pub(super) corrected: Option<[f64; 2]>,
+    pub(super) pointwise: Option<Vec<Pointwise>>,
     pub(super) seconds: f64,
 }
 
@@ -93,6 +102,7 @@ impl Outcome {
         Self {
             variables,
             rows: 0,
+            left_out: 0,
             estimator: estimator.to_owned(),
             value: f64::NAN,
             is_lower_bound: false,
@@ -105,6 +115,9 @@ impl Outcome {
             seed_values: Vec::new(),
             warnings: Vec::new(),
             fits: Vec::new(),
+            test: None,
+            corrected: None,
+            pointwise: None,
             seconds: 0.0,
         }
     }
@@ -128,7 +141,10 @@ impl Outcome {
     }
 
     /// Sets what the estimator found.
-    pub(super) fn set_estimate(&mut self, estimate: Estimate, is_lower_bound: bool) {
+    pub(super) fn set_estimate(&mut self, found: DetailedEstimate, is_lower_bound: bool) {
+        let estimate = found.estimate;
+        self.test = found.permutation_test;
+        self.pointwise = found.pointwise;
         self.value = estimate.value;
         self.is_lower_bound = is_lower_bound;
         self.interval = estimate.interval;

@@ -6,28 +6,20 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use tcmax_estimators::{Relation, RelationKind};
 
-use super::outcome::{Outcome, Shape, Unit};
+use super::outcome::{Outcome, Seen, Shape, Unit};
+use super::significance;
 
 impl Outcome {
     /// The estimate in lines.
     pub(super) fn text(&self, unit: Unit) -> String {
         let mut text = String::new();
         let number = |nats: f64| format!("{:.4}", unit.of(nats));
-        let described = self.variables.iter().map(|seen| match &seen.shape {
-            Some(Shape { classes: Some(classes), .. }) => {
-                format!("{} ({classes} classes)", seen.name)
-            }
-            Some(Shape { columns, .. }) if *columns > 1 => {
-                format!("{} ({columns} columns)", seen.name)
-            }
-            _ => seen.name.clone(),
-        });
-        let described: Vec<String> = described.collect();
+        let described: Vec<String> = self.variables.iter().map(Seen::described).collect();
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<10} {value}");
         };
         line("variables", described.join(", "));
-        line("rows", self.rows.to_string());
+        line("rows", rows(self.rows, self.left_out));
         line("estimator", self.estimator.clone());
         let is = if self.is_lower_bound { "at least" } else { "about" };
         let value = match self.value.is_infinite() {
@@ -58,6 +50,9 @@ impl Outcome {
             let values: Vec<String> = self.seed_values.iter().map(|&value| number(value)).collect();
             line("seeds", format!("{} (spread {})", values.join(" "), number(spread)));
         }
+        if let Some(test) = &self.test {
+            line("p value", significance::text(test, unit));
+        }
         line("seconds", format!("{:.1}", self.seconds));
         for warning in &self.warnings {
             line("warning", warning.clone());
@@ -84,6 +79,7 @@ impl Outcome {
             "quantity": self.quantity(),
             "variables": self.variables,
             "rows": self.rows,
+            "rows_left_out": self.left_out,
             "estimator": self.estimator,
             "unit": unit.name(),
             // None where it is infinite or was refused.
@@ -102,11 +98,34 @@ impl Outcome {
             "cap": self.cap.map(of),
             "seed_values": self.seed_values.iter().map(|&value| of(value)).collect::<Vec<_>>(),
             "spread": self.spread.map(of),
+            "permutation_test": self.test.as_ref().map(|test| significance::json(test, unit)),
+            "p_holm": self.corrected.map(|[holm, _]| holm),
+            "p_benjamini_hochberg": self.corrected.map(|[_, rate]| rate),
             "warnings": self.warnings,
             "seconds": self.seconds,
             // In nats always, as the fits are.
             "fits_in_nats": self.fits,
         })
+    }
+}
+
+impl Seen {
+    /// The name, with the number of classes or columns.
+    pub(super) fn described(&self) -> String {
+        let name = &self.name;
+        match &self.shape {
+            Some(Shape { classes: Some(classes), .. }) => format!("{name} ({classes} classes)"),
+            Some(Shape { columns, .. }) if *columns > 1 => format!("{name} ({columns} columns)"),
+            _ => name.clone(),
+        }
+    }
+}
+
+/// How many rows there are, and how many were left out.
+pub(super) fn rows(used: usize, left_out: usize) -> String {
+    match left_out {
+        0 => used.to_string(),
+        _ => format!("{used} of {}: the others lack a value", used + left_out),
     }
 }
 
@@ -147,6 +166,14 @@ pub(super) fn matrix(names: &[String], outcomes: &[Outcome], unit: Unit) -> Stri
     };
     if outcomes.iter().any(|outcome| outcome.is_lower_bound) {
         text += "\nLower bounds: what two variables share is at least this, and ± is that of the bound.";
+    }
+    text += &significance::of_pairs(outcomes);
+    let fewest = outcomes.iter().filter(|o| o.left_out > 0).map(|o| o.rows).min();
+    if let Some(fewest) = fewest {
+        text += &format!(
+            "\nRows that lack a value of a pair's variables are left out of it; the fewest that are left are \
+             {fewest}, and --json has the rows of every pair."
+        );
     }
     let mut refusals: Vec<&Outcome> =
         outcomes.iter().filter(|outcome| outcome.refusal.is_some()).collect();

@@ -31,9 +31,11 @@ impl Cost {
         let rows = variables.first().map_or(0, |variable| variable.len());
         let columns: Vec<usize> =
             variables.iter().map(|variable| config.columns_of(variable)).collect();
+        // What no estimator is asked for: whether columns follow from each other.
+        let relations = 2e-7 * (rows * variables.iter().map(|v| v.width()).sum::<usize>()) as f64;
         match config.estimator.kind {
             EstimatorKind::Direct(direct) => {
-                let seconds = (direct.operations)(rows, &columns) / SPEED;
+                let seconds = relations + (direct.operations)(rows, &columns) / SPEED;
                 Self { fits: 0, steps: 1, seconds }
             }
             EstimatorKind::Critic(_) => Self::of_fits(&[columns.iter().sum()], rows, config, seeds),
@@ -55,17 +57,30 @@ impl Cost {
         // Validations score a fifth of the tuples forward only.
         let validated = 0.2 * config.evaluation_tuples as f64 / config.validate_every as f64;
         let of_fit = |&columns: &usize| {
-            let columns = columns as f64;
-            let layers: Vec<f64> = config.hidden.iter().map(|&width| width as f64).collect();
-            let inputs = std::iter::once(columns).chain(layers.iter().copied());
-            let network: f64 = inputs.zip(&layers).map(|(a, b)| a * b).sum();
-            // Activations cost as much as some dozens of multiplications each.
-            let evaluation = network + columns * columns + 40.0 * layers.iter().sum::<f64>();
-            steps * ((trained + validated) * evaluation * 2.0 / SPEED + 2e-4)
+            steps * ((trained + validated) * evaluation(columns, config) / SPEED + 2e-4)
         };
         let fits = seeds * columns.len() as u64;
         let seconds = seeds as f64 * columns.iter().map(of_fit).sum::<f64>();
         Self { fits, steps: fits.saturating_mul(config.steps as u64), seconds }
+    }
+
+    /// The same with a permutation test: of estimators that train critics, one evaluation of a critic per
+    /// test row and permutation; of others, one estimate per permutation.
+    pub(super) fn and_permutations(
+        self,
+        variables: &[&Variable],
+        config: &FitConfig,
+        permutations: u64,
+    ) -> Self {
+        let times = permutations as f64;
+        if self.fits == 0 {
+            let steps = self.steps.saturating_add(permutations);
+            return Self { steps, seconds: self.seconds * (1.0 + times), ..self };
+        }
+        let rows = variables.first().map_or(0, |variable| variable.len()) as f64;
+        let columns = variables.iter().map(|variable| config.columns_of(variable)).sum();
+        let of_one = config.held_out[1] * rows * evaluation(columns, config) / SPEED;
+        Self { seconds: self.seconds + times * of_one, ..self }
     }
 
     /// Both together.
@@ -76,6 +91,16 @@ impl Cost {
             seconds: self.seconds + other.seconds,
         }
     }
+}
+
+/// What a critic of so many columns costs on one tuple.
+fn evaluation(columns: usize, config: &FitConfig) -> f64 {
+    let columns = columns as f64;
+    let layers: Vec<f64> = config.hidden.iter().map(|&width| width as f64).collect();
+    let inputs = std::iter::once(columns).chain(layers.iter().copied());
+    let network: f64 = inputs.zip(&layers).map(|(a, b)| a * b).sum();
+    // Activations cost as much as some dozens of multiplications each.
+    2.0 * (network + columns * columns + 40.0 * layers.iter().sum::<f64>())
 }
 
 /// A duration as people say it.

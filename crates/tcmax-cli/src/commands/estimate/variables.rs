@@ -3,9 +3,12 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 
-use tcmax_data::arrays::{Array, ArrayKind};
+use tcmax_data::arrays::{Array, ArrayKind, is_missing};
 use tcmax_estimators::{Sample, Variable};
 use tcmax_train::Error;
+
+use super::flags::Missing;
+use super::missing::fill;
 
 /// Whole numbers count as classes up to this many distinct ones, if each has ten rows on average.
 const MOST_CLASSES: usize = 64;
@@ -15,6 +18,9 @@ pub(super) struct Variables<'a> {
     pub(super) wanted: Option<&'a [String]>,
     pub(super) classes: &'a [String],
     pub(super) numbers: &'a [String],
+    /// Variables that are known; they come last.
+    pub(super) given: &'a [String],
+    pub(super) missing: Missing,
 }
 
 /// An array and the file it is from.
@@ -34,7 +40,14 @@ impl Deref for FileArray {
 /// A variable by name, or why it cannot be one.
 pub(super) struct Member {
     pub(super) name: String,
-    pub(super) variable: anyhow::Result<Variable>,
+    pub(super) known: anyhow::Result<Known>,
+}
+
+/// A variable, and which of its rows have a value.
+pub(super) struct Known {
+    pub(super) variable: Variable,
+    /// None where all have.
+    pub(super) present: Option<Vec<bool>>,
 }
 
 /// Columns of one array.
@@ -47,13 +60,15 @@ struct Columns<'a> {
 impl Variables<'_> {
     /// The variables asked for, in order.
     pub(super) fn members(&self, arrays: &[FileArray]) -> anyhow::Result<Vec<Member>> {
-        let named = match self.wanted {
-            Some(names) => {
-                let find = |name: &String| Ok((name.clone(), find(arrays, name)?));
-                names.iter().map(find).collect::<anyhow::Result<Vec<_>>>()?
-            }
+        let find = |name: &String| Ok((name.clone(), find(arrays, name)?));
+        let mut named = match self.wanted {
+            Some(names) => names.iter().map(find).collect::<anyhow::Result<Vec<_>>>()?,
             None => all(arrays),
         };
+        if !self.given.is_empty() {
+            named.retain(|(name, _)| !self.given.contains(name));
+            named.extend(self.given.iter().map(find).collect::<anyhow::Result<Vec<_>>>()?);
+        }
         for name in self.classes.iter().chain(self.numbers) {
             if !named.iter().any(|(own, _)| own == name) {
                 let problem = format!("'{name}' is none of the variables");
@@ -61,28 +76,44 @@ impl Variables<'_> {
             }
         }
         let member = |(name, parts): (String, Vec<Columns<'_>>)| {
-            let variable = match parts.as_slice() {
+            let known = match parts.as_slice() {
                 [only] => self.variable(name.clone(), only),
                 parts => self.group(parts),
             };
             // A group has a name made of those of its members.
-            let name = variable.as_ref().map_or(name, |variable| variable.name().to_owned());
-            Member { name, variable }
+            let name = known.as_ref().map_or(name, |known| known.variable.name().to_owned());
+            Member { name, known }
         };
         Ok(named.into_iter().map(member).collect())
     }
 
     /// Several arrays' columns side by side.
-    fn group(&self, parts: &[Columns<'_>]) -> anyhow::Result<Variable> {
+    fn group(&self, parts: &[Columns<'_>]) -> anyhow::Result<Known> {
         let of_part = |part: &Columns<'_>| self.variable(part.array.name.clone(), part);
         let members = parts.iter().map(of_part).collect::<anyhow::Result<Vec<_>>>()?;
         let all: Vec<usize> = (0..members.len()).collect();
+        let (members, present): (Vec<Variable>, Vec<_>) =
+            members.into_iter().map(|known| (known.variable, known.present)).unzip();
         let group = Sample::new(members).and_then(|sample| sample.group(&all));
-        Ok(group.map_err(Error::from)?)
+        let variable = group.map_err(Error::from)?;
+        // A row is there if it is there in every part.
+        let both = |a: Vec<bool>, b: Vec<bool>| a.iter().zip(&b).map(|(a, b)| *a && *b).collect();
+        Ok(Known { variable, present: present.into_iter().flatten().reduce(both) })
     }
 
-    fn variable(&self, name: String, part: &Columns<'_>) -> anyhow::Result<Variable> {
-        let values = part.values();
+    fn variable(&self, name: String, part: &Columns<'_>) -> anyhow::Result<Known> {
+        let mut values = part.values();
+        let mut present = None;
+        if self.missing == Missing::Pairwise {
+            part.forget_missing_words(&mut values);
+            if values.iter().any(|value| value.is_nan()) {
+                present = fill(&mut values, part.columns.len());
+                if present.is_none() {
+                    let problem = format!("'{name}': no row has a value");
+                    return Err(Error::bad_file(&part.array.path, problem).into());
+                }
+            }
+        }
         let width = part.columns.len();
         let says = |list: &[String]| list.contains(&name);
         if let Some(doubt) = part.array.doubt.as_ref().filter(|_| !says(self.classes)) {
@@ -96,7 +127,11 @@ impl Variables<'_> {
             _ if says(self.numbers) => false,
             ArrayKind::Text => true,
             ArrayKind::Integer => width == 1 && few_distinct(&values),
-            ArrayKind::Real => false,
+            // Whole numbers with gaps are read as if they had a fraction.
+            ArrayKind::Real => {
+                let whole = || values.iter().all(|value| value.fract() == 0.0);
+                present.is_some() && width == 1 && whole() && few_distinct(&values)
+            }
         };
         if are_classes && width > 1 {
             let problem = format!("'{name}' has {width} columns; classes are one column");
@@ -104,13 +139,17 @@ impl Variables<'_> {
         }
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             let problem = format!(
-                "variable '{name}', row {} (from 0), column {}: the value is {}; fix or remove the row",
+                "variable '{name}', row {} (from 0), column {}: the value is {}; fix or remove the row{}",
                 at / width,
                 part.columns.start + at % width,
                 if values[at].is_nan() {
                     "NaN, or missing".to_owned()
                 } else {
                     values[at].to_string()
+                },
+                match values[at].is_nan() {
+                    true => ", or leave out rows that lack a value with --missing pairwise",
+                    false => "",
                 },
             );
             return Err(Error::bad_file(&part.array.path, problem).into());
@@ -129,11 +168,24 @@ impl Variables<'_> {
         } else {
             Variable::continuous(name, values, width)
         };
-        Ok(variable.map_err(Error::from)?)
+        Ok(Known { variable: variable.map_err(Error::from)?, present })
     }
 }
 
 impl Columns<'_> {
+    /// Sets the words that stand for a missing value to NaN.
+    fn forget_missing_words(&self, values: &mut [f64]) {
+        let missing: Vec<f64> = (0u32..)
+            .zip(&self.array.words)
+            .filter(|(_, word)| is_missing(word))
+            .map(|(index, _)| f64::from(index))
+            .collect();
+        if !missing.is_empty() {
+            let gone = values.iter_mut().filter(|value| missing.contains(value));
+            gone.for_each(|value| *value = f64::NAN);
+        }
+    }
+
     fn values(&self) -> Vec<f64> {
         let (values, width) = (&self.array.values, self.array.width);
         let row = |row: usize| self.columns.clone().map(move |c| values.get(row * width + c));

@@ -4,10 +4,15 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use tcmax_estimators::fit::CheckedConfig;
-use tcmax_estimators::{Comparison, EstimatorKind, Relation, Sample, Variable, estimate_observed};
+use tcmax_estimators::fit::Wanted;
+use tcmax_estimators::{
+    Comparison, EstimatorKind, Relation, Sample, Variable, estimate_detailed,
+    retrained_permutation_test,
+};
 use tcmax_ops::Seed;
 use tcmax_train::Error;
 
+use super::missing::Complete;
 use super::outcome::Outcome;
 use super::progress::{Cost, Progress, duration};
 use super::variables::Member;
@@ -26,6 +31,10 @@ pub(super) struct Work<'a> {
     pub(super) seeds: &'a [u64],
     /// Whether work of more than a day is wanted.
     pub(super) long: bool,
+    /// A permutation test, values of rows.
+    pub(super) wanted: Wanted,
+    /// Whether the permutation test trains critics.
+    pub(super) retrain: bool,
 }
 
 impl Work<'_> {
@@ -34,8 +43,15 @@ impl Work<'_> {
         self.cost_of(&sample.variables().iter().collect::<Vec<_>>())
     }
 
-    fn cost_of(&self, variables: &[&Variable]) -> Cost {
-        Cost::of(variables, self.config.config(), self.seeds.len() as u64)
+    /// What an estimate of some variables costs, with its permutation test.
+    pub(super) fn cost_of(&self, variables: &[&Variable]) -> Cost {
+        let (config, permutations) = (self.config.config(), self.wanted.permutations as u64);
+        let cost = Cost::of(variables, config, self.seeds.len() as u64);
+        match permutations {
+            0 => cost,
+            n if self.retrain => cost.and(Cost::of(variables, config, n + 1)),
+            n => cost.and_permutations(variables, config, n),
+        }
     }
 
     /// Prints what long work is going to cost, and refuses what takes more than a day.
@@ -69,10 +85,20 @@ impl Work<'_> {
             progress.add(self.cost(sample).steps);
         } else {
             let observe = |steps: usize| progress.add(steps as u64);
-            let estimate = estimate_observed(sample, self.config, self.seeds, &observe);
-            let estimate = estimate
-                .map_err(|e| anyhow::Error::from(Error::from(e)).context(outcome.quantity()));
-            outcome.set_estimate(estimate?, estimator.lower_bound);
+            let wanted = match self.retrain {
+                true => Wanted { permutations: 0, ..self.wanted },
+                false => self.wanted,
+            };
+            let refuse = |e| anyhow::Error::from(Error::from(e)).context(outcome.quantity());
+            let found = estimate_detailed(sample, self.config, self.seeds, wanted, &observe);
+            let mut found = found.map_err(refuse)?;
+            if self.retrain {
+                let (permutations, seed) = (self.wanted.permutations, self.seeds[0]);
+                let test =
+                    retrained_permutation_test(sample, self.config, permutations, seed, &observe);
+                found.permutation_test = Some(test.map_err(refuse)?);
+            }
+            outcome.set_estimate(found, estimator.lower_bound);
             if !matches!(estimator.kind, EstimatorKind::Direct(_)) {
                 outcome.compare(Comparison::of(sample, Seed::new(0)));
             }
@@ -92,14 +118,18 @@ impl Work<'_> {
         let pairs = pairs.flat_map(|(i, a)| members[i + 1..].iter().map(move |b| [a, b]));
         let pairs: Vec<[&Member; 2]> = pairs.collect();
         let cost = |[a, b]: &[&Member; 2]| {
-            Some(self.cost_of(&[a.variable.as_ref().ok()?, b.variable.as_ref().ok()?]))
+            let [a, b] = [a, b].map(|member| member.known.as_ref().ok());
+            Some(self.cost_of(&[&a?.variable, &b?.variable]))
         };
         let cost = pairs.iter().filter_map(cost).fold(Cost::default(), Cost::and);
         self.announce(cost, &format!("{} pairs: ", pairs.len()))?;
         let progress = Progress::new(cost.steps);
         let of_pair = |pair: &[&Member; 2]| {
-            let outcome = sample_of(*pair)
-                .and_then(|sample| self.outcome(&sample, &progress))
+            let outcome = complete(*pair)
+                .and_then(|complete| {
+                    let outcome = self.outcome(&complete.sample, &progress)?;
+                    Ok(Outcome { left_out: complete.left_out, ..outcome })
+                })
                 .unwrap_or_else(|refusal| {
                     let names = pair.map(|member| member.name.as_str());
                     let estimator = self.config.config().estimator.name;
@@ -116,7 +146,7 @@ impl Work<'_> {
         if outcomes.iter().all(|outcome| outcome.refusal().is_some()) {
             // The variables' own reasons first: they have exit codes.
             for member in members {
-                member.variable?;
+                member.known?;
             }
             let reason = outcomes.first().and_then(Outcome::refusal);
             let reason = reason.unwrap_or("at least 2 variables are needed").to_owned();
@@ -129,9 +159,9 @@ impl Work<'_> {
     }
 }
 
-fn sample_of([a, b]: [&Member; 2]) -> anyhow::Result<Sample> {
-    match (&a.variable, &b.variable) {
-        (Ok(a), Ok(b)) => Ok(Sample::new(vec![a.clone(), b.clone()]).map_err(Error::from)?),
+fn complete([a, b]: [&Member; 2]) -> anyhow::Result<Complete> {
+    match (&a.known, &b.known) {
+        (Ok(a), Ok(b)) => Complete::of(&[a, b]),
         (Err(refusal), _) | (_, Err(refusal)) => Err(anyhow::anyhow!("{refusal:#}")),
     }
 }
