@@ -5,6 +5,7 @@ pub mod critic;
 mod error;
 mod estimate;
 pub mod exact;
+pub mod features;
 pub mod fit;
 mod list;
 pub mod sample;
