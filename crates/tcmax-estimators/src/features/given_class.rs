@@ -8,9 +8,9 @@
 //! ```
 //!
 //! u_k and v_k are the leading canonical directions (Hotelling 1936) of the features less the means of their classes, under
-//! covariances that are shrunk; there are few of them, and they come from the examples of the fit. Their scales and
-//! correlations r_k come from half of the other examples, a correlation within two standard errors of 0 being 0, and the
-//! value from the other half. The bound is Donsker and Varadhan's (1983); pairs of an example with itself are no draws
+//! covariances that are shrunk; there are few of them, and they come from the examples of the fit. Their scales,
+//! correlations r_k and a weight of T come from half of the other examples, a correlation within two standard errors of 0
+//! being 0, and the value from the other half. The bound is Donsker and Varadhan's (1983); pairs of an example with itself are no draws
 //! from the product and do not count.
 
 use ndarray::{Array1, Array2};
@@ -26,6 +26,8 @@ const ITERATED: usize = 8;
 const ITERATIONS: usize = 12;
 /// Partners within the class of each example at most.
 const PARTNERS: usize = 256;
+/// Weights of the critic that are tried.
+const WEIGHTS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 
 /// One modality at the fit: what is known of it within classes, and its residuals (N, D).
 pub(super) struct Side<'a> {
@@ -100,19 +102,29 @@ struct Critic {
 }
 
 impl Coordinates<'_> {
-    /// The bound on some of the examples, with scales and correlations from others.
+    /// The bound on some of the examples, with scales, correlations and weight of the critic from others.
     pub(super) fn bound(&self, fitted: &[usize], measured: &[usize]) -> f64 {
         let critic = self.critic(fitted);
         if critic.correlations.iter().all(|&r| r == 0.0) {
             return 0.0;
         }
-        let (u, v) = (critic.standard(&self.u, measured, 0), critic.standard(&self.v, measured, 1));
+        // Features that are far from Gaussian have critics that are too certain.
+        let values = WEIGHTS.map(|weight| (weight, self.value(&critic, weight, fitted)));
+        let best = values.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
+        let weight = best.filter(|(_, value)| *value > 0.0).map_or(0.0, |(weight, _)| weight);
+        if weight > 0.0 { self.value(&critic, weight, measured) } else { 0.0 }
+    }
+
+    /// The bound of the critic with a weight, on some of the examples.
+    fn value(&self, critic: &Critic, weight: f64, rows: &[usize]) -> f64 {
+        let (u, v) = (critic.standard(&self.u, rows, 0), critic.standard(&self.v, rows, 1));
         let mut classes: Vec<Vec<usize>> = Vec::new();
-        for (at, &row) in measured.iter().enumerate() {
+        for (at, &row) in rows.iter().enumerate() {
             let class = self.labels[row] as usize;
             classes.resize_with(classes.len().max(class + 1), Vec::new);
             classes[class].push(at);
         }
+        let top = critic.limits[1];
         let (mut examples, mut joint, mut product) = (0usize, 0.0, 0.0);
         for rows in classes.iter().filter(|rows| rows.len() > 1) {
             let partners = PARTNERS.min(rows.len() - 1);
@@ -122,7 +134,7 @@ impl Coordinates<'_> {
                 let others = (1..=partners).map(|shift| rows[(at + shift) % rows.len()]);
                 // No score is above the upper limit.
                 let sum: f64 =
-                    others.map(|j| (critic.score(&u, i, &v, j) - critic.limits[1]).exp()).sum();
+                    others.map(|j| (weight * (critic.score(&u, i, &v, j) - top)).exp()).sum();
                 product += sum / partners as f64;
             }
         }
@@ -130,7 +142,7 @@ impl Coordinates<'_> {
             return 0.0;
         }
         let n = examples as f64;
-        joint / n - (product / n).ln() - critic.limits[1]
+        weight * (joint / n - top) - (product / n).ln()
     }
 
     fn critic(&self, rows: &[usize]) -> Critic {

@@ -94,10 +94,9 @@ pub fn feature_bounds(fitted: &Features, measured: &Features) -> Result<FeatureB
     let of_modality: Vec<WithinClasses> = fitted.z.iter().map(within).collect();
     let scores = of_modality.iter().zip(&measured.z).map(|(within, z)| discriminant(within, z));
     let scores: Vec<Array2<f64>> = scores.collect();
-    let joint = joint_scores(fitted, measured, &scores);
-    let scored = |scores| Scored { scores, labels: &measured.labels, log_prior: &log_prior };
-    let (scored, joint): (Vec<Scored<'_>>, Vec<Scored<'_>>) =
-        (scores.iter().map(scored).collect(), joint.iter().map(scored).collect());
+    let joined = joined_scores(fitted, measured);
+    let scored: Vec<Scored<'_>> =
+        scores.iter().map(|scores| scored_by(scores, measured, &log_prior)).collect();
     let folds = folds(measured)?;
     let (mut cross_entropies, mut joint_cross_entropy) = (vec![0.0; scores.len()], 0.0);
     let (modalities, mut shared) = (scores.len(), 0.0);
@@ -110,7 +109,14 @@ pub fn feature_bounds(fitted: &Features, measured: &Features) -> Result<FeatureB
         for ((sum, scored), &s) in cross_entropies.iter_mut().zip(&scored).zip(&scales) {
             *sum += scored.cross_entropy(valued, s);
         }
-        joint_cross_entropy += least_cross_entropy(&joint, [scaled, valued]);
+        // As if they were independent given the class; the other sees all columns.
+        let sum = Some(weighted_sum(&scores, &scales));
+        let candidates: Vec<Scored<'_>> = sum
+            .iter()
+            .chain(&joined)
+            .map(|scores| scored_by(scores, measured, &log_prior))
+            .collect();
+        joint_cross_entropy += least_cross_entropy(&candidates, [scaled, valued]);
         let log_posteriors = scored.iter().zip(&scales);
         let log_posteriors: Vec<Array2<f64>> =
             log_posteriors.map(|(scored, &s)| scored.log_posteriors(valued, s)).collect();
@@ -156,23 +162,31 @@ fn folds(measured: &Features) -> Result<[[Vec<usize>; 2]; 2]> {
     Ok([[even.clone(), odd.clone()], [odd, even]])
 }
 
-/// Scores of the class from all modalities: the sum of theirs, as if they were independent given the class, and where it
-/// can be afforded the discriminant of all columns.
-fn joint_scores(
-    fitted: &Features,
-    measured: &Features,
-    scores: &[Array2<f64>],
-) -> Vec<Array2<f64>> {
-    let mut found: Vec<Array2<f64>> =
-        scores.iter().cloned().reduce(|sum, other| sum + other).into_iter().collect();
-    let columns: usize = fitted.z.iter().map(Array2::ncols).sum();
-    if scores.len() > 1 && columns <= MOST_JOINED {
-        let of_all = fitted.joined().zip(measured.joined());
-        found.extend(of_all.map(|(z, other)| {
-            discriminant(&WithinClasses::of(&z, &fitted.labels, fitted.classes), &other)
-        }));
+fn scored_by<'a>(
+    scores: &'a Array2<f64>,
+    measured: &'a Features,
+    log_prior: &'a [f64],
+) -> Scored<'a> {
+    Scored { scores, labels: &measured.labels, log_prior }
+}
+
+/// The sum of the scores of the modalities, each with its certainty.
+fn weighted_sum(scores: &[Array2<f64>], scales: &[f64]) -> Array2<f64> {
+    let mut sum = Array2::zeros(scores[0].dim());
+    for (scores, &s) in scores.iter().zip(scales) {
+        sum.scaled_add(s, scores);
     }
-    found
+    sum
+}
+
+/// The discriminant of the columns of all modalities; none where there is one modality, or there are too many columns.
+fn joined_scores(fitted: &Features, measured: &Features) -> Option<Array2<f64>> {
+    let columns: usize = fitted.z.iter().map(Array2::ncols).sum();
+    if fitted.modalities() == 1 || columns > MOST_JOINED {
+        return None;
+    }
+    let (z, other) = fitted.joined().zip(measured.joined())?;
+    Some(discriminant(&WithinClasses::of(&z, &fitted.labels, fitted.classes), &other))
 }
 
 /// The cross-entropy of the scores that are the best on the rows that say how certain to be.

@@ -34,9 +34,8 @@ fn curves(result: &SuiteResult) -> Markup {
     html! {
         h2 { "Information in the features over the epochs" }
         p.note { "Lower bounds in nats, measured on the validation split (lines) and on training examples that the "
-            "critics were not fitted to (dashed); mean over the seeds. The first number of nats that a modality tells of "
-            "the class, and when it stops to grow, shows how modalities compete; a dashed line far above its line, that "
-            "the features memorise."
+            "critics were not fitted to (dashed); mean over the seeds. A modality that stays low while another "
+            "one grows is starved; where the dashed line is far above the solid one, the features memorise."
             @if truth.is_some() { " In the data: what the inputs tell, which features can only lose." } }
         (legend(result))
         div.charts {
@@ -44,7 +43,7 @@ fn curves(result: &SuiteResult) -> Markup {
                 (chart(result, &format!("I(y; z of {name})"), &known(&|t| t.label_information.get(m).copied()),
                     &|found| found.label.get(m).copied().flatten()))
             }
-            (chart(result, "I(y; all features)", &known(&|t| Some(t.joint_information)), &|found| Some(found.joint_label)))
+            (chart(result, "I(y; all features)", &known(&|t| Some(t.joint_information)), &|found| found.shared.map(|_| found.joint_label)))
             @if let [a, b] = &names[..] {
                 (chart(result, &format!("I({a}; {b})"), &known(&|t| Some(t.pairs.first()?.shared)),
                     &|found| found.shared))

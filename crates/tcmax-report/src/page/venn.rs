@@ -33,11 +33,12 @@ pub(super) fn circles(amounts: &Amounts) -> [Circle; 3] {
     let radius = |area: f64| (area.max(0.0) / PI).sqrt();
     let of_label = radius(amounts.label);
     let with_label = amounts.with_label.map(|area| area.clamp(0.0, amounts.label));
-    // Estimates may contradict the chain rule, by which the first is never the smaller one.
-    let area = |m: usize| (with_label[m] + amounts.given_label).max(amounts.shared);
+    let area = |m: usize| with_label[m] + amounts.given_label;
+    // By the chain rule it is never more; estimates may contradict that.
+    let shared = amounts.shared.min(area(0)).min(area(1));
     let of_modality = [radius(area(0)), radius(area(1))];
     let mut apart = [0, 1].map(|m| distance(of_label, of_modality[m], with_label[m]));
-    let between = distance(of_modality[0], of_modality[1], amounts.shared);
+    let between = distance(of_modality[0], of_modality[1], shared);
     // A circle inside the label's may move towards the middle where the other modality is nearer.
     for m in [0, 1] {
         let is_inside = with_label[m] >= 0.999 * area(m);
