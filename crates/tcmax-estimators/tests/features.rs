@@ -122,8 +122,20 @@ fn what_is_shared_beyond_the_class_is_seen_as_such() {
         let given_label = found.pairs[0].given_label;
         assert!(given_label < nuisance + 0.05, "{given_label} above {nuisance}");
         assert!(given_label > 0.7 * nuisance, "{given_label} far below {nuisance}");
-        // The critic of I(z_1; z_2) knows the class alone: a lower bound still.
         assert!(found.shared < truth(law)[3] + 0.04);
+        let (total, truth) = (found.total_correlation(), truth(law)[5]);
+        assert!(total < truth + 0.08 && total > 0.85 * truth, "{total} {truth}");
+    }
+}
+
+#[test]
+fn what_is_shared_is_seen_where_the_class_has_no_part_in_it() {
+    let law = Law { nuisance: 0.9, shows: [0.0, 0.0], ..LAW };
+    let found = bounds(law, [500, 500], 11);
+    let truth = truth(law);
+    assert_eq!((truth[0], truth[3]), (0.0, truth[4]));
+    for value in [found.shared, found.pairs[0].shared, found.total_correlation()] {
+        assert!(value < truth[3] + 0.06 && value > 0.8 * truth[3], "{value} {}", truth[3]);
     }
 }
 

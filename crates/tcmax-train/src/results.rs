@@ -155,6 +155,7 @@ fn is_undefined(value: &f64) -> bool {
 /// and `"-inf"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum LogRecord {
     /// A step.
     Step(StepRecord),

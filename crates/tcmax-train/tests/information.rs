@@ -116,7 +116,7 @@ fn check(found: &FeatureInformation, held_out: usize) {
     assert!(found.joint_label.held_out > 0.3 && found.joint_label.train.is_some(), "{found:?}");
     assert!(found.pairs[0].given_label.held_out < 0.1, "{found:?}");
     let sum = found.shared.unwrap().held_out + found.joint_label.held_out;
-    assert!((found.total_correlation.held_out - sum).abs() < 1e-12);
+    assert!(found.total_correlation.held_out > sum - 1e-12);
     assert!(found.head_is_additive && found.head_bound.is_some());
 }
 

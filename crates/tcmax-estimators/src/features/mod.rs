@@ -3,9 +3,9 @@
 //! | quantity | critic | its cost |
 //! |---|---|---|
 //! | I(y; z_m), I(y; z_1, ..., z_M) | linear discriminant in closed form, certainty from held-out examples (`label`) | N D^2 + D^3 |
-//! | I(z_1; ...; z_M), I(z_a; z_b) | what the discriminants say, over all N^M tuples (`shared`) | M N C |
+//! | I(z_1; ...; z_M), I(z_a; z_b) | what the discriminants say, over all N^M tuples (`shared`); of pairs a Gaussian critic too | M N C |
 //! | I(z_a; z_b \| y) | Gaussian, in the leading canonical directions (`given_class`) | N D |
-//! | TC(z, y) | the sum of I(z_1; ...; z_M) and I(y; z_1, ..., z_M): the chain rule | |
+//! | TC(z, y) | the chain rule: [`FeatureBounds::total_correlation`] | |
 //!
 //! Every value is measured on examples that nothing was fitted to: the fit's examples give directions, one half of the
 //! others gives a number or a few per modality (how certain to be), the other half gives the value; then the halves swap,
@@ -58,9 +58,16 @@ pub struct PairBounds {
 }
 
 impl FeatureBounds {
-    /// TC(z_1, ..., z_M, y) = I(z_1; ...; z_M) + I(y; z_1, ..., z_M): a sum of lower bounds is one.
+    /// TC(z_1, ..., z_M, y), the larger of two sums of lower bounds (the chain rule):
+    ///
+    /// ```text
+    /// TC = I(z_1; ...; z_M) + I(y; z_1, ..., z_M) = sum_m I(y; z_m) + I(z_1; ...; z_M | y)
+    /// ```
+    ///
+    /// where what all share beyond the class is no less than what two of them share.
     pub fn total_correlation(&self) -> f64 {
-        self.shared + self.joint_label
+        let beyond = self.pairs.iter().map(|pair| pair.given_label).fold(0.0, f64::max);
+        (self.shared + self.joint_label).max(self.label.iter().sum::<f64>() + beyond)
     }
 }
 
@@ -129,7 +136,9 @@ pub fn feature_bounds(fitted: &Features, measured: &Features) -> Result<FeatureB
             pair.shared += bound(&pair.modalities);
         }
     }
-    add_given_label(&mut pairs, &of_modality, (fitted, measured), &folds);
+    add_gaussian(&mut pairs, &of_modality, (fitted, measured), &folds);
+    // What all share is no less than what two of them share.
+    let shared = pairs.iter().map(|pair| pair.shared).fold(shared, f64::max);
     let (entropy, n) = (measured.label_entropy(), measured.len() as f64);
     Ok(FeatureBounds {
         label: cross_entropies.iter().map(|sum| entropy - sum / n).collect(),
@@ -199,24 +208,50 @@ fn least_cross_entropy(candidates: &[Scored<'_>], [scaled, valued]: [&[usize]; 2
     best.map_or(0.0, |(_, scored, s)| scored.cross_entropy(valued, s))
 }
 
-/// Adds I(z_a; z_b | y) to each pair.
-fn add_given_label(
-    pairs: &mut [PairBounds],
+/// I(z_a; z_b | y) of each pair, by Gaussian critics; `within` was fitted to the features of `fitted` by `labels` of the
+/// two, which may be of a single class: then it is I(z_a; z_b).
+fn gaussian_pairs(
+    pairs: &[PairBounds],
     within: &[WithinClasses],
     (fitted, measured): (&Features, &Features),
+    labels: [&[u32]; 2],
     folds: &[[Vec<usize>; 2]; 2],
-) {
-    let residuals = |of: &Features| -> Vec<Array2<f64>> {
-        within.iter().zip(&of.z).map(|(within, z)| within.residuals(z, &of.labels)).collect()
+) -> Vec<f64> {
+    let residuals = |of: &Features, labels: &[u32]| -> Vec<Array2<f64>> {
+        within.iter().zip(&of.z).map(|(within, z)| within.residuals(z, labels)).collect()
     };
-    let (seen, unseen) = (residuals(fitted), residuals(measured));
-    for pair in pairs {
+    let (seen, unseen) = (residuals(fitted, labels[0]), residuals(measured, labels[1]));
+    let of_pair = |pair: &PairBounds| {
         let [a, b] = pair.modalities;
         let side = |m: usize| Side { within: &within[m], residuals: &seen[m] };
         let [of_a, of_b] = canonical_directions(&side(a), &side(b));
         let (u, v) = (unseen[a].dot(&of_a), unseen[b].dot(&of_b));
-        let coordinates = Coordinates { u, v, labels: &measured.labels };
+        let coordinates = Coordinates { u, v, labels: labels[1] };
         let values = folds.iter().map(|[scaled, valued]| coordinates.bound(scaled, valued));
-        pair.given_label = values.sum::<f64>() / folds.len() as f64;
+        values.sum::<f64>() / folds.len() as f64
+    };
+    pairs.iter().map(of_pair).collect()
+}
+
+/// Adds what Gaussian critics see to each pair: beyond the class, and whatever the class is.
+fn add_gaussian(
+    pairs: &mut [PairBounds],
+    within: &[WithinClasses],
+    data: (&Features, &Features),
+    folds: &[[Vec<usize>; 2]; 2],
+) {
+    let (fitted, measured) = data;
+    let given = [&fitted.labels[..], &measured.labels];
+    let beyond = gaussian_pairs(pairs, within, data, given, folds);
+    let none = [vec![0; fitted.len()], vec![0; measured.len()]];
+    let of_all = |z: &Array2<f64>| WithinClasses::of(z, &none[0], 1);
+    let whole: Vec<WithinClasses> = match pairs.is_empty() {
+        true => Vec::new(),
+        false => fitted.z.iter().map(of_all).collect(),
+    };
+    let shared = gaussian_pairs(pairs, &whole, data, [&none[0], &none[1]], folds);
+    for (pair, (beyond, shared)) in pairs.iter_mut().zip(beyond.into_iter().zip(shared)) {
+        pair.given_label = beyond;
+        pair.shared = pair.shared.max(shared);
     }
 }

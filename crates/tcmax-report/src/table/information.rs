@@ -9,8 +9,9 @@ pub(super) const NOTE: &str = "Lower bounds in nats under the kept weights, with
                                and measured on the test split: what the features z of each modality tell of the class \
                                y, what all tell together, what modalities share, and what of it is beyond the class. \
                                'train': the same of training examples that the critic was not fitted to; far above \
-                               the value of the test split, the features memorise. TC is the sum of what the \
-                               modalities share and what all tell of the class. 'head' is the bound that the model's \
+                               the value of the test split, the features memorise. TC is the larger of what \
+                               modalities share and what all tell of the class, and of what each tells and what is \
+                               shared beyond the class. 'head' is the bound that the model's \
                                own head gives. A head that is a sum of logits never sees which features came with \
                                which: it bounds the sum of the I(y; z) of the modalities, never more, and TC can \
                                only be larger.";

@@ -23,7 +23,8 @@ pub struct FeatureInformation {
     /// I(z_1; ...; z_M), what the modalities share; `None` for a model of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<InformationBound>,
-    /// TC(z_1, ..., z_M, y), the sum of [`FeatureInformation::shared`] and [`FeatureInformation::joint_label`].
+    /// TC(z_1, ..., z_M, y) by the chain rule: the larger of I(z_1; ...; z_M) + I(y; z_1, ..., z_M) and the sum of the
+    /// I(y; z_m) and what two modalities share beyond the class.
     pub total_correlation: InformationBound,
     /// The bound that the model's own head gives on the same split, not cut off.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::any_number::option")]
