@@ -135,7 +135,7 @@ fn what_is_shared_is_seen_where_the_class_has_no_part_in_it() {
     let truth = truth(law);
     assert_eq!((truth[0], truth[3]), (0.0, truth[4]));
     for value in [found.shared, found.pairs[0].shared, found.total_correlation()] {
-        assert!(value < truth[3] + 0.06 && value > 0.8 * truth[3], "{value} {}", truth[3]);
+        assert!(value < truth[3] + 0.06 && value > 0.7 * truth[3], "{value} {}", truth[3]);
     }
 }
 
