@@ -53,7 +53,7 @@ fn two_modalities_and_the_label_are_circles() {
     assert_eq!(page.matches("<circle class=").count(), 2 * 6);
     let text = words(&page);
     for part in [
-        "I(y; sound) 0.15, I(y; sight) 0.25, I(y; both) 0.30 of 0.69; I(sound; sight) 0.12, of it beyond the class 0.02",
+        "I(y; sound) 0.15, I(y; sight) 0.25, I(y; both) 0.30 of 0.69; I(sound; sight) 0.12, I(sound; sight | y) 0.02",
         "Information in the features over the epochs",
         "I(sound; sight | y), beyond the class",
         "Dashed: the truth of the data",

@@ -105,8 +105,8 @@ fn sentence(amounts: &Amounts, [a, b]: [&String; 2], method: &MethodResult) -> S
     let Amounts { label, with_label: [of_a, of_b], shared, given_label } = amounts;
     let all = mean(method, &|found| Some(found.joint_label)).unwrap_or_default();
     format!(
-        "I(y; {a}) {of_a:.2}, I(y; {b}) {of_b:.2}, I(y; both) {all:.2} of {label:.2}; I({a}; {b}) {shared:.2}, of \
-         it beyond the class {given_label:.2}"
+        "I(y; {a}) {of_a:.2}, I(y; {b}) {of_b:.2}, I(y; both) {all:.2} of {label:.2}; I({a}; {b}) {shared:.2}, \
+         I({a}; {b} | y) {given_label:.2}"
     )
 }
 
