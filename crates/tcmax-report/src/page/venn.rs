@@ -112,15 +112,15 @@ mod tests {
     fn areas_are_those_asked_for_where_circles_can_have_them() {
         for (with_label, shared, given_label) in [
             ([1.0, 1.2], 0.6, 0.3),
-            ([0.4, 2.0], 0.3, 0.0),
-            ([0.0, 1.0], 0.2, 0.2),
+            ([0.4, 1.4], 0.3, 0.0),
+            ([0.2, 1.0], 0.3, 0.3),
             ([0.9, 0.9], 0.9, 0.1),
             ([0.0, 0.0], 0.0, 0.0),
         ] {
             let amounts = Amounts { label: 2.3, with_label, shared, given_label };
             let [y, a, b] = circles(&amounts);
             let near = |found: f64, wanted: f64| {
-                assert!((found - wanted).abs() < 1e-6, "{amounts:?}: {found} {wanted}")
+                assert!((found - wanted).abs() < 1e-6, "{amounts:?}: {found} {wanted}");
             };
             near(PI * y.radius * y.radius, 2.3);
             near(lens(y, a), with_label[0]);
