@@ -36,6 +36,7 @@ pub use partition::{Partition, Rows, SplitIndices, SplitRule};
 pub use problems::{Position, Problem, Problems};
 pub use resize::{Crop, resize};
 pub use split::Split;
+pub use subset::Subset;
 pub use table::{ABSENT, Blank, Column, TableDataset};
 pub use tcmax_registry::Task;
 pub use user_data::{UserData, UserDataConfig};

@@ -8,14 +8,15 @@ use tcmax_registry::Task;
 use crate::dataset::{Dataset, Modality};
 use crate::error::Result;
 
-/// The rows of another data set, in the order given.
-pub(crate) struct Subset {
+/// Some rows of another data set, in the order given.
+pub struct Subset {
     data: Arc<dyn Dataset>,
     rows: Vec<usize>,
 }
 
 impl Subset {
-    pub(crate) fn new(data: Arc<dyn Dataset>, rows: Vec<usize>) -> Self {
+    /// The rows of `data` with these numbers, each of which must be one of its own.
+    pub fn new(data: Arc<dyn Dataset>, rows: Vec<usize>) -> Self {
         Self { data, rows }
     }
 }

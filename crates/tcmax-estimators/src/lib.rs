@@ -6,6 +6,7 @@ mod detailed;
 mod error;
 mod estimate;
 pub mod exact;
+pub mod features;
 pub mod fit;
 mod list;
 pub mod measure;

@@ -10,7 +10,7 @@ use tcmax_estimators::JointTable;
 use tcmax_registry::Choice;
 
 use crate::config::CheckedConfig;
-use crate::results::{DatasetSummary, InformationTruth};
+use crate::results::{DatasetSummary, InformationTruth, PairTruth};
 use crate::{Error, Registry, Result};
 
 /// The data set called `name`, or the data at the path `name`, with default options.
@@ -126,10 +126,25 @@ fn of_table((sizes, probabilities): (Vec<usize>, Vec<f64>)) -> Result<Informatio
         // The best additive critic recovers the distribution in which modalities are independent
         // given the label, whose total correlation is the sum of the I(y; x_m).
         additive_gap: (total_correlation - additive).max(0.0),
+        shared_information: table.total_correlation(&modalities)?,
+        pairs: pairs(&table, label)?,
         bayes_accuracy: table.bayes_accuracy(label, &modalities)?,
         label_information,
         bayes_modality_accuracy,
         matching_auc: table.matching_auc(&modalities, None)?,
         additive_matching_auc: table.matching_auc(&modalities, Some(label))?,
     })
+}
+
+/// What any two of the variables before the label share.
+fn pairs(table: &JointTable, label: usize) -> Result<Vec<PairTruth>> {
+    let pairs = (0..label).flat_map(|b| (0..b).map(move |a| [a, b]));
+    let of_pair = |modalities: [usize; 2]| {
+        let [a, b] = modalities;
+        let shared = table.mutual_information(&[a], &[b])?;
+        let with_label = table.mutual_information(&[a], &[b, label])?;
+        let given_label = (with_label - table.mutual_information(&[a], &[label])?).max(0.0);
+        Ok(PairTruth { modalities, shared, given_label })
+    };
+    pairs.map(of_pair).collect()
 }

@@ -3,6 +3,7 @@
 //! Accuracies are fractions in [0, 1], information is in nats, times are in seconds. Per-modality
 //! vectors follow the order of [`DatasetSummary::modalities`].
 
+mod information;
 mod score;
 mod suite;
 
@@ -13,8 +14,11 @@ use tcmax_metrics::{ClassScores, Summary};
 
 use crate::any_number;
 
+pub use information::{FeatureInformation, InformationBound, PairInformation};
 pub use score::{Metric, TargetScores};
-pub use suite::{DatasetSummary, FailedRun, InformationTruth, MethodResult, StepCost, SuiteResult};
+pub use suite::{
+    DatasetSummary, FailedRun, InformationTruth, MethodResult, PairTruth, StepCost, SuiteResult,
+};
 
 /// The outcome of evaluating one model on one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +111,10 @@ pub struct EpochRecord {
     pub planned_batches: Option<usize>,
     /// The validation split after the epoch; `None` where there is none.
     pub validation: Option<Evaluation>,
+    /// Bounds on the information in the features, where they were measured after this epoch
+    /// ([`information_every`](crate::TrainingOptions::information_every)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub information: Option<FeatureInformation>,
     /// Wall-clock seconds of the epoch, validation included; 0, and not written, in files that hold no times.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub seconds: f64,
@@ -147,6 +155,7 @@ fn is_undefined(value: &f64) -> bool {
 /// and `"-inf"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum LogRecord {
     /// A step.
     Step(StepRecord),
@@ -204,6 +213,10 @@ pub struct RunResult {
     /// shuffled modalities; `None` for a model of one modality.
     #[serde(default)]
     pub absence: Option<Absence>,
+    /// Bounds on the information in the features under the kept weights, measured on the test split; `None` for other
+    /// tasks than classes, where too few examples have every modality, and where nothing was to be measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub information: Option<FeatureInformation>,
     /// Every epoch.
     pub history: Vec<EpochRecord>,
     /// What to be wary of, in plain sentences, such as a test split unlike the validation split.

@@ -1,7 +1,7 @@
 //! Going on with a run: what has to be as it was, and what may be otherwise.
 //!
 //! The same are the data, the seed and every setting, but for those that are not saved as they never change
-//! results (`workers`, `log-steps`, `tensorboard`) and two more. Data may have been moved: what counts is what
+//! results (`workers`, `log-steps`, `tensorboard`, `information-every`) and two more. Data may have been moved: what counts is what
 //! they are. And there may be more epochs: the
 //! schedule of the learning rate stays that of the first number of epochs, as PyTorch's schedules would, so
 //! that a run of 40 epochs gone on with to 60 is the run of 60 epochs with `schedule.length` = 40. Methods that stop balancing after half the epochs

@@ -9,6 +9,7 @@ use crate::palette::GRID;
 pub(super) struct Series {
     pub(super) colour: RGBColor,
     pub(super) points: Vec<(f64, f64)>,
+    pub(super) dashed: bool,
 }
 
 /// A labelled horizontal line.
@@ -89,7 +90,12 @@ pub(super) fn lines(
         }
         for line in series {
             let points = finite(&line.points).map(|(x, y)| (x, y.max(low)));
-            chart.draw_series(LineSeries::new(points, line.colour.stroke_width(2)))?;
+            if line.dashed {
+                let thin = line.colour.stroke_width(1);
+                chart.draw_series(DashedLineSeries::new(points.collect::<Vec<_>>(), 4, 3, thin))?;
+            } else {
+                chart.draw_series(LineSeries::new(points, line.colour.stroke_width(2)))?;
+            }
         }
         Ok(())
     })

@@ -12,13 +12,10 @@ use crate::palette::{COLOURS, colour};
 /// Bounds below this many nats, as overconfident critics have them, are drawn at it.
 const BOUND_FLOOR: f64 = -2.0;
 
-/// Charts of each modality, and of the training as a whole.
-pub(super) fn curves(result: &SuiteResult) -> Markup {
-    html! { (modalities(result)) (training(result)) }
-}
-
-fn modalities(result: &SuiteResult) -> Markup {
+/// Charts of each modality's accuracy.
+pub(super) fn modalities(result: &SuiteResult) -> Markup {
     let (metric, scale, label) = scaled(result);
+    let plain = plain(result);
     let name_of_metric = match metric {
         Metric::Accuracy => "Accuracy of a modality's own logits",
         Metric::MeanAveragePrecision => "mAP of a modality's own logits",
@@ -35,7 +32,7 @@ fn modalities(result: &SuiteResult) -> Markup {
         div.charts { @for (m, name) in result.dataset.modalities.iter().enumerate() {
             figure {
                 figcaption { (name) }
-                (curve(result, &label, &[], None, |record| {
+                (plain(&label, &|record| {
                     record.validation.as_ref()?.modality_scores().get(m).copied().flatten().map(|a| scale * a)
                 }))
             }
@@ -52,13 +49,16 @@ fn scaled(result: &SuiteResult) -> (Metric, f64, String) {
     }
 }
 
-fn training(result: &SuiteResult) -> Markup {
+/// Charts of the training as a whole.
+pub(super) fn training(result: &SuiteResult) -> Markup {
     let level = result.truth.iter().map(|truth| Level {
         name: "within reach of a sum of logits".to_owned(),
         value: truth.total_correlation - truth.additive_gap,
     });
     let levels: Vec<Level> = level.collect();
     let (metric, scale, label) = scaled(result);
+    let plain = plain(result);
+    let bound = Lines { y_label: "nats", levels: &levels, floor: Some(BOUND_FLOOR) };
     let task = result.dataset.task;
     let loss = if task == Task::Regression { "squared error" } else { "nats" };
     html! {
@@ -66,36 +66,55 @@ fn training(result: &SuiteResult) -> Markup {
         (legend(result))
         div.charts.pairs {
             figure { figcaption { "Fused " (metric.name()) ", validation" }
-                (curve(result, &label, &[], None, |r| Some(scale * r.validation.as_ref()?.score()))) }
+                (plain(&label, &|r| Some(scale * r.validation.as_ref()?.score()))) }
             @if task != Task::Regression {
-                figure { figcaption { "Total correlation bound, validation (from " (BOUND_FLOOR) " nats up)" }
-                    (curve(result, "nats", &levels, Some(BOUND_FLOOR), |r| r.validation.as_ref()?.total_correlation)) }
+                figure { figcaption { "Bound of the head on the total correlation, validation (from " (BOUND_FLOOR) " nats up)" }
+                    (curve(result, &bound, &[(&|r: &EpochRecord| r.validation.as_ref()?.total_correlation, false)])) }
             }
             @if task == Task::Classes {
                 figure { figcaption { "Accuracy on the training batches" }
-                    (curve(result, "accuracy, %", &[], None, |r| Some(100.0 * r.train_accuracy))) }
+                    (plain("accuracy, %", &|r| Some(100.0 * r.train_accuracy))) }
             }
             figure { figcaption { "Training loss (each method its own)" }
-                (curve(result, loss, &[], None, |r| Some(r.train_loss))) }
+                (plain(loss, &|r| Some(r.train_loss))) }
         }
     }
 }
 
-/// One quantity of each epoch, one line per method that has a colour.
-fn curve(
+/// Charts of one quantity.
+fn plain(result: &SuiteResult) -> impl Fn(&str, OfEpoch<'_>) -> Markup {
+    move |y_label, quantity| {
+        let chart = Lines { y_label, levels: &[], floor: None };
+        curve(result, &chart, &[(quantity, false)])
+    }
+}
+
+/// What a chart has beside its lines.
+pub(super) struct Lines<'a> {
+    pub(super) y_label: &'a str,
+    pub(super) levels: &'a [Level],
+    /// Values below it are drawn at it.
+    pub(super) floor: Option<f64>,
+}
+
+/// A quantity of an epoch.
+pub(super) type OfEpoch<'a> = &'a dyn Fn(&EpochRecord) -> Option<f64>;
+
+/// Quantities of each epoch, each dashed or not: one line per quantity and method that has a colour.
+pub(super) fn curve(
     result: &SuiteResult,
-    y_label: &str,
-    levels: &[Level],
-    floor: Option<f64>,
-    quantity: impl Fn(&EpochRecord) -> Option<f64>,
+    chart: &Lines<'_>,
+    quantities: &[(OfEpoch<'_>, bool)],
 ) -> Markup {
-    let line = |(index, row): (usize, usize)| Series {
-        colour: colour(index),
-        points: over_epochs(&result.methods[row], &quantity),
-    };
-    let series = coloured(result).into_iter().enumerate().map(line);
-    let series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
-    PreEscaped(lines(y_label, &series, levels, floor))
+    let mut series = Vec::new();
+    for (index, row) in coloured(result).into_iter().enumerate() {
+        for (quantity, dashed) in quantities {
+            let points = over_epochs(&result.methods[row], quantity);
+            series.push(Series { colour: colour(index), points, dashed: *dashed });
+        }
+    }
+    series.retain(|series| !series.points.is_empty());
+    PreEscaped(lines(chart.y_label, &series, chart.levels, chart.floor))
 }
 
 /// The mean over a method's runs of a quantity of each epoch.

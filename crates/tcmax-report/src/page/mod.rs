@@ -5,9 +5,12 @@ mod charts;
 mod colours;
 mod confusion;
 mod curves;
+mod information;
+mod pictures;
 mod reading;
 mod settings;
 mod tables;
+mod venn;
 
 pub(crate) use tables::scrolled;
 
@@ -29,7 +32,9 @@ pub fn html(result: &SuiteResult) -> String {
         (tables::sections_of(result))
         (tables::truth(result))
         (bars::accuracies(result))
-        (curves::curves(result))
+        (curves::modalities(result))
+        (information::information(result))
+        (curves::training(result))
         @if result.dataset.task.is_classes() { (confusion::confusions(result)) }
         (settings::settings(result))
     };

@@ -6,6 +6,7 @@ use tcmax_train::results::{RunResult, SuiteResult};
 
 use crate::table::column::{Cell, Column, ColumnKind, PERCENT};
 use crate::table::cost::costs;
+use crate::table::information;
 use crate::table::metrics::{contributions, further, published};
 use crate::table::modalities::{absences, probes, zeros};
 use crate::table::remarks::is_unbalanced;
@@ -63,6 +64,7 @@ pub fn sections(result: &SuiteResult) -> Vec<Section> {
              them, whatever the head makes of it.",
             probes(result),
         ),
+        section("Information in the features", information::NOTE, information::columns(result)),
         section(
             "Without a modality",
             "The same models with a modality absent from every test example, averaged out over the \
@@ -105,7 +107,9 @@ const RESULTS_NOTE: &str = "Means over the seeds with 95% t intervals, on the te
                             of the epoch with the best validation accuracy (of equals, the lowest \
                             cross-entropy). A modality's column is the accuracy of its own logits on the \
                             examples that have it. The bound is on the total correlation of all features \
-                            and the label, over the tuples of the test split.";
+                            and the label, over the tuples of the test split; of a head that is a sum \
+                            of logits it can show no more than the sum of what each modality tells of \
+                            the label, since such a head never sees which features came with which.";
 
 /// What the further metrics are.
 fn further_note(task: Task) -> &'static str {

@@ -6,6 +6,7 @@ mod column;
 mod comparison;
 mod cost;
 mod evaluation;
+mod information;
 mod metrics;
 mod modalities;
 mod remarks;

@@ -13,8 +13,14 @@ pub fn truth_rows(truth: &InformationTruth, modalities: &[String]) -> Vec<(Strin
         rows.push((format!("I(y; {name})"), nats(*value)));
     }
     let ceiling = truth.total_correlation - truth.additive_gap;
+    rows.push(("I(y; all modalities)".to_owned(), nats(truth.joint_information)));
+    for pair in &truth.pairs {
+        let names =
+            pair.modalities.map(|m| modalities.get(m).map_or("?", String::as_str)).join("; ");
+        rows.push((format!("I({names})"), nats(pair.shared)));
+        rows.push((format!("I({names} | y)"), nats(pair.given_label)));
+    }
     rows.extend([
-        ("I(y; all modalities)".to_owned(), nats(truth.joint_information)),
         ("TC(all modalities, y)".to_owned(), nats(truth.total_correlation)),
         ("of it within reach of a sum of logits".to_owned(), nats(ceiling)),
         ("best accuracy".to_owned(), percent(truth.bayes_accuracy)),

@@ -53,6 +53,13 @@ pub struct TrainingOptions {
     pub patience: Option<usize>,
     /// The epoch whose weights are kept: `best` on the validation split, or `last`.
     pub keep: Keep,
+    /// Epochs from one measurement of the information in the features to the next, 0 for none; absent: after epochs 3,
+    /// 6, 9, 13, 19, 28, 42 and so on, half as many again each time, and of the kept weights at the end. Measured are
+    /// lower bounds, in nats, on what each modality's features tell of the class and what modalities share, in the
+    /// report and the logs; of classes alone, and after epochs only with a validation split. It never changes the weights, and is not saved with
+    /// them.
+    #[serde(skip_serializing)]
+    pub information_every: Option<usize>,
     /// Loader threads; they never change results, and are no part of what is saved with them.
     #[serde(skip_serializing)]
     pub workers: usize,
@@ -126,6 +133,8 @@ const MOST_EPOCHS: usize = 100_000;
 const MOST_ACCUMULATED: usize = 100_000;
 /// Most shards of a batch.
 const MOST_SHARDS: usize = 65_536;
+/// Most measurements of information, which are in the checkpoint's header too.
+const MOST_MEASUREMENTS: usize = 10_000;
 /// Most loader threads.
 const MOST_WORKERS: usize = 256;
 
@@ -147,6 +156,7 @@ impl Default for TrainingOptions {
             average: None,
             patience: None,
             keep: Keep::Best,
+            information_every: None,
             workers: 1,
             cache_features: true,
             log_steps: 50,
@@ -185,6 +195,9 @@ impl OptionSet for TrainingOptions {
             require(fit && weights.iter().any(|weight| *weight > 0.0), "class-weights", problem)?;
         }
         require(self.patience != Some(0), "patience", "must be at least 1 epoch")?;
+        let every = self.information_every.unwrap_or(self.epochs);
+        let sparse = every == 0 || self.epochs / every <= MOST_MEASUREMENTS;
+        require(sparse, "information-every", "must be 0, or measure 10000 times at most")?;
         let decay = self.average.is_none_or(|decay| (0.0..1.0).contains(&decay));
         require(decay, "average", "must be a decay of at least 0 and below 1")?;
         require(self.batch_size >= 2, "batch-size", "must be at least 2")?;
@@ -196,11 +209,15 @@ impl OptionSet for TrainingOptions {
 
     fn unsaved(&self) -> Table {
         let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX).into();
-        Table::from_iter([
+        let mut table = Table::from_iter([
             ("workers".to_owned(), number(self.workers)),
             ("cache-features".to_owned(), self.cache_features.into()),
             ("log-steps".to_owned(), number(self.log_steps)),
             ("tensorboard".to_owned(), self.tensorboard.into()),
-        ])
+        ]);
+        let every =
+            self.information_every.map(|every| ("information-every".to_owned(), number(every)));
+        table.extend(every);
+        table
     }
 }

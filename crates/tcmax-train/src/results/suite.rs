@@ -90,6 +90,12 @@ pub struct InformationTruth {
     /// The part of the total correlation that a sum of per-modality logits cannot express
     /// (I(x_1; ...; x_M | y), the nuisance the modalities share).
     pub additive_gap: f64,
+    /// I(x_1; ...; x_M): what the modalities share.
+    #[serde(default)]
+    pub shared_information: f64,
+    /// What any two modalities share.
+    #[serde(default)]
+    pub pairs: Vec<PairTruth>,
     /// Accuracy of the best possible classifier of all modalities.
     pub bayes_accuracy: f64,
     /// Accuracy of the best possible classifier of each modality alone.
@@ -100,6 +106,17 @@ pub struct InformationTruth {
     /// The same for scores that see the modalities through the label alone, as sums of logits do.
     #[serde(default)]
     pub additive_matching_auc: f64,
+}
+
+/// What two modalities share in a data set whose distribution is known, nats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairTruth {
+    /// Which.
+    pub modalities: [usize; 2],
+    /// I(x_a; x_b).
+    pub shared: f64,
+    /// I(x_a; x_b | y).
+    pub given_label: f64,
 }
 
 /// A comparison of methods on one data set.

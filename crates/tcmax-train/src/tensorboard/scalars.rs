@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::results::{EpochRecord, Evaluation, StepRecord, TargetScores};
+use crate::results::{
+    EpochRecord, Evaluation, FeatureInformation, InformationBound, StepRecord, TargetScores,
+};
 
 /// The numbers of a step.
 pub(super) fn of_step(record: &StepRecord) -> Vec<(String, f64)> {
@@ -26,6 +28,11 @@ pub(super) fn of_epoch(record: &EpochRecord, modalities: &[String]) -> Vec<(Stri
     scalars.add_all("train", &record.metrics);
     if let Some(validation) = &record.validation {
         scalars.add_evaluation("validation", validation, modalities);
+    }
+    if let Some(information) = &record.information {
+        scalars
+            .add_information("information", information, modalities, &|bound| Some(bound.held_out));
+        scalars.add_information("information_train", information, modalities, &|bound| bound.train);
     }
     scalars.0
 }
@@ -66,6 +73,27 @@ impl Scalars {
         for (name, score) in modalities.iter().zip(found.modality_scores()) {
             add(&format!("{metric}_of/{}", cleaned(name)), *score);
         }
+    }
+
+    /// Bounds on the information in the features: those on other examples than the training examples, or on these.
+    fn add_information(
+        &mut self,
+        group: &str,
+        found: &FeatureInformation,
+        modalities: &[String],
+        value: &dyn Fn(&InformationBound) -> Option<f64>,
+    ) {
+        let name = |m: usize| modalities.get(m).map_or_else(|| m.to_string(), |name| cleaned(name));
+        for (m, bound) in found.label.iter().enumerate() {
+            self.add(&format!("{group}/label_of/{}", name(m)), bound.as_ref().and_then(value));
+        }
+        self.add(&format!("{group}/label_of_all"), value(&found.joint_label));
+        for pair in &found.pairs {
+            let names = pair.modalities.map(name).join("-");
+            self.add(&format!("{group}/shared_by/{names}"), value(&pair.shared));
+            self.add(&format!("{group}/given_label/{names}"), value(&pair.given_label));
+        }
+        self.add(&format!("{group}/total_correlation"), value(&found.total_correlation));
     }
 }
 

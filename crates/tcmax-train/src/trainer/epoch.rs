@@ -8,7 +8,7 @@ use tcmax_ops::Seed;
 use super::run::Run;
 use super::sums::EpochSums;
 use crate::absence::marginals_of;
-use crate::results::{EpochRecord, Evaluation, StepRecord};
+use crate::results::{EpochRecord, Evaluation, FeatureInformation, StepRecord};
 use crate::schedule::Position;
 use crate::{EncodedSplit, Error, Result, evaluate};
 
@@ -48,7 +48,8 @@ impl Run<'_> {
         }
         sums.right = self.right_of_all(sums.right)?;
         self.share_buffers()?;
-        let validation = self.updates.with_average(|| self.validate())?;
+        let validated = self.updates.with_average(|| self.validate(epoch + 1))?;
+        let (validation, information) = validated.unzip();
         let usable = self.method.is_usable_after(epoch);
         // What cannot be used says nothing of how training goes on.
         if let Some(validation) = validation.as_ref().filter(|_| usable) {
@@ -63,6 +64,7 @@ impl Run<'_> {
             usable,
             planned_batches: plan.map(|_| count),
             validation,
+            information: information.flatten(),
             seconds: start.elapsed().as_secs_f64(),
             metrics: sums.mean_metrics(),
         };
@@ -118,9 +120,10 @@ impl Run<'_> {
         }
     }
 
-    /// Evaluates the validation split, where there is one. Where it lacks modalities these are averaged out
-    /// over the training split, as in the test.
-    fn validate(&self) -> Result<Option<Evaluation>> {
+    /// Evaluates the validation split, where there is one, and measures the information in its features, where the epoch
+    /// (from 1) is one of those. Where it lacks modalities these are averaged out over the training split, as in the
+    /// test.
+    fn validate(&self, epoch: usize) -> Result<Option<(Evaluation, Option<FeatureInformation>)>> {
         let Some(validation) = &self.validation else { return Ok(None) };
         let modalities = self.splits.train.modalities().len();
         let split = EncodedSplit::of(&self.model, validation)?;
@@ -135,6 +138,7 @@ impl Run<'_> {
         let mut validation = evaluate(&self.classifier(marginals.as_ref()), &split, modalities)?;
         // A thousand classes would be a million counts an epoch in every checkpoint.
         validation.confusion = Vec::new();
-        Ok(Some(validation))
+        let information = self.information_after(epoch, (&split, &validation))?;
+        Ok(Some((validation, information)))
     }
 }

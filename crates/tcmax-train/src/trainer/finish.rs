@@ -40,6 +40,10 @@ impl Run<'_> {
             contributions: contributions(&classifier, &test, modalities)?,
             probe_accuracy: probe(&self.model, &train, &test, modalities)?,
             warnings: self.warnings(&train, &tested)?,
+            information: match self.measures() {
+                true => self.information_of(&train, (&test, &tested))?,
+                false => None,
+            },
             test: tested,
             history: self.history.clone(),
             seconds: self.seconds(start),

@@ -85,8 +85,8 @@ fn train_epochs(
     for note in &run.notes {
         observer.note(label, note);
     }
-    if let Some(note) = run.joined_batch() {
-        observer.note(label, &note);
+    for note in run.joined_batch().iter().chain(&run.unmeasured()) {
+        observer.note(label, note);
     }
     if settings.tensorboard && files.is_none() {
         observer.note(label, "train.tensorboard writes into the run's folder, and there is none");

@@ -9,6 +9,7 @@ mod finish;
 mod frozen;
 mod loaders;
 mod log;
+mod measure;
 mod member;
 mod planned;
 mod run;
