@@ -169,7 +169,9 @@ fn processes_that_train_together_measure_what_one_does() {
                 label: &label,
                 group: Some(&member),
             };
-            train(&config.check()?, &data(), 1, options)
+            // Members wait for each other: in one pool others could take the thread that one of them needs.
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            pool.install(|| train(&config.check()?, &data(), 1, options))
         });
         let of_one = |result: tcmax_train::Result<RunResult>| {
             let result = result.unwrap();

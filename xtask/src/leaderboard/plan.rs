@@ -162,6 +162,9 @@ mod tests {
         let modalities = ["one".to_owned(), "two".to_owned()];
         for set in plan.chosen(None).unwrap() {
             let mut experiment = plan.experiment(set).unwrap();
+            if let Some(path) = &set.path {
+                experiment.set("data.path", path.to_str().unwrap().into()).unwrap();
+            }
             let names = registry.methods.names();
             let methods: anyhow::Result<Vec<String>> =
                 names.iter().map(|name| plan.with_grid(name, set)).collect();

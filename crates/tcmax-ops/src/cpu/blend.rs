@@ -1,14 +1,11 @@
 //! The passes of a blend of conditional and joint log-likelihood; see [`crate::blended_log_likelihood`].
 
-use std::mem::MaybeUninit;
-
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::element::Element;
 use crate::cpu::log_sum_exp::{Lines, Parts, backward, forward};
 use crate::cpu::simd::run;
-use crate::cpu::storage::written;
 
 /// Rows of one task.
 const ROWS_AT_ONCE: usize = 256;
@@ -66,14 +63,17 @@ pub(crate) fn gradients<T: Element>(
     for (row, &label) in labels.iter().enumerate() {
         common[row * columns + label as usize] += T::from_f64(each);
     }
-    let of_term = |(term, parts): (&&[T], &Parts)| {
+    let mut all = vec![common];
+    // The first term has what is there, and the others copies of it.
+    (1..terms.len()).for_each(|_| all.push(all[0].clone()));
+    for ((dx, term), parts) in all.iter_mut().zip(terms).zip(&kept.columns) {
         let most: Vec<T> = parts.most.iter().map(|&most| T::from_f64(most)).collect();
         let scale = kept.shares.iter().zip(&parts.sum);
         let scale: Vec<T> =
             scale.map(|(share, sum)| T::from_f64(-weight * grad * share / sum)).collect();
-        added(&common, term, &most, &scale, columns)
-    };
-    terms.iter().zip(&kept.columns).map(of_term).collect()
+        add_exponentials(dx, term, &most, &scale);
+    }
+    all
 }
 
 fn sum<T: Element>(terms: &[&[T]]) -> Vec<T> {
@@ -101,39 +101,31 @@ impl<T: Element> WithSimd for Add<'_, T> {
     }
 }
 
-/// base + scale exp(x - most), with both of the entry's column.
-fn added<T: Element>(base: &[T], x: &[T], most: &[T], scale: &[T], columns: usize) -> Vec<T> {
-    let write = |dx: &mut [MaybeUninit<T>]| {
-        let block = columns * ROWS_AT_ONCE;
-        let inputs = base.par_chunks(block).zip(x.par_chunks(block));
-        dx.par_chunks_mut(block)
-            .zip(inputs)
-            .for_each(|(dx, (base, x))| run(Added { base, x, most, scale, columns, dx }));
-    };
-    // SAFETY: x is whole rows, and every value of a row is written.
-    unsafe { written(x.len(), write) }
+/// Adds scale exp(x - most), with both of the entry's column.
+fn add_exponentials<T: Element>(dx: &mut [T], x: &[T], most: &[T], scale: &[T]) {
+    let block = most.len() * ROWS_AT_ONCE;
+    let blocks = dx.par_chunks_mut(block).zip(x.par_chunks(block));
+    blocks.for_each(|(dx, x)| run(AddExponentials { x, most, scale, dx }));
 }
 
-struct Added<'a, T> {
-    base: &'a [T],
+struct AddExponentials<'a, T> {
     x: &'a [T],
     most: &'a [T],
     scale: &'a [T],
-    columns: usize,
-    dx: &'a mut [MaybeUninit<T>],
+    dx: &'a mut [T],
 }
 
-impl<T: Element> WithSimd for Added<'_, T> {
+impl<T: Element> WithSimd for AddExponentials<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { base, x, most, scale, columns, dx } = self;
-        let rows = base.chunks_exact(columns).zip(x.chunks_exact(columns));
-        for (dx, (base, x)) in dx.chunks_exact_mut(columns).zip(rows) {
+        let Self { x, most, scale, dx } = self;
+        let columns = most.len();
+        for (dx, x) in dx.chunks_exact_mut(columns).zip(x.chunks_exact(columns)) {
             let of_column = most.iter().zip(scale);
-            for (((dx, base), x), (most, scale)) in dx.iter_mut().zip(base).zip(x).zip(of_column) {
-                dx.write(*base + *scale * (*x - *most).exp_of_at_most_zero());
+            for ((dx, x), (most, scale)) in dx.iter_mut().zip(x).zip(of_column) {
+                *dx += *scale * (*x - *most).exp_of_at_most_zero();
             }
         }
     }

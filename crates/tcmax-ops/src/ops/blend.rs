@@ -9,7 +9,7 @@ use candle_core::{
 use crate::cpu::blend::{Kept, gradients, values as blend};
 use crate::cpu::element::Element;
 use crate::cpu::storage::{check_dtype, open, values};
-use crate::to_scalar_f64;
+use crate::wide::to_scalar_f64;
 
 const OP: &str = "blended_log_likelihood";
 
@@ -240,8 +240,9 @@ mod tests {
     use candle_core::{DType, Device, Var};
 
     use super::*;
+    use crate::ops::log_sum_exp::{log_sum_exp, log_sum_exp_all};
+    use crate::ops::sum_of::sum_of;
     use crate::training::gradcheck::gradient_error;
-    use crate::{log_sum_exp, log_sum_exp_all, sum_of};
 
     fn terms(count: usize, rows: usize, columns: usize, scale: f64) -> Vec<Tensor> {
         (0..count)
