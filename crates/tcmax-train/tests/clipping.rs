@@ -13,7 +13,7 @@ const CLASSES: usize = 10;
 const LATENT: usize = 6;
 /// Numbers of each view: some wide, one narrow.
 const WIDTHS: [usize; 6] = [216, 76, 64, 6, 240, 47];
-const COMMON: f64 = 5.0;
+const COMMON: f64 = 4.0;
 const EXAMPLES: [usize; 3] = [384, 96, 240];
 
 fn normal(shape: (usize, usize), seed: Seed) -> Vec<f64> {
@@ -79,10 +79,10 @@ fn splits(seed: u64) -> Splits {
     Splits { train, validation, test }
 }
 
-/// Test accuracy after 12 epochs at the rate 0.05, with TCMax's own clip norm or another.
+/// Test accuracy after 20 epochs at the rate 0.05, with TCMax's own clip norm or another.
 fn accuracy(clip_norm: Option<f64>, seed: u64) -> f64 {
     let train_options = TrainingOptions {
-        epochs: 12,
+        epochs: 20,
         batch_size: 64,
         workers: 0,
         clip_norm,
@@ -111,9 +111,9 @@ fn accuracy(clip_norm: Option<f64>, seed: u64) -> f64 {
 
 #[test]
 fn six_wide_views_collapse_without_the_clip_and_not_with_it() {
-    let mean =
-        |clip: Option<f64>| [1, 2, 3].map(|seed| accuracy(clip, seed)).iter().sum::<f64>() / 3.0;
-    let (usual, never) = (mean(None), mean(Some(0.0)));
-    assert!(usual > 0.7, "TCMax clips gradients of six modalities by itself: {usual}");
-    assert!(never < usual - 0.15, "without it the run does not collapse: {never} and {usual}");
+    let of_seeds = |clip: Option<f64>| [1, 2].map(|seed| accuracy(clip, seed));
+    let (usual, never) = (of_seeds(None), of_seeds(Some(0.0)));
+    let worst = |accuracies: &[f64]| accuracies.iter().copied().fold(1.0, f64::min);
+    assert!(worst(&usual) > 0.7, "TCMax clips gradients of six modalities by itself: {usual:?}");
+    assert!(worst(&never) < worst(&usual) - 0.15, "it does not collapse: {never:?}, {usual:?}");
 }

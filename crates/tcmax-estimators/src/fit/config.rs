@@ -6,8 +6,8 @@ use crate::bound::mine::DonskerVaradhan;
 use crate::bound::objective::Objective;
 use crate::bound::tcne::TCNE;
 use crate::error::{Error, Result};
+use crate::sample::column::Scaling;
 use crate::sample::numbers::Numbers;
-use crate::sample::scaling::Scaling;
 use crate::sample::{Variable, VariableKind};
 use crate::spec::{EstimatorKind, EstimatorSpec};
 

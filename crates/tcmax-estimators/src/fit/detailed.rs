@@ -13,7 +13,7 @@
 use rand::seq::SliceRandom;
 use tcmax_ops::Seed;
 
-use super::CheckedConfig;
+use super::config::CheckedConfig;
 use super::contrasts::{CHUNK, to_vec};
 use super::held_out::HeldOut;
 use super::outcome::Fit;

@@ -7,7 +7,8 @@ use tcmax_ops::Seed;
 use super::config::FitConfig;
 use crate::error::{Error, Result};
 use crate::sample::Sample;
-use crate::sample::scaling::{Column, Map};
+use crate::sample::column::Column;
+use crate::sample::scaling::Map;
 
 /// Fewest examples a fit accepts: 22 train, 6 validate, 12 test.
 pub(super) const FEWEST: usize = 40;

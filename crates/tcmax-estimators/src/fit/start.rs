@@ -16,7 +16,7 @@ use ndarray::{Array2, s};
 
 use super::prepared::Prepared;
 use crate::exact::linalg::{cholesky, eigen, inverse_of_lower, square, submatrix};
-use crate::sample::scaling::Column;
+use crate::sample::column::Column;
 
 /// Q, row by row, and c.
 pub(super) struct GaussianCritic {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Measure, Term};
+use super::terms::{Measure, Term};
 use crate::error::Result;
 use crate::estimate::{Estimate, estimate_observed};
 use crate::fit::{CheckedConfig, line};

@@ -1,6 +1,6 @@
 //! Measures of exact laws: tables and Gaussian variables.
 
-use super::{Measure, Term};
+use super::terms::{Measure, Term};
 use crate::error::Result;
 use crate::exact::{Gaussian, JointTable};
 

@@ -1,5 +1,6 @@
 //! Joint examples of several variables, checked once; their labels; tuples of them; and common scales.
 
+pub(crate) mod column;
 mod labels;
 pub(crate) mod monotone;
 pub(crate) mod numbers;
@@ -8,8 +9,8 @@ pub(crate) mod spans;
 pub(crate) mod tuples;
 mod variable;
 
+pub use column::Scaling;
 pub use labels::Labels;
-pub use scaling::Scaling;
 pub use tuples::Tuples;
 pub use variable::{Variable, VariableKind};
 

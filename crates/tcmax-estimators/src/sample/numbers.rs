@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use super::column::{Column, Scaling};
 use super::monotone::{Monotone, Tail};
-use super::scaling::{Column, Scaling};
 use super::variable::Variable;
 
 /// Products are for variables of so many columns: of fewer a network finds by itself how directions turn with the norm,
