@@ -1,10 +1,7 @@
 //! What the features share with the class and with each other: over the epochs, and under the kept weights.
 
 use maud::{Markup, html};
-use tcmax_metrics::Interval;
-use tcmax_train::results::{
-    FeatureInformation, InformationBound, InformationTruth, MethodResult, SuiteResult,
-};
+use tcmax_train::results::{FeatureInformation, InformationBound, InformationTruth, SuiteResult};
 
 use crate::page::charts::Level;
 use crate::page::colours::legend;
@@ -65,12 +62,4 @@ fn chart(result: &SuiteResult, title: &str, levels: &[Level], quantity: Quantity
     let train = |record: &_| bound(record)?.train;
     let lines = Lines { y_label: "nats", levels, floor: None };
     html! { figure { figcaption { (title) } (curve(result, &lines, &[(&held_out, false), (&train, true)])) } }
-}
-
-/// The mean over a method's runs of a bound under the kept weights, on the test split.
-pub(super) fn mean(method: &MethodResult, quantity: Quantity<'_>) -> Option<f64> {
-    let of_run =
-        |run: &tcmax_train::results::RunResult| Some(quantity(run.information.as_ref()?)?.held_out);
-    let values: Vec<f64> = method.runs.iter().filter_map(of_run).collect();
-    Interval::of(&values).map(|interval| interval.mean)
 }

@@ -6,8 +6,18 @@ use tcmax_train::results::{
     FeatureInformation, InformationBound, InformationTruth, MethodResult, SuiteResult,
 };
 
-use crate::page::information::mean;
 use crate::page::venn::{Amounts, Circle, circles};
+
+/// The mean over a method's runs of a bound under the kept weights, on the test split.
+fn mean(
+    method: &MethodResult,
+    quantity: &dyn Fn(&FeatureInformation) -> Option<InformationBound>,
+) -> Option<f64> {
+    let of_run =
+        |run: &tcmax_train::results::RunResult| Some(quantity(run.information.as_ref()?)?.held_out);
+    let values: Vec<f64> = method.runs.iter().filter_map(of_run).collect();
+    Interval::of(&values).map(|interval| interval.mean)
+}
 
 /// A picture of each method that uses every modality.
 pub(super) fn pictures(result: &SuiteResult) -> Markup {
