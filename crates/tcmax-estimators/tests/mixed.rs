@@ -43,7 +43,7 @@ fn counts_of_which_many_are_zero_whatever_their_rate() {
 #[test]
 fn a_mixture_of_points_and_a_density() {
     // Half of the rows are Gaussian with correlation 0.9, half are corners of a square, equal with probability
-    // 0.8: which half a row is from can be seen, log 2.
+    // 0.8: which half an example is from can be seen, log 2.
     let mut rng = Seed::new(3).rng();
     let sign = |up: bool| if up { 1.0 } else { -1.0 };
     let pairs = (0..4000).map(|_| {

@@ -8,7 +8,7 @@
 //! information. The plug-in value of M variables of K_m states each is too large by about (prod K_m - 1 -
 //! sum_m (K_m - 1)) / 2N, as the joint entropy is what is underestimated most (Treves and Panzeri 1995).
 //!
-//! The value of a row is that of the frequencies, log n(x_1, ..., x_M) - sum_m log n(x_m), and all are moved by
+//! The value of an example is that of the frequencies, log n(x_1, ..., x_M) - sum_m log n(x_m), and all are moved by
 //! the same amount, so that their mean is the corrected value.
 //!
 //! `ksg` counts classes too: by Grassberger's older formula, less what chance shows of rare classes. It is

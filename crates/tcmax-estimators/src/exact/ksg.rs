@@ -24,7 +24,7 @@
 //! still shows 0.3 nats with 1,000 rows. Here each repeated number is moved at random within the gap
 //! between its neighbours. Where it moved to determines the number, and the move carries no other information, so
 //! the information is exactly what it was, and the density has no steps. A few numbers that repeat among many
-//! that do not (no rain, a sensor at its limit) are points in a density: which of them a row has, or none, is
+//! that do not (no rain, a sensor at its limit) are points in a density: which of them an example has, or none, is
 //! a class of its own, so that they are no neighbours of the others.
 
 use rayon::prelude::*;

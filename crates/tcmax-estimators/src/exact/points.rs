@@ -38,7 +38,7 @@ impl Seen {
                 let mut often = usize::MAX;
                 if has_atoms(&of_column) {
                     often = FEW;
-                    // Which of them a row has, if any, is a class.
+                    // Which of them an example has, if any, is a class.
                     let atom = |row| (of_column.count(row) >= FEW).then(|| of_column.state(row));
                     states.push(States::of((0..n).map(atom)));
                 }
@@ -91,12 +91,12 @@ impl Trees {
         Self { points, width, class, trees }
     }
 
-    /// A row's numbers.
+    /// The numbers of an example.
     pub(super) fn point(&self, row: usize) -> &[f64] {
         &self.points[row * self.width..][..self.width]
     }
 
-    /// The tree of a row's class.
+    /// The tree of an example's class.
     pub(super) fn of(&self, row: usize) -> &Tree {
         &self.trees[self.class[row] as usize]
     }

@@ -127,7 +127,7 @@ impl Labels {
         Ok(Some(self.tensor()?.to_vec1()?))
     }
 
-    /// Checks that scores have a row for every example and a column for every class.
+    /// Checks that scores are of the shape (examples, classes).
     pub(crate) fn check(&self, scores: &Tensor) -> Result<()> {
         if scores.dims() != [self.len(), self.classes()] {
             return Err(Error::WrongShape {

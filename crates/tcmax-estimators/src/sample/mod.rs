@@ -109,7 +109,7 @@ impl Sample {
     /// Some of the rows, each as often as it is named.
     ///
     /// # Errors
-    /// When a row does not exist, there is none, or a variable is constant in them.
+    /// When an example does not exist, there is none, or a variable is constant in them.
     pub fn in_rows(&self, rows: &[usize]) -> Result<Self> {
         let count = self.len();
         if let Some(&row) = rows.iter().find(|&&row| row >= count) {

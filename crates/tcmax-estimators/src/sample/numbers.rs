@@ -80,7 +80,7 @@ impl Numbers {
         kinds
     }
 
-    /// Adds a row, mapped, to `values`.
+    /// Adds an example, mapped, to `values`.
     pub(super) fn apply(&self, row: &[f64], values: &mut Vec<f32>) {
         let mapped: Vec<f64> = row.iter().zip(&self.columns).map(|(&x, map)| map.at(x)).collect();
         values.extend(mapped.iter().map(|&z| z as f32));
@@ -113,7 +113,7 @@ const fn added(scaling: Scaling, norms: bool, width: usize) -> (&'static [Norm],
 }
 
 impl Norm {
-    /// That of a row of the data, whose columns are mapped to normal scores.
+    /// That of an example, whose columns are mapped to normal scores.
     fn at(self, row: &[f64], mapped: &[f64]) -> f64 {
         let squares: f64 = match self {
             Self::Raw => row.iter().map(|x| x * x).sum(),

@@ -17,7 +17,7 @@ const DOUBLE: f64 = 0.8;
 /// The correlation of all columns.
 const DENSE: f64 = 0.5;
 
-/// Maps a row of one variable.
+/// Maps an example of one variable.
 type Map = fn(&[f64]) -> Vec<f64>;
 
 /// What is drawn first.

@@ -38,7 +38,7 @@ impl Complete {
     }
 }
 
-/// Values with those of a row that has all in place of every row that lacks one, and which rows lack none.
+/// Values in which every example that lacks one has those of a complete example, and which examples lack none.
 /// Nothing is estimated from the rows that were filled.
 pub(super) fn fill(values: &mut [f64], width: usize) -> Option<Vec<bool>> {
     let present: Vec<bool> =

@@ -96,7 +96,7 @@ impl Variables<'_> {
             members.into_iter().map(|known| (known.variable, known.present)).unzip();
         let group = Sample::new(members).and_then(|sample| sample.group(&all));
         let variable = group.map_err(Error::from)?;
-        // A row is there if it is there in every part.
+        // An example is there if every part has it.
         let both = |a: Vec<bool>, b: Vec<bool>| a.iter().zip(&b).map(|(a, b)| *a && *b).collect();
         Ok(Known { variable, present: present.into_iter().flatten().reduce(both) })
     }
