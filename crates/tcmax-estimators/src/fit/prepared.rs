@@ -154,3 +154,30 @@ impl Prepared {
         covariance
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Variable;
+
+    #[test]
+    fn every_example_is_in_the_test_split_of_one_fold() {
+        const ROWS: usize = 103;
+        let column = |step: f64| (0..ROWS).map(|row| (row as f64 * step).fract()).collect();
+        let variable = |name: &str, step| Variable::continuous(name, column(step), 1).unwrap();
+        let sample = Sample::new(vec![variable("x", 0.754), variable("y", 0.569)]).unwrap();
+        for folds in [2, 3, 5] {
+            let config = FitConfig { folds, ..FitConfig::default() };
+            let mut tested = Vec::new();
+            for fold in 0..folds {
+                let data = Prepared::new(&sample, &config, Seed::new(4), fold).unwrap();
+                let mut all = [data.training, data.validation, data.test.clone()].concat();
+                all.sort_unstable();
+                assert!(all.into_iter().eq(0..ROWS), "{folds} folds, {fold}");
+                tested.extend(data.test);
+            }
+            tested.sort_unstable();
+            assert!(tested.into_iter().eq(0..ROWS), "{folds} folds");
+        }
+    }
+}
