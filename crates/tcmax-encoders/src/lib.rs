@@ -25,9 +25,9 @@ pub use resnet::{
     BlockKind, RESNET_SLIM, RESNET18, RESNET34, RESNET50, ResNet, ResNetConfig, SlimOptions, Stem,
 };
 pub use sequence::{
-    CONVOLUTION, Cell, Convolution, ConvolutionBlock, ConvolutionOptions, GRU, LSTM, MEAN, Mean,
-    Outputs, Recurrent, RecurrentOptions, RecurrentPooling, SEQUENCE_TRANSFORMER,
-    SequenceTransformer, SequenceTransformerOptions, Steps, TransformerStack,
+    CONVOLUTION, Convolution, ConvolutionBlock, ConvolutionOptions, GRU, LSTM, MEAN, Mean, Outputs,
+    Recurrent, RecurrentOptions, RecurrentPooling, SEQUENCE_TRANSFORMER, SequenceTransformer,
+    SequenceTransformerOptions, Steps, TransformerStack,
 };
 pub use spec::{EncoderSpec, Input, InputKind};
 pub use staged::{FeatureMaps, Staged};

@@ -6,10 +6,10 @@
 use candle_core::{DType, Device, Tensor, Var};
 use tcmax_ops::{
     Activation, Adam, AdamOptions, AdamW, AdamWOptions, AverageOptions, BatchNorm2d,
-    BatchNormConfig, Conv2dConfig, ConvUnit, Init, Linear, MaxPool2dConfig, ParamBuilder, Seed,
-    Sgd, SgdOptions, WeightAverage, backward, clip_grad_norm, conv2d, global_avg_pool2d,
-    layer_norm, log_sum_exp, log_sum_exp_all, max_pool2d, perceptron, quadratic_form, relu,
-    softmax, to_vec_f64,
+    BatchNormConfig, Conv2dConfig, ConvUnit, Init, Linear, MaxPool2dConfig, ParamBuilder,
+    RecurrentCell, Seed, Sgd, SgdOptions, WeightAverage, backward, clip_grad_norm, conv2d,
+    global_avg_pool2d, layer_norm, log_sum_exp, log_sum_exp_all, max_pool2d, perceptron,
+    quadratic_form, recurrent, relu, softmax, to_vec_f64,
 };
 
 const THREADS: [usize; 4] = [1, 2, 3, 7];
@@ -186,6 +186,25 @@ fn of_rows() {
         assert_same("log-sum-exp", || passes(&[&[1_100, 41]], |t| log_sum_exp(&t[0], dim)));
     }
     assert_same("log-sum-exp of all", || passes(&[&[1_100, 41]], |t| log_sum_exp_all(&t[0])));
+}
+
+#[test]
+fn of_recurrent_layers() {
+    let there: Vec<f32> = (0..20 * 7).map(|i| f32::from(u8::from(i % 5 != 3))).collect();
+    let there = Tensor::from_vec(there, (20, 7), &Device::Cpu).unwrap();
+    for (cell, gates) in [(RecurrentCell::Gru, 3), (RecurrentCell::Lstm, 4)] {
+        let shapes: [&[usize]; 3] = [&[20, 7, gates * 33], &[gates * 33, 33], &[gates * 33]];
+        assert_same("recurrent", || {
+            passes_in(&BOTH[..1], &shapes, |t| {
+                let state = Linear::from_tensors(t[1].clone(), t[2].clone())?;
+                let states = recurrent(cell, &t[0], &state, &there, true)?;
+                match states.cells {
+                    Some(cells) => states.steps + cells.sin()?,
+                    None => Ok(states.steps),
+                }
+            })
+        });
+    }
 }
 
 #[test]

@@ -4,9 +4,10 @@ use anyhow::Context;
 use candle_core::{DType, Tensor};
 use serde_json::Value;
 use tcmax_encoders::{
-    Cell, Convolution, ConvolutionBlock, HiddenActivation, Recurrent, RecurrentOptions,
-    RecurrentPooling, SequenceTransformerOptions, Steps, TransformerStack,
+    Convolution, ConvolutionBlock, HiddenActivation, Recurrent, RecurrentOptions, RecurrentPooling,
+    SequenceTransformerOptions, Steps, TransformerStack,
 };
+use tcmax_ops::RecurrentCell;
 
 use super::case::{Case, Tolerance};
 use super::network::{Network, builder, config, inner, same_name};
@@ -34,7 +35,7 @@ fn mean(x: &Tensor, there: &Tensor) -> anyhow::Result<Tensor> {
 /// GRU and LSTM.
 pub fn recurrent(case: &Case) -> anyhow::Result<()> {
     let config = config(case)?;
-    let cell = if case.name.starts_with("gru") { Cell::Gru } else { Cell::Lstm };
+    let cell = if case.name.starts_with("gru") { RecurrentCell::Gru } else { RecurrentCell::Lstm };
     let options = RecurrentOptions {
         units: number(&config, "hidden_size")?,
         layers: number(&config, "num_layers")?,

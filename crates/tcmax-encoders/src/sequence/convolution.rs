@@ -7,7 +7,7 @@
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{BatchNorm2d, BatchNormConfig, Init, Linear, ParamBuilder, relu};
+use tcmax_ops::{BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, Linear, ParamBuilder, conv2d};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use super::steps::{Steps, features_of};
@@ -145,8 +145,8 @@ impl Convolution {
             let x = conv.forward(&steps.x, block)?;
             let (batch, length, channels) = x.dims3()?;
             // Channels last: a step is a pixel of an image of one row.
-            let x = norm.forward(&x.reshape((batch, 1, length, channels))?, train)?;
-            let x = relu(&x.reshape((batch, length, channels))?)?;
+            let x = norm.forward_relu(&x.reshape((batch, 1, length, channels))?, train)?;
+            let x = x.reshape((batch, length, channels))?;
             let there = shortened(&steps.there, block, length)?;
             steps = Steps { x: x.broadcast_mul(&there.unsqueeze(2)?)?, there };
         }
@@ -179,10 +179,9 @@ struct Weights {
 }
 
 impl Weights {
-    /// (B, T, from) to (B, T', to): the steps that a filter sees side by side, then one product.
+    /// (B, T, from) to (B, T', to).
     fn forward(&self, x: &Tensor, block: &ConvolutionBlock) -> Result<Tensor> {
-        let (_, length, _) = x.dims3()?;
-        let (to, from, kernel) = self.weight.dims3()?;
+        let (batch, length, from) = x.dims3()?;
         let steps = block.steps(length);
         if steps == 0 {
             return Err(Error::WrongShape {
@@ -191,6 +190,23 @@ impl Weights {
                 wanted: "more steps than a filter sees".to_owned(),
             });
         }
+        let &ConvolutionBlock { stride, padding, dilation, .. } = block;
+        if padding % dilation != 0 || (stride > 1 && dilation > 1) {
+            return self.by_windows(x, block, steps);
+        }
+        // Images with every `dilation`th step in a column of its own, and filters of one column.
+        let rows = length.div_ceil(dilation);
+        let x = x.pad_with_zeros(1, 0, rows * dilation - length)?;
+        let x = x.reshape((batch, rows, dilation, from))?;
+        let config = Conv2dConfig { stride: (stride, 1), padding: (padding / dilation, 0) };
+        let filters = self.weight.permute((2, 1, 0))?.contiguous()?.unsqueeze(1)?;
+        let y = conv2d(&x, &filters, config)?.flatten(1, 2)?.narrow(1, 0, steps)?;
+        Ok(y.broadcast_add(&self.bias)?)
+    }
+
+    /// The steps that a filter sees side by side, then one product.
+    fn by_windows(&self, x: &Tensor, block: &ConvolutionBlock, steps: usize) -> Result<Tensor> {
+        let (to, from, kernel) = self.weight.dims3()?;
         let x = x.pad_with_zeros(1, block.padding, block.padding)?;
         let picks: Vec<u32> = (0..steps).map(|step| (step * block.stride) as u32).collect();
         let mut taps = Vec::with_capacity(kernel);

@@ -11,7 +11,7 @@ mod transformer;
 
 pub use convolution::{CONVOLUTION, Convolution, ConvolutionBlock, ConvolutionOptions};
 pub use mean::{MEAN, Mean};
-pub use recurrent::{Cell, GRU, LSTM, Outputs, Recurrent, RecurrentOptions, RecurrentPooling};
+pub use recurrent::{GRU, LSTM, Outputs, Recurrent, RecurrentOptions, RecurrentPooling};
 pub use steps::Steps;
 pub use transformer::{
     SEQUENCE_TRANSFORMER, SequenceTransformer, SequenceTransformerOptions, TransformerStack,

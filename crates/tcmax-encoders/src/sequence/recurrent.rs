@@ -1,18 +1,12 @@
 //! GRU (Cho et al. 2014) and LSTM (Hochreiter and Schmidhuber 1997), as PyTorch's `nn.GRU` and `nn.LSTM`.
 //!
-//! ```text
-//! GRU:   r, u = s(W x + b + V h + c);  n = tanh(W_n x + b_n + r (V_n h + c_n));  h = (1 - u) n + u h
-//! LSTM:  i, f, o = s(W x + b + V h + c);  g = tanh(...);  c = f c + i g;  h = o tanh(c)
-//! ```
-//!
 //! A step that is not there leaves the state as it is, so a direction that runs backwards starts at the last
 //! step that is. Parameter names are PyTorch's (`weight_ih_l0_reverse`).
 
 use candle_core::Tensor;
-use candle_nn::ops::sigmoid;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{Init, Linear, ParamBuilder};
+use tcmax_ops::{Init, Linear, ParamBuilder, RecurrentCell, RecurrentStates, recurrent};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use super::steps::{Steps, features_of};
@@ -31,7 +25,7 @@ pub static GRU: EncoderSpec = EncoderSpec {
     pretrained: None,
     make: |options, input, builder| {
         let features = features_of("gru", input)?;
-        Ok(Box::new(Recurrent::new(Cell::Gru, &read(options)?, features, builder)?))
+        Ok(Box::new(Recurrent::new(RecurrentCell::Gru, &read(options)?, features, builder)?))
     },
 };
 
@@ -45,7 +39,7 @@ pub static LSTM: EncoderSpec = EncoderSpec {
     pretrained: None,
     make: |options, input, builder| {
         let features = features_of("lstm", input)?;
-        Ok(Box::new(Recurrent::new(Cell::Lstm, &read(options)?, features, builder)?))
+        Ok(Box::new(Recurrent::new(RecurrentCell::Lstm, &read(options)?, features, builder)?))
     },
 };
 
@@ -86,35 +80,17 @@ impl OptionSet for RecurrentOptions {
     }
 }
 
-/// Which recurrent network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// The gated recurrent unit.
-    Gru,
-    /// The long short-term memory.
-    Lstm,
-}
-
-impl Cell {
-    fn gates(self) -> usize {
-        match self {
-            Self::Gru => 3,
-            Self::Lstm => 4,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Gru => "GRU",
-            Self::Lstm => "LSTM",
-        }
+const fn name_of(cell: RecurrentCell) -> &'static str {
+    match cell {
+        RecurrentCell::Gru => "GRU",
+        RecurrentCell::Lstm => "LSTM",
     }
 }
 
 /// A recurrent network on sequences (B, T, D + 1).
 #[derive(Clone, Debug)]
 pub struct Recurrent {
-    cell: Cell,
+    cell: RecurrentCell,
     options: RecurrentOptions,
     features: usize,
     /// Layer by layer, each forwards and, where there is one, backwards.
@@ -138,7 +114,7 @@ impl Recurrent {
     /// # Errors
     /// When a size is 0 or a parameter name is taken.
     pub fn new(
-        cell: Cell,
+        cell: RecurrentCell,
         options: &RecurrentOptions,
         features: usize,
         builder: &ParamBuilder,
@@ -147,7 +123,7 @@ impl Recurrent {
             [("units", options.units), ("layers", options.layers), ("features", features)]
         {
             if size == 0 {
-                return Err(Error::Zero { encoder: cell.name(), field });
+                return Err(Error::Zero { encoder: name_of(cell), field });
             }
         }
         let suffixes: &[&str] = if options.bidirectional { &["", "_reverse"] } else { &[""] };
@@ -168,26 +144,26 @@ impl Recurrent {
     /// # Errors
     /// When the steps have another number of features.
     pub fn run(&self, steps: &Steps) -> Result<Outputs> {
-        let mut x = steps.x.clone();
+        let mut steps = steps.clone();
         let (mut last, mut cells) = (Vec::new(), Vec::new());
         for layer in &self.layers {
             let mut sides = Vec::with_capacity(layer.len());
             for (number, direction) in layer.iter().enumerate() {
-                let states = direction.run(self.cell, &x, &steps.there, number == 1)?;
+                let states = direction.run(self.cell, &steps, number == 1)?;
+                last.push(states.last()?);
+                cells.extend(states.last_cells()?);
                 sides.push(states.steps);
-                last.push(states.h);
-                cells.extend(states.c);
             }
-            x = Tensor::cat(&sides, 2)?;
+            steps.x = Tensor::cat(&sides, 2)?;
         }
         let cells = (!cells.is_empty()).then(|| Tensor::stack(&cells, 0)).transpose()?;
-        Ok(Outputs { steps: steps.masked(&x)?, last: Tensor::stack(&last, 0)?, cells })
+        Ok(Outputs { steps: steps.masked(&steps.x)?, last: Tensor::stack(&last, 0)?, cells })
     }
 }
 
 impl Encoder for Recurrent {
     fn encode(&self, input: &Tensor, _: bool) -> Result<Tensor> {
-        let steps = Steps::read(self.cell.name(), input, self.features)?;
+        let steps = Steps::read(name_of(self.cell), input, self.features)?;
         let outputs = self.run(&steps)?;
         match self.options.pooling {
             RecurrentPooling::Mean => mean_of_there(&outputs.steps, &steps.there),
@@ -210,19 +186,11 @@ impl Encoder for Recurrent {
 struct Direction {
     input: Linear,
     state: Linear,
-    units: usize,
-}
-
-struct States {
-    /// (B, T, units).
-    steps: Tensor,
-    h: Tensor,
-    c: Option<Tensor>,
 }
 
 impl Direction {
     fn new(
-        cell: Cell,
+        cell: RecurrentCell,
         [from, units]: [usize; 2],
         suffix: &str,
         builder: &ParamBuilder,
@@ -235,60 +203,12 @@ impl Direction {
             let bias = builder.param(&format!("bias_{side}_{suffix}"), rows, start)?;
             Ok(Linear::from_tensors(weight, bias)?)
         };
-        Ok(Self { input: layer("ih", from)?, state: layer("hh", units)?, units })
+        Ok(Self { input: layer("ih", from)?, state: layer("hh", units)? })
     }
 
-    fn run(&self, cell: Cell, x: &Tensor, there: &Tensor, backwards: bool) -> Result<States> {
-        let (batch, length, _) = x.dims3()?;
+    fn run(&self, cell: RecurrentCell, steps: &Steps, backwards: bool) -> Result<RecurrentStates> {
         // All inputs at once; only the states have to wait for each other.
-        let inputs = self.input.forward(x)?;
-        let mut h = Tensor::zeros((batch, self.units), x.dtype(), x.device())?;
-        let mut c = h.clone();
-        let mut states = Vec::with_capacity(length);
-        for step in 0..length {
-            let at = if backwards { length - 1 - step } else { step };
-            let input = inputs.narrow(1, at, 1)?.squeeze(1)?;
-            let (new_h, new_c) = match cell {
-                Cell::Gru => (self.gru(&input, &h)?, None),
-                Cell::Lstm => self.lstm(&input, &h, &c).map(|(h, c)| (h, Some(c)))?,
-            };
-            let flag = there.narrow(1, at, 1)?;
-            h = kept(&h, &new_h, &flag)?;
-            if let Some(new_c) = new_c {
-                c = kept(&c, &new_c, &flag)?;
-            }
-            states.push(h.clone());
-        }
-        if backwards {
-            states.reverse();
-        }
-        let c = (cell == Cell::Lstm).then_some(c);
-        Ok(States { steps: Tensor::stack(&states, 1)?, h, c })
+        let inputs = self.input.forward(&steps.x)?;
+        Ok(recurrent(cell, &inputs, &self.state, &steps.there, backwards)?)
     }
-
-    /// The columns of gate `number`.
-    fn gate(&self, sums: &Tensor, number: usize) -> candle_core::Result<Tensor> {
-        sums.narrow(1, number * self.units, self.units)?.contiguous()
-    }
-
-    fn gru(&self, input: &Tensor, h: &Tensor) -> Result<Tensor> {
-        let state = self.state.forward(h)?;
-        let sum = |number: usize| self.gate(input, number)? + self.gate(&state, number)?;
-        let (reset, update) = (sigmoid(&sum(0)?)?, sigmoid(&sum(1)?)?);
-        let new = (self.gate(input, 2)? + (reset * self.gate(&state, 2)?)?)?.tanh()?;
-        Ok((&new + (update * (h - &new)?)?)?)
-    }
-
-    fn lstm(&self, input: &Tensor, h: &Tensor, c: &Tensor) -> Result<(Tensor, Tensor)> {
-        let sums = (input + self.state.forward(h)?)?;
-        let gate = |number: usize| sigmoid(&self.gate(&sums, number)?);
-        let new = (gate(0)? * self.gate(&sums, 2)?.tanh()?)?;
-        let c = ((gate(1)? * c)? + new)?;
-        Ok(((gate(3)? * c.tanh()?)?, c))
-    }
-}
-
-/// The new state where the step is there, the old one where not.
-fn kept(old: &Tensor, new: &Tensor, there: &Tensor) -> Result<Tensor> {
-    Ok((old + (new - old)?.broadcast_mul(there)?)?)
 }

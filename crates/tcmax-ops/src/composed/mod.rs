@@ -12,6 +12,7 @@ pub(crate) mod max_pool2d;
 mod normalise;
 pub(crate) mod perceptron;
 pub(crate) mod quadratic_form;
+pub(crate) mod recurrent;
 pub(crate) mod relu;
 pub(crate) mod softmax;
 mod windows;

@@ -14,6 +14,7 @@
 //! softmax  layer_norm  log_sum_exp      of rows
 //! attention  gelu                       of transformers
 //! perceptron  quadratic_form            all layers of a small network; u^T Q u of rows u
+//! recurrent                             all steps of a recurrent layer
 //! storage  element  simd  exponential   candle's storage, scalars, instruction sets
 //! ```
 //!
@@ -36,6 +37,7 @@ pub(crate) mod normalise;
 pub(crate) mod perceptron;
 pub(crate) mod pool;
 pub(crate) mod quadratic_form;
+pub(crate) mod recurrent;
 pub(crate) mod relu;
 pub(crate) mod simd;
 pub(crate) mod softmax;

@@ -20,6 +20,7 @@ pub(crate) mod max_pool2d;
 mod of_members;
 pub(crate) mod perceptron;
 pub(crate) mod quadratic_form;
+pub(crate) mod recurrent;
 pub(crate) mod relu;
 pub(crate) mod softmax;
 pub(crate) mod sum_of;
