@@ -91,17 +91,20 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// The commands in the blocks of a text that begin with these words; one that goes on after a backslash is one.
+/// The commands in the blocks of a text that begin with these words: after a `$` where output is shown, or lines of
+/// plain text. One that goes on after a backslash is one.
 fn commands(text: &str, first: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
-    for block in
-        blocks(text).0.iter().filter(|block| ["text", "console"].contains(&&*block.language))
-    {
-        let lines = block.lines.join("\n").replace("\\\n", "");
-        for line in lines.lines() {
-            let line = line.strip_prefix("$ ").unwrap_or(line);
-            if line.strip_prefix(first).is_some_and(|rest| rest.starts_with(' ')) {
-                found.push(words(line));
+    for block in blocks(text).0 {
+        let prompt = match &*block.language {
+            "console" => "$ ",
+            "text" => "",
+            _ => continue,
+        };
+        for line in block.lines.join("\n").replace("\\\n", "").lines() {
+            let command = line.strip_prefix(prompt).filter(|line| line.starts_with(first));
+            if command.is_some_and(|line| line[first.len()..].starts_with(' ')) {
+                found.extend(command.map(words));
             }
         }
     }
@@ -259,4 +262,22 @@ fn what_is_wrong_is_found() {
         words("tcmax compare --methods 'mla a=b',tcmax > x"),
         ["tcmax", "compare", "--methods", "mla a=b,tcmax"]
     );
+}
+
+#[test]
+fn every_method_and_estimator_has_a_line() {
+    let registry = Registry::default();
+    let rows = |page: &str| -> Vec<String> {
+        let text = read(page);
+        let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        cells.map(str::to_owned).collect()
+    };
+    let found = rows("docs/src/methods.md");
+    for name in registry.methods.names() {
+        assert_eq!(found.iter().filter(|row| **row == name).count(), 1, "method {name}");
+    }
+    let found = rows("docs/src/estimators.md");
+    for name in registry.estimators.names() {
+        assert!(found.iter().any(|row| **row == *name), "estimator {name}");
+    }
 }

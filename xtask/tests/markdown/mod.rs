@@ -48,13 +48,21 @@ pub fn blocks(text: &str) -> (Vec<Block>, Vec<&str>) {
     (blocks, outside)
 }
 
+/// The paragraphs of a text outside of blocks, each in one line and split at its backticks: code is every other
+/// piece.
+fn paragraphs(text: &str) -> Vec<Vec<String>> {
+    let prose = blocks(text).1.join("\n");
+    let pieces =
+        |paragraph: &str| paragraph.replace('\n', " ").split('`').map(str::to_owned).collect();
+    prose.split("\n\n").map(pieces).collect()
+}
+
 /// The targets of the links and pictures of a text, outside of code.
 pub fn links(text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for line in blocks(text).1 {
-        // Every other piece between backticks is code.
-        let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
-        for part in prose.split("](").skip(1) {
+    for pieces in paragraphs(text) {
+        let prose: Vec<&str> = pieces.iter().map(String::as_str).step_by(2).collect();
+        for part in prose.join("`").split("](").skip(1) {
             found.push(part.split(')').next().unwrap_or_default().to_owned());
         }
     }
@@ -63,8 +71,8 @@ pub fn links(text: &str) -> Vec<String> {
 
 /// The inline code of a text.
 pub fn inline_code(text: &str) -> Vec<String> {
-    let lines = blocks(text).1.into_iter();
-    lines.flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+    let code = |pieces: Vec<String>| pieces.into_iter().skip(1).step_by(2).collect::<Vec<_>>();
+    paragraphs(text).into_iter().flat_map(code).collect()
 }
 
 /// The anchors of a text's headings, as mdBook and GitHub make them.
