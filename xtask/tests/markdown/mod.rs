@@ -87,3 +87,44 @@ pub fn anchors(text: &str) -> Vec<String> {
     }
     found
 }
+
+/// The words of a command line, with quotes as a shell takes them; without comments and what a shell does with
+/// the output.
+pub fn words(line: &str) -> Vec<String> {
+    let line = line.split("  ").next().unwrap();
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for c in line.chars() {
+        match (c, quote) {
+            ('\'' | '"', None) => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            (' ', None) => words.push(std::mem::take(&mut word)),
+            (c, _) => word.push(c),
+        }
+    }
+    assert!(quote.is_none(), "a quote is not closed: {line}");
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    let end = words.iter().position(|word| ["|", ">", "2>", "&&", "#", "<"].contains(&&**word));
+    words.truncate(end.unwrap_or(words.len()));
+    words
+}
+
+/// The commands in the blocks of a text that begin with these words: after a `$` where output is shown, or lines of
+/// plain text. One that goes on after a backslash is one.
+pub fn commands(text: &str, first: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for block in blocks(text).0 {
+        let prompt = match &*block.language {
+            "console" => "$ ",
+            "text" => "",
+            _ => continue,
+        };
+        for line in block.lines.join("\n").replace("\\\n", "").lines() {
+            let command = line.strip_prefix(prompt).filter(|line| line.starts_with(first));
+            if command.is_some_and(|line| line[first.len()..].starts_with(' ')) {
+                found.extend(command.map(words));
+            }
+        }
+    }
+    found
+}
