@@ -119,7 +119,7 @@ pub fn commands(text: &str, first: &str) -> Vec<Vec<String>> {
             "text" => "",
             _ => continue,
         };
-        for line in block.lines.join("\n").replace("\\\n", "").lines() {
+        for line in block.lines.join("\n").replace("\\\n    ", "").lines() {
             let command = line.strip_prefix(prompt).filter(|line| line.starts_with(first));
             if command.is_some_and(|line| line[first.len()..].starts_with(' ')) {
                 found.extend(command.map(words));
