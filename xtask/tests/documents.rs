@@ -195,7 +195,7 @@ fn every_experiment_is_accepted() {
             seen += 1;
         }
     }
-    assert!(seen >= 4, "{seen}");
+    assert!(seen >= 3, "{seen}");
 }
 
 /// A test that cannot fail would be none.
