@@ -18,11 +18,11 @@ use tcmax_ops::{
 };
 use tcmax_registry::Table;
 
-/// The examples of the workspace's README, compiled and run: here, as this crate is never published and
-/// may look outside its folder.
+/// The examples of the book, compiled and run: here, as this crate is never published and may look outside its
+/// folder.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct WorkspaceReadme;
+#[doc = include_str!("../../docs/src/extending.md")]
+struct Book;
 
 /// Something to time: each call is one forward and backward pass, one whole training step, or one fit.
 pub type Work = Box<dyn FnMut() -> tcmax_encoders::Result<()>>;

@@ -9,4 +9,4 @@ mod processes;
 pub mod progress;
 
 pub use app::App;
-pub use commands::{Comparison, parse_assignment, write_results};
+pub use commands::{Comparison, command_line, parse_assignment, write_results};

@@ -295,10 +295,10 @@ fn settings_of_the_loop_do_what_they_say() {
 }
 
 #[test]
-fn the_experiment_of_the_readme_and_those_of_the_folder_are_valid() {
+fn the_experiment_of_the_book_and_those_of_the_folder_are_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let block = readme.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+    let page = std::fs::read_to_string(root.join("docs/src/experiments.md")).unwrap();
+    let block = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
     let mut texts = vec![block.to_owned()];
     for entry in std::fs::read_dir(root.join("experiments")).unwrap() {
         let path = entry.unwrap().path();

@@ -192,9 +192,9 @@ fn options_that_do_not_fit_are_refused() {
     }
 }
 
-/// Commands of a code block of the README, without comments and with what makes them quick.
-fn commands(readme: &str, start: &str) -> Vec<Vec<String>> {
-    let block = readme.split_once(start).unwrap().1;
+/// Commands of the first code block after a heading of a page, without comments and with what makes them quick.
+fn commands(page: &str, start: &str) -> Vec<Vec<String>> {
+    let block = page.split_once(start).unwrap().1;
     let block = block.split("```").nth(1).unwrap();
     let lines = block.lines().filter(|line| line.starts_with("tcmax ") && line.contains("example"));
     let words = |line: &str| -> Vec<String> {
@@ -204,20 +204,25 @@ fn commands(readme: &str, start: &str) -> Vec<Vec<String>> {
     lines.map(words).collect()
 }
 
+/// A page of the book.
+fn page(name: &str) -> String {
+    let book = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src");
+    std::fs::read_to_string(Path::new(book).join(name)).unwrap()
+}
+
 #[test]
-fn the_commands_of_the_readme_work_on_the_example_files() {
+fn the_commands_of_the_book_work_on_the_example_files() {
     let folder = tempfile::tempdir().unwrap();
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let mut all = commands(&readme, "## Your own data");
+    let own_data = page("own-data.md");
+    let mut all = commands(&own_data, "# Your own data");
     let own = all.len();
     // The files are there by then.
-    let more = commands(&readme, "## The command");
+    let more = commands(&page("commands.md"), "# The command");
     all.extend(more.into_iter().filter(|command| command[0] != "examples"));
     assert!(own >= 6 && all.len() >= own + 2, "{all:?}");
     // The clips that a command prepares are trained on by the next.
     let clips = ["train", "--dataset", "clips", "--set", "data.split=group"].map(str::to_owned);
-    assert!(readme.contains(&format!("tcmax {}", clips.join(" "))));
+    assert!(own_data.contains(&format!("tcmax {}", clips.join(" "))));
     let prepared = all.iter().position(|command| command[0] == "prepare").unwrap();
     all.insert(prepared + 1, clips.to_vec());
     for command in all {

@@ -114,6 +114,11 @@ impl Arguments {
     }
 }
 
+/// The command line of `tcmax`: every command with its options, for documents and tests of them.
+pub fn command_line() -> clap::Command {
+    Arguments::command()
+}
+
 /// Prints a result and a line end on standard output, as [`write_out`] writes.
 fn print(text: &str) -> anyhow::Result<()> {
     write_out(format!("{text}\n").as_bytes())
