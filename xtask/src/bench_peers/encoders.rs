@@ -1,5 +1,5 @@
-//! `cargo xtask bench-encoders`: the times of every encoder beside PyTorch's, as a column of the table in the README of
-//! `tcmax-encoders`.
+//! `cargo xtask bench-encoders`: time and memory of every encoder beside PyTorch's, as columns of the table in the
+//! README of `tcmax-encoders`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,11 @@ use tcmax_benches::encoders::CASES;
 
 use super::{BenchPeers, Line, say};
 
-/// The head of the column.
-const HEAD: &str = "ms per step: ours, PyTorch";
+/// The heads of the columns.
+const HEADS: [&str; 2] = ["ms per step: ours, PyTorch", "MiB: ours, PyTorch"];
+
+/// What was measured of an encoder, by column.
+type Cells = [String; HEADS.len()];
 
 /// Options of `cargo xtask bench-encoders`.
 #[derive(Args)]
@@ -25,13 +28,13 @@ pub struct BenchEncoders {
     /// Only this encoder
     #[arg(long, value_name = "ENCODER")]
     only: Option<String>,
-    /// Write the column into the table of crates/tcmax-encoders/README.md
+    /// Write the columns into the table of crates/tcmax-encoders/README.md
     #[arg(long)]
     write: bool,
 }
 
 impl BenchEncoders {
-    /// Times all encoders on one thread, and prints the table with the column.
+    /// Times all encoders on one thread, and prints the table with the columns.
     pub fn run(self) -> anyhow::Result<()> {
         let readme =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/tcmax-encoders/README.md");
@@ -53,10 +56,10 @@ impl BenchEncoders {
             }
             let line = peers.compare(case, 1, &script)?;
             say(&line.text());
-            cells.insert(name, cell(&line));
+            cells.insert(name, of_line(&line));
         }
         let (start, table, end) = parts(&text).context("the README has no table of encoders")?;
-        let table = with_column(table, &cells);
+        let table = with_columns(table, &cells);
         say(&format!("\n{table}"));
         if self.write {
             std::fs::write(&readme, format!("{start}{table}{end}"))
@@ -66,10 +69,11 @@ impl BenchEncoders {
     }
 }
 
-/// Milliseconds of both sides; PyTorch's in its faster layout.
-fn cell(line: &Line) -> String {
+/// Milliseconds of both sides, PyTorch's in its faster layout, and the largest resident memory of their processes.
+fn of_line(line: &Line) -> Cells {
     let torch = line.channels_last.map_or(line.torch, |last| last.min(line.torch));
-    format!("{}, {}", milliseconds(line.ours), milliseconds(torch))
+    let [ours, theirs] = line.peak_mib;
+    [format!("{}, {}", milliseconds(line.ours), milliseconds(torch)), format!("{ours}, {theirs}")]
 }
 
 /// Three digits, as far as they are before or behind the point.
@@ -88,28 +92,31 @@ fn parts(text: &str) -> Option<(&str, &str, &str)> {
     Some((&text[..start], &text[start..end], &text[end..]))
 }
 
-/// The table with the column at its end, in the place of an earlier one. Encoders that were not measured keep
-/// their cell, or get a dash.
-fn with_column(table: &str, cells: &BTreeMap<&str, String>) -> String {
-    let has_column = table.lines().next().is_some_and(|head| head.contains(HEAD));
+/// The table with the columns at its end, in the place of earlier ones. Encoders that were not measured keep their
+/// cells, or get dashes.
+fn with_columns(table: &str, cells: &BTreeMap<&str, Cells>) -> String {
     let mut lines = Vec::new();
+    let mut kept = [None; HEADS.len()];
     for (number, line) in table.lines().enumerate() {
-        let row = line.trim().trim_end_matches('|').trim_end();
-        let (row, before) = match row.rsplit_once('|') {
-            Some((row, last)) if has_column => (row.trim_end(), Some(last.trim())),
-            _ => (row, None),
-        };
-        let name = row.split('`').nth(1).unwrap_or_default();
-        let cell = match number {
-            0 => HEAD,
-            1 => "---",
-            _ => cells.get(name).map(String::as_str).or(before).unwrap_or("–"),
-        };
+        let mut row: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
+        if number == 0 {
+            kept = HEADS.map(|head| row.iter().position(|cell| *cell == head));
+        }
+        let before = kept.map(|column| column.and_then(|column| row.get(column).copied()));
+        let others = row.len() - kept.iter().flatten().count();
+        row.truncate(others);
+        let name = line.split('`').nth(1).unwrap_or_default();
+        for (column, before) in before.iter().enumerate() {
+            row.push(match number {
+                0 => HEADS[column],
+                1 => "---",
+                _ => cells.get(name).map(|cells| cells[column].as_str()).or(*before).unwrap_or("–"),
+            });
+        }
         // The line under the head has no spaces.
-        lines.push(if number == 1 {
-            format!("{row}|{cell}|")
-        } else {
-            format!("{row} | {cell} |")
+        lines.push(match number {
+            1 => format!("|{}|", row.join("|")),
+            _ => format!("| {} |", row.join(" | ")),
         });
     }
     lines.join("\n") + "\n"
@@ -123,14 +130,17 @@ mod tests {
         "| name | input |\n|---|---|\n| `gru` | sequences |\n| `mean` | sequences |\n";
 
     #[test]
-    fn a_column_is_added_and_replaced() {
-        let cells = |text: &str| BTreeMap::from([("gru", text.to_owned())]);
-        let once = with_column(TABLE, &cells("1.20, 3.40"));
-        let wanted = "| name | input | ms per step: ours, PyTorch |\n|---|---|---|\n| `gru` | sequences | 1.20, \
-                      3.40 |\n| `mean` | sequences | – |\n";
+    fn columns_are_added_and_replaced() {
+        let cells = |time: &str, memory: &str| {
+            BTreeMap::from([("gru", [time.to_owned(), memory.to_owned()])])
+        };
+        let once = with_columns(TABLE, &cells("1.20, 3.40", "70, 800"));
+        let wanted = "| name | input | ms per step: ours, PyTorch | MiB: ours, PyTorch |\n|---|---|---|---|\n\
+                      | `gru` | sequences | 1.20, 3.40 | 70, 800 |\n| `mean` | sequences | – | – |\n";
         assert_eq!(once, wanted);
-        assert_eq!(with_column(&once, &cells("5, 6")), wanted.replace("1.20, 3.40", "5, 6"));
-        assert_eq!(with_column(&once, &BTreeMap::new()), wanted);
+        let other = wanted.replace("1.20, 3.40", "5, 6").replace("70, 800", "7, 8");
+        assert_eq!(with_columns(&once, &cells("5, 6", "7, 8")), other);
+        assert_eq!(with_columns(&once, &BTreeMap::new()), wanted);
         let text = format!("before\n\n{TABLE}\nafter\n");
         assert_eq!(parts(&text), Some(("before\n\n", TABLE, "\nafter\n")));
     }
