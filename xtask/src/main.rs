@@ -5,6 +5,7 @@ mod bench_estimators;
 mod bench_load;
 mod bench_peers;
 mod bench_scaling;
+mod check_cuda;
 mod check_logs;
 mod check_metrics;
 mod check_weights;
@@ -40,6 +41,8 @@ enum Command {
     CheckMetrics(check_metrics::CheckMetrics),
     /// Compare the event files of an interrupted run with what TensorBoard reads of them.
     CheckLogs(check_logs::CheckLogs),
+    /// Compile the command for CUDA, with a compiler that is fetched where there is none.
+    CheckCuda(check_cuda::CheckCuda),
     /// Exchange weights with torchvision and transformers in both directions, and compare features.
     CheckWeights(check_weights::CheckWeights),
     /// Draw report.html and the table again from a folder's results.json.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Golden(golden) => golden.run(),
         Command::CheckMetrics(check) => check.run(),
         Command::CheckLogs(check) => check.run(),
+        Command::CheckCuda(check) => check.run(),
         Command::CheckWeights(check) => check.run(),
         Command::Report(report) => report.run(),
         Command::BenchPeers(bench) => bench.run(),
