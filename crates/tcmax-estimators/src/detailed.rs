@@ -94,6 +94,8 @@ pub fn estimate_detailed(
                 }
             };
             let statistic = |sample: &Sample| -> Result<f64> {
+                // Whoever ends the work in `observe` does so before the next permutation is computed.
+                observe(0);
                 let computed = (direct.compute)(options, sample)?;
                 observe(1);
                 Ok(computed.value)

@@ -19,6 +19,7 @@ pub use mask::AttentionMask;
 pub use ops::attention::attention;
 pub use ops::batch_norm::{BatchNorm2d, BatchNormConfig};
 pub use ops::blend::{Blended, blended_log_likelihood};
+pub use ops::blended_slices::{BlendedSlices, blended_log_likelihood_of_slices};
 pub use ops::conv_unit::ConvUnit;
 pub use ops::conv2d::{Conv2dConfig, conv2d};
 pub use ops::dropout::dropout;

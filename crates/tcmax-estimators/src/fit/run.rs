@@ -71,6 +71,8 @@ pub(super) fn fit_then<T: Send>(
         return Err(Error::NeedsTwoVariables { estimator, got: variables });
     }
     let run = |fold: usize| {
+        // Whoever ends the work in `observe` does so before the next fit begins.
+        observe(0);
         let objective = checked.objective()?;
         let data = Prepared::new(sample, config, seed, fold)?;
         let seed = if config.folds == 1 { seed } else { seed.stream("fold").index(fold as u64) };

@@ -73,6 +73,12 @@ impl Variable {
         Ok(Self { values, classes: classes.len(), ..raw })
     }
 
+    /// The same variable by another name.
+    #[must_use]
+    pub fn renamed(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name

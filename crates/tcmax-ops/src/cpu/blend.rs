@@ -23,6 +23,14 @@ pub(crate) struct Kept<T> {
     pub(crate) values: [f64; 3],
 }
 
+impl<T> Kept<T> {
+    /// The blend: own - (1 - weight) partition - weight log-sum.
+    pub(crate) fn blended(&self, weight: f64) -> f64 {
+        let [own, partition, log_sum] = self.values;
+        own - (1.0 - weight) * partition - weight * log_sum
+    }
+}
+
 /// The values of terms (N, columns), and what is kept.
 pub(crate) fn values<T: Element>(terms: &[&[T]], labels: &[u32], columns: usize) -> Kept<T> {
     let scores = sum(terms);

@@ -106,13 +106,13 @@ impl Blend {
         let storage = match terms[0].0 {
             CpuStorage::F32(_) => {
                 let kept = self.computed::<f32>(terms, columns)?;
-                let value = self.value(&kept);
+                let value = kept.blended(self.weight);
                 let _ = self.kept.single.set(kept);
                 CpuStorage::F32(vec![value as f32])
             }
             CpuStorage::F64(_) => {
                 let kept = self.computed::<f64>(terms, columns)?;
-                let value = self.value(&kept);
+                let value = kept.blended(self.weight);
                 let _ = self.kept.double.set(kept);
                 CpuStorage::F64(vec![value])
             }
@@ -128,11 +128,6 @@ impl Blend {
     ) -> Result<Kept<T>> {
         let slices = terms.iter().map(|(storage, layout)| values::<T>(storage, layout, OP));
         Ok(blend(&slices.collect::<Result<Vec<_>>>()?, &self.labels, columns))
-    }
-
-    fn value<T>(&self, kept: &Kept<T>) -> f64 {
-        let [own, partition, log_sum] = kept.values;
-        own - (1.0 - self.weight) * partition - self.weight * log_sum
     }
 
     fn backward(&self, terms: &[&Tensor], grad: &Tensor) -> Result<Vec<Option<Tensor>>> {

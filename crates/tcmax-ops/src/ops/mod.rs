@@ -4,6 +4,7 @@
 pub(crate) mod attention;
 pub(crate) mod batch_norm;
 pub(crate) mod blend;
+pub(crate) mod blended_slices;
 mod check;
 pub(crate) mod conv2d;
 pub(crate) mod conv_unit;
