@@ -262,15 +262,25 @@ def test_rows_that_lack_a_value_can_be_left_out():
         tcmax.estimate(words, y, estimator="ksg")
 
 
+LONG = {
+    "a fit": lambda x, y: tcmax.estimate(x, y, steps=1_000_000),
+    "several fits": lambda x, y: tcmax.estimate(x, y, seed=range(4), steps=1_000_000),
+    "permutations": lambda x, y: tcmax.estimate(x, y, estimator="ksg", permutations=100_000),
+    "a measure": lambda x, y: tcmax.conditional_mutual_info(x, y, y[::-1], steps=1_000_000),
+    "columns": lambda x, y: tcmax.mutual_info(np.tile(x, (600, 1)).T, y),
+}
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here: interrupts are not tested")
-def test_an_interrupt_ends_a_long_fit():
-    x, y = gaussian(5000)
+@pytest.mark.parametrize("what", LONG)
+def test_an_interrupt_ends_long_work(what):
+    x, y = gaussian()
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     start = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
-            tcmax.estimate(x, y, seed=range(50), steps=1_000_000, permutations=10)
+            LONG[what](x, y)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     assert time.monotonic() - start < 5
