@@ -417,13 +417,9 @@ fn lstm_gradients(
     let [kept_i, kept_f, kept_g, kept_o] = by_gate(gates, units);
     let [d_i, d_f, d_g, d_o] = by_gate_mut(dinputs, units);
     let (cell, dc) = (&cell[..units], &mut dc[..units]);
-    if let Some(earlier) = earlier {
-        let earlier = &earlier[..units];
-        for unit in 0..units {
-            d_f[unit] = earlier[unit];
-        }
-    } else {
-        d_f.fill(0.0);
+    match earlier {
+        Some(earlier) => d_f.copy_from_slice(&earlier[..units]),
+        None => d_f.fill(0.0),
     }
     for unit in 0..units {
         let (i, f, g, o) = (kept_i[unit], kept_f[unit], kept_g[unit], kept_o[unit]);
