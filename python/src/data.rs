@@ -174,7 +174,7 @@ impl Examples {
         Ok((0..self.inner.modalities().len()).map(|m| self.inner.present(index, m)).collect())
     }
 
-    /// The inputs of some examples of modality `modality`, each a row, read one after the other on the thread that
+    /// The inputs of some examples of modality `modality`, one per row, read one after the other on the thread that
     /// asks. Random crops and flips are drawn from each example's seed.
     fn read<'py>(
         &self,

@@ -188,7 +188,8 @@ pub(crate) fn estimate_measure(
     let free = all.saturating_sub(given);
     let (free, known): (Vec<usize>, Vec<usize>) = ((0..free).collect(), (free..all).collect());
     let _: Vec<Term> = measure.terms(&free, &known).map_err(of_estimator)?;
-    let quantity = quantity(&sample, measure, &free, &known);
+    let names = sample.names();
+    let quantity = measure.quantity(&names[..free.len()], &names[free.len()..]);
     let estimator = work.config.config().estimator.name;
     interruptible(py, move |stop| {
         if let Some(relation) = Relation::find(&sample).filter(Relation::is_infinite) {
@@ -200,20 +201,6 @@ pub(crate) fn estimate_measure(
         let found = of_measure(&sample, measure, &known, &work.config, &work.seeds, &observe);
         Ok(MeasuredFound::of(found.map_err(of_estimator)?, &sample, quantity, estimator))
     })
-}
-
-/// `DTC(a, b, c)`, `I(a; b | c)`, ...
-fn quantity(sample: &Sample, measure: Measure, free: &[usize], known: &[usize]) -> String {
-    let names = |of: &[usize]| of.iter().map(|&v| sample.variables()[v].name()).collect::<Vec<_>>();
-    let (free, known) = (names(free), names(known).join(", "));
-    let all = free.join(", ");
-    match (measure, free.as_slice()) {
-        (Measure::TotalCorrelation, _) => format!("TC({all})"),
-        (Measure::Dual, _) => format!("DTC({all})"),
-        (Measure::Conditional, [a, b]) => format!("I({a}; {b} | {known})"),
-        (Measure::Conditional, _) => format!("TC({all} | {known})"),
-        (Measure::OInformation | Measure::Interaction, _) => format!("{measure} of ({all})"),
-    }
 }
 
 /// What two sources tell of a target, the third variable, from the frequencies of their classes; nats.

@@ -62,7 +62,7 @@ def prepare(
     Parameters
     ----------
     source : str or path
-        A manifest (a .csv, .tsv or .parquet table with a row for each example, columns of WAV, MP4, JPEG or npy files
+        A manifest (a .csv, .tsv or .parquet table of one row per example, columns of WAV, MP4, JPEG or npy files
         or text, and a label), or the name of a published data set such as ``crema-d``.
     out : path, optional
         Where the clips go: a folder that is new, empty, or of an interrupted run of the same; by default

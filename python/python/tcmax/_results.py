@@ -188,7 +188,7 @@ class Estimate(_Value):
         Returns
         -------
         pandas.DataFrame
-            Columns ``fit``, ``step``, ``training`` and ``validation``, a row per validation of each fit, nats.
+            Columns ``fit``, ``step``, ``training`` and ``validation``, one row per validation of each fit, nats.
         """
         import pandas
 

@@ -162,7 +162,7 @@ def _column(name: str, data: Any, classes: bool, numbers: bool) -> Part:
         return _of_codes(name, codes)
     array = to_numpy(data, f"variable '{name}'")
     if array.ndim == 0:
-        raise Error(f"variable '{name}' is a single value; give an array of a row per example")
+        raise Error(f"variable '{name}' is a single value; give an array of one row per example")
     if array.ndim > 2:
         raise Error(f"variable '{name}' has shape {array.shape}; give rows by columns, such as x.reshape(len(x), -1)")
     if array.ndim == 2 and array.shape[1] == 0:

@@ -22,11 +22,11 @@ class Runs:
     Attributes
     ----------
     runs : pandas.DataFrame
-        A row per run: ``method``, ``seed``, ``fold``, ``best_epoch``, ``seconds``, ``parameters``, the numbers of the
+        One row per run: ``method``, ``seed``, ``fold``, ``best_epoch``, ``seconds``, ``parameters``, the numbers of the
         test split (``accuracy``, ``cross_entropy``, ``total_correlation``, ...) and those of each modality, such as
         ``modality_accuracy audio``. Accuracies are fractions, information is in nats.
     history : pandas.DataFrame
-        A row per epoch of each run: ``method``, ``seed``, ``fold``, ``epoch``, ``train_loss``, ...,
+        One row per epoch of each run: ``method``, ``seed``, ``fold``, ``epoch``, ``train_loss``, ...,
         ``validation accuracy``, ...
     failed : pandas.DataFrame
         Runs that failed, with the reason.

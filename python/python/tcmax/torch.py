@@ -251,7 +251,7 @@ def _checked_terms(terms: Sequence[Tensor], labels: Tensor) -> tuple[list[Tensor
         if not isinstance(term, Tensor):
             raise TypeError(f"terms[{m}] is a {type(term).__name__}; a tensor (B, C) is needed")
         if term.ndim != 2 or 0 in term.shape:
-            raise Error(f"terms[{m}] has shape {tuple(term.shape)}; (B, C) is needed, with a row and a class at least")
+            raise Error(f"terms[{m}] has shape {tuple(term.shape)}; (B, C) is needed, of one example and one class at least")
         if not term.is_floating_point():
             raise Error(f"terms[{m}] has dtype {term.dtype}; scores are floating-point numbers")
         if term.shape != first.shape:

@@ -36,6 +36,25 @@ pub struct Term {
 }
 
 impl Measure {
+    /// What is measured of variables of these names, as it is written.
+    ///
+    /// ```
+    /// use tcmax_estimators::Measure;
+    ///
+    /// assert_eq!(Measure::Dual.quantity(&["a", "b", "c"], &[]), "DTC(a, b, c)");
+    /// assert_eq!(Measure::Conditional.quantity(&["a", "b"], &["c", "d"]), "I(a; b | c, d)");
+    /// ```
+    pub fn quantity(self, variables: &[&str], given: &[&str]) -> String {
+        let (all, known) = (variables.join(", "), given.join(", "));
+        match (self, variables) {
+            (Self::TotalCorrelation, _) => format!("TC({all})"),
+            (Self::Dual, _) => format!("DTC({all})"),
+            (Self::Conditional, [a, b]) => format!("I({a}; {b} | {known})"),
+            (Self::Conditional, _) => format!("TC({all} | {known})"),
+            (Self::OInformation | Self::Interaction, _) => format!("{self} of ({all})"),
+        }
+    }
+
     /// The measure as a sum of mutual informations; of [`Measure::TotalCorrelation`] the one term of all
     /// variables.
     ///

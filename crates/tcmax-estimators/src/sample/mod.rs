@@ -69,6 +69,11 @@ impl Sample {
         &self.variables
     }
 
+    /// The names of the variables.
+    pub fn names(&self) -> Vec<&str> {
+        self.variables.iter().map(Variable::name).collect()
+    }
+
     /// The number of examples N.
     pub fn len(&self) -> usize {
         self.variables[0].len()

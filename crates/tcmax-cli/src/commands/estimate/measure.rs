@@ -52,7 +52,9 @@ pub(super) fn run(
     let observe = |steps: usize| progress.add(steps as u64);
     let found = estimate_measure(sample, measure, &known, work.config, work.seeds, &observe);
     progress.finish();
-    let quantity = quantity(sample, measure, given);
+    let names = sample.names();
+    let (free, known) = names.split_at(free.len());
+    let quantity = measure.quantity(free, known);
     let found = found.map_err(|e| anyhow::Error::from(Error::from(e)).context(quantity.clone()))?;
     let head = Head { complete, quantity, estimator: work.config.config().estimator.name };
     let seconds = start.elapsed().as_secs_f64();
@@ -67,21 +69,6 @@ fn split(sample: &Sample, given: usize) -> (Vec<usize>, Vec<usize>) {
     let all = sample.variables().len();
     let free = all.saturating_sub(given);
     ((0..free).collect(), (free..all).collect())
-}
-
-/// `DTC(a, b, c)`, `I(a; b | c)`, ...
-fn quantity(sample: &Sample, measure: Measure, given: usize) -> String {
-    let (free, known) = split(sample, given);
-    let names = |of: &[usize]| of.iter().map(|&v| sample.variables()[v].name()).collect::<Vec<_>>();
-    let (free, known) = (names(&free), names(&known).join(", "));
-    let all = free.join(", ");
-    match (measure, free.as_slice()) {
-        (Measure::TotalCorrelation, _) => format!("TC({all})"),
-        (Measure::Dual, _) => format!("DTC({all})"),
-        (Measure::Conditional, [a, b]) => format!("I({a}; {b} | {known})"),
-        (Measure::Conditional, _) => format!("TC({all} | {known})"),
-        (Measure::OInformation | Measure::Interaction, _) => format!("{measure} of ({all})"),
-    }
 }
 
 /// What is known before anything is estimated.
