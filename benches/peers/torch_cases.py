@@ -374,6 +374,55 @@ def estimator_fit(variables, steps=1000, batch=512, every=50):
     return fit
 
 
+PARTS = ("linear-768", "linear-up", "linear-down", "attention", "layer-norm", "gelu", "embedding")
+
+
+def transformer_part(case):
+    """One operation on eight texts of 128 tokens, with the sizes of BERT's base model."""
+    narrow, wide = (1024, 768), (1024, 3072)
+    if case == "attention":
+        shape = (8, 128, 3, 12, 64)
+
+        def attend(x):
+            q, k, v = x.permute(2, 0, 3, 1, 4)
+            attended = nn.functional.scaled_dot_product_attention(q, k, v)
+            return attended.transpose(1, 2).contiguous()
+
+        return of_input(attend, shape)
+    if case == "embedding":
+        table = nn.Embedding(30_522, 768)
+        ids = torch.arange(1024) * 37 % 30_000
+        ones = torch.ones(1024, 768)
+
+        def step():
+            table.zero_grad()
+            table(ids).backward(ones)
+
+        return step
+    modules = {
+        "linear-768": lambda: (nn.Linear(768, 768), narrow),
+        "linear-up": lambda: (nn.Linear(768, 3072), narrow),
+        "linear-down": lambda: (nn.Linear(3072, 768), wide),
+        "layer-norm": lambda: (nn.LayerNorm(768), narrow),
+        "gelu": lambda: (nn.GELU(), wide),
+    }
+    module, shape = modules[case]()
+    return of_input(module, shape, module.parameters())
+
+
+def of_input(function, shape, parameters=()):
+    x = torch.randn(shape, requires_grad=True)
+    ones, parameters = torch.ones_like(function(x)), list(parameters)
+
+    def step():
+        x.grad = None
+        for parameter in parameters:
+            parameter.grad = None
+        function(x).backward(ones)
+
+    return step
+
+
 def work(case, layout):
     kind, _, size = case.partition("-")
     if kind in ("ce", "pairs"):
@@ -382,6 +431,8 @@ def work(case, layout):
         return encoder(size, layout)
     if case in ("vit-b32", "distilbert"):
         return transformer(case)
+    if case in PARTS:
+        return transformer_part(case)
     if case in FITS:
         return estimator_fit(FITS[case])
     if case in STEPS:

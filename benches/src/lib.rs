@@ -2,13 +2,12 @@
 
 pub mod encoders;
 pub mod losses;
+mod transformer;
 
 use std::time::Instant;
 
 use candle_core::{D, DType, Device, Tensor, Var};
-use tcmax_encoders::{
-    DistilBert, DistilBertOptions, Encoder, InputKind, ResNet, ResNetConfig, Stem, Vit, VitOptions,
-};
+use tcmax_encoders::{Encoder, InputKind, ResNet, ResNetConfig, Stem};
 use tcmax_estimators::bound::{MINE, TCNE};
 use tcmax_estimators::fit::{FitConfig, fit};
 use tcmax_estimators::{EstimatorSpec, Sample, Variable};
@@ -17,6 +16,8 @@ use tcmax_ops::{
     SgdOptions, optimisers,
 };
 use tcmax_registry::Table;
+
+use transformer::{Network as Transformer, Part};
 
 /// The examples of the book, compiled and run: here, as this crate is never published and may look outside its
 /// folder.
@@ -52,19 +53,12 @@ enum Kind {
     Optimiser(&'static str),
     /// Forward and backward of a transformer, outside training.
     Transformer(Transformer),
+    /// Forward and backward of one operation of a transformer.
+    Part(Part),
     /// Forward and backward of the encoder that the case is called after.
     Encoder { kind: InputKind, shape: &'static [usize] },
     /// A whole fit of [`FIT_STEPS`] steps to 10,000 rows of so many correlated Gaussian variables.
     Fit { estimator: &'static EstimatorSpec, variables: usize },
-}
-
-/// A transformer with its published sizes, and a batch of eight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transformer {
-    /// ViT-B/32 on 224 x 224.
-    VitB32,
-    /// DistilBERT on 128 tokens.
-    DistilBert,
 }
 
 /// An encoder with the shape of its inputs, as (batch, channels, height, width).
@@ -147,6 +141,17 @@ pub const CASES: &[Case] = &[
         title: "max pool 3x3/2, 8 x 112 x 112 x 64",
         kind: Kind::Pool { batch: 8, side: 112, channels: 64 },
     },
+    part("linear-768", "linear, 1,024 x 768 to 768", Part::Linear { inputs: 768, outputs: 768 }),
+    part("linear-up", "linear, 1,024 x 768 to 3,072", Part::Linear { inputs: 768, outputs: 3072 }),
+    part(
+        "linear-down",
+        "linear, 1,024 x 3,072 to 768",
+        Part::Linear { inputs: 3072, outputs: 768 },
+    ),
+    part("attention", "attention, 8 texts of 128 tokens, 12 heads of 64", Part::Attention),
+    part("layer-norm", "layer norm, 1,024 x 768", Part::LayerNorm),
+    part("gelu", "GELU, 1,024 x 3,072", Part::Gelu),
+    part("embedding", "embedding, 1,024 of 30,522 x 768", Part::Embedding),
     Case { name: "sgd", title: "SGD of 11 million parameters", kind: Kind::Optimiser("sgd") },
     Case { name: "adam", title: "Adam of 11 million parameters", kind: Kind::Optimiser("adam") },
     Case { name: "adamw", title: "AdamW of 11 million parameters", kind: Kind::Optimiser("adamw") },
@@ -161,6 +166,10 @@ const fn conv(
     stride: usize,
 ) -> Case {
     Case { name, title, kind: Kind::Conv { x, kernel, to, stride } }
+}
+
+const fn part(name: &'static str, title: &'static str, part: Part) -> Case {
+    Case { name, title, kind: Kind::Part(part) }
 }
 
 impl Case {
@@ -178,7 +187,7 @@ impl Case {
     pub fn has_layouts(&self) -> bool {
         match self.kind {
             Kind::Encoder { .. } => self.name.starts_with("encoder-resnet"),
-            Kind::Fit { .. } => false,
+            Kind::Fit { .. } | Kind::Part(_) | Kind::Transformer(_) => false,
             _ => true,
         }
     }
@@ -204,7 +213,8 @@ impl Case {
             Kind::Norm { batch, side, channels } => normalisation(batch, side, channels),
             Kind::Pool { batch, side, channels } => pooling(batch, side, channels),
             Kind::Optimiser(name) => optimiser_step(name),
-            Kind::Transformer(network) => transformer(network),
+            Kind::Transformer(network) => transformer::network(network),
+            Kind::Part(part) => transformer::part(part),
             Kind::Encoder { kind, shape } => encoders::work(self.name, kind, shape),
             Kind::Fit { estimator, variables } => estimator_fit(estimator, variables),
         }
@@ -268,30 +278,6 @@ fn training_step(networks: &[Network]) -> tcmax_encoders::Result<Work> {
         let own = logits.gather(&labels, 1)?.squeeze(1)?;
         let loss = (tcmax_ops::log_sum_exp(&logits, 1)? - own)?.mean_all()?;
         sgd.step(&tcmax_ops::backward(&loss)?)?;
-        Ok(())
-    }))
-}
-
-fn transformer(network: Transformer) -> tcmax_encoders::Result<Work> {
-    const BATCH: usize = 8;
-    const TOKENS: usize = 128;
-    let builder = builder();
-    let (encoder, input): (Box<dyn Encoder>, Tensor) = match network {
-        Transformer::VitB32 => {
-            let options = VitOptions { patch: 32, ..VitOptions::default() };
-            let input = random("input", &[BATCH, 3, 224, 224])?.as_detached_tensor();
-            (Box::new(Vit::new(&options, 3, [224, 224], &builder)?), input)
-        }
-        Transformer::DistilBert => {
-            let options = DistilBertOptions { dropout: 0.0, ..DistilBertOptions::default() };
-            let ids = (0..BATCH * TOKENS).map(|at| (at * 37 % 30_000) as f32).collect();
-            let input = Tensor::from_vec::<_, f32>(ids, (BATCH, TOKENS), &Device::Cpu)?;
-            (Box::new(DistilBert::new(&options, &builder)?), input)
-        }
-    };
-    Ok(Box::new(move || {
-        let features = encoder.encode(&input, true)?;
-        tcmax_ops::backward(&features.sum_all()?)?;
         Ok(())
     }))
 }

@@ -29,6 +29,7 @@ pub(crate) struct EstimateFound {
     value: f64,
     is_lower_bound: bool,
     interval: Option<(f64, f64)>,
+    best_guess: Option<f64>,
     standard_error: Option<f64>,
     spread: Option<f64>,
     cap: Option<f64>,
@@ -144,6 +145,7 @@ impl EstimateFound {
             value: f64::INFINITY,
             is_lower_bound: false,
             interval: None,
+            best_guess: None,
             standard_error: None,
             spread: None,
             cap: None,
@@ -160,8 +162,17 @@ impl EstimateFound {
 
     /// With what an estimator found.
     pub(crate) fn with(self, found: DetailedEstimate, is_lower_bound: bool) -> Self {
-        let Estimate { value, interval, standard_error, spread, cap, seed_values, fits, warnings } =
-            found.estimate;
+        let Estimate {
+            value,
+            best_guess,
+            interval,
+            standard_error,
+            spread,
+            cap,
+            seed_values,
+            fits,
+            warnings,
+        } = found.estimate;
         let rows = found.pointwise.as_deref();
         let pointwise = rows.map(|rows| rows.iter().map(|row| row.value).collect());
         let pointwise_seeds = rows.map(|rows| rows.iter().map(|row| row.seeds).collect());
@@ -169,6 +180,7 @@ impl EstimateFound {
             value,
             is_lower_bound,
             interval: interval.map(<(f64, f64)>::from),
+            best_guess,
             standard_error,
             spread,
             cap,

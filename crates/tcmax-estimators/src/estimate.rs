@@ -18,8 +18,12 @@ pub struct Estimate {
     /// The estimate, nats. With fits, the mean of the seeds' held-out bounds, or 0 where that is negative;
     /// without, it may be negative.
     pub value: f64,
-    /// 95% interval, nats: the mean held-out bound +- 1.96 standard errors of *one* seed; none without
-    /// fits. Seeds share their examples, so averaging earns less than their number; how much less is not
+    /// Midway between the bounds on held-out and on training examples, or 0 where that is negative, nats; none without
+    /// fits. A critic falls short of the best one on examples it has not seen by about as much as it exceeds it on its
+    /// own, so this is nearer to the truth than the value, but no bound of it.
+    pub best_guess: Option<f64>,
+    /// 95% interval of the truth, nats, as [`Fit::interval`] of the means over seeds, with 1.96 standard errors of
+    /// *one* seed; none without fits. Seeds share their examples, so averaging earns less than their number; how much less is not
     /// known. With three seeds or more the interval is wider than the error by about a third.
     pub interval: Option<[f64; 2]>,
     /// The standard error of one seed's held-out bound, nats; none without fits.
@@ -75,7 +79,9 @@ pub fn estimate_observed(
         EstimatorKind::Sum(cuts) => of_seeds(seeds, |seed| {
             let Decomposition { held_out, standard_error, parts, .. } =
                 decompose_observed(sample, cuts, config, seed, observe)?;
-            Ok(OfSeed::of(held_out, standard_error, parts.into_iter().map(|part| part.fit)))
+            let training = parts.iter().map(|part| part.fit.training).sum();
+            let fits = parts.into_iter().map(|part| part.fit);
+            Ok(OfSeed::of([held_out, training], standard_error, fits))
         }),
     }
 }
@@ -83,6 +89,7 @@ pub fn estimate_observed(
 /// What one seed shows.
 pub(crate) struct OfSeed {
     held_out: f64,
+    training: f64,
     standard_error: f64,
     cap: Option<f64>,
     fits: Vec<Fit>,
@@ -90,11 +97,17 @@ pub(crate) struct OfSeed {
 
 impl OfSeed {
     pub(crate) fn of_fit(fit: Fit) -> Self {
-        Self { cap: Some(fit.cap), ..Self::of(fit.held_out, fit.standard_error, [fit]) }
+        let bounds = [fit.held_out, fit.training];
+        Self { cap: Some(fit.cap), ..Self::of(bounds, fit.standard_error, [fit]) }
     }
 
-    fn of(held_out: f64, standard_error: f64, fits: impl IntoIterator<Item = Fit>) -> Self {
-        Self { held_out, standard_error, cap: None, fits: fits.into_iter().collect() }
+    fn of(
+        [held_out, training]: [f64; 2],
+        standard_error: f64,
+        fits: impl IntoIterator<Item = Fit>,
+    ) -> Self {
+        let fits = fits.into_iter().collect();
+        Self { held_out, training, standard_error, cap: None, fits }
     }
 }
 
@@ -116,6 +129,7 @@ impl Estimate {
 
     const NOTHING: Self = Self {
         value: f64::NAN,
+        best_guess: None,
         interval: None,
         standard_error: None,
         spread: None,
@@ -137,6 +151,7 @@ impl Estimate {
         let count = seeds.len() as f64;
         let mean = |of: &dyn Fn(&OfSeed) -> f64| seeds.iter().map(of).sum::<f64>() / count;
         let held_out = mean(&|seed| seed.held_out);
+        let training = mean(&|seed| seed.training);
         let standard_error = mean(&|seed| seed.standard_error.powi(2)).sqrt();
         let squares: f64 = seeds.iter().map(|seed| (seed.held_out - held_out).powi(2)).sum();
         let spread = (seeds.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
@@ -145,7 +160,8 @@ impl Estimate {
         let fits: Vec<Fit> = seeds.into_iter().flat_map(|seed| seed.fits).collect();
         Ok(Self {
             value: held_out.max(0.0),
-            interval: Some(interval(held_out, standard_error)),
+            best_guess: Some(((held_out + training) / 2.0).max(0.0)),
+            interval: Some(interval([held_out, training], standard_error)),
             standard_error: Some(standard_error),
             spread,
             cap,
@@ -181,7 +197,7 @@ mod tests {
     #[test]
     fn estimates_are_cut_off_at_zero_once_and_lie_within_their_intervals() {
         let estimate = |held_out: &[f64]| {
-            let seeds = held_out.iter().map(|&held_out| OfSeed::of(held_out, 0.02, []));
+            let seeds = held_out.iter().map(|&h| OfSeed::of([h, h + 0.1], 0.02, []));
             Estimate::together(seeds.collect()).unwrap()
         };
         // Seeds that scatter about 0: a mean of values cut off one by one would be 0.04.
@@ -191,6 +207,10 @@ mod tests {
             let estimate = estimate(&held_out);
             let [low, high] = estimate.interval.unwrap();
             assert!(low <= estimate.value && estimate.value <= high, "{estimate:?}");
+            // As far below the one bound as above the other.
+            let guess = (held_out.iter().sum::<f64>() / 3.0 + 0.05).max(0.0);
+            assert!((estimate.best_guess.unwrap() - guess).abs() < 1e-12, "{estimate:?}");
+            assert!((high - (guess + 0.05 + 1.96 * 0.02).max(0.0)).abs() < 1e-12 || guess == 0.0);
             assert!((estimate.value - (held_out.iter().sum::<f64>() / 3.0).max(0.0)).abs() < 1e-12);
         }
     }

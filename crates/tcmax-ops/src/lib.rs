@@ -15,6 +15,7 @@ mod wide;
 pub use activation::{Activation, Gelu};
 pub use error::{Error, Result};
 pub use graph::backward::backward;
+pub use graph::hidden::Hidden;
 pub use mask::AttentionMask;
 pub use ops::attention::attention;
 pub use ops::batch_norm::{BatchNorm2d, BatchNormConfig};

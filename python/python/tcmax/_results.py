@@ -128,7 +128,11 @@ class Estimate(_Value):
     is_lower_bound : bool
         Whether the truth is at least the value, on average.
     interval : tuple of float or None
-        95 % interval of the held-out bound; none without training.
+        95 % interval: from the bound on held-out rows, less its error, to that on training rows, and the error. The
+        truth lies above it only where no such critic is right. None without training.
+    best_guess : float or None
+        Midway between the bounds on held-out and on training rows: nearer to the truth than the value, but no bound.
+        None without training.
     standard_error, spread : float or None
         Standard error of one seed's held-out bound; standard deviation between seeds.
     cap : float or None
@@ -161,6 +165,7 @@ class Estimate(_Value):
     value: float
     is_lower_bound: bool
     interval: Optional[tuple[float, float]]
+    best_guess: Optional[float]
     standard_error: Optional[float]
     spread: Optional[float]
     cap: Optional[float]

@@ -118,6 +118,11 @@ pub struct Row {
     covered: Option<usize>,
     seconds: f64,
     values: Vec<f64>,
+    /// Midway between the bounds on held-out and on training examples; none without fits.
+    guesses: Vec<f64>,
+    /// Of the first fit of each draw: the bound on the test split, that on the training split, and the standard error;
+    /// none without fits.
+    bounds: Vec<[f64; 3]>,
 }
 
 impl BenchEstimators {
@@ -178,6 +183,9 @@ impl BenchEstimators {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let Some(runs) = runs.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
         let values: Vec<f64> = runs.iter().map(|(run, _)| run.value).collect();
+        let guesses = runs.iter().filter_map(|(run, _)| run.best_guess).collect();
+        let bounds = runs.iter().filter_map(|(run, _)| run.fits.first());
+        let bounds = bounds.map(|fit| [fit.held_out, fit.training, fit.standard_error]).collect();
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
@@ -198,6 +206,8 @@ impl BenchEstimators {
             covered: (!covers.is_empty()).then(|| covers.iter().filter(|&&covers| covers).count()),
             seconds: runs.iter().map(|(_, seconds)| seconds).sum::<f64>() / count,
             values,
+            guesses,
+            bounds,
         }))
     }
 }
@@ -237,6 +247,13 @@ fn summary(estimator: &str, rows: &[Row]) -> String {
         "\n{estimator}: {} tasks, mean absolute error {mean:.4} nats, {median:.1} s in the median",
         of.len()
     );
+    let guesses =
+        of.iter().flat_map(|row| row.guesses.iter().map(|guess| (guess - row.truth).abs()));
+    let guesses: Vec<f64> = guesses.collect();
+    if !guesses.is_empty() {
+        let mean = guesses.iter().sum::<f64>() / guesses.len() as f64;
+        let _ = write!(text, "; of the best guess {mean:.4}");
+    }
     let covered: Vec<usize> = of.iter().filter_map(|row| row.covered).collect();
     if !covered.is_empty() {
         let (draws, held) = (errors.len(), covered.iter().sum::<usize>());

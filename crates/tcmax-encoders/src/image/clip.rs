@@ -199,7 +199,7 @@ impl ClipImage {
         let table = resized(&self.positions.unsqueeze(0)?, 1, self.grid, grid)?;
         let x = Tensor::cat(&[class, patches], 1)?.broadcast_add(&table)?;
         let x = self.first_norm.forward(&x)?;
-        self.blocks.forward(x, &AttentionMask::default(), &self.none.pass(false)?)
+        self.blocks.forward(&x, &AttentionMask::default(), &self.none.pass(false)?)
     }
 
     /// The normalised vectors (B, D) of the class token.

@@ -282,7 +282,7 @@ impl Vit {
             self.grid,
             grid,
         )?)?;
-        let x = self.blocks.forward(pass.apply(x)?, &AttentionMask::default(), &pass)?;
+        let x = self.blocks.forward(&pass.apply(x)?, &AttentionMask::default(), &pass)?;
         self.norm.forward(&x)
     }
 

@@ -1,7 +1,6 @@
 //! The blocks of a [`ResNet`](super::ResNet).
 
-use candle_core::Tensor;
-use tcmax_ops::{BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, ParamBuilder};
+use tcmax_ops::{BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Hidden, Init, ParamBuilder};
 
 use super::config::BlockKind;
 use crate::error::Result;
@@ -66,15 +65,15 @@ impl Block {
         Ok(Self { units, downsample })
     }
 
-    pub(super) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Hidden, train: bool) -> Result<Hidden> {
         let shortcut = match &self.downsample {
-            Some(unit) => unit.forward(x, None, false, train)?,
+            Some(unit) => x.conv_unit(unit, None, false, train)?,
             None => x.clone(),
         };
         let mut hidden = x.clone();
         for (number, unit) in self.units.iter().enumerate() {
             let residual = (number + 1 == self.units.len()).then_some(&shortcut);
-            hidden = unit.forward(&hidden, residual, true, train)?;
+            hidden = hidden.conv_unit(unit, residual, true, train)?;
         }
         Ok(hidden)
     }

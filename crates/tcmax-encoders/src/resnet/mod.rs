@@ -20,7 +20,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_onnx::{Graph, Value};
-use tcmax_ops::{ConvUnit, ParamBuilder};
+use tcmax_ops::{ConvUnit, Hidden, ParamBuilder};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use self::block::{Block, unit};
@@ -204,8 +204,19 @@ impl ResNet {
 
     /// The maps after the last stage.
     fn last_maps(&self, input: &Tensor, train: bool) -> Result<FeatureMaps> {
-        let begun = self.begin(input, train)?;
-        (0..self.stages.len()).try_fold(begun, |maps, stage| self.stage(stage, maps, train))
+        let (begun, frames) = self.after_stem(input, train)?;
+        let mut blocks = self.stages.iter().flatten();
+        let maps = blocks.try_fold(begun, |maps, block| block.forward(&maps, train))?;
+        Ok(FeatureMaps::new(maps.tensor()?, frames))
+    }
+
+    /// The maps before the first stage, and the frames of an example.
+    fn after_stem(&self, input: &Tensor, train: bool) -> Result<(Hidden, usize)> {
+        let (images, frames) = split(input)?;
+        self.check_input(&images)?;
+        // Channels last, as everything inside; for one channel only the shape changes.
+        let x = Hidden::of(&images.permute((0, 2, 3, 1))?.contiguous()?)?;
+        Ok((x.pooled_conv_unit(&self.stem, POOL, train)?, frames))
     }
 
     fn check_input(&self, input: &Tensor) -> Result<()> {
@@ -259,19 +270,17 @@ impl Staged for ResNet {
     }
 
     fn begin(&self, input: &Tensor, train: bool) -> Result<FeatureMaps> {
-        let (images, frames) = split(input)?;
-        self.check_input(&images)?;
-        // Channels last, as everything inside; for one channel only the shape changes.
-        let x = images.permute((0, 2, 3, 1))?.contiguous()?;
-        Ok(FeatureMaps::new(self.stem.forward_pooled(&x, POOL, train)?, frames))
+        let (maps, frames) = self.after_stem(input, train)?;
+        Ok(FeatureMaps::new(maps.tensor()?, frames))
     }
 
     fn stage(&self, stage: usize, maps: FeatureMaps, train: bool) -> Result<FeatureMaps> {
-        let FeatureMaps { mut maps, frames } = maps;
+        let FeatureMaps { maps, frames } = maps;
+        let mut maps = Hidden::of(&maps)?;
         for block in self.stages.get(stage).into_iter().flatten() {
             maps = block.forward(&maps, train)?;
         }
-        Ok(FeatureMaps { maps, frames })
+        Ok(FeatureMaps { maps: maps.tensor()?, frames })
     }
 
     fn end(&self, maps: &FeatureMaps) -> Result<Tensor> {

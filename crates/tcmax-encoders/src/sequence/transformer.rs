@@ -124,7 +124,7 @@ impl TransformerStack {
     pub fn forward(&self, x: &Tensor, there: &Tensor, train: bool) -> Result<Tensor> {
         let pass = self.dropout.pass(train)?;
         let mask = AttentionMask { keys: Some(there.clone()), causal: false };
-        let y = self.blocks.forward(pass.apply(x.clone())?, &mask, &pass)?;
+        let y = self.blocks.forward(&pass.apply(x.clone())?, &mask, &pass)?;
         self.norm.as_ref().map_or(Ok(y.clone()), |norm| norm.forward(&y))
     }
 }

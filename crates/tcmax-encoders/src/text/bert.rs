@@ -234,7 +234,7 @@ impl Bert {
             .broadcast_add(&segments)?
             .broadcast_add(&embedding(&self.positions, positions)?)?;
         let x = pass.apply(self.norm.forward(&x)?)?;
-        self.blocks.forward(x, &tokens.mask(), &pass)
+        self.blocks.forward(&x, &tokens.mask(), &pass)
     }
 
     /// The features of texts from the vectors of their tokens; [`TextPooling::Pooler`] where the network has

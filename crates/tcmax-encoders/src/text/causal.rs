@@ -156,7 +156,7 @@ impl Encoder for CausalText {
         // What follows the end of a text is seen by no query before it.
         let mask = AttentionMask { keys: None, causal: true };
         let hidden =
-            self.norm.forward(&self.blocks.forward(x, &mask, &self.none.pass(false)?)?)?;
+            self.norm.forward(&self.blocks.forward(&x, &mask, &self.none.pass(false)?)?)?;
         let ends = tokens.ids.to_dtype(candle_core::DType::F32)?.argmax(1)?;
         Ok(at(&hidden, &ends)?.matmul(&self.projection)?)
     }

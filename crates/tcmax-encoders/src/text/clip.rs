@@ -189,7 +189,7 @@ impl ClipText {
         let positions = embedding(&self.positions, &tokens.positions()?)?;
         let x = embedding(&self.words, &tokens.ids)?.broadcast_add(&positions)?;
         let mask = AttentionMask { keys: Some(tokens.there.clone()), causal: true };
-        self.norm.forward(&self.blocks.forward(x, &mask, &self.none.pass(false)?)?)
+        self.norm.forward(&self.blocks.forward(&x, &mask, &self.none.pass(false)?)?)
     }
 
     /// Where texts end, (B,), u32: the first token with the id of the end, or the first of the largest id.

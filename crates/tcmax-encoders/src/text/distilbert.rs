@@ -173,7 +173,7 @@ impl DistilBert {
         let positions = embedding(&self.positions, &tokens.positions()?)?;
         let x = embedding(&self.words, &tokens.ids)?.broadcast_add(&positions)?;
         let x = pass.apply(self.norm.forward(&x)?)?;
-        self.blocks.forward(x, &tokens.mask(), &pass)
+        self.blocks.forward(&x, &tokens.mask(), &pass)
     }
 
     /// The features of texts from the vectors of their tokens: the mean, or the first token's.

@@ -1,7 +1,6 @@
 //! Self-attention with its parameters.
 
-use candle_core::Tensor;
-use tcmax_ops::{AttentionMask, Init, Linear, ParamBuilder, attention};
+use tcmax_ops::{AttentionMask, Hidden, Init, Linear, ParamBuilder};
 
 use super::{START, linear};
 use crate::error::Result;
@@ -52,16 +51,16 @@ impl SelfAttention {
     }
 
     /// (B, T, D) to (B, T, D).
-    pub(crate) fn forward(&self, x: &Tensor, mask: &AttentionMask) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Hidden, mask: &AttentionMask) -> Result<Hidden> {
         let [q, k, v] = match &self.layers {
-            Layers::Separate([q, k, v]) => [q.forward(x)?, k.forward(x)?, v.forward(x)?],
+            Layers::Separate([q, k, v]) => [x.linear(q)?, x.linear(k)?, x.linear(v)?],
             Layers::Joint(layer) => {
-                let all = layer.forward(x)?;
-                let width = x.dim(2)?;
-                let part = |number: usize| all.narrow(2, number * width, width);
+                let all = x.linear(layer)?;
+                let width = layer.outputs() / 3;
+                let part = |number: usize| all.columns(number * width, width);
                 [part(0)?, part(1)?, part(2)?]
             }
         };
-        Ok(self.out.forward(&attention(&q, &k, &v, self.heads, mask)?)?)
+        Ok(Hidden::attention([&q, &k, &v], self.heads, mask)?.linear(&self.out)?)
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 
 use candle_core::Tensor;
-use tcmax_ops::{AttentionMask, Linear, ParamBuilder};
+use tcmax_ops::{AttentionMask, Hidden, Linear, ParamBuilder};
 
 use super::attention::{Projections, SelfAttention};
 use super::dropout::Pass;
@@ -61,16 +61,12 @@ impl Blocks {
     }
 
     /// (B, T, D) to (B, T, D).
-    pub(crate) fn forward(
-        &self,
-        mut x: Tensor,
-        mask: &AttentionMask,
-        pass: &Pass,
-    ) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, mask: &AttentionMask, pass: &Pass) -> Result<Tensor> {
+        let mut x = Hidden::of(x)?;
         for block in &self.0 {
             x = block.forward(&x, mask, pass)?;
         }
-        Ok(x)
+        Ok(x.tensor()?)
     }
 }
 
@@ -100,21 +96,21 @@ impl Block {
         })
     }
 
-    fn forward(&self, x: &Tensor, mask: &AttentionMask, pass: &Pass) -> Result<Tensor> {
-        let attend = |x: &Tensor| pass.apply(self.attention.forward(x, mask)?);
-        let perceive = |x: &Tensor| -> Result<Tensor> {
-            let hidden = self.activation.apply(&self.perceptron[0].forward(x)?)?;
-            pass.apply(self.perceptron[1].forward(&hidden)?)
+    fn forward(&self, x: &Hidden, mask: &AttentionMask, pass: &Pass) -> Result<Hidden> {
+        let attend = |x: &Hidden| pass.apply_hidden(self.attention.forward(x, mask)?);
+        let perceive = |x: &Hidden| -> Result<Hidden> {
+            let hidden = self.activation.apply(&x.linear(&self.perceptron[0])?)?;
+            pass.apply_hidden(hidden.linear(&self.perceptron[1])?)
         };
         let [first, second] = &self.norms;
         match self.order {
             Order::NormFirst => {
-                let x = (x + attend(&first.forward(x)?)?)?;
-                Ok((&x + perceive(&second.forward(&x)?)?)?)
+                let x = x.add(&attend(&first.forward_hidden(x)?)?)?;
+                Ok(x.add(&perceive(&second.forward_hidden(&x)?)?)?)
             }
             Order::NormLast => {
-                let x = first.forward(&(x + attend(x)?)?)?;
-                second.forward(&(&x + perceive(&x)?)?)
+                let x = first.forward_hidden(&x.add(&attend(x)?)?)?;
+                second.forward_hidden(&x.add(&perceive(&x)?)?)
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use candle_core::{Tensor, Var};
-use tcmax_ops::{ParamBuilder, Seed, to_scalar_f64};
+use tcmax_ops::{Hidden, ParamBuilder, Seed, to_scalar_f64};
 
 use crate::error::Result;
 
@@ -48,10 +48,22 @@ pub(crate) struct Pass {
 impl Pass {
     /// `x` after the dropout of the next place.
     pub(crate) fn apply(&self, x: Tensor) -> Result<Tensor> {
-        if self.rate == 0.0 {
-            return Ok(x);
+        match self.next() {
+            Some(seed) => Ok(tcmax_ops::dropout(&x, self.rate, seed)?),
+            None => Ok(x),
         }
-        let place = self.place.replace(self.place.get() + 1);
-        Ok(tcmax_ops::dropout(&x, self.rate, self.seed.index(place))?)
+    }
+
+    /// Hidden values after the dropout of the next place.
+    pub(crate) fn apply_hidden(&self, x: Hidden) -> Result<Hidden> {
+        match self.next() {
+            Some(seed) => Ok(x.dropout(self.rate, seed)?),
+            None => Ok(x),
+        }
+    }
+
+    /// What the next place draws from, if it draws.
+    fn next(&self) -> Option<Seed> {
+        (self.rate > 0.0).then(|| self.seed.index(self.place.replace(self.place.get() + 1)))
     }
 }

@@ -9,7 +9,7 @@ mod norm;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{Gelu, Init, Linear, ParamBuilder};
+use tcmax_ops::{Gelu, Hidden, Init, Linear, ParamBuilder};
 
 use crate::error::{Error, Result};
 
@@ -33,12 +33,12 @@ pub enum HiddenActivation {
 }
 
 impl HiddenActivation {
-    pub(crate) fn apply(self, x: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
+    pub(crate) fn apply(self, x: &Hidden) -> candle_core::Result<Hidden> {
         match self {
-            Self::Relu => tcmax_ops::relu(x),
-            Self::Gelu => tcmax_ops::gelu(x, Gelu::Exact),
-            Self::GeluNew => tcmax_ops::gelu(x, Gelu::Tanh),
-            Self::QuickGelu => tcmax_ops::gelu(x, Gelu::Quick),
+            Self::Relu => x.relu(),
+            Self::Gelu => x.gelu(Gelu::Exact),
+            Self::GeluNew => x.gelu(Gelu::Tanh),
+            Self::QuickGelu => x.gelu(Gelu::Quick),
         }
     }
 }

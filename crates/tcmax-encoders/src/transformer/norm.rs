@@ -1,7 +1,7 @@
 //! Layer norm with its parameters.
 
 use candle_core::Tensor;
-use tcmax_ops::{Init, ParamBuilder, layer_norm};
+use tcmax_ops::{Hidden, Init, ParamBuilder, layer_norm};
 
 use crate::error::Result;
 
@@ -22,5 +22,9 @@ impl LayerNorm {
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(layer_norm(x, &self.weight, &self.bias, self.eps)?)
+    }
+
+    pub(crate) fn forward_hidden(&self, x: &Hidden) -> Result<Hidden> {
+        Ok(x.layer_norm(&self.weight, &self.bias, self.eps)?)
     }
 }

@@ -112,6 +112,9 @@ pub struct Fit {
     pub held_out: f64,
     /// Bootstrap standard deviation of [`Fit::held_out`] over the test examples, nats.
     pub standard_error: f64,
+    /// The bound on as many examples of the training split, nats: what the critic has learned and what it has only
+    /// memorised.
+    pub training: f64,
     /// About the most that the test split can show, nats. For InfoNCE exact: the logarithm of the
     /// block size, which no scores exceed. For all others a rule of thumb, the smaller of two numbers:
     /// (n - 1) log N of N test examples of n variables, since no lower bound that holds with confidence
@@ -137,6 +140,7 @@ impl Fit {
         let total: usize = fits.iter().map(|fit| fit.examples[2]).sum();
         let share = |fit: &Self| fit.examples[2] as f64 / total as f64;
         let held_out: f64 = fits.iter().map(|fit| share(fit) * fit.held_out).sum();
+        let training: f64 = fits.iter().map(|fit| share(fit) * fit.training).sum();
         let variance: f64 = fits.iter().map(|fit| (share(fit) * fit.standard_error).powi(2)).sum();
         let cap = fits.iter().map(|fit| fit.cap).fold(f64::INFINITY, f64::min);
         let merge = |mut one: Self, other: Self| {
@@ -151,19 +155,25 @@ impl Fit {
         let first = fits.into_iter().reduce(merge)?;
         let examples = [first.examples[0], first.examples[1], total];
         let (value, standard_error) = (held_out.max(0.0), variance.sqrt());
-        Some(Self { value, held_out, standard_error, cap, examples, ..first })
+        Some(Self { value, held_out, standard_error, training, cap, examples, ..first })
     }
 
-    /// 95% interval: the held-out bound +- 1.96 standard errors, each end at least 0, nats. Of single fits
-    /// with a perfect critic, one in forty lies above the truth by more than that: sampling, not a bug.
+    /// 95% interval of the truth, each end at least 0, nats: from the held-out bound less 1.96 standard errors to the
+    /// bound on the training split, or the held-out one if that is higher, and 1.96 standard errors.
+    ///
+    /// A critic that was fitted to n examples falls short of the best one on others by about as much as it exceeds it
+    /// on its own, as a maximum of likelihood does (Akaike 1974). So the truth of the best critic lies between the
+    /// two. Where no critic of the kind is right, the truth may lie above all of it. Of single fits with a perfect
+    /// critic, one in forty lies above the truth by more than 1.96 standard errors: sampling, not a bug.
     pub fn interval(&self) -> [f64; 2] {
-        interval(self.held_out, self.standard_error)
+        interval([self.held_out, self.training], self.standard_error)
     }
 }
 
-/// 95%, each end at least 0.
-pub(crate) fn interval(centre: f64, standard_error: f64) -> [f64; 2] {
-    [-1.96, 1.96].map(|z| (centre + z * standard_error).max(0.0))
+/// 95%, from the bound on the test split to that on the training split, each end at least 0.
+pub(crate) fn interval([held_out, training]: [f64; 2], standard_error: f64) -> [f64; 2] {
+    let margin = 1.96 * standard_error;
+    [held_out - margin, held_out.max(training) + margin].map(|end| end.max(0.0))
 }
 
 /// The fraction of the cap beyond which bounds are known to fall short: of 10,000 examples of two variables, of

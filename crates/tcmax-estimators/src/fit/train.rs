@@ -212,6 +212,7 @@ impl<'a> Trainer<'a> {
             value: held_out.max(0.0),
             held_out,
             standard_error,
+            training,
             cap,
             start,
             best_step: self.best_step,

@@ -23,7 +23,8 @@ pub struct Measured {
     /// The sum of the terms' standard errors, nats: terms share examples, so their errors are added, not the
     /// squares of these. None without fits.
     pub standard_error: Option<f64>,
-    /// The value +- 1.96 standard errors, nats; none without fits.
+    /// 95% interval, nats; none without fits: from the least to the most that the terms add up to, each between its
+    /// bounds on held-out and on training examples, and 1.96 standard errors.
     pub interval: Option<[f64; 2]>,
     /// Standard deviation between seeds, nats; none for one seed.
     pub spread: Option<f64>,
@@ -62,8 +63,19 @@ impl Measured {
         let errors = terms.iter().map(|t| Some(t.weight.abs() * t.estimate.standard_error?));
         let standard_error = errors.sum::<Option<f64>>();
         let least = if is_lower_bound { 0.0 } else { f64::NEG_INFINITY };
-        let interval =
-            standard_error.map(|error| [-1.96, 1.96].map(|z| (mean + z * error).max(least)));
+        let ends = |term: &EstimatedTerm| {
+            let Estimate { fits, .. } = &term.estimate;
+            let held_out = term.estimate.held_out();
+            let optimism: f64 = fits.iter().map(|fit| fit.training - fit.held_out).sum();
+            let highest = held_out + (optimism / seeds as f64).max(0.0);
+            let mut ends = [held_out, highest].map(|bound| term.weight * bound);
+            ends.sort_by(f64::total_cmp);
+            ends
+        };
+        let all = terms.iter().map(ends);
+        let [low, high] = all.fold([0.0, 0.0], |[l, h], [low, high]| [l + low, h + high]);
+        let interval = standard_error
+            .map(|error| [low - 1.96 * error, high + 1.96 * error].map(|end| end.max(least)));
         let squares: f64 = seed_values.iter().map(|value| (value - mean).powi(2)).sum();
         let spread = (seeds > 1).then(|| (squares / (seeds as f64 - 1.0)).sqrt());
         let mut warnings: Vec<String> = Vec::new();

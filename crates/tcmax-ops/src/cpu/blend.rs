@@ -1,26 +1,54 @@
 //! The passes of a blend of conditional and joint log-likelihood; see [`crate::blended_log_likelihood`].
+//!
+//! Exponentials are taken once, of each term relative to its column's largest entry:
+//!
+//! ```text
+//! e_m[i, c] = exp(g_m[i, c] - most_m[c]),   k[c] = exp(sum_m most_m[c] - K),   K = max_c sum_m most_m[c]
+//! sums over all tuples:      prod_m sum_i e_m[i, c]
+//! softmax of a row's scores: k[c] prod_m e_m[i, c] / R_i,   R_i = sum_c k[c] prod_m e_m[i, c]
+//! ```
+//!
+//! So the blend takes as many exponentials as the cross-entropy of two terms takes forwards and backwards. A row whose
+//! every score is far below the columns' largest has an R_i without digits: of such a row exponentials are taken
+//! relative to its own largest score.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::element::Element;
-use crate::cpu::log_sum_exp::{Lines, Parts, backward, forward};
+use crate::cpu::log_sum_exp::column_maxima;
 use crate::cpu::simd::run;
 
 /// Rows of one task.
 const ROWS_AT_ONCE: usize = 256;
 
+/// The least R_i that is used. Of what is lost, below 1e-38, it leaves nothing that f32 would hold.
+const LEAST: f64 = 1e-20;
+
+/// Sums that are kept side by side, so that the compiler makes vectors of them.
+const SIDE_BY_SIDE: usize = 16;
+
 /// What the backward pass needs of the forward one, and the values.
 pub(crate) struct Kept<T> {
-    /// The sum of the terms.
-    scores: Vec<T>,
-    rows: Parts,
-    /// Of each term.
-    columns: Vec<Parts>,
-    /// The shares of the columns in the sum over all tuples.
-    shares: Vec<f64>,
+    /// e_m of each term.
+    exponentials: Vec<Vec<T>>,
+    /// k.
+    columns: Vec<T>,
+    rows: Vec<Row<T>>,
+    /// By term: the share of the column in the sum over all tuples, over the sum of e_m in the column.
+    shares: Vec<Vec<f64>>,
     /// The mean of the rows' own scores, that of their log-sum-exps, and the log of the sum over all tuples.
     pub(crate) values: [f64; 3],
+}
+
+/// How the softmax of a row's scores is found.
+#[derive(Clone, Copy)]
+struct Row<T> {
+    /// The largest score, where exponentials are relative to it.
+    most: Option<T>,
+    /// 1 over the sum.
+    inverse: T,
+    log_sum_exp: f64,
 }
 
 impl<T> Kept<T> {
@@ -33,27 +61,31 @@ impl<T> Kept<T> {
 
 /// The values of terms (N, columns), and what is kept.
 pub(crate) fn values<T: Element>(terms: &[&[T]], labels: &[u32], columns: usize) -> Kept<T> {
-    let scores = sum(terms);
-    let (of_rows, rows) = forward(Lines::Rows, &scores, columns);
-    let by_column: Vec<(Vec<T>, Parts)> =
-        terms.iter().map(|term| forward(Lines::Columns, term, columns)).collect();
-    let log_sums: Vec<f64> = (0..columns)
-        .map(|c| by_column.iter().map(|(values, _)| values[c].to_f64()).sum())
-        .collect();
-    let most = log_sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let exponentials: Vec<f64> = log_sums.iter().map(|sum| (sum - most).exp()).collect();
-    let total: f64 = exponentials.iter().sum();
-    let shares = exponentials.iter().map(|exponential| exponential / total).collect();
+    let mut most = vec![0.0; columns];
+    let (mut exponentials, mut sums) = (Vec::new(), Vec::new());
+    for term in terms {
+        let of_term = column_maxima(term, columns);
+        most.iter_mut().zip(&of_term).for_each(|(most, of_term)| *most += of_term.to_f64());
+        let (values, sum) = exponentials_of(term, &of_term);
+        exponentials.push(values);
+        sums.push(sum);
+    }
+    let largest = most.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let of_columns: Vec<T> = most.iter().map(|most| T::from_f64((most - largest).exp())).collect();
+    let (shares, log_sum) = shares(&most, &sums);
+    let rows = rows(terms, &exponentials, &of_columns, largest);
     let count = labels.len() as f64;
     let own: f64 = labels
         .iter()
         .enumerate()
-        .map(|(row, &label)| scores[row * columns + label as usize].to_f64())
+        .map(|(row, &label)| {
+            let at = row * columns + label as usize;
+            terms.iter().map(|term| term[at].to_f64()).sum::<f64>()
+        })
         .sum();
-    let partition: f64 = of_rows.iter().map(|value| value.to_f64()).sum();
-    let values = [own / count, partition / count, most + total.ln()];
-    let columns = by_column.into_iter().map(|(_, parts)| parts).collect();
-    Kept { scores, rows, columns, shares, values }
+    let partition: f64 = rows.iter().map(|row| row.log_sum_exp).sum();
+    let values = [own / count, partition / count, log_sum];
+    Kept { exponentials, columns: of_columns, rows, shares, values }
 }
 
 /// The gradients of all terms of a weighted sum of the values: own, - (1 - weight) partition, - weight log-sum.
@@ -63,77 +95,255 @@ pub(crate) fn gradients<T: Element>(
     kept: &Kept<T>,
     (weight, grad): (f64, f64),
 ) -> Vec<Vec<T>> {
-    let columns = kept.shares.len();
+    let columns = kept.columns.len();
     let each = grad / labels.len() as f64;
-    let of_rows = vec![T::from_f64(-(1.0 - weight) * each); labels.len()];
-    // What all terms have alike.
-    let mut common = backward(Lines::Rows, &kept.scores, &kept.rows, &of_rows, columns);
-    for (row, &label) in labels.iter().enumerate() {
-        common[row * columns + label as usize] += T::from_f64(each);
+    let factor = |share: &f64| T::from_f64(-weight * grad * share);
+    let scales: Vec<Vec<T>> =
+        kept.shares.iter().map(|shares| shares.iter().map(factor).collect()).collect();
+    let block = columns * ROWS_AT_ONCE;
+    let mut all: Vec<Vec<T>> = terms.iter().map(|term| vec![T::zero(); term.len()]).collect();
+    let mut blocks: Vec<Vec<&mut [T]>> = Vec::new();
+    for gradient in &mut all {
+        for (number, part) in gradient.chunks_mut(block).enumerate() {
+            match blocks.get_mut(number) {
+                Some(parts) => parts.push(part),
+                None => blocks.push(vec![part]),
+            }
+        }
     }
-    let mut all = vec![common];
-    // The first term has what is there, and the others copies of it.
-    (1..terms.len()).for_each(|_| all.push(all[0].clone()));
-    for ((dx, term), parts) in all.iter_mut().zip(terms).zip(&kept.columns) {
-        let most: Vec<T> = parts.most.iter().map(|&most| T::from_f64(most)).collect();
-        let scale = kept.shares.iter().zip(&parts.sum);
-        let scale: Vec<T> =
-            scale.map(|(share, sum)| T::from_f64(-weight * grad * share / sum)).collect();
-        add_exponentials(dx, term, &most, &scale);
-    }
+    blocks.into_par_iter().enumerate().for_each(|(number, gradients)| {
+        let first = number * ROWS_AT_ONCE;
+        let last = (first + ROWS_AT_ONCE).min(labels.len());
+        run(Gradients {
+            parts: Parts { terms, kept, first },
+            labels: &labels[first..last],
+            each: T::from_f64(each),
+            partition: T::from_f64(-(1.0 - weight) * each),
+            scales: &scales,
+            gradients,
+        });
+    });
     all
 }
 
-fn sum<T: Element>(terms: &[&[T]]) -> Vec<T> {
-    let Some((first, rest)) = terms.split_first() else { return Vec::new() };
-    let mut sum = first.to_vec();
-    for term in rest {
-        run(Add { sum: &mut sum, term });
-    }
-    sum
+/// exp(x - most) with the most of the entry's column, and the sums of the columns. Blocks of rows are summed in
+/// order.
+fn exponentials_of<T: Element>(x: &[T], most: &[T]) -> (Vec<T>, Vec<f64>) {
+    let block = most.len() * ROWS_AT_ONCE;
+    let mut values = vec![T::zero(); x.len()];
+    let sums: Vec<Vec<T>> = values
+        .par_chunks_mut(block)
+        .zip(x.par_chunks(block))
+        .map(|(values, x)| run(Exponentials { x, most, values }))
+        .collect();
+    let sum = |c: usize| sums.iter().map(|block| block[c].to_f64()).sum();
+    (values, (0..most.len()).map(sum).collect())
 }
 
-struct Add<'a, T> {
-    sum: &'a mut [T],
-    term: &'a [T],
+struct Exponentials<'a, T> {
+    x: &'a [T],
+    most: &'a [T],
+    values: &'a mut [T],
 }
 
-impl<T: Element> WithSimd for Add<'_, T> {
-    type Output = ();
+impl<T: Element> WithSimd for Exponentials<'_, T> {
+    type Output = Vec<T>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for (sum, term) in self.sum.iter_mut().zip(self.term) {
-            *sum += *term;
+    fn with_simd<S: Simd>(self, _: S) -> Vec<T> {
+        let Self { x, most, values } = self;
+        let columns = most.len();
+        let mut sums = vec![T::zero(); columns];
+        for (values, x) in values.chunks_exact_mut(columns).zip(x.chunks_exact(columns)) {
+            let of_column = most.iter().zip(&mut sums);
+            for ((value, x), (most, sum)) in values.iter_mut().zip(x).zip(of_column) {
+                *value = (*x - *most).exp_of_at_most_zero();
+                *sum += *value;
+            }
+        }
+        sums
+    }
+}
+
+/// Of each term and column the share of the column in the sum over all tuples, over the term's sum there; and the
+/// log of the sum over all tuples.
+fn shares(most: &[f64], sums: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
+    let logs: Vec<f64> = most
+        .iter()
+        .enumerate()
+        .map(|(c, most)| most + sums.iter().map(|sums| sums[c].ln()).sum::<f64>())
+        .collect();
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let parts: Vec<f64> = logs.iter().map(|log| (log - largest).exp()).collect();
+    let total: f64 = parts.iter().sum();
+    let share = |(part, sum): (&f64, &f64)| part / total / sum;
+    let of_term = |sums: &Vec<f64>| parts.iter().zip(sums).map(share).collect();
+    (sums.iter().map(of_term).collect(), largest + total.ln())
+}
+
+/// The softmax of every row's scores.
+fn rows<T: Element>(
+    terms: &[&[T]],
+    exponentials: &[Vec<T>],
+    of_columns: &[T],
+    largest: f64,
+) -> Vec<Row<T>> {
+    let columns = of_columns.len();
+    let count = terms.first().map_or(0, |term| term.len() / columns);
+    let blocks: Vec<Vec<Row<T>>> = (0..count)
+        .step_by(ROWS_AT_ONCE)
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|first| {
+            let range = first..(first + ROWS_AT_ONCE).min(count);
+            run(Rows { terms, exponentials, of_columns, largest, range })
+        })
+        .collect();
+    blocks.into_iter().flatten().collect()
+}
+
+struct Rows<'a, T> {
+    terms: &'a [&'a [T]],
+    exponentials: &'a [Vec<T>],
+    of_columns: &'a [T],
+    largest: f64,
+    range: std::ops::Range<usize>,
+}
+
+impl<T: Element> WithSimd for Rows<'_, T> {
+    type Output = Vec<Row<T>>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<Row<T>> {
+        let Self { terms, exponentials, of_columns, largest, range } = self;
+        let mut values = vec![T::zero(); of_columns.len()];
+        let mut found = Vec::with_capacity(range.len());
+        for row in range {
+            products(&mut values, exponentials, of_columns, row);
+            let total = sum(&values);
+            found.push(if total >= LEAST {
+                let inverse = T::from_f64(1.0 / total);
+                Row { most: None, inverse, log_sum_exp: largest + total.ln() }
+            } else {
+                // Also where it is NaN.
+                let most = scores(&mut values, terms, row);
+                relative(&mut values, most);
+                let total = sum(&values);
+                let inverse = T::from_f64(1.0 / total);
+                Row { most: Some(most), inverse, log_sum_exp: most.to_f64() + total.ln() }
+            });
+        }
+        found
+    }
+}
+
+/// k[c] prod_m e_m[row, c].
+#[inline(always)]
+fn products<T: Element>(values: &mut [T], exponentials: &[Vec<T>], of_columns: &[T], row: usize) {
+    let columns = values.len();
+    values.copy_from_slice(of_columns);
+    for exponentials in exponentials {
+        let of_row = &exponentials[row * columns..][..columns];
+        for (value, exponential) in values.iter_mut().zip(of_row) {
+            *value *= *exponential;
         }
     }
 }
 
-/// Adds scale exp(x - most), with both of the entry's column.
-fn add_exponentials<T: Element>(dx: &mut [T], x: &[T], most: &[T], scale: &[T]) {
-    let block = most.len() * ROWS_AT_ONCE;
-    let blocks = dx.par_chunks_mut(block).zip(x.par_chunks(block));
-    blocks.for_each(|(dx, x)| run(AddExponentials { x, most, scale, dx }));
+/// The scores of a row, and the largest.
+#[inline(always)]
+fn scores<T: Element>(values: &mut [T], terms: &[&[T]], row: usize) -> T {
+    let columns = values.len();
+    values.fill(T::zero());
+    for term in terms {
+        let of_row = &term[row * columns..][..columns];
+        values.iter_mut().zip(of_row).for_each(|(value, term)| *value += *term);
+    }
+    let first = T::from_f64(f64::NEG_INFINITY);
+    values.iter().fold(first, |most, value| if *value > most { *value } else { most })
 }
 
-struct AddExponentials<'a, T> {
-    x: &'a [T],
-    most: &'a [T],
-    scale: &'a [T],
-    dx: &'a mut [T],
+#[inline(always)]
+fn relative<T: Element>(values: &mut [T], most: T) {
+    for value in values {
+        *value = (*value - most).exp_of_at_most_zero();
+    }
 }
 
-impl<T: Element> WithSimd for AddExponentials<'_, T> {
+/// The sum, side by side and then in order.
+#[inline(always)]
+fn sum<T: Element>(values: &[T]) -> f64 {
+    let mut sums = [T::zero(); SIDE_BY_SIDE];
+    let (chunks, rest) = values.as_chunks::<SIDE_BY_SIDE>();
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += *value);
+    }
+    sums.iter_mut().zip(rest).for_each(|(sum, value)| *sum += *value);
+    sums.iter().map(|sum| sum.to_f64()).sum()
+}
+
+/// What gradients of some rows are found from.
+struct Parts<'a, T> {
+    terms: &'a [&'a [T]],
+    kept: &'a Kept<T>,
+    /// The number of the first row.
+    first: usize,
+}
+
+impl<T: Element> Parts<'_, T> {
+    /// The softmax of the scores of a row times `factor`.
+    #[inline(always)]
+    fn softmax(&self, values: &mut [T], row: usize, factor: T) {
+        let of_row = self.kept.rows[self.first + row];
+        match of_row.most {
+            None => {
+                let Kept { exponentials, columns, .. } = self.kept;
+                products(values, exponentials, columns, self.first + row);
+            }
+            Some(most) => {
+                scores(values, self.terms, self.first + row);
+                relative(values, most);
+            }
+        }
+        let factor = factor * of_row.inverse;
+        for value in values {
+            *value *= factor;
+        }
+    }
+}
+
+/// The gradients of some rows of every term.
+struct Gradients<'a, T> {
+    parts: Parts<'a, T>,
+    labels: &'a [u32],
+    /// Of a row's own score.
+    each: T,
+    /// Of a row's log-sum-exp.
+    partition: T,
+    /// Of the exponentials of each term, by column.
+    scales: &'a [Vec<T>],
+    gradients: Vec<&'a mut [T]>,
+}
+
+impl<T: Element> WithSimd for Gradients<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { x, most, scale, dx } = self;
-        let columns = most.len();
-        for (dx, x) in dx.chunks_exact_mut(columns).zip(x.chunks_exact(columns)) {
-            let of_column = most.iter().zip(scale);
-            for ((dx, x), (most, scale)) in dx.iter_mut().zip(x).zip(of_column) {
-                *dx += *scale * (*x - *most).exp_of_at_most_zero();
+        let Self { parts, labels, each, partition, scales, mut gradients } = self;
+        let columns = parts.kept.columns.len();
+        let mut common = vec![T::zero(); columns];
+        for (row, &label) in labels.iter().enumerate() {
+            parts.softmax(&mut common, row, partition);
+            common[label as usize] += each;
+            let of_terms = gradients.iter_mut().zip(scales).zip(&parts.kept.exponentials);
+            for ((gradients, scales), exponentials) in of_terms {
+                let gradients = &mut gradients[row * columns..][..columns];
+                let exponentials = &exponentials[(parts.first + row) * columns..][..columns];
+                let inputs = exponentials.iter().zip(scales).zip(&common);
+                for (gradient, ((exponential, scale), common)) in gradients.iter_mut().zip(inputs) {
+                    *gradient = *scale * *exponential + *common;
+                }
             }
         }
     }

@@ -31,6 +31,24 @@ pub(crate) fn forward<T: Element>(x: &[T], form: Gelu) -> Vec<T> {
     unsafe { written(x.len(), write) }
 }
 
+/// The unit of every value, and its derivative.
+pub(crate) fn with_slope<T: Element>(x: &[T], form: Gelu) -> [Vec<T>; 2] {
+    let mut slopes = Vec::new();
+    let write = |y: &mut [MaybeUninit<T>]| {
+        let write = |slopes: &mut [MaybeUninit<T>]| {
+            let results = y.par_chunks_mut(AT_ONCE).zip(slopes.par_chunks_mut(AT_ONCE));
+            results.zip(x.par_chunks(AT_ONCE)).for_each(|((y, slope), x)| {
+                run(Both { y, slope, x, form });
+            });
+        };
+        // SAFETY: `Both` writes both values of a chunk.
+        slopes = unsafe { written(x.len(), write) };
+    };
+    // SAFETY: as above.
+    let y = unsafe { written(x.len(), write) };
+    [y, slopes]
+}
+
 /// The gradient of the input.
 pub(crate) fn backward<T: Element>(x: &[T], grad: &[T], form: Gelu) -> Vec<T> {
     assert_eq!(x.len(), grad.len());
@@ -81,6 +99,40 @@ impl<T: Element> Map<'_, T> {
                     y.write(unit(*x)[1] * *grad);
                 }
             }
+        }
+    }
+}
+
+/// Values and their derivatives of one chunk.
+struct Both<'a, T> {
+    y: &'a mut [MaybeUninit<T>],
+    slope: &'a mut [MaybeUninit<T>],
+    x: &'a [T],
+    form: Gelu,
+}
+
+impl<T: Element> WithSimd for Both<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        match self.form {
+            Gelu::Exact => self.by(exact),
+            Gelu::Tanh => self.by(tanh),
+            Gelu::Quick => self.by(quick),
+        }
+    }
+}
+
+impl<T: Element> Both<'_, T> {
+    #[inline(always)]
+    fn by(self, unit: impl Fn(T) -> [T; 2]) {
+        let Self { y, slope, x, .. } = self;
+        assert!(x.len() == y.len() && x.len() == slope.len());
+        for ((y, slope), x) in y.iter_mut().zip(slope).zip(x) {
+            let [value, derivative] = unit(*x);
+            y.write(value);
+            slope.write(derivative);
         }
     }
 }

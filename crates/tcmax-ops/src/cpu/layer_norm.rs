@@ -12,20 +12,54 @@ use crate::cpu::storage::written;
 /// Rows of one task.
 const ROWS_AT_ONCE: usize = 64;
 
+/// Sums that are kept side by side, so that the compiler makes vectors of them.
+const SIDE_BY_SIDE: usize = 16;
+
+/// The sum of f of the values, side by side and then in order.
+#[inline(always)]
+fn sum_of<T: Element>(x: &[T], f: impl Fn(f64) -> f64) -> f64 {
+    let mut sums = [0.0; SIDE_BY_SIDE];
+    let (chunks, rest) = x.as_chunks::<SIDE_BY_SIDE>();
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += f(value.to_f64());
+        }
+    }
+    for (sum, value) in sums.iter_mut().zip(rest) {
+        *sum += f(value.to_f64());
+    }
+    sums.iter().sum()
+}
+
 /// Mean and inverse standard deviation of a row.
 #[inline(always)]
 fn moments<T: Element>(x: &[T], eps: f64) -> (f64, f64) {
     let count = x.len() as f64;
-    let mut sum = 0.0;
-    for value in x {
-        sum += value.to_f64();
-    }
-    let mean = sum / count;
-    let mut squares = 0.0;
-    for value in x {
-        squares += (value.to_f64() - mean).powi(2);
-    }
+    let mean = sum_of(x, |value| value) / count;
+    let squares = sum_of(x, |value| (value - mean) * (value - mean));
     (mean, 1.0 / (squares / count + eps).sqrt())
+}
+
+/// sum h and sum h n, with h = g w and n the normalised row, side by side and then in order.
+#[inline(always)]
+fn sum_and_inner<T: Element>([x, grad, weight]: [&[T]; 3], mean: f64, inverse: f64) -> (f64, f64) {
+    let (mut sums, mut inners) = ([0.0; SIDE_BY_SIDE], [0.0; SIDE_BY_SIDE]);
+    let mut add = |place: usize, [x, grad, weight]: [T; 3]| {
+        let h = grad.to_f64() * weight.to_f64();
+        sums[place] += h;
+        inners[place] += h * ((x.to_f64() - mean) * inverse);
+    };
+    let [(x, x_rest), (grad, grad_rest), (weight, weight_rest)] =
+        [x, grad, weight].map(|values| values.as_chunks::<SIDE_BY_SIDE>());
+    for ((x, grad), weight) in x.iter().zip(grad).zip(weight) {
+        for place in 0..SIDE_BY_SIDE {
+            add(place, [x[place], grad[place], weight[place]]);
+        }
+    }
+    for (place, ((x, grad), weight)) in x_rest.iter().zip(grad_rest).zip(weight_rest).enumerate() {
+        add(place, [*x, *grad, *weight]);
+    }
+    (sums.iter().sum(), inners.iter().sum())
 }
 
 /// The normalised rows.
@@ -118,16 +152,12 @@ impl<T: Element> WithSimd for Backward<'_, T> {
         let rows = x.chunks_exact(len).zip(grad.chunks_exact(len));
         for (dx, (x, grad)) in dx.chunks_exact_mut(len).zip(rows) {
             let (mean, inverse) = moments(x, eps);
-            let (mut sum, mut inner) = (0.0, 0.0);
-            let sums = dw.iter_mut().zip(&mut db);
-            for (((x, grad), weight), (dw, db)) in x.iter().zip(grad).zip(weight).zip(sums) {
-                let normal = (x.to_f64() - mean) * inverse;
-                let (g, h) = (grad.to_f64(), grad.to_f64() * weight.to_f64());
-                *dw += g * normal;
+            for ((x, grad), (dw, db)) in x.iter().zip(grad).zip(dw.iter_mut().zip(&mut db)) {
+                let g = grad.to_f64();
+                *dw += g * ((x.to_f64() - mean) * inverse);
                 *db += g;
-                sum += h;
-                inner += h * normal;
             }
+            let (sum, inner) = sum_and_inner([x, grad, weight], mean, inverse);
             let (sum, inner) = (sum / len as f64, inner / len as f64);
             for ((dx, x), (grad, weight)) in dx.iter_mut().zip(x).zip(grad.iter().zip(weight)) {
                 let normal = (x.to_f64() - mean) * inverse;

@@ -64,16 +64,22 @@ fn of_rows<T: Element>(x: &[T], columns: usize) -> Parts {
     Parts { most, sum }
 }
 
-fn of_columns<T: Element>(x: &[T], columns: usize) -> Parts {
-    let blocks = || x.par_chunks(columns * ROWS_AT_ONCE);
+/// The largest entry of every column.
+pub(crate) fn column_maxima<T: Element>(x: &[T], columns: usize) -> Vec<T> {
     let most = |x| run(ColumnMax { x, columns });
-    let maxima: Vec<Vec<T>> = blocks().map(most).collect();
+    let maxima: Vec<Vec<T>> = x.par_chunks(columns * ROWS_AT_ONCE).map(most).collect();
     let mut most = maxima[0].clone();
     for other in &maxima[1..] {
         for (most, other) in most.iter_mut().zip(other) {
             *most = larger(*most, *other);
         }
     }
+    most
+}
+
+fn of_columns<T: Element>(x: &[T], columns: usize) -> Parts {
+    let blocks = || x.par_chunks(columns * ROWS_AT_ONCE);
+    let most = column_maxima(x, columns);
     let sum = |x| run(ColumnSums { x, columns, most: &most });
     let sums: Vec<Vec<T>> = blocks().map(sum).collect();
     let sum = |c: usize| sums.iter().map(|block| block[c].to_f64()).sum();

@@ -82,16 +82,18 @@ fn normalise<T: Element>(row: &mut [T], scale: T) {
     for value in most {
         largest = if value > largest { value } else { largest };
     }
+    // A loop of its own: with the sums in it, the compiler makes no vectors of the exponentials.
+    for score in row.iter_mut() {
+        *score = ((*score - largest) * scale).exp_of_at_most_zero();
+    }
     let mut sums = [T::zero(); SIDE_BY_SIDE];
-    let (chunks, rest) = row.as_chunks_mut::<SIDE_BY_SIDE>();
+    let (chunks, rest) = row.as_chunks::<SIDE_BY_SIDE>();
     for chunk in chunks {
         for (sum, score) in sums.iter_mut().zip(chunk) {
-            *score = ((*score - largest) * scale).exp_of_at_most_zero();
             *sum += *score;
         }
     }
     for (sum, score) in sums.iter_mut().zip(rest) {
-        *score = ((*score - largest) * scale).exp_of_at_most_zero();
         *sum += *score;
     }
     let mut sum = 0.0;

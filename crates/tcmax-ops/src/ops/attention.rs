@@ -46,6 +46,22 @@ pub fn attention(
     heads: usize,
     mask: &AttentionMask,
 ) -> Result<Tensor> {
+    let op = operation([q, k, v], heads, mask)?;
+    if !q.device().is_cpu() {
+        return composed::attention::attention(q, k, v, heads, mask);
+    }
+    for tensor in [q, k, v] {
+        check_dtype(tensor, OP)?;
+    }
+    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
+}
+
+/// The operation on queries, keys and values, whose shapes it checks.
+pub(crate) fn operation(
+    [q, k, v]: [&Tensor; 3],
+    heads: usize,
+    mask: &AttentionMask,
+) -> Result<Attention> {
     let (batch, queries, features) = q.dims3()?;
     let keys = k.dim(1)?;
     if k.dims() != v.dims() || k.dims() != [batch, keys, features] || keys * queries == 0 {
@@ -62,15 +78,8 @@ pub fn attention(
     if mask.causal && queries != keys {
         bail!("{OP}: {queries} queries and {keys} keys have no common order");
     }
-    if !q.device().is_cpu() {
-        return composed::attention::attention(q, k, v, heads, mask);
-    }
-    for tensor in [q, k, v] {
-        check_dtype(tensor, OP)?;
-    }
     let geometry = Geometry { batch, heads, queries, keys, width: features / heads };
-    let op = Attention { geometry, mask: kept(mask)?.map(Arc::new), causal: mask.causal };
-    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
+    Ok(Attention { geometry, mask: kept(mask)?.map(Arc::new), causal: mask.causal })
 }
 
 /// Which keys are there, row by row.
@@ -80,7 +89,7 @@ fn kept(mask: &AttentionMask) -> Result<Option<Vec<bool>>> {
     Ok(Some(numbers.into_iter().map(|number| number != 0.0).collect()))
 }
 
-struct Attention {
+pub(crate) struct Attention {
     geometry: Geometry,
     mask: Option<Arc<Vec<bool>>>,
     causal: bool,

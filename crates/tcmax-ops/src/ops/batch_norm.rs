@@ -16,7 +16,8 @@
 use candle_core::{Result as CandleResult, Tensor, Var};
 
 use crate::error::{Error, Result};
-use crate::ops::fused_norm::{Around, Norm, Output, fused_norm};
+use crate::graph::hidden::Hidden;
+use crate::ops::fused_norm::{Around, Norm, Output, fused_norm, fused_norm_hidden};
 use crate::training::init::Init;
 use crate::training::members::Members;
 use crate::training::params::ParamBuilder;
@@ -113,12 +114,32 @@ impl BatchNorm2d {
         x: &Tensor,
         train: bool,
     ) -> CandleResult<Tensor> {
+        self.normalised(train, |norm| fused_norm(x, norm, around))
+    }
+
+    /// Normalises hidden values together with what is around the norm.
+    pub(crate) fn forward_hidden(
+        &self,
+        around: Around<'_>,
+        x: &Hidden,
+        residual: Option<&Hidden>,
+        train: bool,
+    ) -> CandleResult<Hidden> {
+        self.normalised(train, |norm| fused_norm_hidden(x, residual, norm, around))
+    }
+
+    /// What `pass` returns; in training the running statistics are updated by those it finds.
+    fn normalised<Y>(
+        &self,
+        train: bool,
+        pass: impl FnOnce(Norm<'_>) -> CandleResult<Output<Y>>,
+    ) -> CandleResult<Y> {
         let running = [&self.running_mean, &self.running_var].map(Var::as_detached_tensor);
         let given = (!train).then_some([&running[0], &running[1]]);
         let members = self.members.as_ref().filter(|_| train);
         let norm =
             Norm { weight: &self.weight, bias: &self.bias, eps: self.config.eps, given, members };
-        let Output { y, statistics: [mean, var], count } = fused_norm(x, norm, around)?;
+        let Output { y, statistics: [mean, var], count } = pass(norm)?;
         if train {
             // The statistics are of the biased variance.
             let unbiased = count as f64 / (count - 1) as f64;

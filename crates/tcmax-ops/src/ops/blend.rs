@@ -311,6 +311,32 @@ mod tests {
     }
 
     #[test]
+    fn rows_far_below_the_largest_of_their_columns_keep_their_digits() {
+        // Of the second row every score is lower by 2 x 60 than the columns' largest, where f32 has no e^-120.
+        let exact = [[[0.0, 1.0], [-61.0, -60.0]], [[1.0, 0.0], [-60.0, -59.5]]];
+        let single = exact.map(|term| term.map(|row| row.map(|value| value as f32)));
+        let of = |terms: Vec<Tensor>| {
+            let vars: Vec<Var> = terms.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+            let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+            let value = blended_log_likelihood(&tensors, &[0, 0], 0.25).unwrap().unwrap().value;
+            let grads = value.backward().unwrap();
+            let read = |tensor: &Tensor| crate::wide::to_vec_f64(tensor).unwrap();
+            let gradients = vars.iter().flat_map(|var| read(grads.get(var).unwrap()));
+            read(&value).into_iter().chain(gradients).collect::<Vec<f64>>()
+        };
+        let tensor = |term: &[[f64; 2]; 2]| Tensor::new(term, &Device::Cpu).unwrap();
+        let wanted = of(exact.iter().map(tensor).collect());
+        let found = of(single.iter().map(|t| Tensor::new(t, &Device::Cpu).unwrap()).collect());
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert!((found - wanted).abs() < 1e-5 * wanted.abs().max(0.1), "{found} {wanted}");
+        }
+        // The softmax of the second row: its scores are -121 and -119.5.
+        let softmax = 1.0 / (1.0 + 1.5f64.exp());
+        let share = wanted[3] - 0.5 * (1.0 - 0.75 * softmax);
+        assert!(share.abs() < 1e-12, "{share}");
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused_and_four_terms_have_no_kernel() {
         let (four, y) = (terms(4, 3, 2, 1.0), labels(3, 2));
         assert!(blended_log_likelihood(&four, &y, 0.5).unwrap().is_none());

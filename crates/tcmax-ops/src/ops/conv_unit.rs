@@ -3,6 +3,7 @@
 use candle_core::{Result as CandleResult, Tensor};
 
 use crate::error::{Error, Result};
+use crate::graph::hidden::Hidden;
 use crate::ops::batch_norm::BatchNorm2d;
 use crate::ops::conv2d::Conv2dConfig;
 use crate::ops::fused_norm::Around;
@@ -59,8 +60,8 @@ impl ConvUnit {
         relu: bool,
         train: bool,
     ) -> CandleResult<Tensor> {
-        let conv = Some((&self.filters, self.conv));
-        self.norm.forward_in(Around { conv, residual, relu, pool: None }, x, train)
+        let residual = residual.map(Hidden::of).transpose()?;
+        Hidden::of(x)?.conv_unit(self, residual.as_ref(), relu, train)?.tensor()
     }
 
     /// max_pool2d(relu(norm(conv(x)))): the stem of a residual network. The normalised image is never
@@ -74,8 +75,39 @@ impl ConvUnit {
         pool: MaxPool2dConfig,
         train: bool,
     ) -> CandleResult<Tensor> {
-        let conv = Some((&self.filters, self.conv));
+        Hidden::of(x)?.pooled_conv_unit(self, pool, train)?.tensor()
+    }
+}
+
+impl Hidden {
+    /// relu(norm(conv(x)) + residual) of hidden values, as [`ConvUnit::forward`].
+    ///
+    /// # Errors
+    /// As [`ConvUnit::forward`].
+    pub fn conv_unit(
+        &self,
+        unit: &ConvUnit,
+        residual: Option<&Self>,
+        relu: bool,
+        train: bool,
+    ) -> CandleResult<Self> {
+        let conv = Some((&unit.filters, unit.conv));
+        let around = Around { conv, residual: None, relu, pool: None };
+        unit.norm.forward_hidden(around, self, residual, train)
+    }
+
+    /// max_pool2d(relu(norm(conv(x)))) of hidden values, as [`ConvUnit::forward_pooled`].
+    ///
+    /// # Errors
+    /// As [`ConvUnit::forward_pooled`].
+    pub fn pooled_conv_unit(
+        &self,
+        unit: &ConvUnit,
+        pool: MaxPool2dConfig,
+        train: bool,
+    ) -> CandleResult<Self> {
+        let conv = Some((&unit.filters, unit.conv));
         let around = Around { conv, residual: None, relu: true, pool: Some(pool) };
-        self.norm.forward_in(around, x, train)
+        unit.norm.forward_hidden(around, self, None, train)
     }
 }

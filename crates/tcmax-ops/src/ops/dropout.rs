@@ -26,11 +26,19 @@ use crate::training::seed::Seed;
 /// # Errors
 /// When the rate is not in [0, 1).
 pub fn dropout(x: &Tensor, rate: f64, seed: Seed) -> Result<Tensor> {
+    match factors(x, rate, seed)? {
+        Some(factors) => x * factors,
+        None => Ok(x.clone()),
+    }
+}
+
+/// What each value of `x` is multiplied by, unless it is 1 for all.
+pub(crate) fn factors(x: &Tensor, rate: f64, seed: Seed) -> Result<Option<Tensor>> {
     if !(0.0..1.0).contains(&rate) {
         bail!("dropout: a rate of {rate} is not at least 0 and below 1");
     }
     if rate == 0.0 {
-        return Ok(x.clone());
+        return Ok(None);
     }
     let mut rng = seed.rng();
     let dropped = (rate * (f64::from(u32::MAX) + 1.0)) as u32;
@@ -38,8 +46,7 @@ pub fn dropout(x: &Tensor, rate: f64, seed: Seed) -> Result<Tensor> {
     let factors: Vec<f32> = (0..x.elem_count())
         .map(|_| if rng.random::<u32>() < dropped { 0.0 } else { kept })
         .collect();
-    let factors = Tensor::from_vec(factors, x.shape(), x.device())?;
-    x * factors.to_dtype(x.dtype())?
+    Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype()).map(Some)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::cpu::pool::{self, PooledGradient};
 use crate::cpu::statistics::{Moments, Statistics};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 use crate::geometry::{ConvShape, Window};
+use crate::graph::hidden::{Argument, Hidden};
 use crate::graph::packed::PackedParameters;
 use crate::ops::conv2d::{Conv2dConfig, shape_of};
 use crate::ops::max_pool2d::MaxPool2dConfig;
@@ -47,8 +48,8 @@ pub(crate) struct Norm<'a> {
     pub(crate) members: Option<&'a Members>,
 }
 
-pub(crate) struct Output {
-    pub(crate) y: Tensor,
+pub(crate) struct Output<Y = Tensor> {
+    pub(crate) y: Y,
     /// Mean and biased variance of each channel.
     pub(crate) statistics: [Tensor; 2],
     /// Values of each channel.
@@ -64,6 +65,40 @@ pub(crate) fn fused_norm(x: &Tensor, norm: Norm<'_>, around: Around<'_>) -> Resu
     let sizes = Sizes::new(x, norm, around)?;
     let pass = if x.device().is_cpu() { by_kernel } else { by_composition };
     pass(x, norm, around, &sizes)
+}
+
+/// As [`fused_norm`], of hidden values and a hidden residual; that of `around` is ignored.
+pub(crate) fn fused_norm_hidden(
+    x: &Hidden,
+    residual: Option<&Hidden>,
+    norm: Norm<'_>,
+    around: Around<'_>,
+) -> Result<Output<Hidden>> {
+    let around = Around { residual: residual.map(Hidden::values), ..around };
+    if !x.is_apart() {
+        let Output { y, statistics, count } = fused_norm(x.values(), norm, around)?;
+        return Ok(Output { y: Hidden::plain(y), statistics, count });
+    }
+    let sizes = Sizes::new(x.values(), norm, around)?;
+    let op = FusedNorm::new(norm, around, &sizes, x.is_tracked())?;
+    let (handle, saved) = (op.parameters.handle().clone(), Arc::clone(&op.saved));
+    let x_values = x.values().contiguous()?;
+    let residual_values = around.residual.map(Tensor::contiguous).transpose()?;
+    let y = match &residual_values {
+        Some(residual) => x_values.apply_op3_no_bwd(&handle, residual, &op)?,
+        None => x_values.apply_op2_no_bwd(&handle, &op)?,
+    };
+    let Output { y, statistics, count } = output(y, &saved)?;
+    let arguments = [
+        Argument::Hidden(x),
+        Argument::Parameter(&handle),
+        residual.map_or(Argument::Nothing, Argument::Hidden),
+    ];
+    let result = y.clone();
+    let hidden = Hidden::result(y, arguments, move |grad| {
+        op.backward(&x_values, residual_values.as_ref(), &result, grad)
+    })?;
+    Ok(Output { y: hidden, statistics, count })
 }
 
 struct Sizes {
@@ -103,34 +138,22 @@ impl Sizes {
 
 /// Output and statistics by the operation below.
 fn by_kernel(x: &Tensor, norm: Norm<'_>, around: Around<'_>, sizes: &Sizes) -> Result<Output> {
-    let given = match norm.given {
-        Some([mean, var]) => Some(Statistics { mean: to_vec_f64(mean)?, var: to_vec_f64(var)? }),
-        None => None,
-    };
-    let mut parameters = vec![norm.weight.clone(), norm.bias.clone()];
-    parameters.extend(around.conv.map(|(filters, _)| filters.clone()));
-    let parameters = PackedParameters::new(parameters)?;
-    let handle = parameters.handle().clone();
-    let saved: Arc<OnceLock<Saved>> = Arc::default();
-    let op = FusedNorm {
-        conv: sizes.conv,
-        parameters,
-        relu: around.relu,
-        pool: sizes.pool,
-        eps: norm.eps,
-        given,
-        others: norm.members.map(|members| (members.clone(), members.counts())),
-        saved: Arc::clone(&saved),
-    };
+    let op = FusedNorm::new(norm, around, sizes, x.track_op())?;
+    let (handle, saved) = (op.parameters.handle().clone(), Arc::clone(&op.saved));
     let x = x.contiguous()?;
     let y = match around.residual {
         Some(residual) => x.apply_op3(&handle, &residual.contiguous()?, op)?,
         None => x.apply_op2(&handle, op)?,
     };
+    output(y, &saved)
+}
+
+/// A result with the statistics that the forward pass has left.
+fn output(y: Tensor, saved: &OnceLock<Saved>) -> Result<Output> {
     let Some(Saved { statistics: Statistics { mean, var }, count, .. }) = saved.get() else {
         bail!("{OP}: the forward pass left nothing");
     };
-    let statistics = [Tensor::new(&mean[..], x.device())?, Tensor::new(&var[..], x.device())?];
+    let statistics = [Tensor::new(&mean[..], y.device())?, Tensor::new(&var[..], y.device())?];
     Ok(Output { y, statistics, count: *count })
 }
 
@@ -160,6 +183,8 @@ fn by_composition(x: &Tensor, norm: Norm<'_>, around: Around<'_>, sizes: &Sizes)
 /// The operation. Without a residual it takes x and the handle of the parameters, with one also the
 /// residual.
 struct FusedNorm {
+    /// Whether the input gets a gradient.
+    of_input: bool,
     /// The convolution before the normalisation.
     conv: Option<ConvShape>,
     /// Weight and bias; after them the convolution's filters.
@@ -186,6 +211,28 @@ struct Saved {
 }
 
 impl FusedNorm {
+    fn new(norm: Norm<'_>, around: Around<'_>, sizes: &Sizes, of_input: bool) -> Result<Self> {
+        let given = match norm.given {
+            Some([mean, var]) => {
+                Some(Statistics { mean: to_vec_f64(mean)?, var: to_vec_f64(var)? })
+            }
+            None => None,
+        };
+        let mut parameters = vec![norm.weight.clone(), norm.bias.clone()];
+        parameters.extend(around.conv.map(|(filters, _)| filters.clone()));
+        Ok(Self {
+            of_input,
+            conv: sizes.conv,
+            parameters: PackedParameters::new(parameters)?,
+            relu: around.relu,
+            pool: sizes.pool,
+            eps: norm.eps,
+            given,
+            others: norm.members.map(|members| (members.clone(), members.counts())),
+            saved: Arc::default(),
+        })
+    }
+
     fn forward(
         &self,
         (x, x_layout): (&CpuStorage, &Layout),
@@ -328,12 +375,12 @@ impl FusedNorm {
             let mut dx = None;
             if let Some(shape) = &self.conv {
                 let grad = before_norm();
-                if x.track_op() {
+                if self.of_input {
                     dx = Some(conv2d::input_grad(shape, values[2], &grad));
                 }
                 let dw = conv2d::weight_grad(shape, x_values, &grad);
                 gradients.push(Some(tensor_of(T::storage(dw), &parameters[2])?));
-            } else if x.track_op() {
+            } else if self.of_input {
                 dx = Some(before_norm());
             }
             let residual = residual.zip(masked);

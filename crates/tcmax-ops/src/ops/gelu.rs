@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use crate::activation::Gelu;
 use crate::composed;
-use crate::cpu::gelu::{backward, forward};
+use crate::cpu::gelu::{backward, forward, with_slope};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 
 const OP: &str = "gelu";
@@ -35,6 +35,19 @@ pub fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
     }
     check_dtype(x, OP)?;
     x.contiguous()?.apply_op1(Unit(form))
+}
+
+/// The unit of every value, and its derivative there, on a CPU.
+pub(crate) fn gelu_and_slope(x: &Tensor, form: Gelu) -> Result<(Tensor, Tensor)> {
+    let x = x.contiguous()?;
+    let opened = open(&x, OP);
+    let slope;
+    let y = dispatch!(opened.storage()?, OP, |T| {
+        let [y, slopes] = with_slope::<T>(opened.values()?, form);
+        slope = Tensor::from_vec(slopes, x.shape(), x.device())?;
+        y
+    });
+    Ok((tensor_of(y, &x)?, slope))
 }
 
 struct Unit(Gelu);

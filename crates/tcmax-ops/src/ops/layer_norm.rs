@@ -33,6 +33,15 @@ const OP: &str = "layer_norm";
 /// # Errors
 /// When weight or bias have another length or element type than the rows.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    let op = operation(x, weight, bias, eps)?;
+    if !x.device().is_cpu() {
+        return composed::layer_norm::layer_norm(x, weight, bias, eps);
+    }
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+}
+
+/// The operation on x, weight and bias, whose shapes and types it checks.
+pub(crate) fn operation(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<LayerNorm> {
     let len = row_len(x, OP)?;
     for (name, tensor) in [("weight", weight), ("bias", bias)] {
         if tensor.dims() != [len] || tensor.dtype() != x.dtype() {
@@ -40,13 +49,10 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
             bail!("{OP}: got {name} {got:?} {kind:?} for rows of {len} {:?}", x.dtype());
         }
     }
-    if !x.device().is_cpu() {
-        return composed::layer_norm::layer_norm(x, weight, bias, eps);
-    }
-    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, LayerNorm { eps })
+    Ok(LayerNorm { eps })
 }
 
-struct LayerNorm {
+pub(crate) struct LayerNorm {
     eps: f64,
 }
 
@@ -92,8 +98,7 @@ impl CustomOp3 for LayerNorm {
         let vector = |values: &[f64], like: &Tensor| {
             Tensor::new(values, like.device())?.to_dtype(like.dtype())
         };
-        let dx = x.track_op().then(|| tensor_of(dx, &x)).transpose()?;
         let dw = hand_over(weight, vector(&parameters[0], weight)?);
-        Ok((dx, dw, hand_over(bias, vector(&parameters[1], bias)?)))
+        Ok((Some(tensor_of(dx, &x)?), dw, hand_over(bias, vector(&parameters[1], bias)?)))
     }
 }

@@ -107,20 +107,34 @@ const OP: &str = "linear";
 /// # Errors
 /// When shapes or element types do not fit.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let op = operation(x, weight, bias, x.track_op())?;
+    if !x.device().is_cpu() {
+        return composed::linear::linear(x, weight, bias);
+    }
+    check_dtype(x, OP)?;
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+}
+
+/// The operation on x (N, in), weight and bias, whose shapes and types it checks; `of_input` is whether x gets a
+/// gradient.
+pub(crate) fn operation(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    of_input: bool,
+) -> Result<Product> {
     let (_, inputs) = x.dims2()?;
     let (outputs, depth) = weight.dims2()?;
     let types = [weight.dtype(), bias.dtype()] == [x.dtype(); 2];
     if inputs != depth || bias.dims() != [outputs] || !types || x.elem_count() * outputs == 0 {
         bail!("{OP}: x {:?}, weight {:?}, bias {:?}", x.shape(), weight.shape(), bias.shape());
     }
-    if !x.device().is_cpu() {
-        return composed::linear::linear(x, weight, bias);
-    }
-    check_dtype(x, OP)?;
-    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Product)
+    Ok(Product { of_input })
 }
 
-struct Product;
+pub(crate) struct Product {
+    of_input: bool,
+}
 
 fn sizes(x: &Shape, weight: &Shape) -> Result<Sizes> {
     let ((rows, inputs), (outputs, _)) = (x.dims2()?, weight.dims2()?);
@@ -178,7 +192,7 @@ impl CustomOp3 for Product {
                 dispatch!(opened.storage()?, OP, |T| { bias_gradient::<T>(of, g.values()?) });
             tensor_of(values, bias)
         };
-        let dx = x.track_op().then(of_x).transpose()?;
+        let dx = self.of_input.then(of_x).transpose()?;
         let dw = weight.track_op().then(of_weight).transpose()?;
         let db = bias.track_op().then(of_bias).transpose()?;
         let dw = dw.and_then(|gradient| hand_over(weight, gradient));

@@ -14,6 +14,7 @@ mod fused_norm;
 pub(crate) mod gathered;
 pub(crate) mod gelu;
 pub(crate) mod global_avg_pool2d;
+mod hidden;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod log_sum_exp;

@@ -107,7 +107,7 @@ impl Head<'_> {
         let value = number(found.value);
         line("estimate", format!("{} is {is} {value} {}", self.quantity, unit.name()));
         if let Some([low, high]) = found.interval {
-            let of = "95%, held-out data; each bound in the sum may lie below its truth";
+            let of = "95%; each term between its bounds on held-out and on training data";
             line("interval", format!("{} to {} ({of})", number(low), number(high)));
         }
         if let Some(spread) = found.spread {

@@ -41,9 +41,10 @@ use work::Work;
                   both side by side. In files of one array, and in tables, 2 and 0:3 are columns. Whole \
                   numbers of few distinct values, and words, count as classes.\n\nWhat the numbers mean: \
                   most estimators that fit critics give lower bounds (see `--list`), so the truth is *at \
-                  least* the estimate, and the interval (95 %, from examples that neither trained nor \
-                  stopped the critic) is that of the bound. The truth lies above it wherever the critic \
-                  falls short, as it does where information is high. Beside a fit ksg and the Gaussian \
+                  least* the estimate, which is that of examples that neither trained nor stopped the \
+                  critic. The interval (95 %) reaches from there up to the bound on training examples; the \
+                  best guess is midway. The truth lies above the interval where no such critic is right, \
+                  as it may where information is high. Beside a fit ksg and the Gaussian \
                   copula are computed too, and a warning says where one of them lies above the interval. \
                   Where one variable determines another the information is infinite (or the entropy of \
                   classes), which is reported without a fit.\n\nMeasures of three variables or \

@@ -62,9 +62,11 @@ pub(super) struct Outcome {
     pub(super) estimator: String,
     /// Infinite where one variable determines another, NaN where the estimate was refused.
     pub(super) value: f64,
-    /// Whether the truth is at least the value, and the interval is that of the bound.
+    /// Whether the truth is at least the value.
     pub(super) is_lower_bound: bool,
     pub(super) interval: Option<[f64; 2]>,
+    /// Midway between the bounds on held-out and on training data.
+    pub(super) best_guess: Option<f64>,
     pub(super) relation: Option<Relation>,
     pub(super) comparisons: Vec<Comparison>,
     pub(super) refusal: Option<String>,
@@ -107,6 +109,7 @@ impl Outcome {
             value: f64::NAN,
             is_lower_bound: false,
             interval: None,
+            best_guess: None,
             relation: None,
             comparisons: Vec::new(),
             refusal: None,
@@ -148,6 +151,7 @@ impl Outcome {
         self.value = estimate.value;
         self.is_lower_bound = is_lower_bound;
         self.interval = estimate.interval;
+        self.best_guess = estimate.best_guess;
         self.cap = estimate.cap;
         self.spread = estimate.spread;
         self.seed_values = estimate.seed_values;

@@ -32,10 +32,14 @@ impl Outcome {
         }
         if let Some([low, high]) = self.interval {
             let of = match self.is_lower_bound {
-                true => "95% of this lower bound on held-out data; the truth may lie above",
-                false => "95%, held-out data",
+                true => "95%; above it only where no such critic is right",
+                false => "95%",
             };
             line("interval", format!("{} to {} ({of})", number(low), number(high)));
+        }
+        if let Some(guess) = self.best_guess {
+            let of = "midway between the bounds on held-out and on training data";
+            line("best guess", format!("{} ({of})", number(guess)));
         }
         if !self.comparisons.is_empty() {
             let others = self.comparisons.iter();
@@ -66,8 +70,8 @@ impl Outcome {
             () if self.refusal.is_some() => "no estimate",
             () if self.value.is_infinite() => "infinite: one variable determines another",
             () if self.is_lower_bound => {
-                "lower bound: the truth is at least the value; the interval is that of the bound, and the \
-                 truth may lie above it"
+                "lower bound: the truth is at least the value, and most likely within the interval; it \
+                 lies above that only where no critic of this kind is right"
             }
             () => "estimate, not a bound",
         }
@@ -95,6 +99,7 @@ impl Outcome {
                 "standard_error": of(other.standard_error),
             })).collect::<Vec<_>>(),
             "interval": self.interval.map(|ends| ends.map(of)),
+            "best_guess": self.best_guess.map(of),
             "cap": self.cap.map(of),
             "seed_values": self.seed_values.iter().map(|&value| of(value)).collect::<Vec<_>>(),
             "spread": self.spread.map(of),
