@@ -115,7 +115,9 @@ pub(crate) fn gradients<T: Element>(
         let first = number * ROWS_AT_ONCE;
         let last = (first + ROWS_AT_ONCE).min(labels.len());
         run(Gradients {
-            parts: Parts { terms, kept, first },
+            terms,
+            kept,
+            first,
             labels: &labels[first..last],
             each: T::from_f64(each),
             partition: T::from_f64(-(1.0 - weight) * each),
@@ -153,16 +155,30 @@ impl<T: Element> WithSimd for Exponentials<'_, T> {
     fn with_simd<S: Simd>(self, _: S) -> Vec<T> {
         let Self { x, most, values } = self;
         let columns = most.len();
-        let mut sums = vec![T::zero(); columns];
-        for (values, x) in values.chunks_exact_mut(columns).zip(x.chunks_exact(columns)) {
+        let most = most.repeat(rows_of_stretch(columns));
+        let mut sums = vec![T::zero(); most.len()];
+        for (values, x) in values.chunks_mut(most.len()).zip(x.chunks(most.len())) {
+            // The last stretch may have fewer rows.
             let of_column = most.iter().zip(&mut sums);
             for ((value, x), (most, sum)) in values.iter_mut().zip(x).zip(of_column) {
                 *value = (*x - *most).exp_of_at_most_zero();
                 *sum += *value;
             }
         }
-        sums
+        let mut rows = sums.chunks_exact(columns);
+        let mut total = rows.next().map(<[T]>::to_vec).unwrap_or_default();
+        for row in rows {
+            total.iter_mut().zip(row).for_each(|(total, sum)| *total += *sum);
+        }
+        total
     }
+}
+
+/// Rows that loops pass over at once: one of many columns, several of few, or the loops would spend their time on
+/// their ends.
+#[inline(always)]
+fn rows_of_stretch(columns: usize) -> usize {
+    (64 / columns).max(1)
 }
 
 /// Of each term and column the share of the column in the sum over all tuples, over the term's sum there; and the
@@ -216,35 +232,40 @@ impl<T: Element> WithSimd for Rows<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Vec<Row<T>> {
         let Self { terms, exponentials, of_columns, largest, range } = self;
-        let mut values = vec![T::zero(); of_columns.len()];
+        let columns = of_columns.len();
+        let stretch = rows_of_stretch(columns);
+        let repeated = of_columns.repeat(stretch);
+        let mut values = repeated.clone();
         let mut found = Vec::with_capacity(range.len());
-        for row in range {
-            products(&mut values, exponentials, of_columns, row);
-            let total = sum(&values);
-            found.push(if total >= LEAST {
-                let inverse = T::from_f64(1.0 / total);
-                Row { most: None, inverse, log_sum_exp: largest + total.ln() }
-            } else {
-                // Also where it is NaN.
-                let most = scores(&mut values, terms, row);
-                relative(&mut values, most);
-                let total = sum(&values);
-                let inverse = T::from_f64(1.0 / total);
-                Row { most: Some(most), inverse, log_sum_exp: most.to_f64() + total.ln() }
-            });
+        for first in range.clone().step_by(stretch) {
+            let values = &mut values[..columns * stretch.min(range.end - first)];
+            products(values, exponentials, &repeated, first * columns);
+            for (number, values) in values.chunks_exact_mut(columns).enumerate() {
+                let total = sum(values);
+                found.push(if total >= LEAST {
+                    let inverse = T::from_f64(1.0 / total);
+                    Row { most: None, inverse, log_sum_exp: largest + total.ln() }
+                } else {
+                    // Also where it is NaN.
+                    let most = scores(values, terms, first + number);
+                    relative(values, most);
+                    let total = sum(values);
+                    let inverse = T::from_f64(1.0 / total);
+                    Row { most: Some(most), inverse, log_sum_exp: most.to_f64() + total.ln() }
+                });
+            }
         }
         found
     }
 }
 
-/// k[c] prod_m e_m[row, c].
+/// k[c] prod_m e_m of some rows, from the entry `start` on; `of_columns` repeats k for each.
 #[inline(always)]
-fn products<T: Element>(values: &mut [T], exponentials: &[Vec<T>], of_columns: &[T], row: usize) {
-    let columns = values.len();
-    values.copy_from_slice(of_columns);
+fn products<T: Element>(values: &mut [T], exponentials: &[Vec<T>], of_columns: &[T], start: usize) {
+    let len = values.len();
+    values.copy_from_slice(&of_columns[..len]);
     for exponentials in exponentials {
-        let of_row = &exponentials[row * columns..][..columns];
-        for (value, exponential) in values.iter_mut().zip(of_row) {
+        for (value, exponential) in values.iter_mut().zip(&exponentials[start..][..len]) {
             *value *= *exponential;
         }
     }
@@ -279,42 +300,22 @@ fn sum<T: Element>(values: &[T]) -> f64 {
         sums.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += *value);
     }
     sums.iter_mut().zip(rest).for_each(|(sum, value)| *sum += *value);
-    sums.iter().map(|sum| sum.to_f64()).sum()
-}
-
-/// What gradients of some rows are found from.
-struct Parts<'a, T> {
-    terms: &'a [&'a [T]],
-    kept: &'a Kept<T>,
-    /// The number of the first row.
-    first: usize,
-}
-
-impl<T: Element> Parts<'_, T> {
-    /// The softmax of the scores of a row times `factor`.
-    #[inline(always)]
-    fn softmax(&self, values: &mut [T], row: usize, factor: T) {
-        let of_row = self.kept.rows[self.first + row];
-        match of_row.most {
-            None => {
-                let Kept { exponentials, columns, .. } = self.kept;
-                products(values, exponentials, columns, self.first + row);
-            }
-            Some(most) => {
-                scores(values, self.terms, self.first + row);
-                relative(values, most);
-            }
+    let mut half = SIDE_BY_SIDE / 2;
+    while half > 0 {
+        for place in 0..half {
+            sums[place] += sums[place + half];
         }
-        let factor = factor * of_row.inverse;
-        for value in values {
-            *value *= factor;
-        }
+        half /= 2;
     }
+    sums[0].to_f64()
 }
 
 /// The gradients of some rows of every term.
 struct Gradients<'a, T> {
-    parts: Parts<'a, T>,
+    terms: &'a [&'a [T]],
+    kept: &'a Kept<T>,
+    /// The number of the first row.
+    first: usize,
     labels: &'a [u32],
     /// Of a row's own score.
     each: T,
@@ -329,22 +330,45 @@ impl<T: Element> WithSimd for Gradients<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { parts, labels, each, partition, scales, mut gradients } = self;
-        let columns = parts.kept.columns.len();
-        let mut common = vec![T::zero(); columns];
-        for (row, &label) in labels.iter().enumerate() {
-            parts.softmax(&mut common, row, partition);
-            common[label as usize] += each;
-            let of_terms = gradients.iter_mut().zip(scales).zip(&parts.kept.exponentials);
+    fn with_simd<S: Simd>(mut self, _: S) {
+        let columns = self.kept.columns.len();
+        let stretch = rows_of_stretch(columns);
+        let of_columns = self.kept.columns.repeat(stretch);
+        let scales: Vec<Vec<T>> = self.scales.iter().map(|scale| scale.repeat(stretch)).collect();
+        let mut common = of_columns.clone();
+        for row in (0..self.labels.len()).step_by(stretch) {
+            let count = stretch.min(self.labels.len() - row);
+            let common = &mut common[..columns * count];
+            let start = (self.first + row) * columns;
+            products(common, &self.kept.exponentials, &of_columns, start);
+            for (number, common) in common.chunks_exact_mut(columns).enumerate() {
+                self.of_score(common, row + number);
+            }
+            let of_terms = self.gradients.iter_mut().zip(&scales).zip(&self.kept.exponentials);
             for ((gradients, scales), exponentials) in of_terms {
-                let gradients = &mut gradients[row * columns..][..columns];
-                let exponentials = &exponentials[(parts.first + row) * columns..][..columns];
-                let inputs = exponentials.iter().zip(scales).zip(&common);
+                let gradients = &mut gradients[row * columns..][..common.len()];
+                let inputs = exponentials[start..].iter().zip(scales).zip(&*common);
                 for (gradient, ((exponential, scale), common)) in gradients.iter_mut().zip(inputs) {
                     *gradient = *scale * *exponential + *common;
                 }
             }
         }
+    }
+}
+
+impl<T: Element> Gradients<'_, T> {
+    /// The gradient of a row's scores by its own score and its log-sum-exp, of the products of its exponentials.
+    #[inline(always)]
+    fn of_score(&self, values: &mut [T], row: usize) {
+        let Row { most, inverse, .. } = self.kept.rows[self.first + row];
+        if let Some(most) = most {
+            scores(values, self.terms, self.first + row);
+            relative(values, most);
+        }
+        let factor = self.partition * inverse;
+        for value in values.iter_mut() {
+            *value *= factor;
+        }
+        values[self.labels[row] as usize] += self.each;
     }
 }
