@@ -11,6 +11,8 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use tcmax_cli::progress::say;
 
+use crate::workspace::{cargo, run};
+
 /// Compiler, headers and the libraries that candle links, of one release.
 const WHEELS: [&str; 7] = [
     "nvidia-cuda-nvcc==13.2.*",
@@ -47,7 +49,7 @@ impl CheckCuda {
         let mut path = OsString::from(root.join("bin"));
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = cargo();
         cargo
             .args([
                 "clippy",
@@ -105,12 +107,6 @@ fn toolkit_in(environment: &Path) -> Option<PathBuf> {
     roots.find(|root| root.join("bin/nvcc").exists())
 }
 
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(status.success(), "{command:?}: {status}");
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,11 +120,5 @@ mod tests {
         assert_eq!(toolkit_in(folder.path()), None);
         std::fs::write(root.join("bin/nvcc"), "").unwrap();
         assert_eq!(toolkit_in(folder.path()), Some(root));
-    }
-
-    #[test]
-    fn a_command_that_fails_is_named() {
-        let error = run(Command::new("false").arg("--really")).unwrap_err();
-        assert!(error.to_string().contains("--really"), "{error}");
     }
 }

@@ -8,12 +8,16 @@ mod bench_scaling;
 mod check_cuda;
 mod check_logs;
 mod check_metrics;
+mod check_msrv;
 mod check_weights;
+mod dist;
 mod golden;
 mod kill_runs;
 mod leaderboard;
 mod meter;
+mod package;
 mod reproduce;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -43,8 +47,14 @@ enum Command {
     CheckLogs(check_logs::CheckLogs),
     /// Compile the command for CUDA, with a compiler that is fetched where there is none.
     CheckCuda(check_cuda::CheckCuda),
+    /// Compile the workspace with the oldest Rust that it is for, where that can be installed.
+    CheckMsrv(check_msrv::CheckMsrv),
     /// Exchange weights with torchvision and transformers in both directions, and compare features.
     CheckWeights(check_weights::CheckWeights),
+    /// Write manual pages of tcmax, and scripts that complete its commands.
+    Dist(dist::Dist),
+    /// Make the archives of all crates that are published, and check what is in them.
+    Package(package::PackageCrates),
     /// Draw report.html and the table again from a folder's results.json.
     Report(reproduce::Report),
     /// Time training operations and steps beside PyTorch's.
@@ -80,7 +90,10 @@ fn main() -> ExitCode {
         Command::CheckMetrics(check) => check.run(),
         Command::CheckLogs(check) => check.run(),
         Command::CheckCuda(check) => check.run(),
+        Command::CheckMsrv(check) => check.run(),
         Command::CheckWeights(check) => check.run(),
+        Command::Dist(dist) => dist.run(),
+        Command::Package(package) => package.run(),
         Command::Report(report) => report.run(),
         Command::BenchPeers(bench) => bench.run(),
         Command::BenchEncoders(bench) => bench.run(),
