@@ -1,6 +1,6 @@
 //! Transformers with their published sizes, and the operations they are made of.
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use tcmax_encoders::{DistilBert, DistilBertOptions, Encoder, Vit, VitOptions};
 use tcmax_ops::{AttentionMask, Gelu, Init, Linear};
 
@@ -78,7 +78,7 @@ pub(crate) fn part(part: Part) -> tcmax_encoders::Result<Work> {
             let (q, k, v) = (q?, k?, v?);
             let mask = AttentionMask::default();
             Ok(Box::new(move || {
-                let [q, k, v] = [&q, &k, &v].map(|var| var.as_tensor());
+                let [q, k, v] = [&q, &k, &v].map(Var::as_tensor);
                 tcmax_ops::backward(&tcmax_ops::attention(q, k, v, HEADS, &mask)?)?;
                 Ok(())
             }))

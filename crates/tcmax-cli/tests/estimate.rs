@@ -183,7 +183,8 @@ fn the_text_names_estimate_interval_and_cap() {
     for part in [
         "I(a; b) is at least 0.",
         "interval",
-        "of this lower bound on held-out data; the truth may lie above",
+        "(95%; above it only where no such critic is right)",
+        "best guess 0.",
         "others     ksg 0.",
         "gaussian copula 0.",
         "cap",

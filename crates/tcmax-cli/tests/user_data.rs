@@ -217,7 +217,7 @@ fn the_commands_of_the_book_work_on_the_example_files() {
     let mut all = commands(&own_data, "# Your own data");
     let own = all.len();
     // The files are there by then.
-    let more = commands(&page("commands.md"), "# The command");
+    let more = commands(&page("commands.md"), "## Commands");
     all.extend(more.into_iter().filter(|command| command[0] != "examples"));
     assert!(own >= 6 && all.len() >= own + 2, "{all:?}");
     // The clips that a command prepares are trained on by the next.

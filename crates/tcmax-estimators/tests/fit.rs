@@ -16,7 +16,11 @@ use tcmax_registry::Table;
 
 /// Rows of n standard normal variables with one correlation for all pairs.
 fn equicorrelated(n: usize, rho: f64, rows: usize) -> Vec<Vec<f64>> {
-    let mut rng = Seed::new(5).stream("data").rng();
+    drawn(n, rho, rows, 5)
+}
+
+fn drawn(n: usize, rho: f64, rows: usize, seed: u64) -> Vec<Vec<f64>> {
+    let mut rng = Seed::new(seed).stream("data").rng();
     let mut columns = vec![Vec::with_capacity(rows); n];
     for _ in 0..rows {
         let common: f64 = StandardNormal.sample(&mut rng);
@@ -70,6 +74,25 @@ fn gaussian_total_correlation_is_found() {
     assert!(low < truth && truth < high + 0.02, "[{low}, {high}] misses {truth}");
     assert_eq!(fit.start, Start::GaussianCopula);
     assert!(fit.warnings.is_empty(), "{:?}", fit.warnings);
+}
+
+#[test]
+fn few_examples_leave_the_truth_between_the_bounds_on_held_out_and_training_examples() {
+    let truth = truth(3, 0.6);
+    let config = checked(FitConfig { gaussian_start: false, steps: 300, ..quick() });
+    let (mut short, mut off, mut held) = (0.0, 0.0, 0);
+    for seed in 0..6 {
+        let sample = sample(drawn(3, 0.6, 400, seed));
+        let found = estimate(&sample, &config, &[seed]).unwrap();
+        let [low, high] = found.interval.unwrap();
+        let guess = found.best_guess.unwrap();
+        assert!(low <= guess && guess <= high, "{found:?}");
+        assert!((guess - (found.fits[0].held_out + found.fits[0].training) / 2.0).abs() < 1e-12);
+        short += (found.value - truth).abs() / 6.0;
+        off += (guess - truth).abs() / 6.0;
+        held += usize::from(low <= truth && truth <= high);
+    }
+    assert!(off < 0.8 * short && held >= 5, "{short} {off} {held}");
 }
 
 #[test]

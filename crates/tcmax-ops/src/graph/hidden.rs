@@ -143,7 +143,7 @@ impl Hidden {
 
     /// `values` as the result of an operation on arguments, with its backward pass.
     pub(crate) fn result(
-        values: Tensor,
+        values: &Tensor,
         arguments: [Argument<'_>; 3],
         backward: impl Fn(&Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync + 'static,
     ) -> Result<Self> {

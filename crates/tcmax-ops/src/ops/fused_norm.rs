@@ -95,7 +95,7 @@ pub(crate) fn fused_norm_hidden(
         residual.map_or(Argument::Nothing, Argument::Hidden),
     ];
     let result = y.clone();
-    let hidden = Hidden::result(y, arguments, move |grad| {
+    let hidden = Hidden::result(&y, arguments, move |grad| {
         op.backward(&x_values, residual_values.as_ref(), &result, grad)
     })?;
     Ok(Output { y: hidden, statistics, count })

@@ -27,7 +27,7 @@ impl Hidden {
             return Ok(Self::plain(sum));
         }
         let arguments = [Argument::Hidden(self), Argument::Hidden(other), Argument::Nothing];
-        Self::result(sum, arguments, |grad| Ok([Some(grad.clone()), Some(grad.clone()), None]))
+        Self::result(&sum, arguments, |grad| Ok([Some(grad.clone()), Some(grad.clone()), None]))
     }
 
     /// A linear layer: (..., in) to (..., out).
@@ -47,7 +47,7 @@ impl Hidden {
         let arguments =
             [Argument::Hidden(self), Argument::Parameter(&weight), Argument::Parameter(&bias)];
         let y = op.values.reshape([outer, &[outputs]].concat())?;
-        Self::result(y, arguments, move |grad| {
+        Self::result(&y, arguments, move |grad| {
             let grad = grad.reshape((grad.elem_count() / outputs, outputs))?;
             let [of_x, of_weight, of_bias] = op.backward(&grad)?;
             Ok([of_x.map(|of_x| of_x.reshape(&shape)).transpose()?, of_weight, of_bias])
@@ -66,7 +66,7 @@ impl Hidden {
         let op = Applied::new(op, [self.values(), weight, bias])?;
         let arguments =
             [Argument::Hidden(self), Argument::Parameter(weight), Argument::Parameter(bias)];
-        Self::result(op.values.clone(), arguments, move |grad| op.backward(grad))
+        Self::result(&op.values.clone(), arguments, move |grad| op.backward(grad))
     }
 
     /// Attention of queries to keys with values, as [`attention`].
@@ -81,7 +81,7 @@ impl Hidden {
         }
         let op = Applied::new(attention::operation(inputs, heads, mask)?, inputs)?;
         let arguments = [q, k, v].map(Argument::Hidden);
-        Self::result(op.values.clone(), arguments, move |grad| op.backward(grad))
+        Self::result(&op.values.clone(), arguments, move |grad| op.backward(grad))
     }
 
     /// Gaussian error linear units, as [`gelu`].
@@ -98,7 +98,7 @@ impl Hidden {
             return Self::of(&gelu(self.values(), form)?);
         }
         let (y, slope) = gelu_and_slope(self.values(), form)?;
-        Self::result(y, self.alone(), move |grad| Ok([Some((grad * &slope)?), None, None]))
+        Self::result(&y, self.alone(), move |grad| Ok([Some((grad * &slope)?), None, None]))
     }
 
     /// max(0, x), as [`relu`].
@@ -111,7 +111,7 @@ impl Hidden {
             return Ok(Self::plain(y));
         }
         let kept = y.clone();
-        Self::result(y, self.alone(), move |grad| Ok([Some(gate(&kept, grad)?), None, None]))
+        Self::result(&y, self.alone(), move |grad| Ok([Some(gate(&kept, grad)?), None, None]))
     }
 
     /// Dropout, as [`dropout`].
@@ -124,7 +124,7 @@ impl Hidden {
         }
         let Some(factors) = factors(self.values(), rate, seed)? else { return Ok(self.clone()) };
         let y = (self.values() * &factors)?;
-        Self::result(y, self.alone(), move |grad| Ok([Some((grad * &factors)?), None, None]))
+        Self::result(&y, self.alone(), move |grad| Ok([Some((grad * &factors)?), None, None]))
     }
 
     /// Columns `start..start + count` of the last dimension.
@@ -138,7 +138,7 @@ impl Hidden {
             return Ok(Self::plain(part));
         }
         let after = all.dim(all.rank() - 1)? - start - count;
-        Self::result(part.contiguous()?, self.alone(), move |grad| {
+        Self::result(&part.contiguous()?, self.alone(), move |grad| {
             let last = grad.rank() - 1;
             let padded = grad.pad_with_zeros(last, start, after)?;
             Ok([Some(padded), None, None])
