@@ -32,7 +32,7 @@ def test_fits_have_intervals_curves_and_comparisons():
     found = tcmax.estimate(*gaussian(1500), seed=[0, 1], steps=200)
     low, high = found.interval
     assert low <= found.value <= high and low - 0.1 < TRUTH < high + 0.1
-    assert found.value < found.best_guess < high and abs(found.best_guess - TRUTH) < 0.1
+    assert low <= found.best_guess <= high and abs(found.best_guess - TRUTH) < 0.1
     assert len(found.fits) == 2 and len(found.seed_values) == 2 and found.spread is not None
     fit = found.fits[0]
     assert fit.steps[0] == 0 and math.isnan(fit.training[0]) and len(fit.steps) == len(fit.validation)
