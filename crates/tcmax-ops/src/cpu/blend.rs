@@ -5,12 +5,12 @@
 //! ```text
 //! e_m[i, c] = exp(g_m[i, c] - most_m[c]),   k[c] = exp(sum_m most_m[c] - K),   K = max_c sum_m most_m[c]
 //! sums over all tuples:      prod_m sum_i e_m[i, c]
-//! softmax of a row's scores: k[c] prod_m e_m[i, c] / R_i,   R_i = sum_c k[c] prod_m e_m[i, c]
+//! softmax of the scores:    k[c] prod_m e_m[i, c] / R_i,   R_i = sum_c k[c] prod_m e_m[i, c]
 //! ```
 //!
 //! So the blend takes as many exponentials as the cross-entropy of two terms takes forwards and backwards. A row whose
-//! every score is far below the columns' largest has an R_i without digits: of such a row exponentials are taken
-//! relative to its own largest score.
+//! every score is far below the columns' largest has an R_i without digits: of its scores exponentials are taken
+//! relative to the largest of them.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -41,7 +41,7 @@ pub(crate) struct Kept<T> {
     pub(crate) values: [f64; 3],
 }
 
-/// How the softmax of a row's scores is found.
+/// How the softmax of the scores of an example is found.
 #[derive(Clone, Copy)]
 struct Row<T> {
     /// The largest score, where exponentials are relative to it.
@@ -271,7 +271,7 @@ fn products<T: Element>(values: &mut [T], exponentials: &[Vec<T>], of_columns: &
     }
 }
 
-/// The scores of a row, and the largest.
+/// The scores of an example, and the largest.
 #[inline(always)]
 fn scores<T: Element>(values: &mut [T], terms: &[&[T]], row: usize) -> T {
     let columns = values.len();
@@ -317,9 +317,9 @@ struct Gradients<'a, T> {
     /// The number of the first row.
     first: usize,
     labels: &'a [u32],
-    /// Of a row's own score.
+    /// Of the score at an example's label.
     each: T,
-    /// Of a row's log-sum-exp.
+    /// Of the log-sum-exp of its scores.
     partition: T,
     /// Of the exponentials of each term, by column.
     scales: &'a [Vec<T>],
@@ -357,7 +357,8 @@ impl<T: Element> WithSimd for Gradients<'_, T> {
 }
 
 impl<T: Element> Gradients<'_, T> {
-    /// The gradient of a row's scores by its own score and its log-sum-exp, of the products of its exponentials.
+    /// The gradient of the scores of an example by that at its label and by their log-sum-exp, of the products of
+    /// exponentials.
     #[inline(always)]
     fn of_score(&self, values: &mut [T], row: usize) {
         let Row { most, inverse, .. } = self.kept.rows[self.first + row];

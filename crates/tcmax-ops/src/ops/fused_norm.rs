@@ -4,49 +4,19 @@
 //! normalisation is neither added to zeros nor copied, and the large normalised activation of a stem is
 //! never written.
 
+mod operation;
+mod parts;
+
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
+use self::operation::{FusedNorm, Saved};
+pub(crate) use self::parts::{Around, Norm};
+use self::parts::{OP, Sizes};
 use crate::composed;
-use crate::cpu::conv2d::{self, Convolve};
-use crate::cpu::normalise::{Incoming, Normaliser, Sums};
-use crate::cpu::pool::{self, PooledGradient};
-use crate::cpu::statistics::{Moments, Statistics};
-use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
-use crate::geometry::{ConvShape, Window};
+use crate::cpu::statistics::Statistics;
 use crate::graph::hidden::{Argument, Hidden};
-use crate::graph::packed::PackedParameters;
-use crate::ops::conv2d::{Conv2dConfig, shape_of};
-use crate::ops::max_pool2d::MaxPool2dConfig;
-use crate::ops::of_members::{added, merged};
-use crate::training::members::Members;
-use crate::wide::to_vec_f64;
-
-const OP: &str = "batch_norm";
-
-/// What is computed together with a normalisation: pool(relu(norm(conv(x)) + residual)). Before a pool
-/// there always is a ReLU, and never a residual.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Around<'a> {
-    /// Filters of a convolution before the norm.
-    pub(crate) conv: Option<(&'a Tensor, Conv2dConfig)>,
-    pub(crate) residual: Option<&'a Tensor>,
-    pub(crate) relu: bool,
-    pub(crate) pool: Option<MaxPool2dConfig>,
-}
-
-/// A normalisation by channel.
-#[derive(Clone, Copy)]
-pub(crate) struct Norm<'a> {
-    pub(crate) weight: &'a Tensor,
-    pub(crate) bias: &'a Tensor,
-    pub(crate) eps: f64,
-    /// Mean and variance to use instead of the batch's own.
-    pub(crate) given: Option<[&'a Tensor; 2]>,
-    /// Whose values the batch's statistics are of, besides those here.
-    pub(crate) members: Option<&'a Members>,
-}
 
 pub(crate) struct Output<Y = Tensor> {
     pub(crate) y: Y,
@@ -101,41 +71,6 @@ pub(crate) fn fused_norm_hidden(
     Ok(Output { y: hidden, statistics, count })
 }
 
-struct Sizes {
-    conv: Option<ConvShape>,
-    pool: Option<Window>,
-    /// Values of each channel.
-    count: usize,
-}
-
-impl Sizes {
-    /// The sizes, after checking that everything fits.
-    fn new(x: &Tensor, norm: Norm<'_>, around: Around<'_>) -> Result<Self> {
-        if x.device().is_cpu() {
-            check_dtype(x, OP)?;
-        }
-        let conv = around.conv.map(|(filters, config)| shape_of(x, filters, config)).transpose()?;
-        let dims = conv.map_or_else(|| x.shape().clone(), |conv| conv.out_dims()).into_dims();
-        let channels = norm.weight.elem_count();
-        let (count, image) = match dims[..] {
-            [b, h, w, c] if c == channels && b * h * w > 0 => (b * h * w, (h, w)),
-            _ => bail!("{OP}: got input {dims:?}, wanted [batch, height, width, {channels}]"),
-        };
-        // Of several members, the count of all is known after the exchange.
-        if norm.given.is_none() && norm.members.is_none() && count < 2 {
-            bail!("{OP}: training needs at least 2 values in each channel, got {count}");
-        }
-        if let Some(residual) = around.residual
-            && (residual.dims() != dims || residual.dtype() != x.dtype())
-        {
-            let (got, kind) = (residual.dims(), residual.dtype());
-            bail!("{OP}: got residual {got:?} {kind:?} for output {dims:?} {:?}", x.dtype());
-        }
-        let pool = around.pool.map(|pool| pool.window(image)).transpose()?;
-        Ok(Self { conv, pool, count })
-    }
-}
-
 /// Output and statistics by the operation below.
 fn by_kernel(x: &Tensor, norm: Norm<'_>, around: Around<'_>, sizes: &Sizes) -> Result<Output> {
     let op = FusedNorm::new(norm, around, sizes, x.track_op())?;
@@ -180,278 +115,11 @@ fn by_composition(x: &Tensor, norm: Norm<'_>, around: Around<'_>, sizes: &Sizes)
     Ok(Output { y, statistics, count: sizes.count })
 }
 
-/// The operation. Without a residual it takes x and the handle of the parameters, with one also the
-/// residual.
-struct FusedNorm {
-    /// Whether the input gets a gradient.
-    of_input: bool,
-    /// The convolution before the normalisation.
-    conv: Option<ConvShape>,
-    /// Weight and bias; after them the convolution's filters.
-    parameters: PackedParameters,
-    relu: bool,
-    /// A ReLU and the maximum of each window.
-    pool: Option<Window>,
-    eps: f64,
-    /// Statistics to use instead of the batch's own.
-    given: Option<Statistics>,
-    /// The members whose values the statistics are of, and whether those here count.
-    others: Option<(Members, bool)>,
-    /// What the forward pass leaves for the backward pass and for the running statistics.
-    saved: Arc<OnceLock<Saved>>,
-}
-
-struct Saved {
-    statistics: Statistics,
-    /// The values of each channel that the statistics are of.
-    count: usize,
-    /// The output of the convolution.
-    convolved: Option<CpuStorage>,
-    taps: Vec<u8>,
-}
-
-impl FusedNorm {
-    fn new(norm: Norm<'_>, around: Around<'_>, sizes: &Sizes, of_input: bool) -> Result<Self> {
-        let given = match norm.given {
-            Some([mean, var]) => {
-                Some(Statistics { mean: to_vec_f64(mean)?, var: to_vec_f64(var)? })
-            }
-            None => None,
-        };
-        let mut parameters = vec![norm.weight.clone(), norm.bias.clone()];
-        parameters.extend(around.conv.map(|(filters, _)| filters.clone()));
-        Ok(Self {
-            of_input,
-            conv: sizes.conv,
-            parameters: PackedParameters::new(parameters)?,
-            relu: around.relu,
-            pool: sizes.pool,
-            eps: norm.eps,
-            given,
-            others: norm.members.map(|members| (members.clone(), members.counts())),
-            saved: Arc::default(),
-        })
-    }
-
-    fn forward(
-        &self,
-        (x, x_layout): (&CpuStorage, &Layout),
-        residual: Option<(&CpuStorage, &Layout)>,
-    ) -> Result<(CpuStorage, Shape)> {
-        let storage = dispatch!(x, OP, |T| {
-            let x = values::<T>(x, x_layout, OP)?;
-            let residual = residual.map(|r| values::<T>(r.0, r.1, OP)).transpose()?;
-            self.parameters.read(OP, |parameters| {
-                let convolved = self.conv.map(|shape| conv2d::forward(&shape, x, parameters[2]));
-                self.normalise(x, convolved, [parameters[0], parameters[1]], residual)
-            })?
-        });
-        let shape = self.conv.map_or_else(|| x_layout.shape().clone(), |conv| conv.out_dims());
-        let (batch, mut height, mut width, channels) = shape.dims4()?;
-        if let Some(window) = &self.pool {
-            (height, width) = window.out;
-        }
-        Ok((storage, Shape::from((batch, height, width, channels))))
-    }
-
-    fn normalise<T: Convolve>(
-        &self,
-        x: &[T],
-        convolved: Option<Vec<T>>,
-        [weight, bias]: [&[T]; 2],
-        residual: Option<&[T]>,
-    ) -> Result<Vec<T>> {
-        let values = convolved.as_deref().unwrap_or(x);
-        let (statistics, count) = self.statistics(values, weight.len())?;
-        let normaliser = Normaliser { statistics: &statistics, eps: self.eps, weight, bias };
-        let mut taps = Vec::new();
-        let y = match &self.pool {
-            None => normaliser.apply(values, residual, self.relu),
-            Some(window) => {
-                let affine = normaliser.affine();
-                let pooled = pool::max(values, window, weight.len(), Some(&affine));
-                taps = pooled.taps;
-                pooled.values
-            }
-        };
-        let convolved = convolved.map(T::storage);
-        // Set once, because an operation is applied once.
-        let _ = self.saved.set(Saved { statistics, count, convolved, taps });
-        Ok(y)
-    }
-
-    /// The statistics to use, and of how many values of each channel they are.
-    fn statistics<T: Convolve>(
-        &self,
-        values: &[T],
-        channels: usize,
-    ) -> Result<(Statistics, usize)> {
-        let count = values.len() / channels;
-        match (&self.given, &self.others) {
-            (Some(given), _) => Ok((given.clone(), count)),
-            (None, None) => Ok((Statistics::of(values, channels), count)),
-            (None, Some((members, counts))) => {
-                let own = match counts {
-                    true => Moments::of(values, channels),
-                    false => Moments::none(channels),
-                };
-                let all = merged(members, &own, channels)?;
-                let count = all.count as usize;
-                if count < 2 {
-                    bail!("{OP}: training needs at least 2 values in each channel, got {count}");
-                }
-                Ok((all.statistics(), count))
-            }
-        }
-    }
-
-    /// What the gradient of the input needs: sums over all values that the statistics are of, and the part that
-    /// each value here has in these.
-    fn of_all(&self, own: Sums, saved: &Saved) -> Result<(Sums, f64)> {
-        let share = 1.0 / saved.count as f64;
-        match (&self.given, &self.others) {
-            (Some(_), _) => Ok((own, 0.0)),
-            (None, None) => Ok((own, share)),
-            (None, Some((members, counts))) => {
-                Ok((added(members, own)?, if *counts { share } else { 0.0 }))
-            }
-        }
-    }
-
-    /// The gradients of x, of the parameters' handle and of the residual.
-    fn backward(
-        &self,
-        x: &Tensor,
-        residual: Option<&Tensor>,
-        y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<[Option<Tensor>; 3]> {
-        match grad.dtype() {
-            DType::F32 => self.gradients::<f32>(x, residual, y, grad),
-            _ => self.gradients::<f64>(x, residual, y, grad),
-        }
-    }
-
-    fn gradients<T: Convolve>(
-        &self,
-        x: &Tensor,
-        residual: Option<&Tensor>,
-        y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<[Option<Tensor>; 3]> {
-        let [input, y, grad] = [x.contiguous()?, y.contiguous()?, grad.contiguous()?];
-        let [opened, y, grad] = [&input, &y, &grad].map(|tensor| open(tensor, OP));
-        let (x_values, y, grad) = (opened.values::<T>()?, y.values::<T>()?, grad.values::<T>()?);
-        let Some(saved) = self.saved.get() else { bail!("{OP}: backward before forward") };
-        let normalised = match &saved.convolved {
-            Some(convolved) => T::slice(convolved)?,
-            None => x_values,
-        };
-        self.parameters.read(OP, |values| {
-            let (weight, bias) = (values[0], values[1]);
-            let (eps, statistics) = (self.eps, &saved.statistics);
-            let normaliser = Normaliser { statistics, eps, weight, bias };
-            let incoming = match &self.pool {
-                Some(window) => {
-                    let (window, channels, taps) = (*window, weight.len(), &saved.taps[..]);
-                    Incoming::Pooled(PooledGradient { window, channels, grad, taps })
-                }
-                None if self.relu => Incoming::Relu { grad, output: y },
-                None => Incoming::Plain(grad),
-            };
-            // After the ReLU the residual's gradient is the normalisation's too.
-            let masked = residual.map(|_| normaliser.residual_grad(normalised.len(), &incoming));
-            let incoming = masked.as_deref().map_or(incoming, Incoming::Plain);
-            let sums = normaliser.sums(normalised, &incoming);
-            let parameters = self.parameters.tensors();
-            let vector = |sums: &[f64], like: &Tensor| {
-                let values = sums.iter().map(|sum| T::from_f64(*sum)).collect();
-                tensor_of(T::storage(values), like).map(Some)
-            };
-            let mut gradients =
-                vec![vector(&sums.weight, &parameters[0])?, vector(&sums.bias, &parameters[1])?];
-            let (sums, share) = self.of_all(sums, saved)?;
-            let before_norm = || normaliser.input_grad(normalised, &incoming, &sums, share);
-            let mut dx = None;
-            if let Some(shape) = &self.conv {
-                let grad = before_norm();
-                if self.of_input {
-                    dx = Some(conv2d::input_grad(shape, values[2], &grad));
-                }
-                let dw = conv2d::weight_grad(shape, x_values, &grad);
-                gradients.push(Some(tensor_of(T::storage(dw), &parameters[2])?));
-            } else if self.of_input {
-                dx = Some(before_norm());
-            }
-            let residual = residual.zip(masked);
-            let residual = residual.map(|(like, grad)| tensor_of(T::storage(grad), like));
-            let dx = dx.map(|dx| tensor_of(T::storage(dx), x));
-            let handle = self.parameters.set_gradients(gradients)?;
-            Ok([dx.transpose()?, handle, residual.transpose()?])
-        })
-    }
-}
-
-impl CustomOp2 for FusedNorm {
-    fn name(&self) -> &'static str {
-        OP
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, x_layout), None)
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        _: &Tensor,
-        y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [dx, handle, _] = self.backward(x, None, y, grad)?;
-        Ok((dx, handle))
-    }
-}
-
-impl CustomOp3 for FusedNorm {
-    fn name(&self) -> &'static str {
-        OP
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        residual: &CpuStorage,
-        residual_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, x_layout), Some((residual, residual_layout)))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        _: &Tensor,
-        residual: &Tensor,
-        y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [dx, handle, residual] = self.backward(x, Some(residual), y, grad)?;
-        Ok((dx, handle, residual))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::conv2d::Conv2dConfig;
+    use crate::ops::max_pool2d::MaxPool2dConfig;
     use candle_core::{Device, Var};
 
     /// Output, statistics and all gradients, fused or composed.
