@@ -121,7 +121,7 @@ pub fn estimate_detailed(
             let pointwise = wanted.pointwise.then(|| of_rows(sample.len(), &fits));
             let permutation_test = fits.first().and_then(|fit| fit.permutation_test);
             let of_seeds = fits.into_iter().map(|detailed| OfSeed::of_fit(detailed.fit)).collect();
-            let estimate = Estimate::together(of_seeds)?;
+            let estimate = Estimate::together(of_seeds)?.beside_neighbours(sample, estimator);
             Ok(DetailedEstimate { estimate, permutation_test, pointwise })
         }
     }

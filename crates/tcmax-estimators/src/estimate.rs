@@ -5,12 +5,14 @@ use serde::Serialize;
 use tcmax_ops::Seed;
 
 use crate::error::{Error, Result};
+use crate::exact::NearestNeighbours;
 use crate::fit::decomposition::decompose_observed;
 use crate::fit::outcome::{Fit, Warning, interval};
 use crate::fit::run::fit_observed;
 use crate::fit::{CheckedConfig, Decomposition};
+use crate::neighbours::of_two_columns;
 use crate::sample::Sample;
-use crate::spec::{Computed, EstimatorKind};
+use crate::spec::{Computed, EstimatorKind, EstimatorSpec};
 
 /// What an estimator finds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,10 +22,15 @@ pub struct Estimate {
     pub value: f64,
     /// Midway between the bounds on held-out and on training examples, or 0 where that is negative, nats; none without
     /// fits. A critic falls short of the best one on examples it has not seen by about as much as it exceeds it on its
-    /// own, so this is nearer to the truth than the value, but no bound of it.
+    /// own, so this is nearer to the truth than the value, but no bound of it. Of two columns of numbers it is
+    /// [`neighbours`](Self::neighbours), or 0.
     pub best_guess: Option<f64>,
+    /// What nearest neighbours show of two columns of numbers, nats; none of other variables, without fits, and for
+    /// estimators that are no lower bounds. It may be negative.
+    pub neighbours: Option<f64>,
     /// 95% interval of the truth, nats, as [`Fit::interval`] of the means over seeds, with 1.96 standard errors of
-    /// *one* seed; none without fits. Seeds share their examples, so averaging earns less than their number; how much less is not
+    /// *one* seed; where there are [`neighbours`](Self::neighbours), up to them and 1.96 of their standard errors at
+    /// least; none without fits. Seeds share their examples, so averaging earns less than their number; how much less is not
     /// known. With three seeds or more the interval is wider than the error by about a third.
     pub interval: Option<[f64; 2]>,
     /// The standard error of one seed's held-out bound, nats; none without fits.
@@ -74,7 +81,8 @@ pub fn estimate_observed(
             Ok(Estimate::computed(computed))
         }
         EstimatorKind::Critic(_) => {
-            of_seeds(seeds, |seed| Ok(OfSeed::of_fit(fit_observed(sample, config, seed, observe)?)))
+            let of_fit = |seed| Ok(OfSeed::of_fit(fit_observed(sample, config, seed, observe)?));
+            Ok(of_seeds(seeds, of_fit)?.beside_neighbours(sample, estimator))
         }
         EstimatorKind::Sum(cuts) => of_seeds(seeds, |seed| {
             let Decomposition { held_out, standard_error, parts, .. } =
@@ -130,6 +138,7 @@ impl Estimate {
     const NOTHING: Self = Self {
         value: f64::NAN,
         best_guess: None,
+        neighbours: None,
         interval: None,
         standard_error: None,
         spread: None,
@@ -138,6 +147,21 @@ impl Estimate {
         fits: Vec::new(),
         warnings: Vec::new(),
     };
+
+    /// The estimate by fits with what nearest neighbours show of the sample.
+    pub(crate) fn beside_neighbours(self, sample: &Sample, estimator: &EstimatorSpec) -> Self {
+        self.beside(if estimator.lower_bound { of_two_columns(sample) } else { None })
+    }
+
+    fn beside(mut self, neighbours: Option<NearestNeighbours>) -> Self {
+        if let Some(NearestNeighbours { value, standard_error, .. }) = neighbours {
+            self.neighbours = Some(value);
+            self.best_guess = Some(value.max(0.0));
+            self.interval =
+                self.interval.map(|[low, high]| [low, high.max(value + 1.96 * standard_error)]);
+        }
+        self
+    }
 
     /// What an estimator without training finds.
     pub(crate) fn computed(Computed { value, warnings, .. }: Computed) -> Self {
@@ -161,6 +185,7 @@ impl Estimate {
         Ok(Self {
             value: held_out.max(0.0),
             best_guess: Some(((held_out + training) / 2.0).max(0.0)),
+            neighbours: None,
             interval: Some(interval([held_out, training], standard_error)),
             standard_error: Some(standard_error),
             spread,
@@ -213,5 +238,17 @@ mod tests {
             assert!((high - (guess + 0.05 + 1.96 * 0.02).max(0.0)).abs() < 1e-12 || guess == 0.0);
             assert!((estimate.value - (held_out.iter().sum::<f64>() / 3.0).max(0.0)).abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn neighbours_raise_the_interval_and_never_lower_it() {
+        let neighbours = |value| NearestNeighbours { value, standard_error: 0.01, left_out: 0 };
+        let estimate = Estimate::together(vec![OfSeed::of([1.0, 1.1], 0.02, [])]).unwrap();
+        let above = estimate.clone().beside(Some(neighbours(1.5)));
+        let ends = [1.0 - 1.96 * 0.02, 1.5 + 1.96 * 0.01];
+        assert_eq!((above.interval, above.best_guess), (Some(ends), Some(1.5)));
+        assert_eq!(above.value, estimate.value, "the bound is what it was");
+        let below = estimate.clone().beside(Some(neighbours(-0.01)));
+        assert_eq!((below.interval, below.best_guess), (estimate.interval, Some(0.0)));
     }
 }

@@ -10,6 +10,7 @@ pub mod features;
 pub mod fit;
 mod list;
 pub mod measure;
+mod neighbours;
 pub mod permutation;
 pub mod sample;
 mod spec;

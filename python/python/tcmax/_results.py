@@ -128,11 +128,13 @@ class Estimate(_Value):
     is_lower_bound : bool
         Whether the truth is at least the value, on average.
     interval : tuple of float or None
-        95 % interval: from the bound on held-out rows, less its error, to that on training rows, and the error. The
-        truth lies above it only where no such critic is right. None without training.
+        95 % interval: from the bound on held-out rows, less its error, to that on training rows (or to
+        ``neighbours``, if they are more), and the error. The truth lies above it only where no such critic is right. None without training.
     best_guess : float or None
         Midway between the bounds on held-out and on training rows: nearer to the truth than the value, but no bound.
-        None without training.
+        Of two columns of numbers what nearest neighbours show. None without training.
+    neighbours : float or None
+        What nearest neighbours show of two columns of numbers, beside a fit; it may be negative.
     standard_error, spread : float or None
         Standard error of one seed's held-out bound; standard deviation between seeds.
     cap : float or None
@@ -166,6 +168,7 @@ class Estimate(_Value):
     is_lower_bound: bool
     interval: Optional[tuple[float, float]]
     best_guess: Optional[float]
+    neighbours: Optional[float]
     standard_error: Optional[float]
     spread: Optional[float]
     cap: Optional[float]

@@ -13,6 +13,7 @@
 //! conditional information all that is not linear, of the information shared through the class all that is not. All are
 //! in nats, as they come: below 0 where chance has it, to be cut off when they are shown.
 
+mod gaussian_critic;
 mod given_class;
 mod label;
 mod shared;
@@ -20,9 +21,11 @@ mod table;
 mod within;
 
 use ndarray::Array2;
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use given_class::{Coordinates, Side, canonical_directions};
+use gaussian_critic::Coordinates;
+use given_class::{Side, canonical_directions};
 use label::{Scored, discriminant};
 use shared::through_the_class;
 use within::WithinClasses;
@@ -230,7 +233,8 @@ fn gaussian_pairs(
         let values = folds.iter().map(|[scaled, valued]| coordinates.bound(scaled, valued));
         values.sum::<f64>() / folds.len() as f64
     };
-    pairs.iter().map(of_pair).collect()
+    // In the order of the pairs, for every number of threads.
+    pairs.par_iter().map(of_pair).collect()
 }
 
 /// Adds what Gaussian critics see to each pair: beyond the class, and whatever the class is.

@@ -24,7 +24,7 @@ pub struct Measured {
     /// squares of these. None without fits.
     pub standard_error: Option<f64>,
     /// 95% interval, nats; none without fits: from the least to the most that the terms add up to, each between its
-    /// bounds on held-out and on training examples, and 1.96 standard errors.
+    /// bounds on held-out and on training examples (or what neighbours show, if it is more), and 1.96 standard errors.
     pub interval: Option<[f64; 2]>,
     /// Standard deviation between seeds, nats; none for one seed.
     pub spread: Option<f64>,
@@ -68,6 +68,7 @@ impl Measured {
             let held_out = term.estimate.held_out();
             let optimism: f64 = fits.iter().map(|fit| fit.training - fit.held_out).sum();
             let highest = held_out + (optimism / seeds as f64).max(0.0);
+            let highest = term.estimate.neighbours.map_or(highest, |value| value.max(highest));
             let mut ends = [held_out, highest].map(|bound| term.weight * bound);
             ends.sort_by(f64::total_cmp);
             ends

@@ -65,8 +65,9 @@ pub(super) struct Outcome {
     /// Whether the truth is at least the value.
     pub(super) is_lower_bound: bool,
     pub(super) interval: Option<[f64; 2]>,
-    /// Midway between the bounds on held-out and on training data.
+    /// What neighbours show of two columns of numbers, else midway between the bounds on held-out and on training data.
     pub(super) best_guess: Option<f64>,
+    pub(super) neighbours: Option<f64>,
     pub(super) relation: Option<Relation>,
     pub(super) comparisons: Vec<Comparison>,
     pub(super) refusal: Option<String>,
@@ -110,6 +111,7 @@ impl Outcome {
             is_lower_bound: false,
             interval: None,
             best_guess: None,
+            neighbours: None,
             relation: None,
             comparisons: Vec::new(),
             refusal: None,
@@ -152,6 +154,7 @@ impl Outcome {
         self.is_lower_bound = is_lower_bound;
         self.interval = estimate.interval;
         self.best_guess = estimate.best_guess;
+        self.neighbours = estimate.neighbours;
         self.cap = estimate.cap;
         self.spread = estimate.spread;
         self.seed_values = estimate.seed_values;

@@ -38,7 +38,10 @@ impl Outcome {
             line("interval", format!("{} to {} ({of})", number(low), number(high)));
         }
         if let Some(guess) = self.best_guess {
-            let of = "midway between the bounds on held-out and on training data";
+            let of = match self.neighbours {
+                Some(_) => "by nearest neighbours, which hardly fall short of two columns",
+                None => "midway between the bounds on held-out and on training data",
+            };
             line("best guess", format!("{} ({of})", number(guess)));
         }
         if !self.comparisons.is_empty() {
@@ -100,6 +103,7 @@ impl Outcome {
             })).collect::<Vec<_>>(),
             "interval": self.interval.map(|ends| ends.map(of)),
             "best_guess": self.best_guess.map(of),
+            "neighbours": self.neighbours.map(of),
             "cap": self.cap.map(of),
             "seed_values": self.seed_values.iter().map(|&value| of(value)).collect::<Vec<_>>(),
             "spread": self.spread.map(of),
