@@ -95,37 +95,51 @@ impl Work {
 pub(crate) struct PairFound {
     first: usize,
     second: usize,
+    /// Rows that lack a value of one of the two.
+    left_out: usize,
     found: Option<EstimateFound>,
     refusal: Option<String>,
     holm: Option<f64>,
     benjamini_hochberg: Option<f64>,
 }
 
-/// The mutual information of every pair, in the order (0, 1), (0, 2), ..., (1, 2), ...
+/// The mutual information of every pair, in the order (0, 1), (0, 2), ..., (1, 2), ... `present` says of each variable
+/// which of its rows have a value, None where all have: a pair is estimated from the rows that have both.
 #[pyfunction]
-#[pyo3(signature = (variables, settings, *, permutations=0))]
+#[pyo3(signature = (variables, settings, *, permutations=0, present=None))]
 pub(crate) fn estimate_pairs(
     py: Python<'_>,
     variables: Vec<PyRef<'_, Variable>>,
     settings: PyRef<'_, Settings>,
     permutations: usize,
+    present: Option<Vec<Option<Vec<bool>>>>,
 ) -> PyResult<Vec<PairFound>> {
     let work = Work::new(&settings);
     let variables: Vec<OfRust> = variables.iter().map(|variable| variable.inner.clone()).collect();
     let asked = Asked { wanted: Wanted { permutations, pointwise: false }, retrain: false };
+    let present = present.unwrap_or_else(|| vec![None; variables.len()]);
+    let is_whole = |(mask, of): (&Option<Vec<bool>>, &OfRust)| {
+        mask.as_ref().is_none_or(|mask| mask.len() == of.len())
+    };
+    if present.len() != variables.len() || !present.iter().zip(&variables).all(is_whole) {
+        return Err(wrong("present: one mask of all rows, or None, is needed for each variable"));
+    }
     interruptible(py, move |stop| {
         let count = variables.len();
         let pairs: Vec<(usize, usize)> =
             (0..count).flat_map(|i| (i + 1..count).map(move |j| (i, j))).collect();
         let of_pair = |&(first, second): &(usize, usize)| {
             stop.check();
-            let both = vec![variables[first].clone(), variables[second].clone()];
-            let found = Sample::new(both).and_then(|both| work.estimate(&both, asked, stop));
+            let of = [first, second].map(|one| (&variables[one], present[one].as_deref()));
+            let both = Complete::of(of);
+            let left_out = both.as_ref().map_or(0, |both| both.left_out);
+            let found = both.and_then(|both| work.estimate(&both.sample, asked, stop));
             let (found, refusal) = match found {
                 Ok(found) => (Some(found), None),
                 Err(error) => (None, Some(error.to_string())),
             };
-            PairFound { first, second, found, refusal, holm: None, benjamini_hochberg: None }
+            let (holm, benjamini_hochberg) = (None, None);
+            PairFound { first, second, left_out, found, refusal, holm, benjamini_hochberg }
         };
         let mut all: Vec<PairFound> = pairs.par_iter().map(of_pair).collect();
         let p: Vec<Option<f64>> =
@@ -136,6 +150,26 @@ pub(crate) fn estimate_pairs(
         }
         Ok(all)
     })
+}
+
+/// Two variables in the rows that have both.
+struct Complete {
+    sample: Sample,
+    left_out: usize,
+}
+
+impl Complete {
+    fn of(variables: [(&OfRust, Option<&[bool]>); 2]) -> tcmax_estimators::Result<Self> {
+        let sample = Sample::new(variables.map(|(variable, _)| variable.clone()).into())?;
+        let masks: Vec<&[bool]> = variables.iter().filter_map(|(_, mask)| *mask).collect();
+        if masks.is_empty() {
+            return Ok(Self { sample, left_out: 0 });
+        }
+        let has_both = |&row: &usize| masks.iter().all(|mask| mask[row]);
+        let rows: Vec<usize> = (0..sample.len()).filter(has_both).collect();
+        let left_out = sample.len() - rows.len();
+        Ok(Self { sample: sample.in_rows(&rows)?, left_out })
+    }
 }
 
 /// The mutual information of each of some variables with a target, before it is cut off at 0; nats.

@@ -157,6 +157,28 @@ def test_all_pairs_have_a_matrix_with_corrected_p_values():
     assert found.p_values[1, 0] == pytest.approx(1 / 60)
 
 
+def test_all_pairs_have_the_rows_that_have_both():
+    x, y = gaussian(300)
+    z = np.array(["one", "two", "three"] * 100, dtype=object)
+    holes = {"x": x.copy(), "y": y.copy(), "z": z.copy()}
+    holes["x"][:40] = np.nan
+    holes["y"][30:50] = np.nan
+    holes["z"][299] = None
+    with pytest.raises(tcmax.Error, match="'x', row 0"):
+        tcmax.all_pairs(holes, estimator="ksg")
+    found = tcmax.all_pairs(holes, estimator="ksg", missing="drop")
+    for (i, j), kept in {(0, 1): slice(50, 300), (0, 2): slice(40, 299), (1, 2): None}.items():
+        rows = np.r_[0:30, 50:299] if kept is None else np.arange(300)[kept]
+        names = list(holes)
+        alone = tcmax.estimate(*({"x": x, "y": y, "z": z}[names[k]][rows] for k in (i, j)), estimator="ksg")
+        assert found.values[i, j] == alone.value
+        assert found.estimates[i, j].rows == len(rows) and found.estimates[i, j].rows_left_out == 300 - len(rows)
+    # Two that are never there together are refused, and the others go on.
+    never = {"x": x, "y": np.where(np.arange(300) < 150, y, np.nan), "w": np.where(np.arange(300) < 150, np.nan, x)}
+    found = tcmax.all_pairs(never, estimator="ksg", missing="drop")
+    assert list(found.refusals) == [(1, 2)] and found.values[0, 1] > 0.2
+
+
 def test_what_determines_another_shares_without_end():
     x = np.random.default_rng(0).normal(size=200)
     found = tcmax.estimate(x, x**3)

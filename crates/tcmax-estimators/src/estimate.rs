@@ -5,12 +5,11 @@ use serde::Serialize;
 use tcmax_ops::Seed;
 
 use crate::error::{Error, Result};
-use crate::exact::NearestNeighbours;
 use crate::fit::decomposition::decompose_observed;
 use crate::fit::outcome::{Fit, Warning, interval};
 use crate::fit::run::fit_observed;
 use crate::fit::{CheckedConfig, Decomposition};
-use crate::neighbours::of_two_columns;
+use crate::neighbours::{TwoColumns, of_two_columns};
 use crate::sample::Sample;
 use crate::spec::{Computed, EstimatorKind, EstimatorSpec};
 
@@ -25,12 +24,13 @@ pub struct Estimate {
     /// own, so this is nearer to the truth than the value, but no bound of it. Of two columns of numbers it is
     /// [`neighbours`](Self::neighbours), or 0.
     pub best_guess: Option<f64>,
-    /// What nearest neighbours show of two columns of numbers, nats; none of other variables, without fits, and for
-    /// estimators that are no lower bounds. It may be negative.
+    /// What nearest neighbours show of two columns of numbers, nats, and as much again as they still rise from half of
+    /// the examples to all; none of other variables, without fits, and for estimators that are no lower bounds. It may be
+    /// negative.
     pub neighbours: Option<f64>,
     /// 95% interval of the truth, nats, as [`Fit::interval`] of the means over seeds, with 1.96 standard errors of
-    /// *one* seed; where there are [`neighbours`](Self::neighbours), up to them and 1.96 of their standard errors at
-    /// least; none without fits. Seeds share their examples, so averaging earns less than their number; how much less is not
+    /// *one* seed; where there are [`neighbours`](Self::neighbours), up to the end of their own at least; none without
+    /// fits. Seeds share their examples, so averaging earns less than their number; how much less is not
     /// known. With three seeds or more the interval is wider than the error by about a third.
     pub interval: Option<[f64; 2]>,
     /// The standard error of one seed's held-out bound, nats; none without fits.
@@ -153,12 +153,11 @@ impl Estimate {
         self.beside(if estimator.lower_bound { of_two_columns(sample) } else { None })
     }
 
-    fn beside(mut self, neighbours: Option<NearestNeighbours>) -> Self {
-        if let Some(NearestNeighbours { value, standard_error, .. }) = neighbours {
+    fn beside(mut self, neighbours: Option<TwoColumns>) -> Self {
+        if let Some(TwoColumns { value, high: end }) = neighbours {
             self.neighbours = Some(value);
             self.best_guess = Some(value.max(0.0));
-            self.interval =
-                self.interval.map(|[low, high]| [low, high.max(value + 1.96 * standard_error)]);
+            self.interval = self.interval.map(|[low, high]| [low, high.max(end)]);
         }
         self
     }
@@ -242,10 +241,10 @@ mod tests {
 
     #[test]
     fn neighbours_raise_the_interval_and_never_lower_it() {
-        let neighbours = |value| NearestNeighbours { value, standard_error: 0.01, left_out: 0 };
+        let neighbours = |value| TwoColumns { value, high: value + 0.02 };
         let estimate = Estimate::together(vec![OfSeed::of([1.0, 1.1], 0.02, [])]).unwrap();
         let above = estimate.clone().beside(Some(neighbours(1.5)));
-        let ends = [1.0 - 1.96 * 0.02, 1.5 + 1.96 * 0.01];
+        let ends = [1.0 - 1.96 * 0.02, 1.5 + 0.02];
         assert_eq!((above.interval, above.best_guess), (Some(ends), Some(1.5)));
         assert_eq!(above.value, estimate.value, "the bound is what it was");
         let below = estimate.clone().beside(Some(neighbours(-0.01)));

@@ -11,7 +11,7 @@ import numpy as np
 from . import _tcmax
 from ._results import Estimate, Measured, Pairs, PartialInformation, estimate_of, measured_of
 from ._tcmax import Error
-from ._variables import Part, Raw, checked, name_of, named, raw, to_numpy
+from ._variables import Part, Raw, checked, filled, name_of, named, raw, to_numpy
 
 Seeds = Union[int, Sequence[int]]
 
@@ -301,7 +301,8 @@ def all_pairs(
 ) -> Pairs:
     """Estimate the mutual information of every pair of variables, in nats.
 
-    Pairs that cannot be estimated are in ``refusals`` with their reason, and the others go on.
+    Pairs that cannot be estimated are in ``refusals`` with their reason, and the others go on. With ``missing="drop"``
+    each pair has the rows that have a value of both.
 
     Parameters
     ----------
@@ -316,14 +317,18 @@ def all_pairs(
     -------
     Pairs
     """
-    if settings.pop("missing", "refuse") != "refuse":
-        raise Error("missing: rows that lack a value are not left out pair by pair; fix or remove them first")
+    missing = settings.pop("missing", "refuse")
     found = named(variables, names, ["x", "y", "z", "w"])
     made = [raw(name, data, name in classes, name in numbers) for name, data in found]
     if len(made) < 2:
         raise Error(f"at least 2 variables are needed; got {len(made)}")
-    checked_variables, _, _ = checked(made, "refuse")
-    all_found = _tcmax.estimate_pairs(checked_variables, _settings(**settings), permutations=permutations)
+    present = None
+    if missing == "drop":
+        checked_variables, present = filled(made)
+    else:
+        checked_variables, _, _ = checked(made, missing)
+    of = _settings(**settings)
+    all_found = _tcmax.estimate_pairs(checked_variables, of, permutations=permutations, present=present)
     count = len(made)
     values = np.full((count, count), np.nan)
     tests = [values.copy() for _ in range(3)]
@@ -334,7 +339,7 @@ def all_pairs(
         if pair["found"] is None:
             refusals[at] = pair["refusal"] or ""
             continue
-        estimates[at] = estimate_of(pair["found"], 0, None)
+        estimates[at] = estimate_of(pair["found"], pair["left_out"], None)
         for i, j in (at, at[::-1]):
             values[i, j] = estimates[at].value
             if estimates[at].test is not None:

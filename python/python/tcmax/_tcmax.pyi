@@ -50,6 +50,7 @@ class Settings:
 class PairFound(TypedDict):
     first: int
     second: int
+    left_out: int
     found: Optional[dict[str, Any]]
     refusal: Optional[str]
     holm: Optional[float]
@@ -63,7 +64,13 @@ def estimate(
     retrain: bool = False,
     pointwise: bool = False,
 ) -> dict[str, Any]: ...
-def estimate_pairs(variables: Sequence[Variable], settings: Settings, *, permutations: int = 0) -> list[PairFound]: ...
+def estimate_pairs(
+    variables: Sequence[Variable],
+    settings: Settings,
+    *,
+    permutations: int = 0,
+    present: Optional[Sequence[Optional[np.ndarray]]] = None,
+) -> list[PairFound]: ...
 def estimate_columns(columns: Sequence[Variable], target: Variable, settings: Settings) -> list[float]: ...
 def estimate_measure(variables: Sequence[Variable], given: int, measure: str, settings: Settings) -> dict[str, Any]: ...
 def partial_information(variables: Sequence[Variable], least: bool) -> dict[str, Any]: ...

@@ -109,14 +109,8 @@ def checked(variables: list[Raw], missing: str) -> tuple[list[_tcmax.Variable], 
     """Variables of the rows that lack no value, the number of rows left out, and the rows if some were."""
     if missing not in ("refuse", "drop"):
         raise Error(f"missing: there is no '{missing}'; it is 'refuse' or 'drop'")
+    _check_rows(variables)
     first = variables[0]
-    for other in variables:
-        for part in other.parts:
-            if len(part.values) != first.rows:
-                raise Error(
-                    f"variable '{other.name}' has {len(part.values)} rows, but '{first.name}' has {first.rows}; "
-                    "rows belong together, so all need as many"
-                )
     masks = [variable.missing for variable in variables if variable.missing is not None]
     rows = None
     if masks and missing == "drop":
@@ -126,6 +120,38 @@ def checked(variables: list[Raw], missing: str) -> tuple[list[_tcmax.Variable], 
             raise Error(f"missing='drop': no row has a value of all of {names}")
     left_out = 0 if rows is None else first.rows - len(rows)
     return [_checked(variable, rows) for variable in variables], left_out, rows
+
+
+def filled(variables: list[Raw]) -> tuple[list[_tcmax.Variable], list[Optional[np.ndarray]]]:
+    """Variables of all rows, and which rows of each have a value, None where all have.
+
+    A row that lacks one has that of another row, and is for nobody to look at.
+    """
+    _check_rows(variables)
+    made = []
+    present: list[Optional[np.ndarray]] = []
+    for variable in variables:
+        missing = variable.missing
+        present.append(None if missing is None else ~missing)
+        if missing is None:
+            made.append(_checked(variable, None))
+            continue
+        complete = np.flatnonzero(~missing)
+        if len(complete) == 0:
+            raise Error(f"variable '{variable.name}': no row has a value")
+        made.append(_checked(variable, np.where(missing, complete[0], np.arange(variable.rows))))
+    return made, present
+
+
+def _check_rows(variables: list[Raw]) -> None:
+    first = variables[0]
+    for other in variables:
+        for part in other.parts:
+            if len(part.values) != first.rows:
+                raise Error(
+                    f"variable '{other.name}' has {len(part.values)} rows, but '{first.name}' has {first.rows}; "
+                    "rows belong together, so all need as many"
+                )
 
 
 def _checked(variable: Raw, rows: Optional[np.ndarray]) -> _tcmax.Variable:

@@ -31,7 +31,7 @@ pub(super) fn all() -> Vec<Task> {
     let identity: fn(f64) -> f64 = |x| x;
     let mut tasks = vec![equicorrelated("gaussian", 3, 0.0, identity)];
     for (variables, truths) in
-        [(2, &[0.2, 1.0, 3.0][..]), (3, &[0.2, 1.0, 3.0, 8.0]), (5, &[0.2, 1.0, 3.0, 8.0])]
+        [(2, &[0.2, 1.0, 3.0, 6.0][..]), (3, &[0.2, 1.0, 3.0, 8.0]), (5, &[0.2, 1.0, 3.0, 8.0])]
     {
         let task = |&truth: &f64| equicorrelated("gaussian", variables, truth, identity);
         tasks.extend(truths.iter().map(task));
