@@ -1,5 +1,9 @@
 //! Fits: estimates against truths, invariances, and what is said of doubtful numbers.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::thread::ThreadId;
+
 use rand_distr::{Distribution, StandardNormal};
 use tcmax_estimators::bound::{INFO_NCE, MINE, SMILE};
 use tcmax_estimators::exact::KSG;
@@ -9,7 +13,7 @@ use tcmax_estimators::fit::{
 };
 use tcmax_estimators::{
     Comparison, Cuts, ESTIMATORS, Error, EstimatorKind, Gaussian, KsgConfig, Sample, Variable,
-    estimate, ksg,
+    estimate, estimate_observed, ksg,
 };
 use tcmax_ops::Seed;
 use tcmax_registry::Table;
@@ -93,6 +97,27 @@ fn few_examples_leave_the_truth_between_the_bounds_on_held_out_and_training_exam
         held += usize::from(low <= truth && truth <= high);
     }
     assert!(off < 0.8 * short && held >= 5, "{short} {off} {held}");
+}
+
+#[test]
+fn no_more_fits_run_at_once_than_there_are_threads() {
+    let steps = 40;
+    let config = checked(FitConfig { gaussian_start: false, steps, ..quick() });
+    let sample = sample(drawn(2, 0.6, 200, 0));
+    // Steps that fits have made, by their threads, and the most fits that had begun and not ended at once.
+    let made_by: Mutex<(HashMap<ThreadId, usize>, usize)> = Mutex::default();
+    let observe = |made: usize| {
+        let mut made_by = made_by.lock().unwrap();
+        let (fits, most) = &mut *made_by;
+        *fits.entry(std::thread::current().id()).or_default() += made;
+        *most = fits.values().filter(|&&made| made < steps).count().max(*most);
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let seeds: Vec<u64> = (0..12).collect();
+    pool.install(|| estimate_observed(&sample, &config, &seeds, &observe)).unwrap();
+    let (fits, most) = made_by.into_inner().unwrap();
+    assert!(fits.len() == 12 && fits.values().all(|&made| made == steps), "{fits:?}");
+    assert!((1..=2).contains(&most), "{most} at once");
 }
 
 #[test]

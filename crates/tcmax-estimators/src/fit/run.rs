@@ -91,15 +91,26 @@ pub(super) fn fit_then<T: Send>(
         let more = then(&trainer, fold)?;
         Ok((fit, more))
     };
-    // A step's matrices are small: threads would spend their time waiting for each other, most of all
-    // on a busy machine. Several fits at a time use the cores better.
-    let alone = |fold: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-        pool.map_err(candle_core::Error::wrap)?.install(|| run(fold))
-    };
-    let folds = (0..config.folds).into_par_iter().map(alone).collect::<Result<Vec<_>>>()?;
+    let alone = (0..config.folds).into_par_iter().map(|fold| on_one_thread(|| run(fold)));
+    let folds = alone.collect::<Result<Vec<_>>>()?;
     let (fits, more): (Vec<Fit>, Vec<T>) = folds.into_iter().unzip();
     let fit =
         Fit::of_folds(fits).ok_or(Error::Empty { what: "the list of folds", unit: "fold" })?;
     Ok((fit, more))
+}
+
+/// Runs a fit on one thread, for which this one waits.
+///
+/// A step's matrices are small: threads would spend their time waiting for each other, most of all on a busy machine.
+/// Several fits at a time use the cores better. But a thread of a pool that waits for another pool begins something
+/// else meanwhile, here the next fit, and with a hundred seeds a hundred fits would run at once. So a thread that is in
+/// no pool does the waiting.
+fn on_one_thread<T: Send>(fit: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let alone = || {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        pool.map_err(candle_core::Error::wrap)?.install(fit)
+    };
+    let finished = std::thread::scope(|scope| scope.spawn(alone).join());
+    // Interruptions unwind.
+    finished.unwrap_or_else(|unwound| std::panic::resume_unwind(unwound))
 }
