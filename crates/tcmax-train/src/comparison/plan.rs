@@ -20,11 +20,15 @@ pub struct Variant {
     pub config: CheckedConfig,
 }
 
+const SAME_DATA: &str =
+    "the variants of a comparison see the same data; compare data in comparisons of their own";
+
 /// The variants of an experiment on data with modalities of these names: every method with every head that
 /// is asked for, for every combination of the grid, and each modality alone if that is asked for.
 ///
-/// A method can have options of its own after its name, a head, and values to choose from: `"mla projection=none"`,
-/// `"tcmax head=film"`, `"ogm choose.method.alpha=[0.1,0.4]"`.
+/// A method can have options of its own after its name, a head, keys of other sections, and values to choose from:
+/// `"mla projection=none"`, `"tcmax head=film"`, `"joint optimiser.learning-rate=0.02"`,
+/// `"ogm choose.method.alpha=[0.1,0.4]"`.
 ///
 /// # Errors
 /// When a setting is wrong, a method is defined for no head asked for, or two variants are the same.
@@ -72,9 +76,7 @@ fn combinations(
     let mut all = vec![(String::new(), config.clone())];
     for (key, values) in compare.grid_keys() {
         if key.starts_with("data.") {
-            let problem = "the variants of a comparison see the same data; compare data in comparisons of \
-                           their own";
-            return Err(Error::setting(format!("compare.grid.{key}"), problem));
+            return Err(Error::setting(format!("compare.grid.{key}"), SAME_DATA));
         }
         let short = short(&key);
         let mut more = Vec::with_capacity(all.len() * values.len());
@@ -123,12 +125,19 @@ fn with_heads(
             continue;
         }
         let value = crate::config::parse_value(value);
-        // What a run chooses from is no part of its name.
-        if option.starts_with("choose.") {
-            config.set(option, value)?;
-            continue;
+        match option.split_once('.').map(|(section, _)| section) {
+            // What a run chooses from is no part of its name.
+            Some("choose") => {
+                config.set(option, value)?;
+                continue;
+            }
+            Some("data") => {
+                let problem = format!("'{given}': {SAME_DATA}");
+                return Err(Error::setting("compare.methods", problem));
+            }
+            Some(_) => config.set(option, value)?,
+            None => config.set(&format!("method.{option}"), value)?,
         }
-        config.set(&format!("method.{option}"), value)?;
         called += &format!(" {word}");
     }
     let heads = if heads.is_empty() { vec![method.usual_head] } else { heads };
@@ -215,6 +224,8 @@ mod tests {
         assert_eq!(all.unwrap(), ["joint", "joint (shared)", "mla projection=none"]);
         let all = names("[compare]\nmethods = [\"tcmax\", \"tcmax head=film\"]").unwrap();
         assert_eq!(all, ["tcmax", "tcmax (film)"]);
+        let all = names("[compare]\nmethods = [\"joint\", \"joint train.clip-norm=5\"]").unwrap();
+        assert_eq!(all, ["joint", "joint train.clip-norm=5"]);
         let all = names(
             "[compare]\nmethods = [\"tcmax\"]\n[compare.grid]\ntrain.epochs = [1, 2]\nschedule.name = \
              [\"step\", \"constant\"]",
@@ -236,11 +247,20 @@ mod tests {
         let variants = variants(&experiment, &Registry::default(), &modalities).unwrap();
         let ogm = &variants[1].config.config().method;
         assert_eq!(ogm.options["alpha"], toml::Value::Float(0.5));
+        let mut experiment = experiment;
+        experiment.compare.methods =
+            vec!["joint train.clip-norm=5 optimiser.momentum=0.8".to_owned()];
+        let all = super::variants(&experiment, &Registry::default(), &modalities).unwrap();
+        let config = all[0].config.config();
+        assert_eq!(config.train.clip_norm, Some(5.0));
+        assert_eq!(config.optimiser.options["momentum"], toml::Value::Float(0.8));
         for (text, words) in [
             ("[compare]\nmethods = [\"ogn\"]", "did you mean 'ogm'"),
             ("[compare]\nmethods = [\"joint\", \"joint\"]", "'joint' is there twice"),
             ("[compare]\nmethods = [\"mla projection\"]", "OPTION=VALUE"),
             ("[compare]\nmethods = [\"mla project=1\"]", "did you mean 'projection'"),
+            ("[compare]\nmethods = [\"joint train.clipnorm=1\"]", "did you mean 'clip-norm'"),
+            ("[compare]\nmethods = [\"joint data.train-size=10\"]", "see the same data"),
             (
                 "[encoder]\nname = \"resnet18\"\n[compare.grid]\nencoder.weights = [\"a/b\", \"a-b\"]",
                 "'joint, weights a/b' and 'joint, weights a-b' would be in the same folder",

@@ -46,7 +46,8 @@ pub struct Compare {
     runs: Vec<PathBuf>,
     #[command(flatten)]
     experiment: ExperimentOptions,
-    /// Methods, by name (see `tcmax methods`) [default: joint,unimodal,tcmax]
+    /// Methods, by name (see `tcmax methods`), with settings of their own if need be, such as
+    /// "tcmax weight=0.1 train.epochs=60" [default: joint,unimodal,tcmax]
     #[arg(long, value_delimiter = ',', value_name = "METHOD,...", help_heading = "Comparison")]
     methods: Option<Vec<String>>,
     /// Heads, each with every method that is defined for it [default: each method's own]
