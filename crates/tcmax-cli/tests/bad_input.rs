@@ -178,6 +178,10 @@ fn settings_out_of_range() {
     refuses(&["train", "--threads", "0"], 2, &["--threads", "at least 1"]);
     refuses(&["train", "--threads", "100000"], 2, &["--threads", "at most 1024"]);
     refuses(&["eval", "x", "--threads", "100000"], 2, &["--threads", "at most 1024"]);
+    refuses(&["train", "--device", "gpu"], 2, &["--device", "cuda:N"]);
+    if !cfg!(feature = "cuda") {
+        refuses(&["train", "--device", "cuda:1"], 2, &["--device", "`--features cuda`"]);
+    }
     refuses(&["train", "--seeds", "0,0"], 2, &["--seeds", "0 is given twice"]);
     refuses(&["train", "--set", "head.hidden=64"], 2, &["head.hidden: there is no option", "none"]);
     refuses(&["train", "--set", "method.alpha=0.5"], 2, &["method.alpha: there is no option"]);

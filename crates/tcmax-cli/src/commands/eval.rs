@@ -10,8 +10,9 @@ use tcmax_train::{
     evaluation_loader,
 };
 
+use super::device::DeviceOption;
 use super::print;
-use super::train::{device, set_threads};
+use super::train::set_threads;
 use crate::progress::{DownloadBar, say};
 
 /// Options of `tcmax eval`.
@@ -24,6 +25,8 @@ pub struct Eval {
     /// Threads; they never change results [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceOption,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -103,7 +106,7 @@ impl Eval {
     /// Rebuilds the model, opens the data, and evaluates.
     pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         set_threads(self.threads)?;
-        let device = device()?;
+        let device = self.device.open()?;
         let saved = open_model(&self.model, registry, &device)?;
         let tested = self.data.open(&saved, &self.model, &[])?;
         let loader = evaluation_loader(&saved.config, tested.data, &device)?;

@@ -11,6 +11,7 @@ use tcmax_train::{
     choose_data, open_data, parse_value, with_position, with_published_settings,
 };
 
+use super::device::DeviceOption;
 use crate::progress::{DownloadBar, PrepareBar, say};
 
 /// Which experiment.
@@ -60,6 +61,8 @@ pub struct ExperimentOptions {
     /// Threads; they never change results [default: all cores]
     #[arg(long, help_heading = "Running")]
     pub threads: Option<usize>,
+    #[command(flatten)]
+    pub device: DeviceOption,
 }
 
 /// Where results go, and what is done with those that are there.
@@ -140,6 +143,7 @@ impl ExperimentOptions {
             let folder = folder.to_str().context("the path of --data-dir is not Unicode")?;
             arguments.extend(["--data-dir".to_owned(), folder.to_owned()]);
         }
+        arguments.extend(self.device.arguments());
         let usual = TrainingOptions::default().unsaved();
         let own = config.train.unsaved().into_iter();
         for (key, value) in own.filter(|(key, value)| usual.get(key) != Some(value)) {

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use candle_core::Device;
 use clap::Args;
 use tcmax_train::checkpoint::open_model;
 use tcmax_train::{ExportOptions, Registry, export};
 
 use super::print;
-use super::train::device;
 
 /// Options of `tcmax export`.
 #[derive(Args)]
@@ -33,7 +33,7 @@ pub struct Export {
 impl Export {
     /// Writes the files and lists them.
     pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
-        let saved = open_model(&self.model, registry, &device()?)?;
+        let saved = open_model(&self.model, registry, &Device::Cpu)?;
         let options = ExportOptions { weights_only: self.weights_only, force: self.force };
         for file in export(&saved, &self.model, &self.out, options)? {
             print(&file.display().to_string())?;

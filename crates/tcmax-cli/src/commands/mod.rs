@@ -4,6 +4,7 @@ mod compare;
 mod completions;
 mod config;
 mod datasets;
+mod device;
 mod estimate;
 mod eval;
 mod examples;

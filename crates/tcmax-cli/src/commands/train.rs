@@ -55,7 +55,7 @@ impl Train {
         let existing = self.output.existing();
         self.output.out.take_if(|_| !processes.is_first());
         let _lock = self.output.out.as_deref().map(FolderLock::take).transpose()?;
-        let device = device()?;
+        let device = self.experiment.device.open()?;
         let config = self.look_at_runs(config, &device)?;
         let data = processes.after_the_first(|| self.experiment.open(&config))?;
         if self.output.out.is_none() {
@@ -181,17 +181,6 @@ pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
     Ok(())
-}
-
-/// The device the program was built for.
-pub fn device() -> anyhow::Result<Device> {
-    if cfg!(feature = "cuda") {
-        return Ok(Device::new_cuda(0)?);
-    }
-    if cfg!(feature = "metal") {
-        return Ok(Device::new_metal(0)?);
-    }
-    Ok(Device::Cpu)
 }
 
 fn write_report(out: &Path, result: &SuiteResult) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use tcmax_train::{
     Registry, Stop, Suite, Variant, check_seeds, memory_of_run, refuse_comparison, variants,
 };
 
-use crate::commands::train::device;
+use crate::commands::device::DeviceOption;
 use crate::process::stop_on_signals;
 use crate::progress::{Pace, TrainingProgress, say};
 
@@ -24,6 +24,7 @@ pub struct Comparison<'a> {
     folder: Option<PathBuf>,
     jobs: usize,
     epochs: usize,
+    device: DeviceOption,
     lock: Option<FolderLock>,
 }
 
@@ -100,9 +101,22 @@ impl<'a> Comparison<'a> {
             group: None,
         };
         Ok((
-            Self { suite, folder: folder.map(Path::to_owned), jobs: 1, epochs, lock: None },
+            Self {
+                suite,
+                folder: folder.map(Path::to_owned),
+                jobs: 1,
+                epochs,
+                device: DeviceOption::default(),
+                lock: None,
+            },
             splits,
         ))
+    }
+
+    /// The comparison on a device.
+    #[must_use]
+    pub fn on(self, device: DeviceOption) -> Self {
+        Self { device, ..self }
     }
 
     /// The comparison by several processes, which train every run together, one after the other.
@@ -146,7 +160,7 @@ impl<'a> Comparison<'a> {
             self.jobs
         ));
         self.write_experiment()?;
-        Ok(self.suite.run(self.jobs, &device()?, observer, Some(&stop_of_signals()?))?)
+        Ok(self.suite.run(self.jobs, &self.device.open()?, observer, Some(&stop_of_signals()?))?)
     }
 
     /// Writes the experiment as it is after all flags, from which it can be begun again.
@@ -166,7 +180,7 @@ impl<'a> Comparison<'a> {
     /// When there is no such run, it fails, another process has it, or a signal asked for the end.
     pub fn train_one(&self, run: &str) -> anyhow::Result<SuiteResult> {
         let progress = TrainingProgress::new();
-        Ok(self.suite.run_one(run, &device()?, &progress, Some(&stop_of_signals()?))?)
+        Ok(self.suite.run_one(run, &self.device.open()?, &progress, Some(&stop_of_signals()?))?)
     }
 
     /// The results of the runs that are finished, while no other process writes a report.
@@ -175,7 +189,7 @@ impl<'a> Comparison<'a> {
     /// When none is finished, or one is of other settings.
     pub fn finished(&mut self) -> anyhow::Result<SuiteResult> {
         self.lock = self.folder.as_deref().map(FolderLock::take).transpose()?;
-        Ok(self.suite.finished(&device()?, &TrainingProgress::new())?)
+        Ok(self.suite.finished(&self.device.open()?, &TrainingProgress::new())?)
     }
 
     /// Locks the folder, which is to hold no results and no runs unless they are to be gone on with.

@@ -176,22 +176,22 @@ impl Compare {
         processes: &Processes,
     ) -> anyhow::Result<SuiteResult> {
         let folder = self.output.out.as_deref();
-        let group = processes.group();
+        let (group, device) = (processes.group(), self.experiment.device);
         if let (Some(folder), Some(run)) = (folder, &self.cluster.only) {
             let comparison = Comparison::shared(experiment, data, registry, folder)?;
-            return comparison.by(group).train_one(run);
+            return comparison.on(device).by(group).train_one(run);
         }
         // The first process has the folder.
         let folder = folder.filter(|_| processes.is_first());
         let result = match folder {
             Some(folder) if self.cluster.report => {
-                Comparison::shared(experiment, data, registry, folder)?.finished()?
+                Comparison::shared(experiment, data, registry, folder)?.on(device).finished()?
             }
             _ => {
                 let existing = self.output.existing();
                 let comparison =
                     Comparison::new("compare", experiment, data, registry, folder, existing)?;
-                let comparison = comparison.by(group);
+                let comparison = comparison.on(device).by(group);
                 comparison.train(&comparison.progress())?
             }
         };

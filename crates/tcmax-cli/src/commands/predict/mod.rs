@@ -13,9 +13,10 @@ use tcmax_train::checkpoint::open_model;
 use tcmax_train::{Prediction, Predictor, Registry, Task, evaluation_loader};
 
 use self::output::{Format, Output};
+use super::device::DeviceOption;
 use super::eval::DataOptions;
 use super::print;
-use super::train::{device, set_threads};
+use super::train::set_threads;
 
 /// Options of `tcmax predict`.
 #[derive(Args)]
@@ -53,13 +54,15 @@ pub struct Predict {
     /// Threads; they never change results [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceOption,
 }
 
 impl Predict {
     /// Predicts every example, batch by batch.
     pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         set_threads(self.threads)?;
-        let device = device()?;
+        let device = self.device.open()?;
         let saved = open_model(&self.model, registry, &device)?;
         let predictor = Predictor::new(&saved, &self.without, &self.model)?;
         let data = self.open(&saved, registry)?;
