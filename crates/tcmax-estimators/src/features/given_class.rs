@@ -24,45 +24,31 @@ use super::within::WithinClasses;
 const ITERATED: usize = 8;
 const ITERATIONS: usize = 12;
 
-/// One modality at the fit: what is known of it within classes, and its residuals (N, D).
-pub(super) struct Side<'a> {
-    pub(super) within: &'a WithinClasses,
-    pub(super) residuals: &'a Array2<f64>,
-}
-
-impl Side<'_> {
-    /// L^-1 R^T B / N for B (N, K).
-    fn project(&self, b: &Array2<f64>) -> Array2<f64> {
-        self.within.solve_lower(self.residuals.t().dot(b) / b.nrows() as f64)
-    }
-
-    /// R L^-T W for directions W (D, K): coordinates (N, K).
-    fn coordinates(&self, directions: &Array2<f64>) -> Array2<f64> {
-        self.residuals.dot(&self.within.solve_upper(directions.clone()))
-    }
-}
-
-/// Leading canonical directions of two modalities, (D_a, K) and (D_b, K), for residuals.
-pub(super) fn canonical_directions(a: &Side<'_>, b: &Side<'_>) -> [Array2<f64>; 2] {
-    let (width, other) = (b.residuals.ncols(), a.residuals.ncols());
+/// Leading canonical directions of two modalities, (D_a, K) and (D_b, K), for residuals whose covariance with each other
+/// is `cross` (D_a, D_b).
+pub(super) fn canonical_directions(
+    [a, b]: [&WithinClasses; 2],
+    cross: &Array2<f64>,
+) -> [Array2<f64>; 2] {
+    let (other, width) = cross.dim();
     let count = ITERATED.min(width).min(other);
     // A start without meaning, the same on every machine.
     let mut rng = Seed::new(0).stream("canonical directions").rng();
     let mut of_b = Array2::from_shape_fn((width, count), |_| rng.random_range(-1.0..1.0));
     let mut of_a = Array2::zeros((other, count));
-    // Power iteration on the whitened cross-covariance: its singular vectors, the leading ones first.
+    // Power iteration on the whitened cross-covariance L_a^-1 C L_b^-T: its singular vectors, the leading ones first.
     for _ in 0..ITERATIONS {
         orthonormalise(&mut of_b);
-        of_a = a.project(&b.coordinates(&of_b));
+        of_a = a.solve_lower(cross.dot(&b.solve_upper(of_b)));
         orthonormalise(&mut of_a);
-        of_b = b.project(&a.coordinates(&of_a));
+        of_b = b.solve_lower(cross.t().dot(&a.solve_upper(of_a.clone())));
     }
     orthonormalise(&mut of_b);
     let kept = count.min(DIRECTIONS);
-    let leading = |w: Array2<f64>, side: &Side<'_>| {
-        side.within.solve_upper(w.slice(ndarray::s![.., ..kept]).to_owned())
+    let leading = |w: &Array2<f64>, of: &WithinClasses| {
+        of.solve_upper(w.slice(ndarray::s![.., ..kept]).to_owned())
     };
-    [leading(of_a, a), leading(of_b, b)]
+    [leading(&of_a, a), leading(&of_b, b)]
 }
 
 /// Columns made orthogonal to those before, with norm 1 (modified Gram-Schmidt); a column that is none is zeros.

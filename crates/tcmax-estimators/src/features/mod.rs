@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | I(y; z_m), I(y; z_1, ..., z_M) | linear discriminant in closed form, certainty from held-out examples (`label`) | N D^2 + D^3 |
 //! | I(z_1; ...; z_M), I(z_a; z_b) | what the discriminants say, over all N^M tuples (`shared`); of pairs a Gaussian critic too | M N C |
-//! | I(z_a; z_b \| y) | Gaussian, in the leading canonical directions (`given_class`) | N D |
+//! | I(z_a; z_b \| y) | Gaussian (`gaussian_critic`), in the leading canonical directions (`given_class`) | N D^2 |
 //! | TC(z, y) | the chain rule: [`FeatureBounds::total_correlation`] | |
 //!
 //! Every value is measured on examples that nothing was fitted to: the fit's examples give directions, one half of the
@@ -25,7 +25,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use gaussian_critic::Coordinates;
-use given_class::{Side, canonical_directions};
+use given_class::canonical_directions;
 use label::{Scored, discriminant};
 use shared::through_the_class;
 use within::WithinClasses;
@@ -226,8 +226,8 @@ fn gaussian_pairs(
     let (seen, unseen) = (residuals(fitted, labels[0]), residuals(measured, labels[1]));
     let of_pair = |pair: &PairBounds| {
         let [a, b] = pair.modalities;
-        let side = |m: usize| Side { within: &within[m], residuals: &seen[m] };
-        let [of_a, of_b] = canonical_directions(&side(a), &side(b));
+        let cross = seen[a].t().dot(&seen[b]) / fitted.len() as f64;
+        let [of_a, of_b] = canonical_directions([&within[a], &within[b]], &cross);
         let (u, v) = (unseen[a].dot(&of_a), unseen[b].dot(&of_b));
         let coordinates = Coordinates { u, v, labels: labels[1] };
         let values = folds.iter().map(|[scaled, valued]| coordinates.bound(scaled, valued));
