@@ -129,7 +129,8 @@ class Estimate(_Value):
         Whether the truth is at least the value, on average.
     interval : tuple of float or None
         95 % interval: from the bound on held-out rows, less its error, to that on training rows (or to
-        ``neighbours``, if they are more), and the error. The truth lies above it only where no such critic is right. None without training.
+        ``neighbours``, if they are more), and the error. The truth lies above it only where no such critic is right. None
+        without training.
     best_guess : float or None
         Midway between the bounds on held-out and on training rows: nearer to the truth than the value, but no bound.
         Of two columns of numbers what nearest neighbours show. None without training.

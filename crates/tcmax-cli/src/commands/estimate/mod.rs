@@ -44,7 +44,8 @@ use work::Work;
                   least* the estimate, which is that of examples that neither trained nor stopped the \
                   critic. The interval (95 %) reaches from there up to the bound on training examples; the \
                   best guess is midway, and of two columns of numbers what nearest \
-                  neighbours show, up to which the interval reaches, too. The truth lies above the interval where no such critic is right, \
+                  neighbours show, up to which the interval reaches, too. The truth lies above the interval where no \
+                  such critic is right, \
                   as it may where information is high. Beside a fit ksg and the Gaussian \
                   copula are computed too, and a warning says where one of them lies above the interval. \
                   Where one variable determines another the information is infinite (or the entropy of \
