@@ -1,5 +1,6 @@
 //! The command as several processes that mpirun starts; built with the feature `mpi`.
 
+mod binary;
 mod common;
 
 use std::path::Path;

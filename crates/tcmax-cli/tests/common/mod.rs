@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-#[path = "../binary/mod.rs"]
-mod binary;
-pub use binary::tcmax;
+pub use crate::binary::tcmax;
 
 /// Settings of two epochs on a few generated clips.
 pub const SETTINGS: &str = r#"

@@ -1,0 +1,6 @@
+//! The integration tests of this crate, as one program: it links once.
+
+mod every_encoder;
+mod golden;
+mod gradients;
+mod stages;

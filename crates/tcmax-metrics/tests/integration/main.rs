@@ -1,0 +1,4 @@
+//! The integration tests of this crate, as one program: it links once.
+
+mod classification;
+mod golden;

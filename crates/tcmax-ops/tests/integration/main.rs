@@ -1,0 +1,10 @@
+//! The integration tests of this crate, as one program: it links once. What counts the memory or the threads of
+//! its process is a program of its own beside it.
+
+mod average;
+mod members;
+mod nan;
+mod optimisers;
+mod perceptron;
+mod reference;
+mod shapes;
