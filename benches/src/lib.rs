@@ -12,8 +12,8 @@ use tcmax_estimators::bound::{MINE, TCNE};
 use tcmax_estimators::fit::{FitConfig, fit};
 use tcmax_estimators::{EstimatorSpec, Sample, Variable};
 use tcmax_ops::{
-    BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder, Seed, Sgd,
-    SgdOptions, optimisers,
+    BatchNorm2d, BatchNormConfig, Branches, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder,
+    Seed, Sgd, SgdOptions, optimisers,
 };
 use tcmax_registry::Table;
 
@@ -271,13 +271,16 @@ fn training_step(networks: &[Network]) -> tcmax_encoders::Result<Work> {
     let options = SgdOptions { learning_rate: 1e-3, ..SgdOptions::default() };
     let mut sgd = Sgd::new(&builder.params(), options)?;
     Ok(Box::new(move || {
-        let pairs = encoders.iter().zip(&inputs);
-        let features = pairs.map(|(encoder, input)| encoder.encode(input, true));
-        let features = Tensor::cat(&features.collect::<Result<Vec<_>, _>>()?, D::Minus1)?;
+        // As the trainer does.
+        let encode = |m: usize| encoders[m].encode(&inputs[m], true);
+        let (branches, features) = Branches::grow(encoders.len(), encode)?;
+        let features = Tensor::cat(&features, D::Minus1)?;
         let logits = features.matmul(&head)?;
         let own = logits.gather(&labels, 1)?.squeeze(1)?;
         let loss = (tcmax_ops::log_sum_exp(&logits, 1)? - own)?.mean_all()?;
-        sgd.step(&tcmax_ops::backward(&loss)?)?;
+        let mut gradients = tcmax_ops::backward(&loss)?;
+        branches.backward(&mut gradients)?;
+        sgd.step(&gradients)?;
         Ok(())
     }))
 }

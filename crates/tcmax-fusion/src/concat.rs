@@ -13,7 +13,7 @@ use candle_core::Tensor;
 use tcmax_estimators::Critic;
 use tcmax_estimators::critic::check_variables;
 use tcmax_onnx::{Graph, Value};
-use tcmax_ops::{Linear, ParamBuilder, sum_of};
+use tcmax_ops::{Linear, ParamBuilder, linear_columns, sum_of};
 use tcmax_registry::Options;
 
 use crate::affine::columns;
@@ -114,11 +114,12 @@ impl Critic for ConcatHead {
     fn parts(&self, z: &[Tensor]) -> tcmax_estimators::Result<Vec<Tensor>> {
         check_variables(z, &self.widths)?;
         let share = (self.layer.bias() / self.widths.len() as f64)?;
-        let term = |(z, weight): (&Tensor, &Tensor)| {
-            // A view of columns is not contiguous; candle's matmul takes it transposed.
-            Ok(z.matmul(&weight.t()?)?.broadcast_add(&share)?)
+        let mut end = 0;
+        let term = |(z, &width): (&Tensor, &usize)| {
+            end += width;
+            Ok(linear_columns(z, self.layer.weight(), end - width..end, &share)?)
         };
-        z.iter().zip(&self.blocks()?).map(term).collect()
+        z.iter().zip(&self.widths).map(term).collect()
     }
 
     fn combine(&self, parts: &[Tensor]) -> tcmax_estimators::Result<Tensor> {

@@ -4,7 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 use tcmax_estimators::Labels;
 use tcmax_fusion::FusionHead;
-use tcmax_ops::{Params, Seed};
+use tcmax_ops::{Branches, Params, Seed};
 
 use crate::{Error, Result, Spread};
 
@@ -70,8 +70,10 @@ pub type Update<'a> = dyn FnMut(&mut GradStore) -> std::result::Result<(), tcmax
 pub struct Step<'a, Y = Labels> {
     /// The classifier.
     pub head: &'a dyn FusionHead,
-    /// Features z_m (B, D_m), with the encoders behind them.
+    /// Features z_m (B, D_m), with the encoders behind them, in their graph or as `branches`.
     pub features: &'a [Tensor],
+    /// Encoders that are graphs of their own, of which [`Step::gradients`] takes care; none by default.
+    pub branches: &'a Branches,
     /// What the batch is to be predicted as.
     pub labels: &'a Y,
     /// Which training examples these are, for methods that remember them.
@@ -145,6 +147,7 @@ impl<Y> Step<'_, Y> {
     /// When backpropagation fails, or the members cannot exchange.
     pub fn gradients(&self, loss: &Tensor) -> Result<GradStore> {
         let mut gradients = tcmax_ops::backward(loss)?;
+        self.branches.backward(&mut gradients)?;
         if let Some(group) = self.spread.group() {
             let others = self.groups.head.iter().chain(&self.groups.own);
             let others = others.filter(|_| self.spread.adds_losses());

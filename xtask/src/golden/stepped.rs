@@ -11,7 +11,7 @@ use tcmax_losses::{
     Clock, EpochContext, METHOD_PREFIX, Method, MethodSpec, ParameterGroups, Part, Setup, Spread,
     Step, StepOutput, Study, Surveyed, Taught, Visit,
 };
-use tcmax_ops::{Linear, ParamBuilder, Params, Seed, State, clip_grad_norm};
+use tcmax_ops::{Branches, Linear, ParamBuilder, Params, Seed, State, clip_grad_norm};
 use tcmax_registry::Table;
 
 use super::case::Case;
@@ -149,6 +149,7 @@ impl Stepped {
         let output = method.step(&mut Step {
             head: head.as_ref(),
             features,
+            branches: &Branches::default(),
             labels: given.labels,
             rows: given.rows,
             only: given.only,

@@ -8,7 +8,7 @@ use tcmax_fusion::{CONCAT, FusionHead, GATED, HeadSpec, SHARED, SPECIFIC};
 use tcmax_losses::methods::mm_pareto::encoder_weights;
 use tcmax_losses::methods::{JOINT, MLA, MM_PARETO, TCMAX};
 use tcmax_losses::{Clock, MethodSpec, ParameterGroups, Setup, Spread, Step, cross_entropy};
-use tcmax_ops::{Init, ParamBuilder, Params, Seed, Sgd, SgdOptions, State};
+use tcmax_ops::{Branches, Init, ParamBuilder, Params, Seed, Sgd, SgdOptions, State};
 use tcmax_registry::Table;
 
 use super::case::{Case, Tolerance};
@@ -109,6 +109,7 @@ pub fn mla(case: &Case) -> anyhow::Result<()> {
         let output = method.step(&mut Step {
             head: model.head.as_ref(),
             features: &features,
+            branches: &Branches::default(),
             labels: &labels,
             rows: &[],
             only: &[],
@@ -164,6 +165,7 @@ pub fn mm_pareto(case: &Case) -> anyhow::Result<()> {
     let output = method.step(&mut Step {
         head: model.head.as_ref(),
         features: &features,
+        branches: &Branches::default(),
         labels: &labels,
         rows: &[],
         only: &[],
@@ -261,6 +263,7 @@ pub fn train_step(case: &Case) -> anyhow::Result<()> {
         let own = method.step(&mut Step {
             head: head.as_ref(),
             features: &features,
+            branches: &Branches::default(),
             labels: &labels,
             rows: &[],
             only: &[],

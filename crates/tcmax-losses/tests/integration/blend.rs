@@ -9,7 +9,9 @@ use tcmax_losses::methods::{JOINT, TCMAX};
 use tcmax_losses::{
     Clock, MethodSpec, ParameterGroups, Setup, Spread, Step, StepOutput, cross_entropy, tcmax,
 };
-use tcmax_ops::{Init, ParamBuilder, Params, Seed, gradient_error, to_scalar_f64, to_vec_f64};
+use tcmax_ops::{
+    Branches, Init, ParamBuilder, Params, Seed, gradient_error, to_scalar_f64, to_vec_f64,
+};
 use tcmax_registry::Table;
 
 struct Example {
@@ -47,6 +49,7 @@ impl Example {
         let output = method.step(&mut Step {
             head: self.head.as_ref(),
             features: &self.features,
+            branches: &Branches::default(),
             labels: &self.labels,
             rows: &rows,
             only: &[],

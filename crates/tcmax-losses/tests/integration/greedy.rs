@@ -13,7 +13,7 @@ use tcmax_losses::{
     Clock, Error, METHOD_PREFIX, Method, ParameterGroups, Setup, Spread, Step, StepOutput,
     cross_entropy,
 };
-use tcmax_ops::{Init, ParamBuilder, Params, Seed, State, to_vec_f64};
+use tcmax_ops::{Branches, Init, ParamBuilder, Params, Seed, State, to_vec_f64};
 use tcmax_registry::Table;
 
 const WIDTHS: [usize; 2] = [3, 4];
@@ -78,6 +78,7 @@ impl Net {
         let output = self.method.step(&mut Step {
             head: self.head.as_ref(),
             features: &features,
+            branches: &Branches::default(),
             labels: &self.labels,
             rows: &(0..self.labels.len()).collect::<Vec<_>>(),
             only: &[],

@@ -16,7 +16,7 @@ use tcmax_losses::{
     Step, StepOutput, Study, Surveyed, Targets, Task, Visit, Way,
 };
 use tcmax_ops::{
-    Init, Members, ParamBuilder, Params, Seed, gathered, to_vec_f64, with_summed_gradient,
+    Branches, Init, Members, ParamBuilder, Params, Seed, gathered, to_vec_f64, with_summed_gradient,
 };
 use tcmax_parallel::{Alone, Group, Purpose, Threads, Traffic, run, share};
 use tcmax_registry::Table;
@@ -242,6 +242,7 @@ fn step(
         method.step(&mut Step {
             head,
             features,
+            branches: &Branches::default(),
             labels,
             rows: visible,
             only: &[],
@@ -259,6 +260,7 @@ fn step(
         method.step_on(&mut Step {
             head,
             features,
+            branches: &Branches::default(),
             labels,
             rows: visible,
             only: &[],

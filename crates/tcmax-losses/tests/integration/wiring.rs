@@ -12,7 +12,7 @@ use tcmax_losses::methods::ogm::{Ogm, OgmOptions};
 use tcmax_losses::methods::opm::{Opm, OpmOptions};
 use tcmax_losses::methods::pmr::{Pmr, PmrOptions};
 use tcmax_losses::{Clock, Error, Method, ParameterGroups, Setup, Spread, Step};
-use tcmax_ops::{Init, ParamBuilder, Seed};
+use tcmax_ops::{Branches, Init, ParamBuilder, Seed};
 use tcmax_registry::Table;
 
 use crate::wrapped::Wrapped;
@@ -91,6 +91,7 @@ fn head_gradients(
         method.step(&mut Step {
             head: head.as_ref(),
             features: &features,
+            branches: &Branches::default(),
             labels: &labels,
             rows: &[0, 1, 2, 3],
             only: &[],

@@ -1,5 +1,7 @@
 //! The products of a linear layer, y = x W^T + b.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::cpu::element::Element;
@@ -7,30 +9,41 @@ use crate::cpu::matmul::dense::{self, Side};
 use crate::cpu::matmul::plain::{self, Matrix};
 
 /// Sizes of a layer and of its input.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sizes {
     pub(crate) rows: usize,
-    pub(crate) inputs: usize,
     pub(crate) outputs: usize,
+    /// Columns of the weight.
+    pub(crate) stride: usize,
+    /// Those that the input is multiplied with: as many as it has features.
+    pub(crate) columns: Range<usize>,
 }
 
-/// x W^T + b, (rows, outputs).
-pub(crate) fn forward<T: Dense>(of: Sizes, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
-    T::product(Given::new(x, of.inputs), Given::new(weight, of.inputs).transposed(), Some(bias))
+impl Sizes {
+    fn inputs(&self) -> usize {
+        self.columns.len()
+    }
+}
+
+/// x W^T + b, (rows, outputs), W being the columns of the weight.
+pub(crate) fn forward<T: Dense>(of: &Sizes, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+    let weight = Given::columns(weight, of.stride, of.columns.clone());
+    T::product(Given::new(x, of.inputs()), weight.transposed(), Some(bias))
 }
 
 /// The gradient of x, dy W.
-pub(crate) fn input_gradient<T: Dense>(of: Sizes, grad: &[T], weight: &[T]) -> Vec<T> {
-    T::product(Given::new(grad, of.outputs), Given::new(weight, of.inputs), None)
+pub(crate) fn input_gradient<T: Dense>(of: &Sizes, grad: &[T], weight: &[T]) -> Vec<T> {
+    let weight = Given::columns(weight, of.stride, of.columns.clone());
+    T::product(Given::new(grad, of.outputs), weight, None)
 }
 
-/// The gradient of the weight, dy^T x.
-pub(crate) fn weight_gradient<T: Dense>(of: Sizes, grad: &[T], x: &[T]) -> Vec<T> {
-    T::product(Given::new(grad, of.outputs).transposed(), Given::new(x, of.inputs), None)
+/// The gradient of W, dy^T x.
+pub(crate) fn weight_gradient<T: Dense>(of: &Sizes, grad: &[T], x: &[T]) -> Vec<T> {
+    T::product(Given::new(grad, of.outputs).transposed(), Given::new(x, of.inputs()), None)
 }
 
 /// The gradient of the bias: the sum of the rows, in bands that are added in order.
-pub(crate) fn bias_gradient<T: Element>(of: Sizes, grad: &[T]) -> Vec<T> {
+pub(crate) fn bias_gradient<T: Element>(of: &Sizes, grad: &[T]) -> Vec<T> {
     /// Rows of a band.
     const BAND: usize = 64;
     let bands: Vec<Vec<T>> = grad
@@ -54,17 +67,22 @@ fn add<T: Element>(sums: &mut [T], row: &[T]) {
     }
 }
 
-/// A row-major matrix in a slice, or its transpose.
-#[derive(Clone, Copy)]
+/// Columns of a row-major matrix in a slice, or their transpose.
+#[derive(Clone, Debug)]
 pub(crate) struct Given<'a, T> {
     values: &'a [T],
-    columns: usize,
+    stride: usize,
+    columns: Range<usize>,
     transposed: bool,
 }
 
 impl<'a, T> Given<'a, T> {
     fn new(values: &'a [T], columns: usize) -> Self {
-        Self { values, columns, transposed: false }
+        Self::columns(values, columns, 0..columns)
+    }
+
+    fn columns(values: &'a [T], stride: usize, columns: Range<usize>) -> Self {
+        Self { values, stride, columns, transposed: false }
     }
 
     fn transposed(self) -> Self {
@@ -81,7 +99,7 @@ pub(crate) trait Dense: Element {
 impl Dense for f32 {
     fn product(left: Given<'_, Self>, right: Given<'_, Self>, bias: Option<&[Self]>) -> Vec<Self> {
         fn side(given: Given<'_, f32>) -> Side<'_> {
-            let side = Side::new(given.values, given.columns);
+            let side = Side::new(given.values, given.stride, given.columns);
             if given.transposed { side.transposed() } else { side }
         }
         dense::multiply(side(left), side(right), bias)
@@ -90,12 +108,13 @@ impl Dense for f32 {
 
 impl Dense for f64 {
     fn product(left: Given<'_, Self>, right: Given<'_, Self>, bias: Option<&[Self]>) -> Vec<Self> {
-        fn matrix(given: Given<'_, f64>) -> Matrix<'_, f64> {
-            let rows = given.values.len() / given.columns;
-            let matrix = Matrix::new(given.values, rows, given.columns);
+        fn matrix<'a>(given: &Given<'a, f64>) -> Matrix<'a, f64> {
+            let rows = given.values.len() / given.stride;
+            let values = &given.values[given.columns.start..];
+            let matrix = Matrix::strided(values, rows, given.columns.len(), given.stride);
             if given.transposed { matrix.transposed() } else { matrix }
         }
-        let (left, right) = (matrix(left), matrix(right));
+        let (left, right) = (matrix(&left), matrix(&right));
         let (rows, columns) = (left.rows(), right.columns());
         let mut out = match bias {
             Some(bias) => bias.repeat(rows),

@@ -273,9 +273,10 @@ pub(crate) fn backward(
     bands.into_par_iter().for_each(run);
     let sums = if of.has_cells() { &dinputs } else { &dmapped };
     let rows = of.batch * of.steps;
-    let sizes = linear::Sizes { rows, inputs: of.units, outputs: of.sums() };
-    let dweight = weight_gradient(sizes, sums, &before);
-    let dbias = bias_gradient(sizes, sums);
+    let (stride, columns) = (of.units, 0..of.units);
+    let sizes = linear::Sizes { rows, outputs: of.sums(), stride, columns };
+    let dweight = weight_gradient(&sizes, sums, &before);
+    let dbias = bias_gradient(&sizes, sums);
     [dinputs, dweight, dbias]
 }
 

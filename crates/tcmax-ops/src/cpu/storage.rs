@@ -3,7 +3,9 @@
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, DType, FloatDType, Layout, Result, Storage, Tensor, bail};
+use candle_core::{
+    CpuStorage, DType, Device, FloatDType, Layout, Result, Shape, Storage, Tensor, bail,
+};
 
 /// The values of a contiguous tensor as a slice.
 pub(crate) fn values<'a, T: FloatDType>(
@@ -52,9 +54,14 @@ impl<S: Deref<Target = Storage>> Opened<'_, S> {
 
 /// A tensor of computed values, shaped as another.
 pub(crate) fn tensor_of(storage: CpuStorage, like: &Tensor) -> Result<Tensor> {
+    shaped(storage, like.shape())
+}
+
+/// A tensor of computed values.
+pub(crate) fn shaped(storage: CpuStorage, shape: impl Into<Shape>) -> Result<Tensor> {
     match storage {
-        CpuStorage::F32(values) => Tensor::from_vec(values, like.shape(), like.device()),
-        CpuStorage::F64(values) => Tensor::from_vec(values, like.shape(), like.device()),
+        CpuStorage::F32(values) => Tensor::from_vec(values, shape, &Device::Cpu),
+        CpuStorage::F64(values) => Tensor::from_vec(values, shape, &Device::Cpu),
         _ => bail!("f32 and f64 are supported"),
     }
 }

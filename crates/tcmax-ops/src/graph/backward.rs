@@ -1,11 +1,22 @@
 //! Backpropagation that adds no zeros to the gradients of parameters.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
-use candle_core::{Result, Tensor, backprop::GradStore};
+use candle_core::{D, Result, Tensor, backprop::GradStore};
+
+use crate::ops::sum_of::sum_of;
 
 thread_local! {
-    static COLLECTED: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
+    static COLLECTED: RefCell<Option<Vec<Collected>>> = const { RefCell::new(None) };
+}
+
+/// The gradient of a variable, or of neighbouring columns of one.
+struct Collected {
+    variable: Tensor,
+    /// The first of the columns.
+    first: usize,
+    gradient: Tensor,
 }
 
 /// The gradients of `loss`, as `loss.backward()` gives them, but faster.
@@ -33,7 +44,7 @@ thread_local! {
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
     let collection = Collection::start();
     let mut gradients = loss.backward()?;
-    for (variable, gradient) in collection.finish() {
+    for (variable, gradient) in joined(collection.finish())? {
         let gradient = match gradients.remove(&variable) {
             Some(other) => (other + gradient)?,
             None => gradient,
@@ -43,30 +54,91 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
     Ok(gradients)
 }
 
+/// Gradients of whole variables.
+fn joined(collected: Vec<Collected>) -> Result<Vec<(Tensor, Tensor)>> {
+    let mut whole = Vec::with_capacity(collected.len());
+    let mut partial: Vec<(Tensor, BTreeMap<[usize; 2], Tensor>)> = Vec::new();
+    for Collected { variable, first, gradient } in collected {
+        if gradient.dims() == variable.dims() {
+            whole.push((variable, gradient));
+            continue;
+        }
+        let known = partial.iter().position(|(other, _)| other.id() == variable.id());
+        let number = known.unwrap_or_else(|| {
+            partial.push((variable, BTreeMap::new()));
+            partial.len() - 1
+        });
+        let columns = [first, first + gradient.dim(D::Minus1)?];
+        let sum = match partial[number].1.remove(&columns) {
+            Some(other) => (other + gradient)?,
+            None => gradient,
+        };
+        partial[number].1.insert(columns, sum);
+    }
+    for (variable, parts) in partial {
+        let all = joined_columns(parts, variable.dim(D::Minus1)?)?;
+        whole.push((variable, all));
+    }
+    Ok(whole)
+}
+
+/// The gradient of all columns, of gradients of some each: side by side where each column is there once.
+fn joined_columns(parts: BTreeMap<[usize; 2], Tensor>, all: usize) -> Result<Tensor> {
+    let mut end = 0;
+    let side_by_side =
+        parts.keys().all(|&[first, next]| first == std::mem::replace(&mut end, next));
+    if side_by_side && end == all {
+        return Tensor::cat(&parts.into_values().collect::<Vec<_>>(), D::Minus1);
+    }
+    let padded = |([first, next], part): ([usize; 2], Tensor)| {
+        part.pad_with_zeros(D::Minus1, first, all - next)
+    };
+    sum_of(&parts.into_iter().map(padded).collect::<Result<Vec<_>>>()?)
+}
+
 /// Collects the gradient of a variable if [`backward`] is running on this thread. Otherwise, and where
 /// `tensor` is no variable, returns it for candle to add.
 pub(crate) fn hand_over(tensor: &Tensor, gradient: Tensor) -> Option<Tensor> {
-    if !tensor.is_variable() {
-        return Some(gradient);
+    let all = Collected { variable: tensor.clone(), first: 0, gradient };
+    collect(all).err().map(|all| all.gradient)
+}
+
+/// As [`hand_over`], of the columns from `first` on: what candle adds has zeros around them.
+pub(crate) fn hand_over_columns(
+    tensor: &Tensor,
+    first: usize,
+    gradient: Tensor,
+) -> Result<Option<Tensor>> {
+    let after = tensor.dim(D::Minus1)? - first - gradient.dim(D::Minus1)?;
+    match collect(Collected { variable: tensor.clone(), first, gradient }) {
+        Ok(()) => Ok(None),
+        Err(part) => part.gradient.pad_with_zeros(D::Minus1, first, after).map(Some),
+    }
+}
+
+/// Gives a gradient back that nobody collects.
+fn collect(part: Collected) -> std::result::Result<(), Collected> {
+    if !part.variable.is_variable() {
+        return Err(part);
     }
     COLLECTED.with_borrow_mut(|collected| match collected {
         Some(collected) => {
-            collected.push((tensor.clone(), gradient));
-            None
+            collected.push(part);
+            Ok(())
         }
-        None => Some(gradient),
+        None => Err(part),
     })
 }
 
 /// Collects until it is dropped, also by a panic, and then restores what was before.
-struct Collection(Option<Vec<(Tensor, Tensor)>>);
+struct Collection(Option<Vec<Collected>>);
 
 impl Collection {
     fn start() -> Self {
         Self(COLLECTED.replace(Some(Vec::new())))
     }
 
-    fn finish(self) -> Vec<(Tensor, Tensor)> {
+    fn finish(self) -> Vec<Collected> {
         COLLECTED.with_borrow_mut(Option::take).unwrap_or_default()
     }
 }

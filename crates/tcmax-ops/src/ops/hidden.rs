@@ -42,7 +42,7 @@ impl Hidden {
         let (outer, outputs) = (&shape.dims()[..shape.rank() - 1], layer.outputs());
         let rows = self.values().reshape((outer.iter().product::<usize>(), layer.inputs()))?;
         let [weight, bias] = layer.parameters();
-        let op = linear::operation(&rows, &weight, &bias, self.is_tracked())?;
+        let op = linear::operation(&rows, &weight, 0..layer.inputs(), &bias, self.is_tracked())?;
         let op = Applied::new(op, [&rows, &weight, &bias])?;
         let arguments =
             [Argument::Hidden(self), Argument::Parameter(&weight), Argument::Parameter(&bias)];

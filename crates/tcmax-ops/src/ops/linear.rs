@@ -1,11 +1,13 @@
 //! A linear layer: y = x W^T + b.
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use crate::composed;
 use crate::cpu::linear::{Sizes, bias_gradient, forward, input_gradient, weight_gradient};
-use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
-use crate::graph::backward::hand_over;
+use crate::cpu::storage::{check_dtype, dispatch, open, shaped, tensor_of, values};
+use crate::graph::backward::{hand_over, hand_over_columns};
 use crate::training::init::Init;
 use crate::training::params::ParamBuilder;
 
@@ -65,7 +67,7 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let &[ref outer @ .., inputs] = x.dims() else { bail!("{OP}: a number has no features") };
         if outer.len() == 1 {
-            return composed::linear::linear(x, &self.weight, &self.bias);
+            return linear(x, &self.weight, &self.bias);
         }
         let shape: Vec<usize> = outer.iter().copied().chain([self.outputs()]).collect();
         let rows = x.reshape((outer.iter().product::<usize>(), inputs))?;
@@ -107,38 +109,81 @@ const OP: &str = "linear";
 /// # Errors
 /// When shapes or element types do not fit.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    let op = operation(x, weight, bias, x.track_op())?;
-    if !x.device().is_cpu() {
-        return composed::linear::linear(x, weight, bias);
+    let (_, inputs) = weight.dims2()?;
+    linear_columns(x, weight, 0..inputs, bias)
+}
+
+/// As [`linear`] with these columns of the weight: the term of one modality in a layer on the features of all, one
+/// after the other.
+///
+/// The weight lies where it is, and [`backward`](crate::backward) joins the gradients of columns, so that a layer in
+/// parts costs as much as a whole one.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use tcmax_ops::linear_columns;
+///
+/// # fn main() -> candle_core::Result<()> {
+/// let weight = Tensor::new(&[[1f32, 2.0, 3.0]], &Device::Cpu)?;
+/// let bias = Tensor::new(&[0.5f32], &Device::Cpu)?;
+/// let x = Tensor::new(&[[10f32, 1.0]], &Device::Cpu)?;
+/// assert_eq!(linear_columns(&x, &weight, 1..3, &bias)?.to_vec2::<f32>()?, [[23.5]]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When shapes, columns or element types do not fit.
+pub fn linear_columns(
+    x: &Tensor,
+    weight: &Tensor,
+    columns: Range<usize>,
+    bias: &Tensor,
+) -> Result<Tensor> {
+    let op = operation(x, weight, columns.clone(), bias, x.track_op())?;
+    if !x.device().is_cpu() || x.elem_count() == 0 {
+        let weight = weight.narrow(1, columns.start, columns.len())?;
+        return composed::linear::linear(x, &weight, bias);
     }
     check_dtype(x, OP)?;
     x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 
-/// The operation on x (N, in), weight and bias, whose shapes and types it checks; `of_input` is whether x gets a
-/// gradient.
+/// The operation on x (N, in), columns of a weight and bias, whose shapes and types it checks; `of_input` is whether x
+/// gets a gradient.
 pub(crate) fn operation(
     x: &Tensor,
     weight: &Tensor,
+    columns: Range<usize>,
     bias: &Tensor,
     of_input: bool,
 ) -> Result<Product> {
     let (_, inputs) = x.dims2()?;
-    let (outputs, depth) = weight.dims2()?;
+    let (outputs, all) = weight.dims2()?;
     let types = [weight.dtype(), bias.dtype()] == [x.dtype(); 2];
-    if inputs != depth || bias.dims() != [outputs] || !types || x.elem_count() * outputs == 0 {
-        bail!("{OP}: x {:?}, weight {:?}, bias {:?}", x.shape(), weight.shape(), bias.shape());
+    let fits = columns.len() == inputs && columns.end <= all && bias.dims() == [outputs];
+    if !fits || !types || inputs * outputs == 0 {
+        let shapes = [x, weight, bias].map(Tensor::shape);
+        bail!(
+            "{OP}: x {:?}, weight {:?}, bias {:?}, columns {columns:?}",
+            shapes[0],
+            shapes[1],
+            shapes[2]
+        );
     }
-    Ok(Product { of_input })
+    Ok(Product { columns, of_input })
 }
 
 pub(crate) struct Product {
+    columns: Range<usize>,
     of_input: bool,
 }
 
-fn sizes(x: &Shape, weight: &Shape) -> Result<Sizes> {
-    let ((rows, inputs), (outputs, _)) = (x.dims2()?, weight.dims2()?);
-    Ok(Sizes { rows, inputs, outputs })
+impl Product {
+    fn sizes(&self, x: &Shape, weight: &Shape) -> Result<Sizes> {
+        let ((rows, _), (outputs, stride)) = (x.dims2()?, weight.dims2()?);
+        Ok(Sizes { rows, outputs, stride, columns: self.columns.clone() })
+    }
 }
 
 impl CustomOp3 for Product {
@@ -155,11 +200,11 @@ impl CustomOp3 for Product {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let of = sizes(x_layout.shape(), weight_layout.shape())?;
+        let of = self.sizes(x_layout.shape(), weight_layout.shape())?;
         let y = dispatch!(x, OP, |T| {
             let weight = values::<T>(weight, weight_layout, OP)?;
             let bias = values::<T>(bias, bias_layout, OP)?;
-            forward(of, values::<T>(x, x_layout, OP)?, weight, bias)
+            forward(&of, values::<T>(x, x_layout, OP)?, weight, bias)
         });
         Ok((y, Shape::from((of.rows, of.outputs))))
     }
@@ -172,31 +217,31 @@ impl CustomOp3 for Product {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let of = sizes(x.shape(), weight.shape())?;
+        let of = self.sizes(x.shape(), weight.shape())?;
         let (x, w, grad) = (x.contiguous()?, weight.contiguous()?, grad.contiguous()?);
         let [opened, w, g] = [&x, &w, &grad].map(|tensor| open(tensor, OP));
         let of_x = || -> Result<Tensor> {
             let values = dispatch!(opened.storage()?, OP, |T| {
-                input_gradient::<T>(of, g.values()?, w.values()?)
+                input_gradient::<T>(&of, g.values()?, w.values()?)
             });
             tensor_of(values, &x)
         };
         let of_weight = || -> Result<Tensor> {
             let values = dispatch!(opened.storage()?, OP, |T| {
-                weight_gradient::<T>(of, g.values()?, opened.values()?)
+                weight_gradient::<T>(&of, g.values()?, opened.values()?)
             });
-            tensor_of(values, weight)
+            shaped(values, (of.outputs, of.columns.len()))
         };
         let of_bias = || -> Result<Tensor> {
             let values =
-                dispatch!(opened.storage()?, OP, |T| { bias_gradient::<T>(of, g.values()?) });
+                dispatch!(opened.storage()?, OP, |T| { bias_gradient::<T>(&of, g.values()?) });
             tensor_of(values, bias)
         };
         let dx = self.of_input.then(of_x).transpose()?;
         let dw = weight.track_op().then(of_weight).transpose()?;
         let db = bias.track_op().then(of_bias).transpose()?;
-        let dw = dw.and_then(|gradient| hand_over(weight, gradient));
-        Ok((dx, dw, db.and_then(|gradient| hand_over(bias, gradient))))
+        let dw = dw.map(|gradient| hand_over_columns(weight, of.columns.start, gradient));
+        Ok((dx, dw.transpose()?.flatten(), db.and_then(|gradient| hand_over(bias, gradient))))
     }
 }
 
@@ -239,6 +284,49 @@ mod tests {
         }
     }
 
+    /// Terms of columns that cover the weight, of the same columns twice, and of columns that leave some out.
+    #[test]
+    fn columns_agree_with_a_copy_of_them_in_value_and_gradient() {
+        for (dtype, limit) in [(DType::F64, 1e-11), (DType::F32, 1e-4)] {
+            for parts in
+                [vec![0..3, 3..10], vec![0..3, 3..10, 0..3], vec![1..4, 6..10], vec![0..4, 2..10]]
+            {
+                let weight = random(2, &[5, 10]).to_dtype(dtype).unwrap();
+                let bias = random(3, &[5]).to_dtype(dtype).unwrap();
+                let [weight, bias] = [weight, bias].map(|t| Var::from_tensor(&t).unwrap());
+                let x: Vec<Tensor> = parts
+                    .iter()
+                    .map(|part| random(1, &[4, part.len()]).to_dtype(dtype).unwrap())
+                    .collect();
+                let loss = |term: &dyn Fn(&Tensor, &Range<usize>) -> Result<Tensor>| {
+                    let terms =
+                        x.iter().zip(&parts).map(|(x, part)| term(x, part)?.sqr()?.sum_all());
+                    crate::sum_of(&terms.collect::<Result<Vec<_>>>().unwrap()).unwrap()
+                };
+                let ours = loss(&|x, part| linear_columns(x, &weight, part.clone(), &bias));
+                let theirs = loss(&|x, part| {
+                    let weight = weight.narrow(1, part.start, part.len())?;
+                    composed::linear::linear(x, &weight, &bias)
+                });
+                let wanted = theirs.backward().unwrap();
+                for got in [ours.backward().unwrap(), crate::backward(&ours).unwrap()] {
+                    for var in [&weight, &bias] {
+                        let (got, wanted) = (got.get(var).unwrap(), wanted.get(var).unwrap());
+                        let gap = (got - wanted).unwrap().abs().unwrap().max_all().unwrap();
+                        assert!(crate::wide::to_scalar_f64(&gap).unwrap() < limit, "{parts:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_examples_have_no_logits() {
+        let [_, weight, bias] = inputs([1, 6, 3]);
+        let none = Tensor::zeros((0, 6), DType::F64, &Device::Cpu).unwrap();
+        assert_eq!(linear(&none, &weight, &bias).unwrap().dims(), [0, 3]);
+    }
+
     #[test]
     fn gradients_are_those_of_finite_differences() {
         let error = gradient_error(&inputs([4, 6, 3]), |t| {
@@ -252,6 +340,8 @@ mod tests {
         let [x, w, b] = inputs([4, 6, 3]);
         assert!(linear(&x, &b.unsqueeze(0).unwrap(), &b).is_err());
         assert!(linear(&x, &w, &random(1, &[4])).is_err());
+        assert!(linear_columns(&x, &w, 0..5, &b).is_err());
+        assert!(linear_columns(&x, &w, 1..7, &b).is_err());
         assert!(linear(&x.to_dtype(DType::F32).unwrap(), &w, &b).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use tcmax_data::Batch;
 use tcmax_losses::Presence;
+use tcmax_ops::Branches;
 
 use super::Model;
 use super::passing::Passing;
@@ -39,12 +40,32 @@ impl Model {
             let passing: Vec<Passing> = (0..self.used.len()).map(passing).collect();
             return self.joined_features(fusion.as_ref(), batch, (present, &passing), train);
         }
-        let mut features = Vec::with_capacity(self.used.len());
-        for position in 0..self.used.len() {
-            let own = self.encode_passing(batch, position, &passing(position))?;
-            features.push(if self.frozen[position] { own.detach() } else { own });
+        (0..self.used.len())
+            .map(|position| self.feature(batch, position, &passing(position)))
+            .collect()
+    }
+
+    /// As [`Model::features`] in training, with the encoders side by side where they have nothing to do with each other:
+    /// each then is a graph of its own.
+    ///
+    /// # Errors
+    /// As [`Model::features`].
+    pub(crate) fn grown_features(&self, batch: &Batch) -> Result<(Branches, Vec<Tensor>)> {
+        // Members exchange statistics of batches encoder by encoder, all in the same order.
+        if self.fusion.is_some() || self.members.group().size() > 1 {
+            return Ok((Branches::default(), self.features(batch, true)?));
         }
-        Ok(features)
+        let present = self.presence(batch)?;
+        Branches::grow(self.used.len(), |position| {
+            let train = !self.frozen[position];
+            self.feature(batch, position, &Passing::new(present.of(position), (train, None)))
+        })
+    }
+
+    /// Features (B, D) of one modality, zeros where it is absent, without a gradient where its encoder stays as it is.
+    fn feature(&self, batch: &Batch, position: usize, passing: &Passing) -> Result<Tensor> {
+        let own = self.encode_passing(batch, position, passing)?;
+        Ok(if self.frozen[position] { own.detach() } else { own })
     }
 
     /// Which of the used modalities each example of a batch has.

@@ -33,7 +33,8 @@ impl Run<'_> {
             true => only,
             false => &only[share(only.len(), group.rank(), group.size())],
         };
-        let features = counted(self.model.features(batch, true)?, own_only)?;
+        let (branches, features) = self.model.grown_features(batch)?;
+        let features = counted(features, own_only)?;
         let features = self.spread(features, way)?;
         let taught = self.taught(batch, way)?;
         let weight = self.weight(batch, whole)?;
@@ -50,6 +51,7 @@ impl Run<'_> {
             (Truth::Classes(labels), Truth::Classes(all)) => self.method.step(&mut Step {
                 head,
                 features,
+                branches: &branches,
                 labels,
                 rows,
                 only,
@@ -63,6 +65,7 @@ impl Run<'_> {
             (Truth::Other(labels), Truth::Other(all)) => self.method.step_on(&mut Step {
                 head,
                 features,
+                branches: &branches,
                 labels,
                 rows,
                 only,

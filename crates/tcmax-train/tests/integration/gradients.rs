@@ -15,7 +15,7 @@ use tcmax_losses::methods::{
     RECONBOOST, REMIX, TCMAX, UNIMODAL,
 };
 use tcmax_losses::{Clock, MethodSpec, Spread, Step};
-use tcmax_ops::Seed;
+use tcmax_ops::{Branches, Seed};
 use tcmax_train::{Choice, Model, TrainConfig};
 
 use crate::vectors::vectors;
@@ -45,6 +45,7 @@ fn gradients(
     own.step(&mut Step {
         head: model.head(),
         features: &features,
+        branches: &Branches::default(),
         labels: &Labels::from_tensor(&batch.labels, classes).unwrap(),
         rows: &batch.indices,
         only: &[],

@@ -16,7 +16,7 @@ use tcmax_losses::{
     Clock, EpochContext, METHOD_PREFIX, Method, MethodSpec, ParameterGroups, Part, Setup, Spread,
     Step, StepOutput, Study, Surveyed, Visit, cross_entropy,
 };
-use tcmax_ops::{Init, Linear, ParamBuilder, Params, Seed, to_vec_f64};
+use tcmax_ops::{Branches, Init, Linear, ParamBuilder, Params, Seed, to_vec_f64};
 use tcmax_registry::Table;
 
 const WIDTHS: [usize; 3] = [3, 2, 4];
@@ -82,6 +82,7 @@ impl Net {
             .step(&mut Step {
                 head: self.head.as_ref(),
                 features: &features,
+                branches: &Branches::default(),
                 labels: &self.labels,
                 rows: &(0..self.labels.len()).collect::<Vec<usize>>(),
                 only: &[],

@@ -24,7 +24,7 @@ use tcmax_losses::{
     Step, StepOutput, Study, Visit, cross_entropy,
 };
 use tcmax_ops::{
-    Init, ParamBuilder, Params, Seed, State, gradient_error, to_scalar_f64, to_vec_f64,
+    Branches, Init, ParamBuilder, Params, Seed, State, gradient_error, to_scalar_f64, to_vec_f64,
 };
 use tcmax_registry::Table;
 
@@ -100,6 +100,7 @@ impl Net {
         let output = method.step(&mut Step {
             head: self.head.as_ref(),
             features: &self.features,
+            branches: &Branches::default(),
             labels: &self.labels,
             rows: &(0..self.labels.len()).collect::<Vec<_>>(),
             only: &[],

@@ -17,7 +17,7 @@ use tcmax_losses::{
     Clock, EpochContext, EpochPlan, METHOD_PREFIX, Method, MethodSpec, ParameterGroups, Part,
     Planned, Setup, Spread, Step, StepOutput, Study, Surveyed, Visit, cross_entropy,
 };
-use tcmax_ops::{Init, ParamBuilder, Params, Seed, gradient_error, to_vec_f64};
+use tcmax_ops::{Branches, Init, ParamBuilder, Params, Seed, gradient_error, to_vec_f64};
 use tcmax_registry::Table;
 
 const CLASSES: usize = 3;
@@ -106,6 +106,7 @@ impl Net {
         let output = method.step(&mut Step {
             head: self.head.as_ref(),
             features: &features,
+            branches: &Branches::default(),
             labels: &labels(&rows),
             rows: &rows,
             only: if is_planned { &only } else { &[] },

@@ -29,7 +29,7 @@ use tcmax_losses::{
     Clock, EpochContext, Error, METHOD_PREFIX, Method, MethodSpec, ParameterGroups, Part, Setup,
     Spread, Step, StepOutput, Study, Surveyed, Taught, Visit,
 };
-use tcmax_ops::{Init, ParamBuilder, Params, Seed, State, gradient_error, to_vec_f64};
+use tcmax_ops::{Branches, Init, ParamBuilder, Params, Seed, State, gradient_error, to_vec_f64};
 use tcmax_registry::Table;
 
 const LIMIT: f64 = 1e-6;
@@ -128,6 +128,7 @@ impl World {
         let output = method.step(&mut Step {
             head: self.head.as_ref(),
             features: &features,
+            branches: &Branches::default(),
             labels: &labels(rows),
             rows: &[],
             only: &[],

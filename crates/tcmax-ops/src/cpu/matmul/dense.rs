@@ -10,6 +10,7 @@
 //! whatever the number of threads. Source of the scheme: Goto and van de Geijn 2008.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -28,20 +29,25 @@ const DEPTH: usize = 256;
 /// Rows of a band, at most.
 const BAND: usize = 192;
 
-/// One side of a product: a row-major matrix, or its transpose.
+/// One side of a product: a row-major matrix or some of its columns, or the transpose.
 #[derive(Clone, Copy)]
 pub(crate) struct Side<'a> {
+    /// From the first of the columns on.
     values: &'a [f32],
-    /// Columns of the matrix as it lies in memory.
+    rows: usize,
     columns: usize,
+    /// From a row to the next.
+    stride: usize,
     transposed: bool,
 }
 
 impl<'a> Side<'a> {
-    /// A row-major matrix of so many columns.
-    pub(crate) fn new(values: &'a [f32], columns: usize) -> Self {
-        assert!(columns > 0 && values.len().is_multiple_of(columns));
-        Self { values, columns, transposed: false }
+    /// These columns of a row-major matrix of `stride` columns.
+    pub(crate) fn new(values: &'a [f32], stride: usize, columns: Range<usize>) -> Self {
+        assert!(values.len().is_multiple_of(stride));
+        assert!(!columns.is_empty() && columns.end <= stride);
+        let (rows, values) = (values.len() / stride, &values[columns.start..]);
+        Self { values, rows, columns: columns.len(), stride, transposed: false }
     }
 
     /// Rows and columns exchanged.
@@ -50,8 +56,8 @@ impl<'a> Side<'a> {
     }
 
     fn sizes(&self) -> (usize, usize) {
-        let rows = self.values.len() / self.columns;
-        if self.transposed { (self.columns, rows) } else { (rows, self.columns) }
+        let Self { rows, columns, .. } = *self;
+        if self.transposed { (columns, rows) } else { (rows, columns) }
     }
 
     /// Writes rows `first..first + count` of `steps` steps from `step` on, in tiles of `tile` rows:
@@ -72,7 +78,7 @@ impl<'a> Side<'a> {
             return;
         }
         for place in 0..steps {
-            let line = &self.values[(step + place) * self.columns + first..][..count];
+            let line = &self.values[(step + place) * self.stride + first..][..count];
             for (number, values) in line.chunks(tile).enumerate() {
                 copy(values, &mut out[(number * steps + place) * tile..][..values.len()]);
             }
@@ -105,7 +111,7 @@ impl<'a> Side<'a> {
         stride: usize,
     ) {
         for (line, i) in out.chunks_exact_mut(stride).zip(row..row + rows) {
-            copy(&self.values[i * self.columns + column..][..width], &mut line[..width]);
+            copy(&self.values[i * self.stride + column..][..width], &mut line[..width]);
         }
     }
 
@@ -119,8 +125,8 @@ impl<'a> Side<'a> {
         out: &mut [f32],
         stride: usize,
     ) {
-        let source = &self.values[row * self.columns + column..];
-        transpose(source, self.columns, [rows, columns], out, stride);
+        let source = &self.values[row * self.stride + column..];
+        transpose(source, self.stride, [rows, columns], out, stride);
     }
 }
 
@@ -294,9 +300,12 @@ mod tests {
         (0..rows * columns).map(|i| ((i * 37 + seed * 11) % 19) as f32 - 9.0).collect()
     }
 
+    /// Columns of a matrix before those of a side, and after them.
+    const AROUND: [usize; 2] = [3, 2];
+
     fn element(values: &[f32], columns: usize, transposed: bool, at: [usize; 2]) -> f64 {
         let [row, column] = if transposed { [at[1], at[0]] } else { at };
-        f64::from(values[row * columns + column])
+        f64::from(values[row * (columns + AROUND[0] + AROUND[1]) + AROUND[0] + column])
     }
 
     #[test]
@@ -309,11 +318,13 @@ mod tests {
             {
                 let left_columns = if flip_left { rows } else { steps };
                 let right_columns = if flip_right { steps } else { columns };
-                let (a, b) = (matrix(rows, steps, 1), matrix(steps, columns, 2));
+                let around = AROUND[0] + AROUND[1];
+                let a = matrix(rows * steps / left_columns, left_columns + around, 1);
+                let b = matrix(steps * columns / right_columns, right_columns + around, 2);
                 let bias = matrix(1, columns, 3);
-                let side = |values, columns, flip| match flip {
-                    true => Side::new(values, columns).transposed(),
-                    false => Side::new(values, columns),
+                let side = |values, columns, flip| {
+                    let side = Side::new(values, columns + around, AROUND[0]..AROUND[0] + columns);
+                    if flip { side.transposed() } else { side }
                 };
                 let left = side(&a, left_columns, flip_left);
                 let right = side(&b, right_columns, flip_right);
