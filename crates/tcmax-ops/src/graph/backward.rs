@@ -3,9 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use candle_core::{D, Result, Tensor, backprop::GradStore};
-
-use crate::ops::sum_of::sum_of;
+use candle_core::{D, Result, Tensor, backprop::GradStore, bail};
 
 thread_local! {
     static COLLECTED: RefCell<Option<Vec<Collected>>> = const { RefCell::new(None) };
@@ -90,10 +88,11 @@ fn joined_columns(parts: BTreeMap<[usize; 2], Tensor>, all: usize) -> Result<Ten
     if side_by_side && end == all {
         return Tensor::cat(&parts.into_values().collect::<Vec<_>>(), D::Minus1);
     }
-    let padded = |([first, next], part): ([usize; 2], Tensor)| {
-        part.pad_with_zeros(D::Minus1, first, all - next)
-    };
-    sum_of(&parts.into_iter().map(padded).collect::<Result<Vec<_>>>()?)
+    let mut padded = parts
+        .into_iter()
+        .map(|([first, next], part)| part.pad_with_zeros(D::Minus1, first, all - next));
+    let Some(first) = padded.next() else { bail!("backward: a gradient of no columns") };
+    padded.try_fold(first?, |sum, part| sum + part?)
 }
 
 /// Collects the gradient of a variable if [`backward`] is running on this thread. Otherwise, and where

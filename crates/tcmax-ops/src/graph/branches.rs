@@ -99,10 +99,11 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
+    use crate::ops::linear::Linear;
+    use crate::ops::relu::relu;
     use crate::training::init::Init;
     use crate::training::seed::Seed;
     use crate::wide::to_vec_f64;
-    use crate::{Linear, relu};
 
     fn random(seed: u64, shape: &[usize]) -> Tensor {
         let unit = Init::Normal { mean: 0.2, std: 1.0 };

@@ -248,6 +248,8 @@ impl CustomOp3 for Product {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::backward::backward;
+    use crate::ops::sum_of::sum_of;
     use crate::training::gradcheck::gradient_error;
     use crate::training::seed::Seed;
     use candle_core::{DType, Device, Var};
@@ -301,7 +303,7 @@ mod tests {
                 let loss = |term: &dyn Fn(&Tensor, &Range<usize>) -> Result<Tensor>| {
                     let terms =
                         x.iter().zip(&parts).map(|(x, part)| term(x, part)?.sqr()?.sum_all());
-                    crate::sum_of(&terms.collect::<Result<Vec<_>>>().unwrap()).unwrap()
+                    sum_of(&terms.collect::<Result<Vec<_>>>().unwrap()).unwrap()
                 };
                 let ours = loss(&|x, part| linear_columns(x, &weight, part.clone(), &bias));
                 let theirs = loss(&|x, part| {
@@ -309,7 +311,7 @@ mod tests {
                     composed::linear::linear(x, &weight, &bias)
                 });
                 let wanted = theirs.backward().unwrap();
-                for got in [ours.backward().unwrap(), crate::backward(&ours).unwrap()] {
+                for got in [ours.backward().unwrap(), backward(&ours).unwrap()] {
                     for var in [&weight, &bias] {
                         let (got, wanted) = (got.get(var).unwrap(), wanted.get(var).unwrap());
                         let gap = (got - wanted).unwrap().abs().unwrap().max_all().unwrap();

@@ -39,13 +39,16 @@ fn gradients(
         Model::new(&config, data.modalities(), classes, Seed::new(3), &Device::Cpu).unwrap();
     model.standardise(data).unwrap();
     let mut own = model.method(&config, data.len()).unwrap();
-    let features = model.features(batch, true).unwrap();
+    // Encoders that are graphs of their own, as the trainer has them where the method lets it.
+    let encoded = model.features(batch, true).unwrap();
+    let encode = |m: usize| Ok::<_, candle_core::Error>(encoded[m].clone());
+    let (branches, features) = Branches::grow(encoded.len(), encode).unwrap();
     let mut found: BTreeMap<String, Option<f32>> =
         model.params().trainable().map(|(name, _)| (name.to_owned(), None)).collect();
     own.step(&mut Step {
         head: model.head(),
         features: &features,
-        branches: &Branches::default(),
+        branches: &branches,
         labels: &Labels::from_tensor(&batch.labels, classes).unwrap(),
         rows: &batch.indices,
         only: &[],
