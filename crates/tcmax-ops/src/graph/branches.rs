@@ -88,9 +88,11 @@ impl Branches {
 
 /// The gradients behind `end`, of its own.
 fn of_branch(end: &Tensor, gradient: &Tensor) -> Result<GradStore> {
+    // Without what it was computed of: candle's gradient of a product has the other factor behind it.
+    let gradient = gradient.detach();
     // candle starts from a number alone: this one has the given gradient with respect to `end`.
-    let mut gradients = backward(&(end * gradient)?.sum_all()?)?;
-    gradients.remove(gradient);
+    let mut gradients = backward(&(end * &gradient)?.sum_all()?)?;
+    gradients.remove(&gradient);
     Ok(gradients)
 }
 
@@ -139,26 +141,31 @@ mod tests {
         }
     }
 
-    fn loss(features: &[Tensor]) -> Tensor {
+    /// Products of features with one another, and with a parameter of the head, as gates and attention have.
+    fn loss(features: &[Tensor], gate: &Var) -> Tensor {
         let product = (&features[0] * &features[1]).unwrap();
-        (product.sum_all().unwrap() + features[0].sqr().unwrap().sum_all().unwrap()).unwrap()
+        let gated = features[0].broadcast_mul(gate.as_tensor()).unwrap().sqr().unwrap();
+        (product.sum_all().unwrap() + gated.sum_all().unwrap()).unwrap()
     }
 
     #[test]
     fn gradients_are_those_of_one_graph_to_the_bit_for_any_number_of_threads() {
-        let networks = Networks::new(3);
+        let mut networks = Networks::new(3);
+        let gate = Var::from_tensor(&random(40, &[4])).unwrap();
+        // Compared with the others; no layer has it.
+        networks.vars.insert(0, gate.clone());
         let whole: Vec<Tensor> = (0..3).map(|n| networks.feature(n).unwrap()).collect();
-        let wanted = networks.bits(&backward(&loss(&whole)).unwrap());
+        let wanted = networks.bits(&backward(&loss(&whole, &gate)).unwrap());
         // The third has nothing to do with the loss.
-        assert!(wanted[..4].iter().all(Option::is_some) && wanted[4..].iter().all(Option::is_none));
+        assert!(wanted[..5].iter().all(Option::is_some) && wanted[5..].iter().all(Option::is_none));
         for threads in [1, 2, 5] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let got = pool.install(|| {
                 let (branches, features) = Branches::grow(3, |n| networks.feature(n)).unwrap();
-                let mut gradients = backward(&loss(&features)).unwrap();
+                let mut gradients = backward(&loss(&features, &gate)).unwrap();
                 branches.backward(&mut gradients).unwrap();
                 // Once more, of the same graphs: methods have several losses of the same features.
-                let mut again = backward(&loss(&features)).unwrap();
+                let mut again = backward(&loss(&features, &gate)).unwrap();
                 branches.backward(&mut again).unwrap();
                 assert_eq!(networks.bits(&again), networks.bits(&gradients));
                 networks.bits(&gradients)
