@@ -20,12 +20,29 @@ use tcmax_train::{Choice, Model, TrainConfig};
 
 use crate::vectors::vectors;
 
-/// The largest entry of every gradient that one step hands to the optimiser, by parameter.
+/// The largest entry of every gradient that one step hands to the optimiser, by parameter: the same whether encoders
+/// are in the graph of the loss or graphs of their own, as the trainer has them where the method lets it.
 fn gradients(
     method: &'static MethodSpec,
     head: &'static HeadSpec,
     data: &dyn Dataset,
     batch: &Batch,
+) -> BTreeMap<String, Option<f32>> {
+    let [one, several] = [false, true].map(|apart| gradients_of(method, head, data, batch, apart));
+    for ((name, one), several) in one.iter().zip(several.values()) {
+        let gap = one.zip(*several).map_or(0.0, |(a, b)| (a - b).abs() / a.max(b));
+        let agree = one.is_some() == several.is_some() && gap < 1e-5;
+        assert!(agree, "{method}, {head}, {name}: {one:?} and {several:?}");
+    }
+    several
+}
+
+fn gradients_of(
+    method: &'static MethodSpec,
+    head: &'static HeadSpec,
+    data: &dyn Dataset,
+    batch: &Batch,
+    apart: bool,
 ) -> BTreeMap<String, Option<f32>> {
     let config = TrainConfig {
         method: Choice::named(method.name),
@@ -39,10 +56,12 @@ fn gradients(
         Model::new(&config, data.modalities(), classes, Seed::new(3), &Device::Cpu).unwrap();
     model.standardise(data).unwrap();
     let mut own = model.method(&config, data.len()).unwrap();
-    // Encoders that are graphs of their own, as the trainer has them where the method lets it.
     let encoded = model.features(batch, true).unwrap();
     let encode = |m: usize| Ok::<_, candle_core::Error>(encoded[m].clone());
-    let (branches, features) = Branches::grow(encoded.len(), encode).unwrap();
+    let (branches, features) = match apart {
+        true => Branches::grow(encoded.len(), encode).unwrap(),
+        false => (Branches::default(), encoded),
+    };
     let mut found: BTreeMap<String, Option<f32>> =
         model.params().trainable().map(|(name, _)| (name.to_owned(), None)).collect();
     own.step(&mut Step {
