@@ -2,6 +2,7 @@
 
 mod encoders;
 mod losses;
+mod tasks;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tcmax_benches::{CASES, Case};
 
 pub use encoders::BenchEncoders;
+pub use tasks::BenchTasks;
 
 /// PyTorch's side, run by the given Python.
 const TORCH_CASES: &str = include_str!("../../benches/peers/torch_cases.py");
@@ -149,7 +151,21 @@ impl BenchPeers {
         if !losses.is_empty() {
             say(&losses::table(&losses));
         }
+        if !lines.is_empty() {
+            say(&self.tasks()?);
+        }
         Ok(())
+    }
+
+    /// How far the same cases are cut into tasks, by a process of one thread.
+    fn tasks(&self) -> anyhow::Result<String> {
+        let mut command = pinned(1, &std::env::current_exe()?);
+        command.arg("bench-tasks");
+        if let Some(only) = &self.only {
+            command.args(["--only", only]);
+        }
+        let output = output_of(&mut command)?;
+        Ok(format!("\nWhat more threads could gain:\n\n{output}"))
     }
 
     /// PyTorch's side as a file.
@@ -248,12 +264,16 @@ fn pinned(threads: usize, program: &std::path::Path) -> Command {
 
 /// What a process prints.
 fn report_of<R: serde::de::DeserializeOwned>(mut command: Command) -> anyhow::Result<R> {
+    let text = output_of(&mut command)?;
+    serde_json::from_str(text.trim()).with_context(|| format!("{command:?} printed {text:?}"))
+}
+
+fn output_of(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(text.trim()).with_context(|| format!("{command:?} printed {text:?}"))
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn run(

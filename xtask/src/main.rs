@@ -59,6 +59,8 @@ enum Command {
     Report(reproduce::Report),
     /// Time training operations and steps beside PyTorch's.
     BenchPeers(bench_peers::BenchPeers),
+    /// Measure how far training steps are cut into tasks, and what 16 and 64 cores could gain.
+    BenchTasks(bench_peers::BenchTasks),
     /// Time every encoder beside PyTorch's, for the table of tcmax-encoders.
     BenchEncoders(bench_peers::BenchEncoders),
     /// Time training by several processes, and print what a model says of clusters.
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Command::Package(package) => package.run(),
         Command::Report(report) => report.run(),
         Command::BenchPeers(bench) => bench.run(),
+        Command::BenchTasks(bench) => bench.run(),
         Command::BenchEncoders(bench) => bench.run(),
         Command::BenchScaling(bench) => bench.run(),
         Command::OwnCase(case) => case.run(),

@@ -50,6 +50,18 @@ pub enum Error {
     /// An option of an optimiser or an average does not exist or is out of range.
     #[error(transparent)]
     Options(#[from] tcmax_registry::Error),
+    /// Tasks are to be measured by several threads.
+    #[error(
+        "tasks are measured on the one thread of a pool, this is {}: call inside `install` of \
+         rayon::ThreadPoolBuilder::new().num_threads(1)",
+        if *of_pool { format!("one of {threads} threads") } else { "a thread of no pool".to_owned() }
+    )]
+    Threads {
+        /// Whether the caller is a thread of a pool.
+        of_pool: bool,
+        /// Threads of the pool.
+        threads: usize,
+    },
     /// A group of parameters has none.
     #[error("no parameter's name begins with '{prefix}'; there are: {}", known.join(", "))]
     UnknownGroup {

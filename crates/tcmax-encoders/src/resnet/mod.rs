@@ -20,7 +20,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_onnx::{Graph, Value};
-use tcmax_ops::{ConvUnit, Hidden, ParamBuilder};
+use tcmax_ops::{ConvUnit, Hidden, ParamBuilder, channels_last};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use self::block::{Block, unit};
@@ -215,7 +215,7 @@ impl ResNet {
         let (images, frames) = split(input)?;
         self.check_input(&images)?;
         // Channels last, as everything inside; for one channel only the shape changes.
-        let x = Hidden::of(&images.permute((0, 2, 3, 1))?.contiguous()?)?;
+        let x = Hidden::of(&channels_last(&images)?)?;
         Ok((x.pooled_conv_unit(&self.stem, POOL, train)?, frames))
     }
 

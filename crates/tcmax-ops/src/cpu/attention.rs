@@ -5,6 +5,10 @@ use rayon::prelude::*;
 use crate::cpu::element::Element;
 use crate::cpu::masked_softmax::{Seen, softmax, softmax_gradient};
 use crate::cpu::matmul::plain::{Matrix, multiply};
+use crate::tasks::Fork;
+
+/// Rows that a thread copies at least.
+const ROWS_AT_ONCE: usize = 8;
 
 /// The sizes of queries (batch, queries, heads, width) and of keys and values (batch, keys, heads, width).
 #[derive(Clone, Copy, Debug)]
@@ -38,17 +42,14 @@ impl Geometry {
     /// (batch, heads, rows, width) to (batch, rows, heads, width).
     fn merged<T: Element>(&self, by_head: &[&[T]], rows: usize) -> Vec<T> {
         let mut merged = vec![T::zero(); self.batch * rows * self.features()];
-        let of_example = rows * self.features();
-        merged.par_chunks_mut(of_example).zip(by_head.par_chunks(self.heads)).for_each(
-            |(merged, heads)| {
-                for (head, values) in heads.iter().enumerate() {
-                    let places = merged.chunks_exact_mut(self.features());
-                    for (place, row) in places.zip(values.chunks_exact(self.width)) {
-                        place[head * self.width..][..self.width].copy_from_slice(row);
-                    }
-                }
-            },
-        );
+        let lines = merged.par_chunks_mut(self.features()).with_min_len(ROWS_AT_ONCE).enumerate();
+        lines.fork(|(number, line)| {
+            let (example, row) = (number / rows, number % rows);
+            let heads = &by_head[example * self.heads..][..self.heads];
+            for (out, head) in line.chunks_exact_mut(self.width).zip(heads) {
+                out.copy_from_slice(&head[row * self.width..][..self.width]);
+            }
+        });
         merged
     }
 }
@@ -62,7 +63,7 @@ pub(crate) fn forward<T: Element>(of: &Geometry, x: [&[T]; 3], mask: Mask<'_>) -
         multiply(&mut y, weights, of.of_head(x[2], head, of.keys), false);
         y
     };
-    let heads: Vec<Vec<T>> = (0..of.batch * of.heads).into_par_iter().map(compute).collect();
+    let heads: Vec<Vec<T>> = (0..of.batch * of.heads).into_par_iter().gather(compute);
     of.merged(&heads.iter().map(Vec::as_slice).collect::<Vec<_>>(), of.queries)
 }
 
@@ -93,7 +94,7 @@ pub(crate) fn backward<T: Element>(
         multiply(&mut dk, scores.transposed(), of.of_head(q, head, of.queries), false);
         [dq, dk, dv]
     };
-    let heads: Vec<[Vec<T>; 3]> = (0..of.batch * of.heads).into_par_iter().map(compute).collect();
+    let heads: Vec<[Vec<T>; 3]> = (0..of.batch * of.heads).into_par_iter().gather(compute);
     let merged = |which: usize, rows: usize| {
         of.merged(&heads.iter().map(|head| head[which].as_slice()).collect::<Vec<_>>(), rows)
     };

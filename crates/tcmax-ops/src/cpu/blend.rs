@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use crate::cpu::element::Element;
 use crate::cpu::log_sum_exp::column_maxima;
 use crate::cpu::simd::run;
+use crate::tasks::Fork;
 
 /// Rows of one task.
 const ROWS_AT_ONCE: usize = 256;
@@ -111,7 +112,7 @@ pub(crate) fn gradients<T: Element>(
             }
         }
     }
-    blocks.into_par_iter().enumerate().for_each(|(number, gradients)| {
+    blocks.into_par_iter().enumerate().fork(|(number, gradients)| {
         let first = number * ROWS_AT_ONCE;
         let last = (first + ROWS_AT_ONCE).min(labels.len());
         run(Gradients {
@@ -136,8 +137,7 @@ fn exponentials_of<T: Element>(x: &[T], most: &[T]) -> (Vec<T>, Vec<f64>) {
     let sums: Vec<Vec<T>> = values
         .par_chunks_mut(block)
         .zip(x.par_chunks(block))
-        .map(|(values, x)| run(Exponentials { x, most, values }))
-        .collect();
+        .gather(|(values, x)| run(Exponentials { x, most, values }));
     let sum = |c: usize| sums.iter().map(|block| block[c].to_f64()).sum();
     (values, (0..most.len()).map(sum).collect())
 }
@@ -206,15 +206,11 @@ fn rows<T: Element>(
 ) -> Vec<Row<T>> {
     let columns = of_columns.len();
     let count = terms.first().map_or(0, |term| term.len() / columns);
-    let blocks: Vec<Vec<Row<T>>> = (0..count)
-        .step_by(ROWS_AT_ONCE)
-        .collect::<Vec<_>>()
-        .into_par_iter()
-        .map(|first| {
+    let blocks: Vec<Vec<Row<T>>> =
+        (0..count).step_by(ROWS_AT_ONCE).collect::<Vec<_>>().into_par_iter().gather(|first| {
             let range = first..(first + ROWS_AT_ONCE).min(count);
             run(Rows { terms, exponentials, of_columns, largest, range })
-        })
-        .collect();
+        });
     blocks.into_iter().flatten().collect()
 }
 

@@ -9,6 +9,7 @@ use crate::activation::Gelu;
 use crate::cpu::element::Element;
 use crate::cpu::simd::run;
 use crate::cpu::storage::written;
+use crate::tasks::Fork;
 
 /// Values of one task.
 const AT_ONCE: usize = 16_384;
@@ -23,7 +24,7 @@ const DENSITY_AT_0: f64 = 0.398_942_280_401_432_7;
 /// The unit of every value.
 pub(crate) fn forward<T: Element>(x: &[T], form: Gelu) -> Vec<T> {
     let write = |y: &mut [MaybeUninit<T>]| {
-        y.par_chunks_mut(AT_ONCE).zip(x.par_chunks(AT_ONCE)).for_each(|(y, x)| {
+        y.par_chunks_mut(AT_ONCE).zip(x.par_chunks(AT_ONCE)).fork(|(y, x)| {
             run(Map { y, x, grad: None, form });
         });
     };
@@ -37,7 +38,7 @@ pub(crate) fn with_slope<T: Element>(x: &[T], form: Gelu) -> [Vec<T>; 2] {
     let write = |y: &mut [MaybeUninit<T>]| {
         let write = |slopes: &mut [MaybeUninit<T>]| {
             let results = y.par_chunks_mut(AT_ONCE).zip(slopes.par_chunks_mut(AT_ONCE));
-            results.zip(x.par_chunks(AT_ONCE)).for_each(|((y, slope), x)| {
+            results.zip(x.par_chunks(AT_ONCE)).fork(|((y, slope), x)| {
                 run(Both { y, slope, x, form });
             });
         };
@@ -54,7 +55,7 @@ pub(crate) fn backward<T: Element>(x: &[T], grad: &[T], form: Gelu) -> Vec<T> {
     assert_eq!(x.len(), grad.len());
     let write = |dx: &mut [MaybeUninit<T>]| {
         let inputs = x.par_chunks(AT_ONCE).zip(grad.par_chunks(AT_ONCE));
-        dx.par_chunks_mut(AT_ONCE).zip(inputs).for_each(|(y, (x, grad))| {
+        dx.par_chunks_mut(AT_ONCE).zip(inputs).fork(|(y, (x, grad))| {
             run(Map { y, x, grad: Some(grad), form });
         });
     };

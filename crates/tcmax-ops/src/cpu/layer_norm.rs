@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::cpu::element::Element;
 use crate::cpu::simd::run;
 use crate::cpu::storage::written;
+use crate::tasks::Fork;
 
 /// Rows of one task.
 const ROWS_AT_ONCE: usize = 64;
@@ -66,7 +67,7 @@ fn sum_and_inner<T: Element>([x, grad, weight]: [&[T]; 3], mean: f64, inverse: f
 pub(crate) fn forward<T: Element>(x: &[T], weight: &[T], bias: &[T], eps: f64) -> Vec<T> {
     let write = |y: &mut [MaybeUninit<T>]| {
         let band = weight.len() * ROWS_AT_ONCE;
-        y.par_chunks_mut(band).zip(x.par_chunks(band)).for_each(|(y, x)| {
+        y.par_chunks_mut(band).zip(x.par_chunks(band)).fork(|(y, x)| {
             run(Forward { x, weight, bias, eps, y });
         });
     };
@@ -89,8 +90,7 @@ pub(crate) fn backward<T: Element>(
         let bands: Vec<[Vec<f64>; 2]> = dx
             .par_chunks_mut(band)
             .zip(inputs)
-            .map(|(dx, (x, grad))| run(Backward { x, weight, grad, eps, dx }))
-            .collect();
+            .gather(|(dx, (x, grad))| run(Backward { x, weight, grad, eps, dx }));
         for band in bands {
             for (totals, band) in sums.iter_mut().zip(band) {
                 for (total, value) in totals.iter_mut().zip(band) {

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::cpu::element::Element;
 use crate::cpu::matmul::dense::{self, Side};
 use crate::cpu::matmul::plain::{self, Matrix};
+use crate::tasks::Fork;
 
 /// Sizes of a layer and of its input.
 #[derive(Clone, Debug)]
@@ -46,16 +47,13 @@ pub(crate) fn weight_gradient<T: Dense>(of: &Sizes, grad: &[T], x: &[T]) -> Vec<
 pub(crate) fn bias_gradient<T: Element>(of: &Sizes, grad: &[T]) -> Vec<T> {
     /// Rows of a band.
     const BAND: usize = 64;
-    let bands: Vec<Vec<T>> = grad
-        .par_chunks(of.outputs * BAND)
-        .map(|band| {
-            let mut sums = vec![T::zero(); of.outputs];
-            for row in band.chunks_exact(of.outputs) {
-                add(&mut sums, row);
-            }
-            sums
-        })
-        .collect();
+    let bands: Vec<Vec<T>> = grad.par_chunks(of.outputs * BAND).gather(|band| {
+        let mut sums = vec![T::zero(); of.outputs];
+        for row in band.chunks_exact(of.outputs) {
+            add(&mut sums, row);
+        }
+        sums
+    });
     let mut sums = vec![T::zero(); of.outputs];
     bands.iter().for_each(|band| add(&mut sums, band));
     sums

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::cpu::element::Element;
 use crate::cpu::simd::run;
 use crate::cpu::storage::written;
+use crate::tasks::Fork;
 
 /// Rows of one task. Sums within a task are in the element type, sums of tasks in f64.
 const ROWS_AT_ONCE: usize = 256;
@@ -59,7 +60,7 @@ pub(crate) fn backward<T: Element>(
 
 fn of_rows<T: Element>(x: &[T], columns: usize) -> Parts {
     let blocks: Vec<Vec<(f64, f64)>> =
-        x.par_chunks(columns * ROWS_AT_ONCE).map(|x| run(RowSums { x, columns })).collect();
+        x.par_chunks(columns * ROWS_AT_ONCE).gather(|x| run(RowSums { x, columns }));
     let (most, sum) = blocks.into_iter().flatten().unzip();
     Parts { most, sum }
 }
@@ -67,7 +68,7 @@ fn of_rows<T: Element>(x: &[T], columns: usize) -> Parts {
 /// The largest entry of every column.
 pub(crate) fn column_maxima<T: Element>(x: &[T], columns: usize) -> Vec<T> {
     let most = |x| run(ColumnMax { x, columns });
-    let maxima: Vec<Vec<T>> = x.par_chunks(columns * ROWS_AT_ONCE).map(most).collect();
+    let maxima: Vec<Vec<T>> = x.par_chunks(columns * ROWS_AT_ONCE).gather(most);
     let mut most = maxima[0].clone();
     for other in &maxima[1..] {
         for (most, other) in most.iter_mut().zip(other) {
@@ -81,7 +82,7 @@ fn of_columns<T: Element>(x: &[T], columns: usize) -> Parts {
     let blocks = || x.par_chunks(columns * ROWS_AT_ONCE);
     let most = column_maxima(x, columns);
     let sum = |x| run(ColumnSums { x, columns, most: &most });
-    let sums: Vec<Vec<T>> = blocks().map(sum).collect();
+    let sums: Vec<Vec<T>> = blocks().gather(sum);
     let sum = |c: usize| sums.iter().map(|block| block[c].to_f64()).sum();
     Parts {
         sum: (0..columns).map(sum).collect(),
@@ -195,7 +196,7 @@ fn gradient<T: Element>(lines: Lines, x: &[T], most: &[T], scale: &[T], columns:
     let write = |dx: &mut [MaybeUninit<T>]| {
         let inputs = x.par_chunks(columns * ROWS_AT_ONCE);
         let outputs = dx.par_chunks_mut(columns * ROWS_AT_ONCE);
-        outputs.zip(inputs).enumerate().for_each(|(block, (dx, x))| match lines {
+        outputs.zip(inputs).enumerate().fork(|(block, (dx, x))| match lines {
             Lines::Columns => run(ColumnGradient { x, most, scale, columns, dx }),
             Lines::Rows => {
                 let rows = block * ROWS_AT_ONCE..block * ROWS_AT_ONCE + x.len() / columns;

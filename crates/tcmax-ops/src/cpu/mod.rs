@@ -15,6 +15,7 @@
 //! attention  gelu                       of transformers
 //! perceptron  quadratic_form            all layers of a small network; u^T Q u of rows u
 //! recurrent                             all steps of a recurrent layer
+//! pairwise  channels_last               sums and products value by value, the layout of images
 //! storage  element  simd  exponential   candle's storage, scalars, instruction sets
 //! ```
 //!
@@ -24,6 +25,7 @@
 pub(crate) mod attention;
 pub(crate) mod blend;
 pub(crate) mod channels;
+pub(crate) mod channels_last;
 pub(crate) mod conv2d;
 pub(crate) mod element;
 mod exponential;
@@ -34,6 +36,7 @@ pub(crate) mod log_sum_exp;
 pub(crate) mod masked_softmax;
 pub(crate) mod matmul;
 pub(crate) mod normalise;
+pub(crate) mod pairwise;
 pub(crate) mod perceptron;
 pub(crate) mod pool;
 pub(crate) mod quadratic_form;

@@ -23,6 +23,7 @@ use crate::cpu::relu::relu;
 use crate::cpu::simd::run;
 use crate::cpu::statistics::Statistics;
 use crate::cpu::storage::written;
+use crate::tasks::Fork;
 
 /// A normalisation with its statistics.
 pub(crate) struct Normaliser<'a, T> {
@@ -108,7 +109,7 @@ impl<T: Element> Normaliser<'_, T> {
         let len = band_len(self.channels());
         let write = |y: &mut [MaybeUninit<T>]| {
             let bands = y.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate();
-            bands.for_each(|(band, (y, x))| {
+            bands.fork(|(band, (y, x))| {
                 let residual = residual.map(|values| &values[band * len..][..x.len()]);
                 run(Apply { affine: &affine, x, residual, with_relu, y });
             });
@@ -123,11 +124,9 @@ impl<T: Element> Normaliser<'_, T> {
         let mean: Vec<T> = repeated(self.statistics.mean.iter().copied());
         let len = incoming.band_len(channels);
         let bands = x.par_chunks(len).enumerate();
-        let sums: Vec<[Vec<f64>; 2]> = bands
-            .map_init(Vec::new, |buffer, (band, x)| {
-                run(SumBand { mean: &mean, x, incoming, band, len, buffer, channels })
-            })
-            .collect();
+        let sums: Vec<[Vec<f64>; 2]> = bands.gather_with(Vec::new, |buffer, (band, x)| {
+            run(SumBand { mean: &mean, x, incoming, band, len, buffer, channels })
+        });
         let mut total = Sums { weight: vec![0.0; channels], bias: vec![0.0; channels] };
         for [weight, bias] in sums {
             add(&mut total.weight, weight.into_iter());
@@ -159,7 +158,7 @@ impl<T: Element> Normaliser<'_, T> {
         let len = incoming.band_len(channels);
         let write = |dx: &mut [MaybeUninit<T>]| {
             let bands = dx.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate();
-            bands.for_each_init(Vec::new, |buffer, (band, (dx, x))| {
+            bands.fork_with(Vec::new, |buffer, (band, (dx, x))| {
                 run(InputGradBand { terms: &terms, x, incoming, band, len, buffer, dx });
             });
         };
@@ -170,11 +169,13 @@ impl<T: Element> Normaliser<'_, T> {
     /// The gradient after the ReLU, which is the residual's.
     pub(crate) fn residual_grad(&self, len: usize, incoming: &Incoming<'_, T>) -> Vec<T> {
         let band = incoming.band_len(self.channels());
-        let mut out = vec![T::zero(); len];
-        out.par_chunks_mut(band).enumerate().for_each_init(Vec::new, |buffer, (number, out)| {
-            run(CopyBand { incoming, band: number, len: band, buffer, out });
-        });
-        out
+        let write = |out: &mut [MaybeUninit<T>]| {
+            out.par_chunks_mut(band).enumerate().fork_with(Vec::new, |buffer, (number, out)| {
+                run(CopyBand { incoming, band: number, len: band, buffer, out });
+            });
+        };
+        // SAFETY: `CopyBand` writes all of its band.
+        unsafe { written(len, write) }
     }
 }
 
@@ -323,7 +324,7 @@ struct CopyBand<'a, T> {
     band: usize,
     len: usize,
     buffer: &'a mut Vec<T>,
-    out: &'a mut [T],
+    out: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Element> WithSimd for CopyBand<'_, T> {
@@ -331,6 +332,10 @@ impl<T: Element> WithSimd for CopyBand<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        self.out.copy_from_slice(self.incoming.band(self.band, self.len, self.buffer));
+        let band = self.incoming.band(self.band, self.len, self.buffer);
+        assert_eq!(self.out.len(), band.len());
+        for (out, value) in self.out.iter_mut().zip(band) {
+            out.write(*value);
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::cpu::matmul::padded::{Rows, add_transposed, dot, multiply, padded};
 use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::relu::relu;
 use crate::cpu::simd::run;
+use crate::tasks::Fork;
 
 /// Rows of one task.
 const SECTION: usize = 512;
@@ -128,7 +129,7 @@ impl Network {
             let hidden = parts.iter_mut().filter_map(Iterator::next).collect();
             sections.push(Forward { network: self, x, hidden, y });
         }
-        sections.into_par_iter().for_each(run);
+        sections.into_par_iter().fork(run);
         (y, hidden)
     }
 
@@ -156,7 +157,7 @@ impl Network {
             let dx = dx_parts.as_mut().and_then(Iterator::next);
             sections.push(Backward { network: self, x, hidden, gradient, dx });
         }
-        let sums: Vec<Vec<Sums>> = sections.into_par_iter().map(run).collect();
+        let sums: Vec<Vec<Sums>> = sections.into_par_iter().gather(run);
         (self.add(&sums), dx)
     }
 

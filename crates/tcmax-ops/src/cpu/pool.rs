@@ -3,13 +3,17 @@
 //! The forward pass keeps for every output which tap of its window was the largest; the gradient of
 //! an image row is then gathered from the outputs that saw it, without comparing values again.
 
+use std::mem::MaybeUninit;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::channels::Affine;
 use crate::cpu::element::Element;
 use crate::cpu::simd::run;
+use crate::cpu::storage::written;
 use crate::geometry::Window;
+use crate::tasks::Fork;
 
 /// The tap of an output that passes no gradient on.
 pub(crate) const NO_TAP: u8 = u8::MAX;
@@ -35,14 +39,18 @@ pub(crate) fn max<T: Element>(
 ) -> Pooled<T> {
     let images = x.len() / (window.pixels() * channels);
     let len = images * window.positions() * channels;
-    let (mut values, mut taps) = (vec![T::zero(); len], vec![0u8; len]);
     let row_len = window.out.1 * channels;
-    let rows = values.par_chunks_mut(row_len).zip(taps.par_chunks_mut(row_len)).enumerate();
-    rows.for_each(|(row, (values, taps))| {
-        let (image, i) = (row / window.out.0, row % window.out.0);
-        let image = &x[image * window.pixels() * channels..][..window.pixels() * channels];
-        run(MaxRow { image, window, i, channels, normal, values, taps });
-    });
+    let write = |values: &mut [MaybeUninit<T>], taps: &mut [MaybeUninit<u8>]| {
+        let rows = values.par_chunks_mut(row_len).zip(taps.par_chunks_mut(row_len)).enumerate();
+        rows.fork(|(row, (values, taps))| {
+            let (image, i) = (row / window.out.0, row % window.out.0);
+            let image = &x[image * window.pixels() * channels..][..window.pixels() * channels];
+            run(MaxRow { image, window, i, channels, normal, values, taps });
+        });
+    };
+    let mut taps = Vec::new();
+    // SAFETY: a task for every row of both, and `MaxRow` writes all of its row.
+    let values = unsafe { written(len, |values| taps = written(len, |taps| write(values, taps))) };
     Pooled { values, taps }
 }
 
@@ -53,8 +61,8 @@ struct MaxRow<'a, T> {
     i: usize,
     channels: usize,
     normal: Option<&'a Affine<T>>,
-    values: &'a mut [T],
-    taps: &'a mut [u8],
+    values: &'a mut [MaybeUninit<T>],
+    taps: &'a mut [MaybeUninit<u8>],
 }
 
 impl<T: Element> WithSimd for MaxRow<'_, T> {
@@ -79,9 +87,11 @@ impl<T: Element> WithSimd for MaxRow<'_, T> {
                     None => max_of_window(window, (i, j), block, &Plain),
                 };
                 let at = j * channels + first;
-                values[at..][..count].copy_from_slice(&best[..count]);
+                for (out, best) in values[at..][..count].iter_mut().zip(&best) {
+                    out.write(*best);
+                }
                 for (out, tap) in taps[at..][..count].iter_mut().zip(&tap) {
-                    *out = *tap as u8;
+                    out.write(*tap as u8);
                 }
             }
         }
@@ -248,7 +258,7 @@ impl<T: Element> PooledGradient<'_, T> {
     pub(crate) fn all(&self) -> Vec<T> {
         let images = self.grad.len() / (self.window.positions() * self.channels);
         let mut out = vec![T::zero(); images * self.window.pixels() * self.channels];
-        out.par_chunks_mut(self.row_len()).enumerate().for_each(|(row, out)| {
+        out.par_chunks_mut(self.row_len()).enumerate().fork(|(row, out)| {
             run(GradientRow { gradient: self, row, out });
         });
         out

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::cpu::matmul::padded::{Rows, add_transposed, multiply, padded};
 use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::simd::run;
+use crate::tasks::Fork;
 
 /// Rows of one task; the gradients of tasks are added in order.
 const SECTION: usize = 512;
@@ -31,7 +32,7 @@ pub(crate) fn forward(u: &[f32], q: &[f32], width: usize) -> Vec<f32> {
     let q = pack(q, width, false);
     let mut y = vec![0.0; u.len() / width];
     let sections = y.par_chunks_mut(SECTION).zip(u.par_chunks(SECTION * width));
-    sections.for_each(|(y, u)| run(Forward { u, q: &q, width, y }));
+    sections.fork(|(y, u)| run(Forward { u, q: &q, width, y }));
     y
 }
 
@@ -54,7 +55,7 @@ pub(crate) fn backward(
             Backward { u, q: &packed, width, gradient, du }
         })
         .collect();
-    let sums: Vec<Scratch> = sections.into_par_iter().map(run).collect();
+    let sums: Vec<Scratch> = sections.into_par_iter().gather(run);
     let mut dq = vec![0.0; width * width];
     for sum in sums {
         for (total, sum) in dq.chunks_exact_mut(width).zip(sum.chunks_exact(padded(width))) {

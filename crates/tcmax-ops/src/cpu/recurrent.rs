@@ -22,6 +22,7 @@ use crate::cpu::matmul::padded::{Rows, multiply, padded};
 use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::simd::run;
 use crate::recurrence::RecurrentCell;
+use crate::tasks::Fork;
 
 /// Sequences of a task: two tiles of the products.
 const BAND: usize = 6;
@@ -121,7 +122,7 @@ pub(crate) fn forward(
             gates,
         })
         .collect();
-    bands.into_par_iter().for_each(run);
+    bands.into_par_iter().fork(run);
     (states, gates)
 }
 
@@ -270,7 +271,7 @@ pub(crate) fn backward(
             dmapped: mapped.next().unwrap_or_default(),
         })
         .collect();
-    bands.into_par_iter().for_each(run);
+    bands.into_par_iter().fork(run);
     let sums = if of.has_cells() { &dinputs } else { &dmapped };
     let rows = of.batch * of.steps;
     let (stride, columns) = (of.units, 0..of.units);

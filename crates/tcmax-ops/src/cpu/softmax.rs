@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::cpu::element::Element;
 use crate::cpu::simd::run;
 use crate::cpu::storage::written;
+use crate::tasks::Fork;
 
 /// Rows of one task.
 const ROWS_AT_ONCE: usize = 64;
@@ -16,7 +17,7 @@ const ROWS_AT_ONCE: usize = 64;
 pub(crate) fn forward<T: Element>(x: &[T], len: usize) -> Vec<T> {
     let write = |y: &mut [MaybeUninit<T>]| {
         let band = len * ROWS_AT_ONCE;
-        y.par_chunks_mut(band).zip(x.par_chunks(band)).for_each(|(y, x)| {
+        y.par_chunks_mut(band).zip(x.par_chunks(band)).fork(|(y, x)| {
             for (y, x) in y.chunks_exact_mut(len).zip(x.chunks_exact(len)) {
                 forward_row(x, y);
             }
@@ -47,7 +48,7 @@ pub(crate) fn backward<T: Element>(y: &[T], grad: &[T], len: usize) -> Vec<T> {
     let write = |dx: &mut [MaybeUninit<T>]| {
         let band = len * ROWS_AT_ONCE;
         let inputs = y.par_chunks(band).zip(grad.par_chunks(band));
-        dx.par_chunks_mut(band).zip(inputs).for_each(|(dx, (y, grad))| {
+        dx.par_chunks_mut(band).zip(inputs).fork(|(dx, (y, grad))| {
             run(Backward { y, grad, len, dx });
         });
     };

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::cpu::channels::{band_len, folded, period, repeated};
 use crate::cpu::element::Element;
 use crate::cpu::simd::run;
+use crate::tasks::Fork;
 
 /// Mean and biased variance of each channel.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ impl Moments {
     /// The moments of rows of `channels` values.
     pub(crate) fn of<T: Element>(values: &[T], channels: usize) -> Self {
         let bands = values.par_chunks(band_len(channels));
-        let moments: Vec<Self> = bands.map(|band| run(OfBand { band, channels })).collect();
+        let moments: Vec<Self> = bands.gather(|band| run(OfBand { band, channels }));
         Self::merged(moments, channels)
     }
 

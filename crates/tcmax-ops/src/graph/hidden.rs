@@ -11,6 +11,7 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail,
 };
 
+use crate::cpu::pairwise;
 use crate::cpu::storage::{check_dtype, open};
 use crate::graph::backward::hand_over;
 
@@ -65,7 +66,7 @@ impl Gradient {
     fn add(&self, gradient: Tensor) -> Result<()> {
         let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *sum = Some(match sum.take() {
-            Some(others) => (others + gradient)?,
+            Some(others) => pairwise::sum(&others, &gradient)?,
             None => gradient,
         });
         Ok(())

@@ -6,6 +6,7 @@ use candle_core::{CustomOp3, Result, Tensor};
 
 use crate::activation::Gelu;
 use crate::composed::relu::gate;
+use crate::cpu::pairwise;
 use crate::graph::hidden::{Argument, Hidden};
 use crate::mask::AttentionMask;
 use crate::ops::attention::{self, attention};
@@ -22,10 +23,10 @@ impl Hidden {
     /// # Errors
     /// When the shapes are not the same.
     pub fn add(&self, other: &Self) -> Result<Self> {
-        let sum = (self.values() + other.values())?;
         if !self.is_apart() {
-            return Ok(Self::plain(sum));
+            return (self.values() + other.values()).map(Self::plain);
         }
+        let sum = pairwise::sum(self.values(), other.values())?;
         let arguments = [Argument::Hidden(self), Argument::Hidden(other), Argument::Nothing];
         Self::result(&sum, arguments, |grad| Ok([Some(grad.clone()), Some(grad.clone()), None]))
     }
@@ -98,7 +99,9 @@ impl Hidden {
             return Self::of(&gelu(self.values(), form)?);
         }
         let (y, slope) = gelu_and_slope(self.values(), form)?;
-        Self::result(&y, self.alone(), move |grad| Ok([Some((grad * &slope)?), None, None]))
+        Self::result(&y, self.alone(), move |grad| {
+            Ok([Some(pairwise::product(grad, &slope)?), None, None])
+        })
     }
 
     /// max(0, x), as [`relu`].
@@ -123,8 +126,10 @@ impl Hidden {
             return dropout(self.values(), rate, seed).map(Self::plain);
         }
         let Some(factors) = factors(self.values(), rate, seed)? else { return Ok(self.clone()) };
-        let y = (self.values() * &factors)?;
-        Self::result(&y, self.alone(), move |grad| Ok([Some((grad * &factors)?), None, None]))
+        let y = pairwise::product(self.values(), &factors)?;
+        Self::result(&y, self.alone(), move |grad| {
+            Ok([Some(pairwise::product(grad, &factors)?), None, None])
+        })
     }
 
     /// Columns `start..start + count` of the last dimension.

@@ -5,6 +5,7 @@ pub(crate) mod attention;
 pub(crate) mod batch_norm;
 pub(crate) mod blend;
 pub(crate) mod blended_slices;
+pub(crate) mod channels_last;
 mod check;
 pub(crate) mod conv2d;
 pub(crate) mod conv_unit;

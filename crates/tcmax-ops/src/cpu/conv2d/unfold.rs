@@ -11,6 +11,7 @@ use crate::cpu::conv2d::Convolve;
 use crate::cpu::matmul::plain::{Matrix, multiply};
 use crate::cpu::storage::zeroed;
 use crate::geometry::ConvShape;
+use crate::tasks::Fork;
 
 /// Images whose weight gradients are summed by one task. The result's bits depend on it.
 const IMAGES_PER_SUM: usize = 4;
@@ -46,7 +47,7 @@ impl Convolve for f64 {
     fn forward(shape: &ConvShape, x: &[Self], weight: &[Self], y: &mut [MaybeUninit<Self>]) {
         let y = zeroed(y);
         let images = x.par_chunks(shape.image_len());
-        y.par_chunks_mut(shape.out_len()).zip(images).for_each(|(y, image)| {
+        y.par_chunks_mut(shape.out_len()).zip(images).fork(|(y, image)| {
             let windows = windows(shape, image);
             let windows = Matrix::new(&windows, shape.window.positions(), shape.depth());
             multiply(y, windows, Matrix::new(weight, shape.depth(), shape.to), false);
@@ -56,7 +57,7 @@ impl Convolve for f64 {
     fn input_grad(shape: &ConvShape, weight: &[Self], grad: &[Self], dx: &mut [MaybeUninit<Self>]) {
         let dx = zeroed(dx);
         let grads = grad.par_chunks(shape.out_len());
-        dx.par_chunks_mut(shape.image_len()).zip(grads).for_each(|(dx, grad)| {
+        dx.par_chunks_mut(shape.image_len()).zip(grads).fork(|(dx, grad)| {
             let mut windows = vec![0.0; shape.window.positions() * shape.depth()];
             let grad = Matrix::new(grad, shape.window.positions(), shape.to);
             let weight = Matrix::new(weight, shape.depth(), shape.to);
@@ -85,7 +86,7 @@ impl Convolve for f64 {
             }
             sum
         };
-        let sums: Vec<Vec<Self>> = images.zip(grads).map(partial_sum).collect();
+        let sums: Vec<Vec<Self>> = images.zip(grads).gather(partial_sum);
         for sum in sums {
             for (total, part) in dw.iter_mut().zip(sum) {
                 *total += part;

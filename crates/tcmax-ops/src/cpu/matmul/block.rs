@@ -94,6 +94,18 @@ impl<'a> Block<'a> {
         bands
     }
 
+    /// `step` blocks: every `step`-th row from the first on, from the second on and so forth.
+    pub(crate) fn interleaved_rows(self, step: usize) -> Vec<Self> {
+        let rows = |first: usize| (self.rows + step - 1 - first) / step;
+        let of = |first| Self {
+            start: self.start.wrapping_add(first * self.stride),
+            rows: rows(first),
+            stride: step * self.stride,
+            ..self
+        };
+        (0..step).map(of).collect()
+    }
+
     /// Prefetches the first cache lines of a row that will soon be written.
     #[inline(always)]
     pub(crate) fn prefetch(&self, row: usize) {
@@ -154,6 +166,24 @@ mod tests {
         }
         assert_eq!(values[..7], [1., 1., 1., 2., 2., 2., 3.]);
         assert_eq!(values[14..21], [4., 4., 4., 5., 5., 5., 6.]);
+    }
+
+    #[test]
+    fn interleaved_rows_cover_the_matrix_once() {
+        for (rows, step) in [(5, 2), (6, 3), (1, 4), (7, 1)] {
+            let mut values: Vec<f32> = vec![0.0; rows * 3];
+            for (number, mut part) in
+                Block::new(&mut values, 3).interleaved_rows(step).into_iter().enumerate()
+            {
+                for row in 0..part.rows() {
+                    // SAFETY: `pointer` has checked that the value is there.
+                    unsafe { *part.pointer(row, 1, 1, 1, 1) += (number + 1) as f32 };
+                }
+            }
+            for row in 0..rows {
+                assert_eq!(values[row * 3..][..3], [0.0, (row % step + 1) as f32, 0.0]);
+            }
+        }
     }
 
     #[test]

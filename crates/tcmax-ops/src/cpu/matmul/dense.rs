@@ -21,6 +21,7 @@ use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::matmul::transpose::transpose;
 use crate::cpu::simd::run;
 use crate::cpu::storage::written;
+use crate::tasks::Fork;
 
 /// Steps of the summed index for which a panel of the right side stays in the fastest cache, and a band of the
 /// left one in the next.
@@ -148,6 +149,7 @@ pub(crate) fn multiply(left: Side<'_>, right: Side<'_>, bias: Option<&[f32]>) ->
     assert!(steps == depth && steps > 0 && bias.is_none_or(|bias| bias.len() == columns));
     let tile = run(TileRows);
     let width = task_width(columns);
+    let band = (BAND / tile).max(1) * tile;
     let mut tiles = Scratch::new(rows.div_ceil(tile) * tile * DEPTH.min(steps));
     let write = |out: &mut [MaybeUninit<f32>]| {
         for step in (0..steps).step_by(DEPTH) {
@@ -156,9 +158,17 @@ pub(crate) fn multiply(left: Side<'_>, right: Side<'_>, bias: Option<&[f32]>) ->
             pack_tiles(left, rows, block, tile, tiles);
             let bias = bias.filter(|_| step + block[1] == steps);
             let tasks = Block::unwritten(out, columns).column_panels(width);
-            tasks.into_par_iter().enumerate().for_each(|(number, out)| {
+            tasks.into_par_iter().enumerate().fork(|(number, out)| {
                 let first = number * width;
-                run(Columns { tiles, tile, right, bias, rows, block, first, out });
+                let panels = run(Pack { right, block, columns: [first, out.columns()] });
+                let panels = &panels[..];
+                let bias = bias.map(|bias| &bias[first..][..out.columns()]);
+                let starts = (0..rows).step_by(band).collect::<Vec<_>>();
+                let heights = starts.iter().map(|start| band.min(rows - start));
+                let bands = out.row_bands(heights);
+                starts.into_par_iter().zip(bands).fork(|(row, out)| {
+                    run(Band { tiles, tile, panels, bias, block, row, out });
+                });
             });
         }
     };
@@ -170,7 +180,7 @@ pub(crate) fn multiply(left: Side<'_>, right: Side<'_>, bias: Option<&[f32]>) ->
 fn pack_tiles(left: Side<'_>, rows: usize, block: [usize; 2], tile: usize, tiles: &mut [f32]) {
     /// Tiles of a task: of a transposed side, neighbours are read from the same cache lines.
     const TILES: usize = 8;
-    tiles.par_chunks_mut(TILES * tile * block[1]).enumerate().for_each(|(number, out)| {
+    tiles.par_chunks_mut(TILES * tile * block[1]).enumerate().fork(|(number, out)| {
         let first = number * TILES * tile;
         left.pack_rows([first, (TILES * tile).min(rows - first)], block, out, tile);
     });
@@ -200,71 +210,75 @@ fn panel_width<S: Simd>() -> usize {
     (2 * S::F32_LANES).clamp(16, PANEL)
 }
 
-/// A block of steps of some neighbouring columns of a product.
-struct Columns<'a, 'b> {
+/// Packs some columns of the right side, panel after panel, for a block of steps.
+struct Pack<'a> {
+    right: Side<'a>,
+    /// The first step and the number of steps.
+    block: [usize; 2],
+    /// The first column and the number of columns.
+    columns: [usize; 2],
+}
+
+impl WithSimd for Pack<'_> {
+    type Output = Scratch;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Scratch {
+        let Self { right, block, columns: [first, count] } = self;
+        let panel = panel_width::<S>();
+        let mut packed = Scratch::new(count.div_ceil(panel) * block[1] * panel);
+        for (number, out) in packed.chunks_exact_mut(block[1] * panel).enumerate() {
+            let start = number * panel;
+            let width = panel.min(count - start);
+            if width < panel {
+                // Columns that are not there are read, and their sums are not kept.
+                out.fill(0.0);
+            }
+            right.pack_columns([first + start, width], block, out, panel);
+        }
+        packed
+    }
+}
+
+/// A band of rows of some neighbouring columns of a product, for a block of steps.
+struct Band<'a, 'b> {
     tiles: &'a [f32],
     /// Rows of a tile.
     tile: usize,
-    right: Side<'a>,
+    /// The columns of the right side.
+    panels: &'a [f32],
     /// Added after the last block.
     bias: Option<&'a [f32]>,
-    rows: usize,
     /// The first step and the number of steps.
     block: [usize; 2],
-    /// The first column.
-    first: usize,
+    /// The first row.
+    row: usize,
     out: Block<'b>,
 }
 
-impl WithSimd for Columns<'_, '_> {
+impl WithSimd for Band<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let panel = panel_width::<S>();
-        let [_, steps] = self.block;
-        let mut packed = Scratch::new(self.out.columns().div_ceil(panel) * steps * panel);
-        self.pack(&mut packed, panel);
-        let band = (BAND / self.tile).max(1) * self.tile;
-        for row in (0..self.rows).step_by(band) {
-            let end = (row + band).min(self.rows);
-            for (number, packed) in packed.chunks_exact(steps * panel).enumerate() {
-                self.multiply(simd, [row, end], (packed, panel, number));
-            }
+        for (number, packed) in self.panels.chunks_exact(self.block[1] * panel).enumerate() {
+            self.multiply(simd, packed, [number * panel, panel]);
         }
         self.add_bias();
     }
 }
 
-impl Columns<'_, '_> {
-    /// Packs the right side, panel after panel.
-    fn pack(&self, packed: &mut [f32], panel: usize) {
-        for (number, out) in packed.chunks_exact_mut(self.block[1] * panel).enumerate() {
-            let start = number * panel;
-            let count = panel.min(self.out.columns() - start);
-            if count < panel {
-                // Columns that are not there are read, and their sums are not kept.
-                out.fill(0.0);
-            }
-            self.right.pack_columns([self.first + start, count], self.block, out, panel);
-        }
-    }
-
-    /// The product of a band of rows and a panel.
+impl Band<'_, '_> {
+    /// The product with a panel.
     #[inline(always)]
-    fn multiply<S: Simd>(
-        &mut self,
-        simd: S,
-        [row, end]: [usize; 2],
-        (packed, panel, number): (&[f32], usize, usize),
-    ) {
+    fn multiply<S: Simd>(&mut self, simd: S, packed: &[f32], [column, panel]: [usize; 2]) {
         let [step, steps] = self.block;
-        let columns = [number * panel, panel.min(self.out.columns() - number * panel)];
-        let mut out = self.out.columns_mut(columns);
-        for row in (row..end).step_by(self.tile) {
-            let count = self.tile.min(end - row);
+        let mut out = self.out.columns_mut([column, panel.min(self.out.columns() - column)]);
+        for row in (0..out.rows()).step_by(self.tile) {
+            let count = self.tile.min(out.rows() - row);
             (row..row + count).for_each(|row| out.prefetch(row));
-            let segment = Segment { a: row * steps, b: 0, len: steps };
+            let segment = Segment { a: (self.row + row) * steps, b: 0, len: steps };
             let product = Product {
                 a: self.tiles,
                 left: Left::Columns { stride: self.tile },
@@ -279,12 +293,10 @@ impl Columns<'_, '_> {
 
     fn add_bias(&mut self) {
         let Some(bias) = self.bias else { return };
-        let width = self.out.columns();
-        let bias = &bias[self.first..][..width];
-        for row in 0..self.rows {
-            let start = self.out.pointer(row, 1, 1, 0, width);
+        for row in 0..self.out.rows() {
+            let start = self.out.pointer(row, 1, 1, 0, bias.len());
             // SAFETY: `pointer` has checked that the row is this block's; all of it was written before.
-            let values = unsafe { std::slice::from_raw_parts_mut(start, width) };
+            let values = unsafe { std::slice::from_raw_parts_mut(start, bias.len()) };
             for (value, bias) in values.iter_mut().zip(bias) {
                 *value += bias;
             }

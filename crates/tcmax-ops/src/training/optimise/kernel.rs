@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::cpu::element::Element;
 use crate::cpu::simd::run;
 use crate::cpu::storage::values;
+use crate::tasks::Fork;
 use crate::training::optimise::running::Running;
 
 const OP: &str = "optimiser";
@@ -115,7 +116,7 @@ impl<K: Kernel> InPlace<'_, K> {
                 (value, gradient, running)
             })
             .collect();
-        bands.into_par_iter().for_each(|(value, gradient, running)| {
+        bands.into_par_iter().fork(|(value, gradient, running)| {
             run(Band { kernel: self.kernel, value, gradient, running });
         });
     }

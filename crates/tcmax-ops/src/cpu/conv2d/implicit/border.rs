@@ -4,6 +4,10 @@ use rayon::prelude::*;
 
 use crate::cpu::matmul::scratch::Scratch;
 use crate::geometry::ConvShape;
+use crate::tasks::Fork;
+
+/// Lines that a thread copies at least.
+const LINES_AT_ONCE: usize = 4;
 
 /// Images (B, H, W, channels) with zero rows and columns around each; borrowed where none are
 /// needed.
@@ -78,20 +82,17 @@ impl<'a> Bordered<'a> {
         let full_line = full_width * channels;
         let images = values.len() / (height * line);
         let mut bordered = Scratch::new(images * full_height * full_line);
-        let pairs =
-            bordered.par_chunks_mut(full_height * full_line).zip(values.par_chunks(height * line));
-        pairs.for_each(|(out, image)| {
-            let (top, rest) = out.split_at_mut(before.0 * full_line);
-            let (middle, bottom) = rest.split_at_mut(height * full_line);
-            top.fill(0.0);
-            bottom.fill(0.0);
-            for (out, row) in middle.chunks_exact_mut(full_line).zip(image.chunks_exact(line)) {
-                let (left, rest) = out.split_at_mut(before.1 * channels);
-                let (inside, right) = rest.split_at_mut(line);
-                left.fill(0.0);
-                inside.copy_from_slice(row);
-                right.fill(0.0);
-            }
+        let lines = bordered.par_chunks_mut(full_line).with_min_len(LINES_AT_ONCE).enumerate();
+        lines.fork(|(number, out)| {
+            let (image, row) = (number / full_height, number % full_height);
+            let Some(row) = row.checked_sub(before.0).filter(|row| *row < height) else {
+                return out.fill(0.0);
+            };
+            let (left, rest) = out.split_at_mut(before.1 * channels);
+            let (inside, right) = rest.split_at_mut(line);
+            left.fill(0.0);
+            inside.copy_from_slice(&values[(image * height + row) * line..][..line]);
+            right.fill(0.0);
         });
         Self { values: Values::Owned(bordered), ..whole }
     }

@@ -5,18 +5,25 @@ use std::mem::MaybeUninit;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::conv2d::implicit::packing::{pack_panel, pack_transposed_tap};
+use crate::cpu::conv2d::implicit::packing::{pack_panel, packed_transposed};
 use crate::cpu::matmul::block::Block;
 use crate::cpu::matmul::micro::{self, Left, PANEL, Product, Segment, Target};
 use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::simd::run;
 use crate::geometry::ConvShape;
+use crate::tasks::Fork;
 
 /// From this number of output columns on, an output row alone fills the registers.
 const WIDE: usize = 7;
 
 /// Images that fill the registers.
 const MANY: usize = 8;
+
+/// Rows that a thread copies at least.
+const ROWS_AT_ONCE: usize = 16;
+
+/// Rows of a weight gradient that a task sums, at most.
+const ROWS_OF_TASK: usize = 128;
 
 /// Floats between the rows of different images at one pixel, beyond the channels: without them rows
 /// of 512 channels would be mapped to the same lines of the cache.
@@ -37,13 +44,13 @@ impl ByPixel {
     fn new(images: &[f32], batch: usize, pixels: usize, channels: usize) -> Self {
         let row = channels + GAP;
         let mut values = Scratch::new(pixels * batch * row);
-        for (image, pixel_values) in images.chunks_exact(pixels * channels).enumerate() {
-            for (pixel, source) in pixel_values.chunks_exact(channels).enumerate() {
-                let start = (pixel * batch + image) * row;
-                values[start..][..channels].copy_from_slice(source);
-                values[start + channels..][..GAP].fill(0.0);
-            }
-        }
+        let rows = values.par_chunks_mut(row).with_min_len(ROWS_AT_ONCE).enumerate();
+        rows.fork(|(number, out)| {
+            let (pixel, image) = (number / batch, number % batch);
+            let (out, gap) = out.split_at_mut(channels);
+            out.copy_from_slice(&images[(image * pixels + pixel) * channels..][..channels]);
+            gap.fill(0.0);
+        });
         Self { values, batch, row }
     }
 
@@ -80,15 +87,20 @@ pub(super) fn forward(shape: &ConvShape, x: &[f32], weight: &[f32], y: &mut [May
     let images = ByPixel::new(x, shape.batch, shape.window.pixels(), shape.from);
     let used = used_taps(shape);
     let panels = Block::unwritten(y, shape.to).column_panels(PANEL);
-    panels.into_par_iter().enumerate().for_each(|(panel, out)| {
+    panels.into_par_iter().enumerate().fork(|(panel, out)| {
         let tap_len = shape.from * PANEL;
         let mut filters = Scratch::new(shape.window.taps() * tap_len);
-        let taps =
-            filters.chunks_exact_mut(tap_len).zip(weight.chunks_exact(shape.from * shape.to));
-        for ((filter, tap), _) in taps.zip(&used).filter(|(_, used)| **used) {
-            pack_panel(tap, shape.to, panel, filter);
-        }
-        run(Forward { shape, images: &images, filters: &filters, out });
+        let taps = filters.par_chunks_mut(tap_len).zip(weight.par_chunks(shape.from * shape.to));
+        taps.zip(&used[..]).fork(|((filter, tap), used)| {
+            if *used {
+                pack_panel(tap, shape.to, panel, filter);
+            }
+        });
+        let (images, filters) = (&images, &filters[..]);
+        let positions = out.interleaved_rows(shape.window.positions());
+        positions.into_par_iter().enumerate().fork(|(position, out)| {
+            run(Forward { shape, images, filters, position, out });
+        });
     });
 }
 
@@ -96,6 +108,7 @@ struct Forward<'a, 'b> {
     shape: &'a ConvShape,
     images: &'a ByPixel,
     filters: &'a [f32],
+    position: usize,
     out: Block<'b>,
 }
 
@@ -106,23 +119,14 @@ impl WithSimd for Forward<'_, '_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let ConvShape { batch, from, window, .. } = *self.shape;
         let left = Left::Rows { stride: self.images.row };
-        let mut segments = Vec::with_capacity(window.taps());
-        for i in 0..window.out.0 {
-            for j in 0..window.out.1 {
-                segments.clear();
-                segments.extend(taps(self.shape, i, j).map(|(tap, pixel)| Segment {
-                    a: self.images.at(pixel),
-                    b: tap * from * PANEL,
-                    len: from,
-                }));
-                let a = &self.images.values;
-                let product =
-                    Product { a, left, b: self.filters, b_stride: PANEL, segments: &segments };
-                let (row, step) = (i * window.out.1 + j, window.positions());
-                let target = Target { out: &mut self.out, row, step, rows: batch, add: false };
-                micro::multiply(simd, product, target);
-            }
-        }
+        let (i, j) = (self.position / window.out.1, self.position % window.out.1);
+        let segment =
+            |(tap, pixel)| Segment { a: self.images.at(pixel), b: tap * from * PANEL, len: from };
+        let segments: Vec<Segment> = taps(self.shape, i, j).map(segment).collect();
+        let (a, b) = (&self.images.values, self.filters);
+        let product = Product { a, left, b, b_stride: PANEL, segments: &segments };
+        let target = Target { out: &mut self.out, row: 0, step: 1, rows: batch, add: false };
+        micro::multiply(simd, product, target);
     }
 }
 
@@ -135,16 +139,16 @@ pub(super) fn input_grad(
     let ConvShape { batch, from, to, window } = *shape;
     let gradients = ByPixel::new(grad, batch, window.positions(), to);
     let used = used_taps(shape);
-    let tap_len = from.div_ceil(PANEL) * to * PANEL;
-    let mut filters = Scratch::new(window.taps() * tap_len);
-    let taps = filters.par_chunks_mut(tap_len).zip(weight.par_chunks(from * to)).zip(&used);
-    taps.filter(|(_, used)| **used).for_each(|((filter, tap), _)| {
-        pack_transposed_tap(tap, from, to, filter);
-    });
+    let filters = packed_transposed(weight, [from, to], |tap| used[tap]);
     let sources = sources(shape);
-    let panels = Block::unwritten(dx, from).column_panels(PANEL);
-    panels.into_par_iter().enumerate().for_each(|(panel, out)| {
-        let (gradients, filters, sources) = (&gradients, &filters[..], &sources[..]);
+    let panels = Block::unwritten(dx, from).column_panels(PANEL).into_iter().enumerate();
+    let mut tasks = Vec::new();
+    for (panel, out) in panels {
+        let pixels = out.interleaved_rows(window.pixels()).into_iter().zip(&sources);
+        tasks.extend(pixels.map(|(out, sources)| (panel, &sources[..], out)));
+    }
+    tasks.into_par_iter().fork(|(panel, sources, out)| {
+        let (gradients, filters) = (&gradients, &filters[..]);
         run(InputGrad { shape, gradients, filters, sources, panel, out });
     });
 }
@@ -166,7 +170,8 @@ struct InputGrad<'a, 'b> {
     shape: &'a ConvShape,
     gradients: &'a ByPixel,
     filters: &'a [f32],
-    sources: &'a [Vec<(usize, usize)>],
+    /// Those of the pixel.
+    sources: &'a [(usize, usize)],
     panel: usize,
     out: Block<'b>,
 }
@@ -176,23 +181,18 @@ impl WithSimd for InputGrad<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let ConvShape { batch, from, to, window } = *self.shape;
+        let ConvShape { batch, from, to, .. } = *self.shape;
         let left = Left::Rows { stride: self.gradients.row };
-        let mut segments = Vec::with_capacity(window.taps());
-        for (pixel, sources) in self.sources.iter().enumerate() {
-            segments.clear();
-            segments.extend(sources.iter().map(|&(tap, position)| Segment {
-                a: self.gradients.at(position),
-                b: (tap * from.div_ceil(PANEL) + self.panel) * to * PANEL,
-                len: to,
-            }));
-            let a = &self.gradients.values;
-            let product =
-                Product { a, left, b: self.filters, b_stride: PANEL, segments: &segments };
-            let (out, step) = (&mut self.out, window.pixels());
-            let target = Target { out, row: pixel, step, rows: batch, add: false };
-            micro::multiply(simd, product, target);
-        }
+        let segment = |&(tap, position): &(usize, usize)| Segment {
+            a: self.gradients.at(position),
+            b: (tap * from.div_ceil(PANEL) + self.panel) * to * PANEL,
+            len: to,
+        };
+        let segments: Vec<Segment> = self.sources.iter().map(segment).collect();
+        let (a, b) = (&self.gradients.values, self.filters);
+        let product = Product { a, left, b, b_stride: PANEL, segments: &segments };
+        let target = Target { out: &mut self.out, row: 0, step: 1, rows: batch, add: false };
+        micro::multiply(simd, product, target);
     }
 }
 
@@ -200,7 +200,13 @@ pub(super) fn weight_grad(shape: &ConvShape, x: &[f32], grad: &[f32], dw: &mut [
     let ConvShape { batch, from, to, window } = *shape;
     let images = ByPixel::new(x, batch, window.pixels(), from);
     let panels = Block::unwritten(dw, to).column_panels(PANEL);
-    panels.into_par_iter().enumerate().for_each(|(panel, out)| {
+    let segments = segments_of_taps(shape, &images);
+    let parts = from.div_ceil(ROWS_OF_TASK);
+    let edge = |part: usize| part * from / parts;
+    let rows: Vec<(usize, [usize; 2])> = (0..window.taps())
+        .flat_map(|tap| (0..parts).map(move |part| (tap, [edge(part), edge(part + 1)])))
+        .collect();
+    panels.into_par_iter().enumerate().fork(|(panel, out)| {
         // (position, image, columns of the panel)
         let mut gradients = Scratch::new(window.positions() * batch * PANEL);
         let width = out.columns();
@@ -210,14 +216,39 @@ pub(super) fn weight_grad(shape: &ConvShape, x: &[f32], grad: &[f32], dw: &mut [
             target[..width].copy_from_slice(&source[panel * PANEL..][..width]);
             target[width..].fill(0.0);
         }
-        run(WeightGrad { shape, images: &images, gradients: &gradients, out });
+        let bands = out.row_bands(rows.iter().map(|(_, [start, end])| end - start));
+        rows.par_iter().zip(bands).fork(|((tap, [first, _]), out)| {
+            let (images, gradients, segments) = (&images, &gradients[..], &segments[*tap][..]);
+            run(WeightGrad { images, gradients, segments, first: *first, out });
+        });
     });
 }
 
+/// For each tap the pixels it meets, with the gradients of the positions.
+fn segments_of_taps(shape: &ConvShape, images: &ByPixel) -> Vec<Vec<Segment>> {
+    let window = shape.window;
+    let mut segments = vec![Vec::new(); window.taps()];
+    for i in 0..window.out.0 {
+        for j in 0..window.out.1 {
+            for (tap, pixel) in taps(shape, i, j) {
+                segments[tap].push(Segment {
+                    a: images.at(pixel),
+                    b: (i * window.out.1 + j) * shape.batch * PANEL,
+                    len: shape.batch,
+                });
+            }
+        }
+    }
+    segments
+}
+
+/// Some rows of one tap's gradient.
 struct WeightGrad<'a, 'b> {
-    shape: &'a ConvShape,
     images: &'a ByPixel,
     gradients: &'a [f32],
+    segments: &'a [Segment],
+    /// The first row, a channel.
+    first: usize,
     out: Block<'b>,
 }
 
@@ -226,26 +257,12 @@ impl WithSimd for WeightGrad<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let ConvShape { batch, from, window, .. } = *self.shape;
-        let mut segments = vec![Vec::new(); window.taps()];
-        for i in 0..window.out.0 {
-            for j in 0..window.out.1 {
-                for (tap, pixel) in taps(self.shape, i, j) {
-                    segments[tap].push(Segment {
-                        a: self.images.at(pixel),
-                        b: (i * window.out.1 + j) * batch * PANEL,
-                        len: batch,
-                    });
-                }
-            }
-        }
         let left = Left::Columns { stride: self.images.row };
-        for (tap, segments) in segments.iter().enumerate() {
-            let a = &self.images.values;
-            let product = Product { a, left, b: self.gradients, b_stride: PANEL, segments };
-            let out = &mut self.out;
-            let target = Target { out, row: tap * from, step: 1, rows: from, add: false };
-            micro::multiply(simd, product, target);
-        }
+        let a = &self.images.values[self.first..];
+        let (b, segments) = (self.gradients, self.segments);
+        let product = Product { a, left, b, b_stride: PANEL, segments };
+        let rows = self.out.rows();
+        let target = Target { out: &mut self.out, row: 0, step: 1, rows, add: false };
+        micro::multiply(simd, product, target);
     }
 }

@@ -9,26 +9,28 @@
 mod border;
 mod by_batch;
 mod packing;
+mod weight_grad;
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::conv2d::implicit::border::Bordered;
 use crate::cpu::conv2d::implicit::packing::{packed, packed_transposed};
+pub(super) use crate::cpu::conv2d::implicit::weight_grad::weight_grad;
 use crate::cpu::matmul::block::Block;
 use crate::cpu::matmul::micro::{self, Left, PANEL, Product, Segment, Target};
-use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::simd::run;
 use crate::geometry::{ConvShape, Window};
+use crate::tasks::Fork;
 
-/// Output positions whose weight gradient is summed before the next: their gradients stay in the
-/// second-level cache.
-const POSITIONS_AT_ONCE: usize = 512;
+/// Pixels of a line, at most, that a 1x1 convolution sees.
+const LINE: usize = 512;
 
-/// Tasks that a pass is cut into where the batch is smaller.
-const TASKS: usize = 16;
+/// Bands of rows that a pass is cut into where the batch is smaller; each is a task for every panel of columns.
+const BANDS: usize = 32;
 
 /// y (B, H', W', to) of x (B, H, W, from) and the filters (K_h, K_w, from, to).
 pub(super) fn forward(shape: &ConvShape, x: &[f32], weight: &[f32], y: &mut [MaybeUninit<f32>]) {
@@ -42,15 +44,24 @@ pub(super) fn forward(shape: &ConvShape, x: &[f32], weight: &[f32], y: &mut [May
     let bands = bands(shape.batch, rows);
     let heights = bands.iter().map(|(_, top, bottom)| (bottom - top) * line);
     let outputs = Block::unwritten(y, shape.to).row_bands(heights);
-    bands.par_iter().zip(outputs).for_each(|(&(number, top, bottom), out)| {
-        let rows = top..bottom;
-        run(ForwardBand { shape, image: &image, panels: &panels, number, rows, out });
+    tasks(&bands, outputs).into_par_iter().fork(|(&(number, top, bottom), panel, out)| {
+        let (image, panels, rows) = (&image, &panels[..], top..bottom);
+        run(ForwardBand { shape, image, panels, number, rows, panel, out });
     });
+}
+
+/// Each band with each panel of its columns.
+fn tasks<'a, 'b, B>(bands: &'a [B], outputs: Vec<Block<'b>>) -> Vec<(&'a B, usize, Block<'b>)> {
+    let with_panels = |(band, out): (&'a B, Block<'b>)| {
+        let panels = out.column_panels(PANEL).into_iter().enumerate();
+        panels.map(move |(panel, out)| (band, panel, out))
+    };
+    bands.iter().zip(outputs).flat_map(with_panels).collect()
 }
 
 /// Bands of rows as (image, first row, end): whole images where there are enough of them.
 fn bands(batch: usize, rows: usize) -> Vec<(usize, usize, usize)> {
-    let count = TASKS.div_ceil(batch).min(rows);
+    let count = BANDS.div_ceil(batch).min(rows);
     let edge = |band: usize| band * rows / count;
     (0..batch)
         .flat_map(|image| (0..count).map(move |band| (image, band)))
@@ -67,7 +78,7 @@ fn flattened(shape: &ConvShape) -> ConvShape {
     }
     // Lines of a bounded number of pixels, so that there are enough tasks.
     let pixels = shape.batch * window.pixels();
-    let line = (1..=pixels.min(POSITIONS_AT_ONCE)).rev().find(|line| pixels.is_multiple_of(*line));
+    let line = (1..=pixels.min(LINE)).rev().find(|line| pixels.is_multiple_of(*line));
     let line = line.unwrap_or(1);
     let size = (pixels / line, line);
     let window = Window { image: size, out: size, ..*window };
@@ -79,7 +90,8 @@ struct ForwardBand<'a, 'b> {
     image: &'a Bordered<'a>,
     panels: &'a [f32],
     number: usize,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
+    panel: usize,
     out: Block<'b>,
 }
 
@@ -87,28 +99,25 @@ impl WithSimd for ForwardBand<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let ConvShape { from, to, window, .. } = self.shape;
         let (k_h, k_w) = window.kernel;
         let (line, depth) = (window.out.1, k_h * k_w * from);
         let left = Left::Rows { stride: window.stride.1 * from };
         let mut segments = Vec::with_capacity(k_h);
         debug_assert_eq!(self.panels.len(), to.div_ceil(PANEL) * depth * PANEL);
-        for (panel, mut out) in self.out.column_panels(PANEL).into_iter().enumerate() {
-            for i in self.rows.clone() {
-                segments.clear();
-                segments.extend((0..k_h).map(|u| Segment {
-                    a: self.image.pixel(self.number, i * window.stride.0 + u, 0) * from,
-                    b: (panel * depth + u * k_w * from) * PANEL,
-                    len: k_w * from,
-                }));
-                let a = &self.image.values;
-                let product =
-                    Product { a, left, b: self.panels, b_stride: PANEL, segments: &segments };
-                let row = (i - self.rows.start) * line;
-                let target = Target { out: &mut out, row, step: 1, rows: line, add: false };
-                micro::multiply(simd, product, target);
-            }
+        for i in self.rows.clone() {
+            segments.clear();
+            segments.extend((0..k_h).map(|u| Segment {
+                a: self.image.pixel(self.number, i * window.stride.0 + u, 0) * from,
+                b: (self.panel * depth + u * k_w * from) * PANEL,
+                len: k_w * from,
+            }));
+            let a = &self.image.values;
+            let product = Product { a, left, b: self.panels, b_stride: PANEL, segments: &segments };
+            let row = (i - self.rows.start) * line;
+            let target = Target { out: &mut self.out, row, step: 1, rows: line, add: false };
+            micro::multiply(simd, product, target);
         }
     }
 }
@@ -124,14 +133,14 @@ pub(super) fn input_grad(
         return by_batch::input_grad(shape, weight, grad, dx);
     }
     let shape = &flattened(shape);
-    let panels = packed_transposed(weight, shape.from, shape.to);
+    let panels = packed_transposed(weight, [shape.from, shape.to], |_| true);
     let gradient = Bordered::around_gradient(grad, shape);
     let bands = bands(shape.batch, shape.window.image.0);
     let heights = bands.iter().map(|(_, top, bottom)| (bottom - top) * shape.window.image.1);
     let outputs = Block::unwritten(dx, shape.from).row_bands(heights);
-    bands.par_iter().zip(outputs).for_each(|(&(number, top, bottom), out)| {
+    tasks(&bands, outputs).into_par_iter().fork(|(&(number, top, bottom), panel, out)| {
         let (gradient, panels, rows) = (&gradient, &panels[..], top..bottom);
-        run(InputGradBand { shape, gradient, panels, number, rows, out });
+        run(InputGradBand { shape, gradient, panels, number, rows, panel, out });
     });
 }
 
@@ -140,7 +149,8 @@ struct InputGradBand<'a, 'b> {
     gradient: &'a Bordered<'a>,
     panels: &'a [f32],
     number: usize,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
+    panel: usize,
     out: Block<'b>,
 }
 
@@ -150,40 +160,39 @@ impl WithSimd for InputGradBand<'_, '_> {
     /// Pixels whose columns leave the same remainder by the stride see the same taps, at gradients
     /// one apart: they are the rows of one product.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let ConvShape { from, to, window, .. } = self.shape;
         let (stride, width) = (window.stride, window.image.1);
         let tap_len = from.div_ceil(PANEL) * to * PANEL;
         let left = Left::Rows { stride: *to };
         let mut segments = Vec::with_capacity(window.taps());
-        for (panel, mut out) in self.out.column_panels(PANEL).into_iter().enumerate() {
-            for y in self.rows.clone() {
-                for first in 0..stride.1.min(width) {
-                    segments.clear();
-                    for u in 0..window.kernel.0 {
-                        let Some(i) = output_index(y, u, window.padding.0, stride.0) else {
+        for y in self.rows.clone() {
+            for first in 0..stride.1.min(width) {
+                segments.clear();
+                for u in 0..window.kernel.0 {
+                    let Some(i) = output_index(y, u, window.padding.0, stride.0) else {
+                        continue;
+                    };
+                    for v in 0..window.kernel.1 {
+                        let Some(j) = output_index(first, v, window.padding.1, stride.1) else {
                             continue;
                         };
-                        for v in 0..window.kernel.1 {
-                            let Some(j) = output_index(first, v, window.padding.1, stride.1) else {
-                                continue;
-                            };
-                            let tap = u * window.kernel.1 + v;
-                            segments.push(Segment {
-                                a: self.gradient.shifted_pixel(self.number, i, j) * to,
-                                b: tap * tap_len + panel * to * PANEL,
-                                len: *to,
-                            });
-                        }
+                        let tap = u * window.kernel.1 + v;
+                        segments.push(Segment {
+                            a: self.gradient.shifted_pixel(self.number, i, j) * to,
+                            b: tap * tap_len + self.panel * to * PANEL,
+                            len: *to,
+                        });
                     }
-                    let rows = (width - first).div_ceil(stride.1);
-                    let row = (y - self.rows.start) * width + first;
-                    let a = &self.gradient.values;
-                    let product =
-                        Product { a, left, b: self.panels, b_stride: PANEL, segments: &segments };
-                    let target = Target { out: &mut out, row, step: stride.1, rows, add: false };
-                    micro::multiply(simd, product, target);
                 }
+                let rows = (width - first).div_ceil(stride.1);
+                let row = (y - self.rows.start) * width + first;
+                let a = &self.gradient.values;
+                let product =
+                    Product { a, left, b: self.panels, b_stride: PANEL, segments: &segments };
+                let out = &mut self.out;
+                let target = Target { out, row, step: stride.1, rows, add: false };
+                micro::multiply(simd, product, target);
             }
         }
     }
@@ -194,106 +203,4 @@ impl WithSimd for InputGradBand<'_, '_> {
 fn output_index(pixel: usize, tap: usize, padding: usize, stride: usize) -> Option<isize> {
     let offset = (pixel + padding) as isize - tap as isize;
     (offset.rem_euclid(stride as isize) == 0).then(|| offset.div_euclid(stride as isize))
-}
-
-/// dw (K_h, K_w, from, to) of x (B, H, W, from) and dy (B, H', W', to).
-pub(super) fn weight_grad(shape: &ConvShape, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
-    if by_batch::suits(shape) {
-        return by_batch::weight_grad(shape, x, grad, dw);
-    }
-    let shape = &flattened(shape);
-    let image = Bordered::around(x, shape);
-    // Whole panels can be read in place.
-    let packed = (!shape.to.is_multiple_of(PANEL)).then(|| packed(grad, shape.to));
-    let right = match &packed {
-        Some(panels) => {
-            Right { values: panels, stride: PANEL, panel_step: grad.len() / shape.to * PANEL }
-        }
-        None => Right { values: grad, stride: shape.to, panel_step: PANEL },
-    };
-    let groups = groups_of_images(shape);
-    let tasks = |out: Block<'_>, images: std::ops::Range<usize>| {
-        let panels = out.column_panels(PANEL);
-        panels.into_par_iter().enumerate().for_each(|(panel, out)| {
-            let (image, images) = (&image, images.clone());
-            run(WeightGradPanel { shape, image, right, images, panel, out });
-        });
-    };
-    if groups == 1 {
-        return tasks(Block::unwritten(dw, shape.to), 0..shape.batch);
-    }
-    let len = dw.len();
-    let mut sums = Scratch::new(groups * len);
-    let edge = |group: usize| group * shape.batch / groups;
-    sums.par_chunks_mut(len).enumerate().for_each(|(group, sum)| {
-        tasks(Block::new(sum, shape.to), edge(group)..edge(group + 1));
-    });
-    for (index, total) in dw.iter_mut().enumerate() {
-        total.write(sums.iter().skip(index).step_by(len).sum());
-    }
-}
-
-/// The number of groups of images, each of which sums a weight gradient: enough tasks where there are few
-/// panels, as long as the sums are small.
-fn groups_of_images(shape: &ConvShape) -> usize {
-    const SMALL: usize = 1 << 17;
-    let panels = shape.to.div_ceil(PANEL);
-    let len = shape.window.taps() * shape.from * shape.to;
-    if len > SMALL { 1 } else { (TASKS / panels).clamp(1, shape.batch) }
-}
-
-/// The gradient of the output, packed in panels or not.
-#[derive(Clone, Copy)]
-struct Right<'a> {
-    values: &'a [f32],
-    /// From one position to the next.
-    stride: usize,
-    /// From one panel to the next.
-    panel_step: usize,
-}
-
-struct WeightGradPanel<'a, 'b> {
-    shape: &'a ConvShape,
-    image: &'a Bordered<'a>,
-    right: Right<'a>,
-    images: std::ops::Range<usize>,
-    panel: usize,
-    out: Block<'b>,
-}
-
-impl WithSimd for WeightGradPanel<'_, '_> {
-    type Output = ();
-
-    /// All taps of some output rows before the next rows, so that the gradient is read once.
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let ConvShape { from, window, .. } = self.shape;
-        let right = self.right;
-        let (rows, line) = window.out;
-        let left = Left::Columns { stride: window.stride.1 * from };
-        let rows_at_once = (POSITIONS_AT_ONCE / line).clamp(1, rows);
-        let taps = window.kernel.1 * from;
-        let mut segments = Vec::with_capacity(rows_at_once);
-        let mut add = false;
-        for number in self.images {
-            for top in (0..rows).step_by(rows_at_once) {
-                let bottom = rows.min(top + rows_at_once);
-                for u in 0..window.kernel.0 {
-                    segments.clear();
-                    segments.extend((top..bottom).map(|i| Segment {
-                        a: self.image.pixel(number, i * window.stride.0 + u, 0) * from,
-                        b: self.panel * right.panel_step
-                            + (number * rows + i) * line * right.stride,
-                        len: line,
-                    }));
-                    let (a, b, b_stride) = (&self.image.values, right.values, right.stride);
-                    let product = Product { a, left, b, b_stride, segments: &segments };
-                    let (out, row) = (&mut self.out, u * taps);
-                    let target = Target { out, row, step: 1, rows: taps, add };
-                    micro::multiply(simd, product, target);
-                }
-                add = true;
-            }
-        }
-    }
 }

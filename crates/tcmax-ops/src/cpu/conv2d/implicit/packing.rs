@@ -5,14 +5,21 @@ use rayon::prelude::*;
 use crate::cpu::conv2d::transpose::transpose_into;
 use crate::cpu::matmul::micro::PANEL;
 use crate::cpu::matmul::scratch::Scratch;
+use crate::tasks::Fork;
+
+/// Rows of a panel that a task packs.
+const ROWS_AT_ONCE: usize = 128;
 
 /// The rows of a matrix in panels of [`PANEL`] columns, one panel after the other; missing columns
 /// are 0.
 pub(super) fn packed(matrix: &[f32], columns: usize) -> Scratch {
     let rows = matrix.len() / columns;
     let mut out = Scratch::new(columns.div_ceil(PANEL) * rows * PANEL);
-    out.par_chunks_mut(rows * PANEL).enumerate().for_each(|(panel, out)| {
-        pack_panel(matrix, columns, panel, out);
+    out.par_chunks_mut(rows * PANEL).enumerate().fork(|(panel, out)| {
+        let parts = out.par_chunks_mut(ROWS_AT_ONCE * PANEL);
+        parts.zip(matrix.par_chunks(ROWS_AT_ONCE * columns)).fork(|(out, rows)| {
+            pack_panel(rows, columns, panel, out);
+        });
     });
     out
 }
@@ -27,19 +34,21 @@ pub(super) fn pack_panel(matrix: &[f32], columns: usize, panel: usize, out: &mut
 }
 
 /// Filters (taps, from, to) as panels of the columns `from` of each tap's transpose:
-/// (taps, panels of from, to, PANEL).
-pub(super) fn packed_transposed(weight: &[f32], from: usize, to: usize) -> Scratch {
-    let tap_len = from.div_ceil(PANEL) * to * PANEL;
-    let mut out = Scratch::new(weight.len() / (from * to) * tap_len);
-    out.par_chunks_mut(tap_len).zip(weight.par_chunks(from * to)).for_each(|(out, tap)| {
-        pack_transposed_tap(tap, from, to, out);
+/// (taps, panels of from, to, PANEL). Taps that are not used are left out.
+pub(super) fn packed_transposed(
+    weight: &[f32],
+    [from, to]: [usize; 2],
+    used: impl Fn(usize) -> bool + Sync + Send,
+) -> Scratch {
+    let panels = from.div_ceil(PANEL);
+    let mut out = Scratch::new(weight.len() / (from * to) * panels * to * PANEL);
+    out.par_chunks_mut(to * PANEL).enumerate().fork(|(number, out)| {
+        let (tap, panel) = (number / panels, number % panels);
+        if used(tap) {
+            let rows = panel * PANEL..from.min((panel + 1) * PANEL);
+            let rows = (tap * from + rows.start) * to..(tap * from + rows.end) * to;
+            transpose_into(&weight[rows], to, out, PANEL);
+        }
     });
     out
-}
-
-pub(super) fn pack_transposed_tap(tap: &[f32], from: usize, to: usize, out: &mut [f32]) {
-    for (rows, out) in tap.chunks(PANEL * to).zip(out.chunks_exact_mut(to * PANEL)) {
-        transpose_into(rows, to, out, PANEL);
-    }
-    debug_assert_eq!(tap.len(), from * to);
 }

@@ -9,6 +9,7 @@
 //! For each of the 36 points the products are one matrix product. Large images are cut into bands of
 //! tiles whose transforms stay in the second-level cache; where all tiles fit at once, the filters
 //! are transformed panel by panel instead, and are never all in memory.
+//! Tasks are bands of tiles, panels of columns, and inside these parts of tiles and groups of points.
 
 mod tiles;
 mod transform;
@@ -27,6 +28,7 @@ use crate::cpu::matmul::block::Block;
 use crate::cpu::matmul::micro::{self, Left, PANEL, Product, Segment, Target};
 use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::simd::run;
+use crate::tasks::Fork;
 
 /// Tiles of a band: with 64 channels half a megabyte of transformed input.
 const BAND_TILES: usize = 56;
@@ -34,8 +36,11 @@ const BAND_TILES: usize = 56;
 /// Up to this number, all tiles are taken at once rather than in bands.
 const ALL_TILES: usize = 140;
 
-/// Groups of bands, each of which sums a weight gradient. The result's bits depend on it.
-const GROUPS: usize = 4;
+/// Tiles, or rows of filters, that a task transforms.
+const TRANSFORMED_AT_ONCE: usize = 16;
+
+/// Points whose products a task computes.
+const POINTS_AT_ONCE: usize = 9;
 
 /// Sizes of a 3x3 convolution that keeps the image's.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +62,12 @@ impl Same3x3 {
         Self { from: self.to, to: self.from, ..*self }
     }
 
+    /// Groups of bands, each of which sums a weight gradient. The result's bits depend on it.
+    fn groups(&self) -> usize {
+        // Of many channels the sums are large, and there are panels enough for tasks.
+        if self.from.max(self.to) <= 64 { 8 } else { 4 }
+    }
+
     /// Rows of tiles of each band; `None` where all tiles are taken at once.
     fn bands(&self) -> Option<Vec<Range<usize>>> {
         let grid = self.grid();
@@ -65,7 +76,7 @@ impl Same3x3 {
         }
         let most = (BAND_TILES / grid.across()).max(1);
         // A multiple of the groups where there are many, so that groups are equally long.
-        let count = grid.rows().div_ceil(most).next_multiple_of(GROUPS).min(grid.rows());
+        let count = grid.rows().div_ceil(most).next_multiple_of(self.groups()).min(grid.rows());
         let edge = |band: usize| band * grid.rows() / count;
         Some((0..count).map(|band| edge(band)..edge(band + 1)).collect())
     }
@@ -121,7 +132,9 @@ impl<'a> Panel<'a> {
             Source::Borrowed(values) => Bank { values, tap_stride: from * to, row_stride: to },
             Source::Packed(values) => Bank { values, tap_stride: from * PANEL, row_stride: PANEL },
         };
-        run(FilterPanel { bank, rows, columns: self.columns.clone(), out });
+        each_part(rows, out, |rows, out| {
+            run(FilterPanel { bank, rows, columns: self.columns.clone(), out });
+        });
     }
 }
 
@@ -148,63 +161,84 @@ fn forward_in_bands(
     let grid = shape.grid();
     let filter_len = Points::new(shape.from).len();
     let mut transformed = Scratch::new(shape.to.div_ceil(PANEL) * filter_len);
-    transformed.par_chunks_mut(filter_len).enumerate().for_each(|(panel, out)| {
+    transformed.par_chunks_mut(filter_len).enumerate().fork(|(panel, out)| {
         Panel::new(shape, filters, panel).transform(0..shape.from, out);
     });
     let heights =
         bands.iter().map(|band| grid.pixels_before(band.end) - grid.pixels_before(band.start));
     let outputs = Block::unwritten(y, shape.to).row_bands(heights);
     let transformed = &transformed[..];
-    bands.par_iter().zip(outputs).for_each(|(band, out)| {
+    bands.par_iter().zip(outputs).fork(|(band, out)| {
         let tiles = band.start * grid.across()..band.end * grid.across();
-        let len = Points::new(tiles.len()).len();
-        let mut points = Scratch::new(shape.from.div_ceil(PANEL) * len);
-        let source = (x, shape.from);
-        for (panel, out) in points.chunks_exact_mut(len).enumerate() {
-            run(InputPanel { grid, source, tiles: tiles.clone(), panel, out });
-        }
-        let mut products = Scratch::new(len);
-        let panels = out.column_panels(PANEL);
-        for (filter, mut out) in transformed.chunks_exact(filter_len).zip(panels) {
-            let (points, products, channels) = (&points[..], &mut products[..], 0..shape.from);
-            run(Multiply { tiles: tiles.len(), channels, points, filter, products });
-            run(OutputPanel { grid, tiles: tiles.clone(), products, out: &mut out });
-        }
+        let points = input_points(grid, (x, shape.from), tiles.clone());
+        let panels = transformed.par_chunks(filter_len).zip(out.column_panels(PANEL));
+        panels.fork(|(filter, out)| {
+            let mut products = Scratch::new(Points::new(tiles.len()).len());
+            let (channels, tiles) = (0..shape.from, tiles.clone());
+            multiply(tiles.len(), &channels, (&points, filter), &mut products);
+            run(OutputPanel { grid, of: tiles.clone(), tiles, products: &products, out });
+        });
     });
 }
 
+/// Calls `task` with parts of tiles or of rows of filters, and where their points go.
+fn each_part(
+    whole: Range<usize>,
+    panel: &mut [f32],
+    task: impl Fn(Range<usize>, Block<'_>) + Sync + Send,
+) {
+    let blocks = Points::new(whole.len()).blocks(panel, TRANSFORMED_AT_ONCE);
+    let starts: Vec<usize> = whole.clone().step_by(TRANSFORMED_AT_ONCE).collect();
+    starts.into_par_iter().zip(blocks).fork(|(start, block)| {
+        task(start..whole.end.min(start + TRANSFORMED_AT_ONCE), block);
+    });
+}
+
+/// The transformed tiles of all channels, panel by panel.
+fn input_points(grid: Grid, source: (&[f32], usize), tiles: Range<usize>) -> Scratch {
+    let len = Points::new(tiles.len()).len();
+    let mut points = Scratch::new(source.1.div_ceil(PANEL) * len);
+    points.par_chunks_mut(len).enumerate().fork(|(panel, out)| {
+        each_part(tiles.clone(), out, |tiles, out| {
+            run(InputPanel { grid, source, tiles, panel, out });
+        });
+    });
+    points
+}
+
 fn forward_at_once(shape: &Same3x3, x: &[f32], filters: Filters<'_>, y: &mut [MaybeUninit<f32>]) {
-    let points = all_points(shape, x);
-    let panels = Block::unwritten(y, shape.to).column_panels(PANEL);
     let grid = shape.grid();
-    panels.into_par_iter().enumerate().for_each(|(panel, mut out)| {
+    let points = input_points(grid, (x, shape.from), 0..grid.tiles());
+    let panels = Block::unwritten(y, shape.to).column_panels(PANEL);
+    panels.into_par_iter().enumerate().fork(|(panel, out)| {
         let filters = Panel::new(shape, filters, panel);
-        let tiles = 0..grid.tiles();
-        let mut products = Scratch::new(Points::new(tiles.len()).len());
+        let mut products = Scratch::new(Points::new(grid.tiles()).len());
         for channels in blocks(shape.from) {
             let mut filter = Scratch::new(Points::new(channels.len()).len());
             filters.transform(channels.clone(), &mut filter);
-            let (points, products) = (&points[..], &mut products[..]);
-            run(Multiply { tiles: tiles.len(), channels, points, filter: &filter, products });
+            multiply(grid.tiles(), &channels, (&points, &filter), &mut products);
         }
-        run(OutputPanel { grid, tiles, products: &products, out: &mut out });
+        output(grid, &products, out);
+    });
+}
+
+/// Transforms the products of all tiles back into one panel of the output.
+fn output(grid: Grid, products: &[f32], out: Block<'_>) {
+    let rows_at_once = TRANSFORMED_AT_ONCE.div_ceil(grid.across());
+    let starts: Vec<usize> = (0..grid.rows()).step_by(rows_at_once).collect();
+    let end = |start: usize| grid.rows().min(start + rows_at_once);
+    let heights =
+        starts.iter().map(|start| grid.pixels_before(end(*start)) - grid.pixels_before(*start));
+    let outputs = out.row_bands(heights);
+    starts.par_iter().zip(outputs).fork(|(start, out)| {
+        let tiles = start * grid.across()..end(*start) * grid.across();
+        run(OutputPanel { grid, of: 0..grid.tiles(), tiles, products, out });
     });
 }
 
 /// Ranges of rows that are transformed together; their starts are multiples of [`PANEL`].
 fn blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(ROWS_AT_ONCE).map(move |start| start..rows.min(start + ROWS_AT_ONCE))
-}
-
-/// The transformed tiles of the whole batch, panel by panel.
-fn all_points(shape: &Same3x3, x: &[f32]) -> Scratch {
-    let grid = shape.grid();
-    let len = Points::new(grid.tiles()).len();
-    let mut points = Scratch::new(shape.from.div_ceil(PANEL) * len);
-    points.par_chunks_mut(len).enumerate().for_each(|(panel, out)| {
-        run(InputPanel { grid, source: (x, shape.from), tiles: 0..grid.tiles(), panel, out });
-    });
-    points
 }
 
 /// dw (3, 3, from, to) of x (B, H, W, from) and dy (B, H, W, to).
@@ -225,57 +259,101 @@ fn weight_grad_in_bands(
     let grid = shape.grid();
     let sum_len = Points::new(shape.from).len();
     let panels = shape.to.div_ceil(PANEL);
-    let groups = bands.chunks(bands.len().div_ceil(GROUPS));
-    let mut sums: Vec<Scratch> = groups.clone().map(|_| Scratch::new(panels * sum_len)).collect();
-    sums.par_iter_mut().zip(groups.collect::<Vec<_>>()).for_each(|(sums, bands)| {
+    let groups = bands.par_chunks(bands.len().div_ceil(shape.groups()));
+    let mut sums: Vec<Scratch> =
+        (0..groups.len()).map(|_| Scratch::new(panels * sum_len)).collect();
+    sums.par_iter_mut().zip(groups).fork(|(sums, bands)| {
         for (number, band) in bands.iter().enumerate() {
             let tiles = band.start * grid.across()..band.end * grid.across();
-            let len = Points::new(tiles.len()).len();
-            let mut points = Scratch::new(shape.from.div_ceil(PANEL) * len);
-            for (panel, out) in points.chunks_exact_mut(len).enumerate() {
-                let source = (x, shape.from);
-                run(InputPanel { grid, source, tiles: tiles.clone(), panel, out });
-            }
-            let mut grads = Scratch::new(len);
-            for (panel, sum) in sums.chunks_exact_mut(sum_len).enumerate() {
-                let source = (grad, shape.to);
-                let out = &mut grads[..];
-                run(GradPanel { grid, source, tiles: tiles.clone(), panel, out });
-                let (channels, tiles, add) = (0..shape.from, tiles.len(), number > 0);
-                run(SumPanel { channels, tiles, points: &points, grads: &grads, sum, add });
-            }
+            let points = input_points(grid, (x, shape.from), tiles.clone());
+            sums.par_chunks_mut(sum_len).enumerate().fork(|(panel, sum)| {
+                let grads = grad_points(grid, (grad, shape.to), tiles.clone(), panel);
+                add_products(&(0..shape.from), tiles.len(), (&points, &grads), sum, number > 0);
+            });
         }
     });
     let (total, rest) = sums.split_at_mut(1);
     let out = Block::unwritten(dw, shape.to).column_panels(PANEL);
     let totals = total[0].par_chunks_mut(sum_len).zip(out).enumerate();
-    totals.for_each(|(panel, (total, out))| {
-        for sums in rest.iter() {
-            for (total, sum) in total.iter_mut().zip(&sums[panel * sum_len..][..sum_len]) {
-                *total += *sum;
+    totals.fork(|(panel, (total, out))| {
+        let at_once = sum_len / POINTS;
+        total.par_chunks_mut(at_once).enumerate().fork(|(point, total)| {
+            for sums in rest.iter() {
+                let sums = &sums[panel * sum_len + point * at_once..];
+                total.iter_mut().zip(sums).for_each(|(total, sum)| *total += *sum);
             }
-        }
-        let mut out = out;
-        run(FilterGradPanel { sum: total, rows: 0..shape.from, out: &mut out });
+        });
+        let total = &*total;
+        rows_of_taps(out, shape.from, TRANSFORMED_AT_ONCE).into_par_iter().fork(|(first, taps)| {
+            run(FilterGradPanel { sum: (total, shape.from), first, taps });
+        });
     });
+}
+
+/// The gradient of filters (3, 3, from; columns), cut after every `at_once` input channels: the first of
+/// them, and their rows of each tap.
+fn rows_of_taps(out: Block<'_>, from: usize, at_once: usize) -> Vec<(usize, Vec<Block<'_>>)> {
+    let starts: Vec<usize> = (0..from).step_by(at_once).collect();
+    let mut parts: Vec<_> = starts.iter().map(|start| (*start, Vec::with_capacity(9))).collect();
+    for tap in out.row_bands([from; 9]) {
+        let bands = tap.row_bands(starts.iter().map(|start| at_once.min(from - start)));
+        parts.iter_mut().zip(bands).for_each(|((_, taps), band)| taps.push(band));
+    }
+    parts
+}
+
+/// The transformed gradients of some tiles, of one panel.
+fn grad_points(grid: Grid, source: (&[f32], usize), tiles: Range<usize>, panel: usize) -> Scratch {
+    let mut grads = Scratch::new(Points::new(tiles.len()).len());
+    each_part(tiles, &mut grads, |tiles, out| {
+        run(GradPanel { grid, source, tiles, panel, out });
+    });
+    grads
 }
 
 fn weight_grad_at_once(shape: &Same3x3, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
     let grid = shape.grid();
-    let points = all_points(shape, x);
+    let points = input_points(grid, (x, shape.from), 0..grid.tiles());
     let panels = Block::unwritten(dw, shape.to).column_panels(PANEL);
-    panels.into_par_iter().enumerate().for_each(|(panel, mut out)| {
-        let tiles = 0..grid.tiles();
-        let mut grads = Scratch::new(Points::new(tiles.len()).len());
-        let source = (grad, shape.to);
-        run(GradPanel { grid, source, tiles: tiles.clone(), panel, out: &mut grads });
-        let (points, grads, tiles) = (&points[..], &grads[..], tiles.len());
-        for channels in blocks(shape.from) {
+    panels.into_par_iter().enumerate().fork(|(panel, out)| {
+        let grads = grad_points(grid, (grad, shape.to), 0..grid.tiles(), panel);
+        let parts = rows_of_taps(out, shape.from, ROWS_AT_ONCE);
+        parts.into_par_iter().fork(|(first, taps)| {
+            let channels = first..first + taps[0].rows();
             let mut sum = Scratch::new(Points::new(channels.len()).len());
-            let (rows, out) = (channels.clone(), &mut out);
-            run(SumPanel { channels, tiles, points, grads, sum: &mut sum, add: false });
-            run(FilterGradPanel { sum: &sum, rows, out });
-        }
+            add_products(&channels, grid.tiles(), (&points, &grads), &mut sum, false);
+            run(FilterGradPanel { sum: (&sum, channels.len()), first: 0, taps });
+        });
+    });
+}
+
+/// Multiplies some channels of transformed tiles with one panel of filters, at all points.
+fn multiply(
+    tiles: usize,
+    channels: &Range<usize>,
+    (points, filter): (&[f32], &[f32]),
+    products: &mut [f32],
+) {
+    let len = Points::new(tiles).len_of(POINTS_AT_ONCE);
+    products.par_chunks_mut(len).enumerate().fork(|(number, products)| {
+        let (channels, first) = (channels.clone(), number * POINTS_AT_ONCE);
+        run(Multiply { tiles, channels, points, filter, first, products });
+    });
+}
+
+/// Sums the products of some channels of transformed inputs and one panel of transformed gradients, at all
+/// points.
+fn add_products(
+    channels: &Range<usize>,
+    tiles: usize,
+    (points, grads): (&[f32], &[f32]),
+    sum: &mut [f32],
+    add: bool,
+) {
+    let len = Points::new(channels.len()).len_of(POINTS_AT_ONCE);
+    sum.par_chunks_mut(len).enumerate().fork(|(number, sum)| {
+        let (channels, first) = (channels.clone(), number * POINTS_AT_ONCE);
+        run(SumPanel { channels, tiles, points, grads, first, sum, add });
     });
 }
 
@@ -286,6 +364,8 @@ struct Multiply<'a> {
     channels: Range<usize>,
     points: &'a [f32],
     filter: &'a [f32],
+    /// The first of the points of `products`.
+    first: usize,
     products: &'a mut [f32],
 }
 
@@ -297,15 +377,15 @@ impl WithSimd for Multiply<'_> {
         let Self { tiles, channels, .. } = self;
         let (points, filters) = (Points::new(tiles), Points::new(channels.len()));
         let mut segments = Vec::with_capacity(channels.len().div_ceil(PANEL));
-        for point in 0..POINTS {
+        for (number, products) in self.products.chunks_exact_mut(points.len_of(1)).enumerate() {
+            let point = self.first + number;
             segments.clear();
             segments.extend(channels.clone().step_by(PANEL).map(|channel| Segment {
                 a: channel / PANEL * points.len() + points.at(point, 0),
                 b: filters.at(point, channel - channels.start),
                 len: PANEL.min(channels.end - channel),
             }));
-            let start = points.at(point, 0);
-            let mut out = Block::new(&mut self.products[start..][..tiles * PANEL], PANEL);
+            let mut out = Block::new(&mut products[..tiles * PANEL], PANEL);
             let left = Left::Rows { stride: PANEL };
             let product = Product {
                 a: self.points,
@@ -327,6 +407,8 @@ struct SumPanel<'a> {
     tiles: usize,
     points: &'a [f32],
     grads: &'a [f32],
+    /// The first of the points of `sum`.
+    first: usize,
     sum: &'a mut [f32],
     add: bool,
 }
@@ -339,10 +421,9 @@ impl WithSimd for SumPanel<'_> {
         let Self { channels, tiles, .. } = self;
         let (points, sums) = (Points::new(tiles), Points::new(channels.len()));
         let left = Left::Columns { stride: PANEL };
-        for point in 0..POINTS {
-            let start = sums.at(point, 0);
-            let sum = &mut self.sum[start..][..channels.len() * PANEL];
-            let mut out = Block::new(sum, PANEL);
+        for (number, sum) in self.sum.chunks_exact_mut(sums.len_of(1)).enumerate() {
+            let point = self.first + number;
+            let mut out = Block::new(&mut sum[..channels.len() * PANEL], PANEL);
             for channel in channels.clone().step_by(PANEL) {
                 let segments = [Segment {
                     a: channel / PANEL * points.len() + points.at(point, 0),

@@ -83,29 +83,40 @@ impl Points {
         POINTS * self.point_len()
     }
 
+    /// A panel to be written, cut after every `tiles` tiles.
+    pub(super) fn blocks<'a>(&self, panel: &'a mut [f32], tiles: usize) -> Vec<Block<'a>> {
+        assert_eq!(panel.len(), self.len());
+        let (columns, _) = Block::new(panel, self.point_len()).split_columns(self.tiles * PANEL);
+        columns.column_panels(tiles * PANEL)
+    }
+
+    /// Floats of some points.
+    pub(super) fn len_of(&self, points: usize) -> usize {
+        points * self.point_len()
+    }
+
     pub(super) fn at(&self, point: usize, tile: usize) -> usize {
         point * self.point_len() + tile * PANEL
     }
 }
 
 /// Transforms the patches of some tiles, for one panel of channels: B^T d B.
-pub(super) struct InputPanel<'a> {
+pub(super) struct InputPanel<'a, 'b> {
     pub(super) grid: Grid,
     pub(super) source: (&'a [f32], usize),
     pub(super) tiles: Range<usize>,
     pub(super) panel: usize,
-    pub(super) out: &'a mut [f32],
+    /// A row of each point: tiles, and the channels of each.
+    pub(super) out: Block<'b>,
 }
 
-impl WithSimd for InputPanel<'_> {
+impl WithSimd for InputPanel<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { grid, source: (x, channels), tiles, panel, out } = self;
-        let points = Points::new(tiles.len());
+        let Self { grid, source: (x, channels), tiles, panel, mut out } = self;
         let lanes = S::F32_LANES;
-        assert_eq!(out.len(), points.len());
         let end = channels.min((panel + 1) * PANEL);
         for (number, tile) in tiles.enumerate() {
             let origin = grid.origin(tile);
@@ -142,7 +153,7 @@ impl WithSimd for InputPanel<'_> {
                         *half = Input::map(simd, row);
                     }
                 }
-                write_points::<S, Input, 6>(simd, half, out, points, number, channel % PANEL);
+                write_points::<S, Input, 6>(simd, half, &mut out, number, channel % PANEL);
             }
         }
     }
@@ -175,22 +186,21 @@ fn patch_at_border<S: Simd>(
 }
 
 /// Transforms the 4x4 gradients of some tiles, for one panel of channels: A y A^T.
-pub(super) struct GradPanel<'a> {
+pub(super) struct GradPanel<'a, 'b> {
     pub(super) grid: Grid,
     pub(super) source: (&'a [f32], usize),
     pub(super) tiles: Range<usize>,
     pub(super) panel: usize,
-    pub(super) out: &'a mut [f32],
+    /// A row of each point: tiles, and the channels of each.
+    pub(super) out: Block<'b>,
 }
 
-impl WithSimd for GradPanel<'_> {
+impl WithSimd for GradPanel<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { grid, source: (grad, channels), tiles, panel, out } = self;
-        let points = Points::new(tiles.len());
-        assert_eq!(out.len(), points.len());
+        let Self { grid, source: (grad, channels), tiles, panel, mut out } = self;
         let end = channels.min((panel + 1) * PANEL);
         for (number, tile) in tiles.enumerate() {
             let origin = grid.origin(tile);
@@ -212,14 +222,8 @@ impl WithSimd for GradPanel<'_> {
                     }
                     *half = OutputAdjoint::map(simd, row);
                 }
-                write_points::<S, OutputAdjoint, 4>(
-                    simd,
-                    half,
-                    out,
-                    points,
-                    number,
-                    channel % PANEL,
-                );
+                let channel = channel % PANEL;
+                write_points::<S, OutputAdjoint, 4>(simd, half, &mut out, number, channel);
             }
         }
     }
@@ -230,34 +234,35 @@ impl WithSimd for GradPanel<'_> {
 fn write_points<S: Simd, F: Map<ROWS, 6>, const ROWS: usize>(
     simd: S,
     half: [[S::f32s; 6]; ROWS],
-    out: &mut [f32],
-    points: Points,
+    out: &mut Block<'_>,
     tile: usize,
     channel: usize,
 ) {
-    let first = points.at(0, tile) + channel;
-    let step = points.point_len();
-    assert!(first + (POINTS - 1) * step + S::F32_LANES <= out.len());
-    let first = out[first..].as_mut_ptr();
+    let first = out.pointer(0, POINTS, 1, tile * PANEL + channel, S::F32_LANES);
+    let step = out.stride();
     for j in 0..6 {
         let mut column = [simd.splat_f32s(0.0); ROWS];
         for (value, half) in column.iter_mut().zip(&half) {
             *value = half[j];
         }
         for (i, value) in F::map(simd, column).into_iter().enumerate() {
-            // SAFETY: at most the last point's vector, which ends inside, as asserted.
+            // SAFETY: a vector of each of the 36 points, as `pointer` has checked.
             unsafe { first.add((i * 6 + j) * step).cast::<S::f32s>().write_unaligned(value) };
         }
     }
 }
 
-/// Transforms the products of some tiles back into one panel of the output, A^T m A: rows of `out` are the
-/// pixels of the band.
+/// Transforms the products of some tiles back into one panel of the output, A^T m A: rows of `out` are
+/// pixels.
 pub(super) struct OutputPanel<'a, 'b> {
     pub(super) grid: Grid,
+    /// The tiles of the products.
+    pub(super) of: Range<usize>,
+    /// Those to transform: whole rows of tiles.
     pub(super) tiles: Range<usize>,
     pub(super) products: &'a [f32],
-    pub(super) out: &'a mut Block<'b>,
+    /// The pixels under them.
+    pub(super) out: Block<'b>,
 }
 
 impl WithSimd for OutputPanel<'_, '_> {
@@ -265,12 +270,12 @@ impl WithSimd for OutputPanel<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { grid, tiles, products, out } = self;
-        let points = Points::new(tiles.len());
+        let Self { grid, of, tiles, products, mut out } = self;
+        let points = Points::new(of.len());
         let first_pixel = grid.pixels_before(tiles.start / grid.across());
         let width = out.columns();
-        for (number, tile) in tiles.enumerate() {
-            let origin = grid.origin(tile);
+        for tile in tiles {
+            let (origin, number) = (grid.origin(tile), tile - of.start);
             for channel in (0..width).step_by(S::F32_LANES) {
                 let count = S::F32_LANES.min(width - channel);
                 let half = columns::<S, Output, 4>(simd, products, points, number, channel);
@@ -332,21 +337,20 @@ pub(super) struct Bank<'a> {
 }
 
 /// Transforms some rows and at most 32 columns of a filter bank: G g G^T. Here a "tile" of `out` is a row.
-pub(super) struct FilterPanel<'a> {
+pub(super) struct FilterPanel<'a, 'b> {
     pub(super) bank: Bank<'a>,
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
-    pub(super) out: &'a mut [f32],
+    /// A row of each point: tiles, and the channels of each.
+    pub(super) out: Block<'b>,
 }
 
-impl WithSimd for FilterPanel<'_> {
+impl WithSimd for FilterPanel<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { bank, rows, columns, out } = self;
-        let points = Points::new(rows.len());
-        assert_eq!(out.len(), points.len());
+        let Self { bank, rows, columns, mut out } = self;
         for (number, row) in rows.enumerate() {
             // The rows of a bank are pages apart, further than the processor prefetches by itself.
             for tap in 0..9 {
@@ -367,18 +371,21 @@ impl WithSimd for FilterPanel<'_> {
                     *half = Filter::map(simd, line);
                 }
                 let channel = column - columns.start;
-                write_points::<S, Filter, 3>(simd, half, out, points, number, channel);
+                write_points::<S, Filter, 3>(simd, half, &mut out, number, channel);
             }
         }
     }
 }
 
 /// Transforms some rows of one panel of summed products back into the gradient of the filters, G^T u G: the
-/// adjoint of [`FilterPanel`]. `out` is (3, 3, all rows; columns of the panel).
+/// adjoint of [`FilterPanel`].
 pub(super) struct FilterGradPanel<'a, 'b> {
-    pub(super) sum: &'a [f32],
-    pub(super) rows: Range<usize>,
-    pub(super) out: &'a mut Block<'b>,
+    /// The sums, of so many rows.
+    pub(super) sum: (&'a [f32], usize),
+    /// The first row.
+    pub(super) first: usize,
+    /// Of each tap the gradients of the rows.
+    pub(super) taps: Vec<Block<'b>>,
 }
 
 impl WithSimd for FilterGradPanel<'_, '_> {
@@ -386,24 +393,24 @@ impl WithSimd for FilterGradPanel<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { sum: values, rows, out } = self;
-        let all = out.rows() / 9;
-        let points = Points::new(rows.len());
-        let width = out.columns();
-        for (number, row) in rows.enumerate() {
-            for tap in 0..9 {
-                out.prefetch(tap * all + (row + ROWS_AHEAD).min(all - 1));
+        let Self { sum: (values, all), first, mut taps } = self;
+        let points = Points::new(all);
+        let (rows, width) = (taps[0].rows(), taps[0].columns());
+        for row in 0..rows {
+            for tap in &taps {
+                tap.prefetch((row + ROWS_AHEAD).min(rows - 1));
             }
             for column in (0..width).step_by(S::F32_LANES) {
                 let count = S::F32_LANES.min(width - column);
-                let half = columns::<S, FilterAdjoint, 3>(simd, values, points, number, column);
+                let half =
+                    columns::<S, FilterAdjoint, 3>(simd, values, points, first + row, column);
                 for i in 0..3 {
                     let mut line = [simd.splat_f32s(0.0); 6];
                     for (value, half) in line.iter_mut().zip(&half) {
                         *value = half[i];
                     }
                     for (j, value) in FilterAdjoint::map(simd, line).into_iter().enumerate() {
-                        let out = out.pointer((i * 3 + j) * all + row, 1, 1, column, count);
+                        let out = taps[i * 3 + j].pointer(row, 1, 1, column, count);
                         // SAFETY: `count` elements of the block, as `pointer` has checked.
                         unsafe { store(simd, out, count, value) };
                     }
