@@ -8,3 +8,4 @@ mod optimisers;
 mod perceptron;
 mod reference;
 mod shapes;
+mod tasks;

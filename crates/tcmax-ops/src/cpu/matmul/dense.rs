@@ -179,7 +179,7 @@ pub(crate) fn multiply(left: Side<'_>, right: Side<'_>, bias: Option<&[f32]>) ->
 /// Packs a block of steps of the left side in tiles: `out[step * tile + row]` of each.
 fn pack_tiles(left: Side<'_>, rows: usize, block: [usize; 2], tile: usize, tiles: &mut [f32]) {
     /// Tiles of a task: of a transposed side, neighbours are read from the same cache lines.
-    const TILES: usize = 8;
+    const TILES: usize = 4;
     tiles.par_chunks_mut(TILES * tile * block[1]).enumerate().fork(|(number, out)| {
         let first = number * TILES * tile;
         left.pack_rows([first, (TILES * tile).min(rows - first)], block, out, tile);

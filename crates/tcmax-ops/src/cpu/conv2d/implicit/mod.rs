@@ -29,8 +29,8 @@ use crate::tasks::Fork;
 /// Pixels of a line, at most, that a 1x1 convolution sees.
 const LINE: usize = 512;
 
-/// Bands of rows that a pass is cut into where the batch is smaller; each is a task for every panel of columns.
-const BANDS: usize = 32;
+/// Tasks that a pass is cut into at least: bands of rows, each with every panel of columns.
+const TASKS: usize = 64;
 
 /// y (B, H', W', to) of x (B, H, W, from) and the filters (K_h, K_w, from, to).
 pub(super) fn forward(shape: &ConvShape, x: &[f32], weight: &[f32], y: &mut [MaybeUninit<f32>]) {
@@ -41,7 +41,7 @@ pub(super) fn forward(shape: &ConvShape, x: &[f32], weight: &[f32], y: &mut [May
     let panels = packed(weight, shape.to);
     let image = Bordered::around(x, shape);
     let (rows, line) = shape.window.out;
-    let bands = bands(shape.batch, rows);
+    let bands = bands(shape.batch, rows, shape.to);
     let heights = bands.iter().map(|(_, top, bottom)| (bottom - top) * line);
     let outputs = Block::unwritten(y, shape.to).row_bands(heights);
     tasks(&bands, outputs).into_par_iter().fork(|(&(number, top, bottom), panel, out)| {
@@ -60,8 +60,9 @@ fn tasks<'a, 'b, B>(bands: &'a [B], outputs: Vec<Block<'b>>) -> Vec<(&'a B, usiz
 }
 
 /// Bands of rows as (image, first row, end): whole images where there are enough of them.
-fn bands(batch: usize, rows: usize) -> Vec<(usize, usize, usize)> {
-    let count = BANDS.div_ceil(batch).min(rows);
+fn bands(batch: usize, rows: usize, columns: usize) -> Vec<(usize, usize, usize)> {
+    let wanted = TASKS.div_ceil(columns.div_ceil(PANEL));
+    let count = wanted.div_ceil(batch).min(rows);
     let edge = |band: usize| band * rows / count;
     (0..batch)
         .flat_map(|image| (0..count).map(move |band| (image, band)))
@@ -135,7 +136,7 @@ pub(super) fn input_grad(
     let shape = &flattened(shape);
     let panels = packed_transposed(weight, [shape.from, shape.to], |_| true);
     let gradient = Bordered::around_gradient(grad, shape);
-    let bands = bands(shape.batch, shape.window.image.0);
+    let bands = bands(shape.batch, shape.window.image.0, shape.from);
     let heights = bands.iter().map(|(_, top, bottom)| (bottom - top) * shape.window.image.1);
     let outputs = Block::unwritten(dx, shape.from).row_bands(heights);
     tasks(&bands, outputs).into_par_iter().fork(|(&(number, top, bottom), panel, out)| {

@@ -37,10 +37,10 @@ const BAND_TILES: usize = 56;
 const ALL_TILES: usize = 140;
 
 /// Tiles, or rows of filters, that a task transforms.
-const TRANSFORMED_AT_ONCE: usize = 16;
+const TRANSFORMED_AT_ONCE: usize = 8;
 
 /// Points whose products a task computes.
-const POINTS_AT_ONCE: usize = 9;
+const POINTS_AT_ONCE: usize = 4;
 
 /// Sizes of a 3x3 convolution that keeps the image's.
 #[derive(Clone, Copy, Debug)]
@@ -115,11 +115,11 @@ impl<'a> Panel<'a> {
             Filters::Flipped(values) => {
                 let (from, width) = (shape.from, columns.len());
                 let mut packed = Scratch::new(9 * from * PANEL);
-                let taps = packed.chunks_exact_mut(from * PANEL);
-                for (out, tap) in taps.zip(values.chunks_exact(from * shape.to).rev()) {
+                let taps = packed.par_chunks_mut(from * PANEL);
+                taps.zip(values.par_chunks(from * shape.to).rev()).fork(|(out, tap)| {
                     let rows = &tap[columns.start * from..columns.end * from];
                     transpose_into(rows, from, out, PANEL);
-                }
+                });
                 Self { shape, source: Source::Packed(packed), columns: 0..width }
             }
         }
