@@ -145,6 +145,11 @@ impl FusionHead for ConcatHead {
         self.parts(z)
     }
 
+    fn all_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<(Tensor, Vec<Tensor>)> {
+        let own = self.parts(z)?;
+        Ok((self.combine(&own)?, own))
+    }
+
     fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
         self.blocks().map(Some)
     }

@@ -30,6 +30,15 @@ pub trait FusionHead: Critic + Send + Sync {
         self.scores(features)
     }
 
+    /// [`Self::logits`] and [`Self::modality_logits`] of the same features. Heads whose logits are made of those of the
+    /// modalities compute them once.
+    ///
+    /// # Errors
+    /// As [`FusionHead::modality_logits`].
+    fn all_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<(Tensor, Vec<Tensor>)> {
+        Ok((self.logits(features)?, self.modality_logits(features)?))
+    }
+
     /// Adds to an ONNX graph what [`Critic::scores`] does: scores (N, C) of features z_m (N, D_m). Weights
     /// have the names that the head was made with.
     ///

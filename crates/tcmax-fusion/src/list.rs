@@ -30,3 +30,30 @@ pub static HEADS: [&HeadSpec; 10] = [
 pub fn heads() -> Catalogue<HeadSpec> {
     Catalogue::new("fusion head", &HEADS)
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Tensor};
+    use tcmax_ops::{ParamBuilder, Seed, to_vec_f64};
+    use tcmax_registry::Table;
+
+    use super::*;
+
+    #[test]
+    fn logits_computed_together_are_those_computed_apart() {
+        let z = [(); 2].map(|()| Tensor::randn(0f64, 1f64, (5, 6), &Device::Cpu).unwrap());
+        for spec in HEADS {
+            let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
+            let head = spec.build(&Table::new(), &[6, 6], 3, &builder).unwrap();
+            let (fused, own) = head.all_logits(&z).unwrap();
+            let apart = [vec![head.logits(&z).unwrap()], head.modality_logits(&z).unwrap()];
+            let together = [vec![fused], own].concat();
+            assert_eq!(together.len(), 3, "{}", spec.name);
+            for (together, apart) in together.iter().zip(apart.concat()) {
+                assert_eq!(together.dims(), [5, 3], "{}", spec.name);
+                let apart = to_vec_f64(&apart).unwrap();
+                assert_eq!(to_vec_f64(together).unwrap(), apart, "{}", spec.name);
+            }
+        }
+    }
+}

@@ -120,6 +120,11 @@ impl FusionHead for SharedHead {
         Ok((self.scores(z)? / self.widths.len() as f64)?)
     }
 
+    fn all_logits(&self, z: &[Tensor]) -> tcmax_estimators::Result<(Tensor, Vec<Tensor>)> {
+        let own = self.parts(z)?;
+        Ok(((self.combine(&own)? / self.widths.len() as f64)?, own))
+    }
+
     fn class_vectors(&self) -> tcmax_estimators::Result<Option<Vec<Tensor>>> {
         Ok(Some(vec![self.layer.weight().clone(); self.widths.len()]))
     }

@@ -153,13 +153,11 @@ impl Agm {
 
 impl Method for Agm {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
+        let (logits, own) = step.head.all_logits(step.features)?;
         let loss = cross_entropy(&logits, step.labels)?;
         let value = crate::finite(&loss)?;
         let mut gradients = step.gradients(&loss)?;
-        let losses = step
-            .head
-            .modality_logits(step.features)?
+        let losses = own
             .iter()
             .map(|own| clamped_loss(&log_likelihoods(own, step.labels)?))
             .collect::<Result<Vec<f64>>>()?;

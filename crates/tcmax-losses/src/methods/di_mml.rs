@@ -204,8 +204,8 @@ impl Method for DiMml {
     }
 
     fn predict(&self, head: &dyn FusionHead, features: &[Tensor]) -> Result<Tensor> {
-        let mut all = head.modality_logits(features)?;
-        all.push(head.logits(features)?);
+        let (fused, mut all) = head.all_logits(features)?;
+        all.push(fused);
         by_certainty(&all, self.options.certainty_temperature)
     }
 

@@ -115,8 +115,7 @@ impl Method for GBlend {
     }
 
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
-        let mut branches = step.head.modality_logits(step.features)?;
+        let (logits, mut branches) = step.head.all_logits(step.features)?;
         branches.push(logits.clone());
         let weigh = |(branch, &weight): (&Tensor, &f64)| -> Result<Tensor> {
             Ok((cross_entropy(branch, step.labels)? * weight)?)
@@ -161,8 +160,8 @@ fn branch_losses(context: &mut dyn EpochContext, part: Part, branches: usize) ->
     let mut sums = vec![0.0; branches];
     let mut examples = 0;
     context.each(part, &mut |Surveyed { head, features, labels, .. }| {
-        let mut logits = head.modality_logits(features)?;
-        logits.push(head.logits(features)?);
+        let (fused, mut logits) = head.all_logits(features)?;
+        logits.push(fused);
         for (sum, logits) in sums.iter_mut().zip(&logits) {
             *sum -= log_likelihoods(logits, labels)?.iter().sum::<f64>();
         }

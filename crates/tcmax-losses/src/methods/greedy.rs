@@ -228,11 +228,15 @@ pub fn relative_square(gradients: &GradStore, parameters: &[Tensor]) -> Result<f
 
 impl Method for Greedy {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
-        let loss = match self.options.loss {
-            GreedyLoss::Fused => cross_entropy(&logits, step.labels)?,
+        let (logits, loss) = match self.options.loss {
+            GreedyLoss::Fused => {
+                let logits = step.head.logits(step.features)?;
+                let loss = cross_entropy(&logits, step.labels)?;
+                (logits, loss)
+            }
             GreedyLoss::Unimodal => {
-                unimodal(&step.head.modality_logits(step.features)?, step.labels)?
+                let (logits, own) = step.head.all_logits(step.features)?;
+                (logits, unimodal(&own, step.labels)?)
             }
         };
         let loss = step.weighed(loss)?;

@@ -66,8 +66,7 @@ pub struct Mbsd {
 
 impl Method for Mbsd {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
-        let own = step.head.modality_logits(step.features)?;
+        let (logits, own) = step.head.all_logits(step.features)?;
         let mut terms = vec![cross_entropy(&logits, step.labels)?, unimodal(&own, step.labels)?];
         let pairs = pairs(&own, step.labels, self.options.reading)?;
         for pair in &pairs {

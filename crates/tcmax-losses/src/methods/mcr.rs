@@ -136,7 +136,12 @@ impl Mcr {
     }
 
     /// Everything but the game, with the metrics of its parts.
-    fn loss(&self, step: &Step<'_>, logits: &Tensor) -> Result<(Tensor, Vec<(String, f64)>)> {
+    fn loss(
+        &self,
+        step: &Step<'_>,
+        logits: &Tensor,
+        own: &[Tensor],
+    ) -> Result<(Tensor, Vec<(String, f64)>)> {
         let mut loss = cross_entropy(logits, step.labels)?;
         let mut metrics = vec![("cross-entropy".to_owned(), to_scalar_f64(&loss)?)];
         let mut add = |name: &str, weight: f64, term: Tensor| -> Result<()> {
@@ -144,10 +149,10 @@ impl Mcr {
             loss = (&loss + (term * weight)?)?;
             Ok(())
         };
-        let McrOptions { unimodal: own, contrast, temperature, reconstruction, .. } = self.options;
-        if own > 0.0 {
-            let term = unimodal(&step.head.modality_logits(step.features)?, step.labels)?;
-            add("unimodal", own, term)?;
+        let McrOptions { unimodal: weight, contrast, temperature, reconstruction, .. } =
+            self.options;
+        if weight > 0.0 {
+            add("unimodal", weight, unimodal(own, step.labels)?)?;
         }
         if contrast > 0.0 {
             let term = supervised_contrast(step.features, step.labels, temperature)?;
@@ -165,8 +170,12 @@ impl Mcr {
 
 impl Method for Mcr {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
-        let (loss, metrics) = self.loss(step, &logits)?;
+        let (logits, own) = if self.options.unimodal > 0.0 {
+            step.head.all_logits(step.features)?
+        } else {
+            (step.head.logits(step.features)?, Vec::new())
+        };
+        let (loss, metrics) = self.loss(step, &logits, &own)?;
         let McrOptions { game, lambda, permutations, .. } = self.options;
         let permutations =
             draw(step.modalities(), permutations, step.labels.len(), step.seed.stream("game"));

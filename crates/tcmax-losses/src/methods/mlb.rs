@@ -87,8 +87,7 @@ impl Mlb {
 
 impl Method for Mlb {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
-        let own = step.head.modality_logits(step.features)?;
+        let (logits, own) = step.head.all_logits(step.features)?;
         let loss = (cross_entropy(&logits, step.labels)? + unimodal(&own, step.labels)?)?;
         let value = crate::finite(&loss)?;
         let log_means = own

@@ -92,9 +92,8 @@ impl Method for MmPareto {
 
 impl MmPareto {
     fn train<Y: Target>(self, step: &mut Step<'_, Y>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
+        let (logits, own) = step.head.all_logits(step.features)?;
         let fused = step.labels.loss(&logits)?;
-        let own = step.head.modality_logits(step.features)?;
         let mut value = crate::finite(&fused)?;
         let fused = step.gradients(&fused)?;
         let mut unimodal = Vec::with_capacity(own.len());

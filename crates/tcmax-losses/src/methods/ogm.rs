@@ -110,11 +110,10 @@ impl Ogm {
 
 impl Method for Ogm {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
+        let (logits, own) = step.head.all_logits(step.features)?;
         let loss = cross_entropy(&logits, step.labels)?;
         let value = crate::finite(&loss)?;
         let mut gradients = step.gradients(&loss)?;
-        let own = step.head.modality_logits(step.features)?;
         let scores = pair(self.name(), &label_probability_sums(&own, step.labels)?)?;
         let last = self.options.last_epoch.unwrap_or(step.clock.epochs / 2);
         let mut factors = [1.0; 2];

@@ -95,8 +95,11 @@ impl Method for Opm {
             let draws: Vec<f64> = (0..step.labels.len()).map(|_| rng.random()).collect();
             features.push(if rate > 0.0 { dropped(z, &draws, rate)? } else { z.clone() });
         }
-        let logits = step.head.logits(&features)?;
-        let own = step.head.modality_logits(step.features)?;
+        let (logits, own) = if rates == [0.0; 2] {
+            step.head.all_logits(step.features)?
+        } else {
+            (step.head.logits(&features)?, step.head.modality_logits(step.features)?)
+        };
         let scores = pair(OPM.name, &label_probability_sums(&own, step.labels)?)?;
         self.rates = next_rates(scores, self.options.rate, self.options.strength);
         let loss = step.descend(&cross_entropy(&logits, step.labels)?)?;

@@ -133,8 +133,7 @@ impl Method for Remix {
     }
 
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
-        let own = step.head.modality_logits(step.features)?;
+        let (logits, own) = step.head.all_logits(step.features)?;
         let fused = cross_entropy(&logits, step.labels)?;
         let (weight, own) = if step.only.is_empty() {
             let own = own.iter().map(|logits| cross_entropy(logits, step.labels));
