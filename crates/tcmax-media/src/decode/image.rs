@@ -7,15 +7,12 @@ use std::path::Path;
 use image::ImageDecoder;
 use image::codecs::png::PngDecoder;
 use tcmax_data::{Crop, file, resize};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
+use crate::decode::jpeg::jpeg;
 use crate::error::{Error, Result};
 
 /// Larger pictures are refused before their pixels are allocated.
-const LARGEST_SIDE: usize = 20_000;
+pub(super) const LARGEST_SIDE: usize = 20_000;
 const MOST_BYTES: u64 = 1 << 30;
 /// Larger files are refused before they are read.
 const LARGEST_FILE: u64 = 1 << 28;
@@ -93,53 +90,6 @@ pub fn parse_image<T>(
     value
 }
 
-/// Decodes a JPEG file into `pixels`; strictly, or the missing part of a cut one would be grey.
-fn jpeg(file: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<[usize; 3], String> {
-    if !has_end(file) {
-        return Err("its end is missing".to_owned());
-    }
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(LARGEST_SIDE)
-        .set_max_height(LARGEST_SIDE)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options);
-    decoder.decode_headers().map_err(|e| format!("{e:?}"))?;
-    let (width, height) = decoder.dimensions().ok_or("it has no size")?;
-    let shape = [height, width, 3];
-    plausible(file, shape.iter().map(|&n| n as u64).product())?;
-    pixels.resize(shape.iter().product(), 0);
-    decoder.decode_into(pixels).map_err(|e| format!("{e:?}"))?;
-    Ok(shape)
-}
-
-/// Whether the marker of a JPEG file's end follows what it describes.
-fn has_end(file: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        // Pixels, and after them a marker, which fill bytes may precede.
-        let marker = file[at..].windows(2).position(|pair| pair[0] == 0xff && pair[1] != 0xff);
-        let Some(marker) = marker else {
-            return false;
-        };
-        at += marker + 2;
-        match file[at - 1] {
-            0xd9 => return true,
-            // Within pixels, or without content.
-            0x00 | 0x01 | 0xd0..=0xd8 => {}
-            _ => {
-                let Some(&[high, low]) = file[at..].first_chunk() else {
-                    return false;
-                };
-                at += usize::from(u16::from_be_bytes([high, low]));
-                if at >= file.len() {
-                    return false;
-                }
-            }
-        }
-    }
-}
-
 /// Decodes a PNG file into `pixels`.
 fn png(file: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<[usize; 3], String> {
     let bad = |error: image::ImageError| error.to_string();
@@ -161,7 +111,7 @@ fn png(file: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<[usize; 3], Str
 }
 
 /// Checks before its pixels are allocated that a file can hold them, and memory, too.
-fn plausible(file: &[u8], bytes: u64) -> std::result::Result<(), String> {
+pub(super) fn plausible(file: &[u8], bytes: u64) -> std::result::Result<(), String> {
     if bytes > MOST_BYTES {
         return Err(format!("its pixels take {bytes} bytes; {MOST_BYTES} are the most"));
     }

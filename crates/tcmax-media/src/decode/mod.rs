@@ -14,6 +14,7 @@ mod ffmpeg;
 #[cfg(feature = "opencv")]
 mod flow;
 mod image;
+mod jpeg;
 mod mono;
 mod mp4;
 mod numbered;
