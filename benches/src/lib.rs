@@ -194,7 +194,7 @@ impl Case {
 
     /// Whether it is a network with millions of parameters outside training.
     pub fn is_encoder(&self) -> bool {
-        matches!(self.kind, Kind::Encoder { .. })
+        matches!(self.kind, Kind::Encoder { .. } | Kind::Transformer(_))
     }
 
     /// Whether it is a whole fit of an estimator.

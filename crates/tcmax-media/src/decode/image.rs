@@ -9,16 +9,11 @@ use image::codecs::png::PngDecoder;
 use tcmax_data::{Crop, file, resize};
 
 use crate::decode::jpeg::jpeg;
+use crate::decode::limits::{LARGEST_SIDE, MOST_BYTES, plausible};
 use crate::error::{Error, Result};
 
-/// Larger pictures are refused before their pixels are allocated.
-pub(super) const LARGEST_SIDE: usize = 20_000;
-const MOST_BYTES: u64 = 1 << 30;
 /// Larger files are refused before they are read.
 const LARGEST_FILE: u64 = 1 << 28;
-/// Bytes of pixels that one byte of a file can describe: the compression of PNG makes 1,032 bytes of one,
-/// and pixels of one bit become whole bytes. JPEG has at least one bit for 64 pixels.
-const MOST_PER_BYTE: u64 = 8 * 1_032;
 /// Bytes of memory that a thread keeps for its next picture.
 const LARGEST_KEPT: usize = 1 << 24;
 
@@ -108,18 +103,6 @@ fn png(file: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<[usize; 3], Str
         *pixels = image::DynamicImage::from_decoder(decoder).map_err(bad)?.into_rgb8().into_raw();
     }
     Ok(shape)
-}
-
-/// Checks before its pixels are allocated that a file can hold them, and memory, too.
-pub(super) fn plausible(file: &[u8], bytes: u64) -> std::result::Result<(), String> {
-    if bytes > MOST_BYTES {
-        return Err(format!("its pixels take {bytes} bytes; {MOST_BYTES} are the most"));
-    }
-    let most = file.len() as u64 * MOST_PER_BYTE;
-    match bytes > most {
-        true => Err(format!("{} bytes cannot hold {bytes} bytes of pixels", file.len())),
-        false => Ok(()),
-    }
 }
 
 fn incomplete(path: &Path, reason: &str) -> Error {

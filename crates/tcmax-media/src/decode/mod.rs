@@ -15,6 +15,7 @@ mod ffmpeg;
 mod flow;
 mod image;
 mod jpeg;
+mod limits;
 mod mono;
 mod mp4;
 mod numbered;
@@ -22,6 +23,8 @@ mod process;
 mod refusal;
 mod sound;
 mod streams;
+#[cfg(feature = "turbojpeg")]
+mod turbo;
 mod wav;
 
 pub use self::image::{Pixels, image, parse_image, shrink, with_image};

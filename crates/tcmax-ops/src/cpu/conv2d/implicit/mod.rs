@@ -19,7 +19,6 @@ use rayon::prelude::*;
 
 use crate::cpu::conv2d::implicit::border::Bordered;
 use crate::cpu::conv2d::implicit::packing::{packed, packed_transposed};
-pub(super) use crate::cpu::conv2d::implicit::weight_grad::weight_grad;
 use crate::cpu::matmul::block::Block;
 use crate::cpu::matmul::micro::{self, Left, PANEL, Product, Segment, Target};
 use crate::cpu::simd::run;
@@ -204,4 +203,12 @@ impl WithSimd for InputGradBand<'_, '_> {
 fn output_index(pixel: usize, tap: usize, padding: usize, stride: usize) -> Option<isize> {
     let offset = (pixel + padding) as isize - tap as isize;
     (offset.rem_euclid(stride as isize) == 0).then(|| offset.div_euclid(stride as isize))
+}
+
+/// dw (K_h, K_w, from, to) of x (B, H, W, from) and dy (B, H', W', to).
+pub(super) fn weight_grad(shape: &ConvShape, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
+    if by_batch::suits(shape) {
+        return by_batch::weight_grad(shape, x, grad, dw);
+    }
+    weight_grad::weight_grad(&flattened(shape), x, grad, dw);
 }

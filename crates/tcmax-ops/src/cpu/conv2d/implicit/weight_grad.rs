@@ -12,7 +12,6 @@ use rayon::prelude::*;
 
 use crate::cpu::conv2d::implicit::border::Bordered;
 use crate::cpu::conv2d::implicit::packing::packed;
-use crate::cpu::conv2d::implicit::{by_batch, flattened};
 use crate::cpu::matmul::block::Block;
 use crate::cpu::matmul::micro::{self, Left, PANEL, Product, Segment, Target};
 use crate::cpu::matmul::scratch::Scratch;
@@ -39,16 +38,7 @@ const ROWS_AT_ONCE: usize = 128;
 const ADDED_AT_ONCE: usize = 1024;
 
 /// dw (K_h, K_w, from, to) of x (B, H, W, from) and dy (B, H', W', to).
-pub(in crate::cpu::conv2d) fn weight_grad(
-    shape: &ConvShape,
-    x: &[f32],
-    grad: &[f32],
-    dw: &mut [MaybeUninit<f32>],
-) {
-    if by_batch::suits(shape) {
-        return by_batch::weight_grad(shape, x, grad, dw);
-    }
-    let shape = &flattened(shape);
+pub(super) fn weight_grad(shape: &ConvShape, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
     let image = &Bordered::around(x, shape);
     // Whole panels can be read in place.
     let packed = (!shape.to.is_multiple_of(PANEL)).then(|| packed(grad, shape.to));

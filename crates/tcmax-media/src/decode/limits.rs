@@ -1,0 +1,33 @@
+//! Pictures that are refused before their pixels are allocated.
+
+/// Pixels of a side, at most.
+pub(super) const LARGEST_SIDE: usize = 20_000;
+/// Bytes of pixels, at most.
+pub(super) const MOST_BYTES: u64 = 1 << 30;
+/// Bytes of pixels that one byte of a file can describe: the compression of PNG makes 1,032 bytes of one,
+/// and pixels of one bit become whole bytes. JPEG has at least one bit for 64 pixels.
+const MOST_PER_BYTE: u64 = 8 * 1_032;
+
+/// Checks before its pixels are allocated that a file can hold them, and memory, too.
+pub(super) fn plausible(file: &[u8], bytes: u64) -> Result<(), String> {
+    if bytes > MOST_BYTES {
+        return Err(format!("its pixels take {bytes} bytes; {MOST_BYTES} are the most"));
+    }
+    let most = file.len() as u64 * MOST_PER_BYTE;
+    match bytes > most {
+        true => Err(format!("{} bytes cannot hold {bytes} bytes of pixels", file.len())),
+        false => Ok(()),
+    }
+}
+
+/// Makes room for the pixels, red, green and blue, if the file can hold them.
+pub(super) fn sized(
+    file: &[u8],
+    [height, width]: [usize; 2],
+    pixels: &mut Vec<u8>,
+) -> Result<[usize; 3], String> {
+    let shape = [height, width, 3];
+    plausible(file, shape.iter().map(|&n| n as u64).product())?;
+    pixels.resize(shape.iter().product(), 0);
+    Ok(shape)
+}
