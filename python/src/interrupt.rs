@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -36,20 +36,8 @@ impl Stop {
     }
 }
 
-/// Ends downloads and the making of clips between two of their steps.
+/// Ends downloads between two of their steps.
 pub(crate) struct Watched<'a>(pub(crate) &'a Stop);
-
-impl PrepareProgress for Watched<'_> {
-    fn started(&self, _: usize, _: usize) {
-        self.0.check();
-    }
-
-    fn clip(&self) {
-        self.0.check();
-    }
-
-    fn finished(&self) {}
-}
 
 impl DownloadProgress for Watched<'_> {
     fn started(&self, _: &str, _: u64, _: Option<u64>) {
@@ -57,6 +45,38 @@ impl DownloadProgress for Watched<'_> {
     }
 
     fn received(&self, _: u64) {
+        self.0.check();
+    }
+
+    fn finished(&self) {}
+}
+
+/// Clips that are done, of all.
+#[derive(Default)]
+pub(crate) struct Clips {
+    done: AtomicUsize,
+    total: AtomicUsize,
+}
+
+impl Clips {
+    /// (done, all).
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
+}
+
+/// Ends the making of clips between two of them, and counts them.
+pub(crate) struct Counted<'a>(pub(crate) &'a Stop, pub(crate) &'a Clips);
+
+impl PrepareProgress for Counted<'_> {
+    fn started(&self, done: usize, total: usize) {
+        self.1.done.store(done, Ordering::Relaxed);
+        self.1.total.store(total, Ordering::Relaxed);
+        self.0.check();
+    }
+
+    fn clip(&self) {
+        self.1.done.fetch_add(1, Ordering::Relaxed);
         self.0.check();
     }
 
@@ -72,6 +92,18 @@ impl DownloadProgress for Watched<'_> {
 /// The interrupt; a `RuntimeError` when the work panics; what the work returns.
 pub(crate) fn interruptible<T: Send + 'static>(
     py: Python<'_>,
+    work: impl FnOnce(&Stop) -> PyResult<T> + Send + 'static,
+) -> PyResult<T> {
+    interruptible_with(py, |_| Ok(()), work)
+}
+
+/// As [`interruptible`], and calls `between` again and again while the work runs; its error ends the work, too.
+///
+/// # Errors
+/// As [`interruptible`], and those of `between`.
+pub(crate) fn interruptible_with<T: Send + 'static>(
+    py: Python<'_>,
+    mut between: impl FnMut(Python<'_>) -> PyResult<()>,
     work: impl FnOnce(&Stop) -> PyResult<T> + Send + 'static,
 ) -> PyResult<T> {
     let stop = Stop::default();
@@ -95,7 +127,7 @@ pub(crate) fn interruptible<T: Send + 'static>(
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if let Err(interrupt) = py.check_signals() {
+        if let Err(interrupt) = py.check_signals().and_then(|()| between(py)) {
             stop.0.store(true, Ordering::Relaxed);
             let _ = wait(py, receiver, GRACE);
             return Err(interrupt);

@@ -1,6 +1,7 @@
 //! Preparation of media, as the command `tcmax prepare` does it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::IntoPyObject;
 use pyo3::prelude::*;
@@ -12,7 +13,7 @@ use tcmax_media::{
 };
 
 use crate::errors::wrong;
-use crate::interrupt::{Watched, interruptible};
+use crate::interrupt::{Clips, Counted, interruptible_with};
 
 /// What was made.
 #[derive(IntoPyObject)]
@@ -30,7 +31,7 @@ pub(crate) struct PreparedFound {
 /// Decodes media into clips; `source` is a manifest or the name of a published data set.
 #[pyfunction]
 #[pyo3(signature = (source, out, *, root=None, lists=None, modalities=Vec::new(), recipe=None, label=None, group=None,
-                    keep_partial=false, skip_broken=false, shard_size=None))]
+                    keep_partial=false, skip_broken=false, shard_size=None, progress=None))]
 #[expect(clippy::too_many_arguments, reason = "they are keywords to Python")]
 pub(crate) fn prepare(
     py: Python<'_>,
@@ -45,53 +46,80 @@ pub(crate) fn prepare(
     keep_partial: bool,
     skip_broken: bool,
     shard_size: Option<usize>,
+    progress: Option<Py<PyAny>>,
 ) -> PyResult<PreparedFound> {
     let shard_size = shard_size.unwrap_or(PrepareOptions::default().shard_size);
     let options = PrepareOptions { shard_size, keep_partial, skip_broken };
-    interruptible(py, move |stop| {
-        let watched = Watched(stop);
-        let name = source.to_str().filter(|name| card(name).is_some());
-        let plan = match name {
-            Some(name) => {
-                let of_manifests = [("label", label.is_some()), ("group", group.is_some())];
-                refuse(&of_manifests, &format!("is for manifests; '{name}' has lists of its own"))?;
-                let Some(root) = root else {
-                    return Err(wrong(format!("root: give the folder with the media of '{name}'")));
-                };
-                let of_card = recipe_of(name).map_err(wrong)?.clone();
-                let options = ListOptions { lists, modalities, recipe };
-                list_plan(name, of_card, &root, &options).map_err(wrong)?
-            }
-            None => {
-                let of_cards = [("lists", lists.is_some()), ("modalities", !modalities.is_empty())];
-                refuse(
-                    &of_cards,
-                    "is for published data sets; of a manifest every column of media is prepared",
-                )?;
-                let layout = Layout::of(&source).map_err(wrong)?;
-                let Layout::Manifest(manifest) = layout else {
-                    return Err(wrong(format!(
-                        "{}: this is {}; to prepare give a manifest (a .csv, .tsv or .parquet table of media \
-                         files), or the name of a data set, with its folder as root",
-                        source.display(),
-                        layout.describe()
-                    )));
-                };
-                let names = ColumnNames {
-                    label: label.as_deref(),
-                    group: group.as_deref(),
-                    ..ColumnNames::default()
-                };
-                let transforms = parse_column_recipes(recipe.as_deref().unwrap_or(""));
-                let transforms = transforms.map_err(|error| wrong(format!("recipe: {error}")))?;
-                manifest_plan(&manifest, root.as_deref(), names, &transforms, &watched)
-                    .map_err(wrong)?
-            }
+    let clips = Arc::new(Clips::default());
+    let mut told = None;
+    let mut tell = |py: Python<'_>, clips: &Clips| -> PyResult<()> {
+        let counts = clips.counts();
+        let Some(progress) = progress.as_ref().filter(|_| told != Some(counts) && counts.1 > 0)
+        else {
+            return Ok(());
         };
-        let folder = out.unwrap_or_else(|| PathBuf::from("prepared").join(&plan.name));
-        let summary = tcmax_media::prepare(&plan, &folder, &options, &watched).map_err(wrong)?;
-        Ok(found(folder, summary))
-    })
+        told = Some(counts);
+        progress.call1(py, counts).map(drop)
+    };
+    let of_thread = Arc::clone(&clips);
+    let found = interruptible_with(
+        py,
+        |py| tell(py, &clips),
+        move |stop| {
+            let watched = Counted(stop, &of_thread);
+            let name = source.to_str().filter(|name| card(name).is_some());
+            let plan = match name {
+                Some(name) => {
+                    let of_manifests = [("label", label.is_some()), ("group", group.is_some())];
+                    refuse(
+                        &of_manifests,
+                        &format!("is for manifests; '{name}' has lists of its own"),
+                    )?;
+                    let Some(root) = root else {
+                        return Err(wrong(format!(
+                            "root: give the folder with the media of '{name}'"
+                        )));
+                    };
+                    let of_card = recipe_of(name).map_err(wrong)?.clone();
+                    let options = ListOptions { lists, modalities, recipe };
+                    list_plan(name, of_card, &root, &options).map_err(wrong)?
+                }
+                None => {
+                    let of_cards =
+                        [("lists", lists.is_some()), ("modalities", !modalities.is_empty())];
+                    refuse(
+                        &of_cards,
+                        "is for published data sets; of a manifest every column of media is prepared",
+                    )?;
+                    let layout = Layout::of(&source).map_err(wrong)?;
+                    let Layout::Manifest(manifest) = layout else {
+                        return Err(wrong(format!(
+                            "{}: this is {}; to prepare give a manifest (a .csv, .tsv or .parquet table of media \
+                         files), or the name of a data set, with its folder as root",
+                            source.display(),
+                            layout.describe()
+                        )));
+                    };
+                    let names = ColumnNames {
+                        label: label.as_deref(),
+                        group: group.as_deref(),
+                        ..ColumnNames::default()
+                    };
+                    let transforms = parse_column_recipes(recipe.as_deref().unwrap_or(""));
+                    let transforms =
+                        transforms.map_err(|error| wrong(format!("recipe: {error}")))?;
+                    manifest_plan(&manifest, root.as_deref(), names, &transforms, &watched)
+                        .map_err(wrong)?
+                }
+            };
+            let folder = out.unwrap_or_else(|| PathBuf::from("prepared").join(&plan.name));
+            let summary =
+                tcmax_media::prepare(&plan, &folder, &options, &watched).map_err(wrong)?;
+            Ok(found(folder, summary))
+        },
+    )?;
+    tell(py, &clips)?;
+    Ok(found)
 }
 
 fn found(folder: PathBuf, summary: Summary) -> PreparedFound {

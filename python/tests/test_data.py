@@ -137,7 +137,9 @@ def manifest(folder, rows=12):
 
 def test_media_become_clips_once(tmp_path):
     path, out = manifest(tmp_path), tmp_path / "clips"
-    made = tcmax.prepare(path, out)
+    told = []
+    made = tcmax.prepare(path, out, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (made.clips, made.clips)
     assert made.folder == out and made.clips == 12 and made.left_out == 0 and made.resumed_shards == 0
     again = tcmax.prepare(path, out)
     assert again.resumed_shards == again.shards
@@ -156,6 +158,8 @@ def test_media_become_clips_once(tmp_path):
 
 def test_what_cannot_be_prepared_is_named(tmp_path):
     path = manifest(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        tcmax.prepare(path, tmp_path / "given up", progress=lambda done, total: done / 0)
     (tmp_path / "tone3.wav").write_bytes(b"RIFFnothing")
     with pytest.raises(tcmax.Error, match="tones.csv, line 5, 'sound': not a complete WAV file"):
         tcmax.prepare(path, tmp_path / "clips")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
@@ -54,6 +54,7 @@ def prepare(
     keep_partial: bool = False,
     skip_broken: bool = False,
     shard_size: Optional[int] = None,
+    progress: Optional[Callable[[int, int], object]] = None,
 ) -> Prepared:
     """Decode media into clips that load fast, as ``tcmax prepare`` does.
 
@@ -82,6 +83,8 @@ def prepare(
         Leave out what a manifest names and cannot be decoded, instead of refusing.
     shard_size : int, optional
         Clips in a shard, 64 by default; memory holds one shard.
+    progress : callable, optional
+        Called now and then with the number of clips that are done and that of all; an exception ends the run.
 
     Returns
     -------
@@ -104,5 +107,6 @@ def prepare(
         keep_partial=keep_partial,
         skip_broken=skip_broken,
         shard_size=shard_size,
+        progress=progress,
     )
     return Prepared(**{**found, "folder": Path(found["folder"]), "reasons": dict(found["reasons"])})

@@ -1,6 +1,6 @@
 """Types of the compiled part. Everything here is called by the Python code beside it."""
 
-from typing import Any, Optional, Sequence, TypedDict
+from typing import Any, Callable, Optional, Sequence, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -127,4 +127,5 @@ def prepare(
     keep_partial: bool = False,
     skip_broken: bool = False,
     shard_size: Optional[int] = None,
+    progress: Optional[Callable[[int, int], object]] = None,
 ) -> dict[str, Any]: ...

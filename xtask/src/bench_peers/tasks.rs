@@ -47,8 +47,8 @@ impl BenchTasks {
     }
 }
 
-const HEAD: &str = "| case | one thread, ms | outside of forks | longest chain, ms | 16, 64 cores: \
-                    without it at most | as cut at least | forks with the longest chains |\n\
+const HEAD: &str = "| case | one thread, ms | outside of forks | longest chain, ms | 16, 64 cores at most \
+                    (Amdahl) | as cut at least (Brent) | forks with the longest chains |\n\
                     |---|---:|---:|---:|---:|---:|---|";
 
 fn line(title: &str, work: &Work) -> String {
