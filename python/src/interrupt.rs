@@ -36,8 +36,20 @@ impl Stop {
     }
 }
 
-/// Ends downloads between two of their steps.
+/// Ends downloads and the making of clips between two of their steps.
 pub(crate) struct Watched<'a>(pub(crate) &'a Stop);
+
+impl PrepareProgress for Watched<'_> {
+    fn started(&self, _: usize, _: usize) {
+        self.0.check();
+    }
+
+    fn clip(&self) {
+        self.0.check();
+    }
+
+    fn finished(&self) {}
+}
 
 impl DownloadProgress for Watched<'_> {
     fn started(&self, _: &str, _: u64, _: Option<u64>) {
@@ -65,7 +77,7 @@ impl Clips {
     }
 }
 
-/// Ends the making of clips between two of them, and counts them.
+/// As [`Watched`], and counts clips.
 pub(crate) struct Counted<'a>(pub(crate) &'a Stop, pub(crate) &'a Clips);
 
 impl PrepareProgress for Counted<'_> {
