@@ -30,7 +30,7 @@ pub trait FusionHead: Critic + Send + Sync {
         self.scores(features)
     }
 
-    /// [`Self::logits`] and [`Self::modality_logits`] of the same features. Heads whose logits are made of those of the
+    /// [`Self::logits`] (N, C) and [`Self::modality_logits`], (N, C) each, of the same features (N, D_m). Heads whose logits are made of those of the
     /// modalities compute them once.
     ///
     /// # Errors

@@ -65,23 +65,23 @@ fn line(title: &str, work: &Work) -> String {
 
 /// The forks with the longest chains, those of one line of the source together.
 fn longest(forks: &[ForkWork]) -> String {
-    let mut places: Vec<(String, Duration, usize)> = Vec::new();
+    let mut locations: Vec<(String, Duration, usize)> = Vec::new();
     for fork in forks {
         let file = fork.at.file().rsplit_once("src/").map_or(fork.at.file(), |(_, file)| file);
-        let place = format!("{file}:{}", fork.at.line());
-        match places.iter_mut().find(|(known, ..)| *known == place) {
+        let location = format!("{file}:{}", fork.at.line());
+        match locations.iter_mut().find(|(known, ..)| *known == location) {
             Some((_, span, fewest)) => {
                 *span += fork.span;
                 *fewest = fork.tasks.min(*fewest);
             }
-            None => places.push((place, fork.span, fork.tasks)),
+            None => locations.push((location, fork.span, fork.tasks)),
         }
     }
-    places.sort_by_key(|(_, span, _)| std::cmp::Reverse(*span));
-    let text = |(place, span, tasks): &(String, Duration, usize)| {
-        format!("{place} {:.2} ms of {tasks} tasks or more", milliseconds(*span))
+    locations.sort_by_key(|(_, span, _)| std::cmp::Reverse(*span));
+    let text = |(location, span, tasks): &(String, Duration, usize)| {
+        format!("{location} {:.2} ms of {tasks} tasks or more", milliseconds(*span))
     };
-    places.iter().take(NAMED).map(text).collect::<Vec<_>>().join("; ")
+    locations.iter().take(NAMED).map(text).collect::<Vec<_>>().join("; ")
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -1,6 +1,6 @@
 //! JPEG files to pixels, strictly: what is missing of a cut one would be grey.
 //!
-//! By zune-jpeg, or with the feature `turbojpeg` by libjpeg-turbo in two thirds of the time. Their pixels differ by a
+//! By zune-jpeg, or with the feature `turbojpeg` by libjpeg-turbo in about three quarters of the time. Their pixels differ by a
 //! grey level or two.
 
 use zune_jpeg::JpegDecoder;

@@ -106,7 +106,7 @@ pub(super) struct InputPanel<'a, 'b> {
     pub(super) source: (&'a [f32], usize),
     pub(super) tiles: Range<usize>,
     pub(super) panel: usize,
-    /// A row of each point: tiles, and the channels of each.
+    /// One line per point: tiles, and the channels of each.
     pub(super) out: Block<'b>,
 }
 
@@ -191,7 +191,7 @@ pub(super) struct GradPanel<'a, 'b> {
     pub(super) source: (&'a [f32], usize),
     pub(super) tiles: Range<usize>,
     pub(super) panel: usize,
-    /// A row of each point: tiles, and the channels of each.
+    /// One line per point: tiles, and the channels of each.
     pub(super) out: Block<'b>,
 }
 
@@ -341,7 +341,7 @@ pub(super) struct FilterPanel<'a, 'b> {
     pub(super) bank: Bank<'a>,
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
-    /// A row of each point: tiles, and the channels of each.
+    /// One line per point: tiles, and the channels of each.
     pub(super) out: Block<'b>,
 }
 
