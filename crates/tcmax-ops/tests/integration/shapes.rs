@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 use tcmax_ops::{
     BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Init, MaxPool2dConfig, ParamBuilder,
-    Seed, backward, layer_norm, log_sum_exp, softmax, to_vec_f64,
+    Seed, backward, conv2d, layer_norm, log_sum_exp, softmax, to_vec_f64,
 };
 
 fn random(seed: u64, shape: &[usize]) -> Tensor {
@@ -155,5 +155,40 @@ proptest! {
         };
         let error = largest_error(&run(DType::F32), &run(DType::F64));
         prop_assert!(error < 1e-4, "{error:e}");
+    }
+}
+
+/// Output and gradients of a convolution whose output is weighted at random.
+fn convolution(x: [usize; 4], w: [usize; 4], stride: usize, dtype: DType) -> Vec<Tensor> {
+    let [x, w] = [(1, x), (2, w)].map(|(seed, shape)| {
+        Var::from_tensor(&random(seed, &shape).to_dtype(dtype).unwrap()).unwrap()
+    });
+    let config = Conv2dConfig { stride: (stride, stride), padding: (1, 1) };
+    let y = conv2d(x.as_tensor(), w.as_tensor(), config).unwrap();
+    let weights = random(3, y.dims()).to_dtype(dtype).unwrap();
+    let gradients = backward(&(&y * weights).unwrap().sum_all().unwrap()).unwrap();
+    let gradient = |of: &Var| gradients.get(of.as_tensor()).unwrap().clone();
+    vec![y, gradient(&x), gradient(&w)]
+}
+
+/// Shapes of which one pass is cut into several tasks by each of its ways: random ones are too small for that.
+#[test]
+fn convolutions_in_many_tasks_follow_double_precision() {
+    for (x, to, stride) in [
+        // A weight gradient in bands of rows, and in groups of lines that do not end where images do.
+        ([2, 9, 9, 160], 160, 2),
+        ([5, 20, 17, 24], 40, 2),
+        // Images of a few pixels, more channels than a task has rows.
+        ([8, 3, 3, 200], 40, 1),
+        // Winograd: all tiles at once, more channels than are transformed together; eight groups of bands, and four.
+        ([2, 8, 8, 150], 70, 1),
+        ([8, 24, 21, 40], 40, 1),
+        ([8, 24, 21, 40], 70, 1),
+    ] {
+        let w = [3, 3, x[3], to];
+        let [single, double] =
+            [DType::F32, DType::F64].map(|dtype| convolution(x, w, stride, dtype));
+        let error = largest_error(&single, &double);
+        assert!(error < 1e-4, "{x:?} to {to} at stride {stride}: {error}");
     }
 }
