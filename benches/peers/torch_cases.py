@@ -143,8 +143,13 @@ def transformer(case):
     else:
         model = transformers.DistilBertModel(transformers.DistilBertConfig()).eval()
         ids = (torch.arange(8 * 128) * 37 % 30_000).reshape(8, 128)
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        pool = lambda hidden: hidden.mean(1)
+        mask = torch.ones_like(ids)
+        if case == "distilbert-texts":
+            lengths = (torch.arange(8) + 1) * 16
+            mask = (torch.arange(128) < lengths[:, None]).long()
+        inputs = {"input_ids": ids * mask, "attention_mask": mask}
+        weights = (mask / mask.sum(1, keepdim=True))[:, :, None]
+        pool = lambda hidden: (hidden * weights).sum(1)
 
     def step():
         model.zero_grad()
@@ -429,7 +434,7 @@ def work(case, layout):
         return loss(kind, size)
     if kind == "encoder":
         return encoder(size, layout)
-    if case in ("vit-b32", "distilbert"):
+    if case in ("vit-b32", "distilbert", "distilbert-texts"):
         return transformer(case)
     if case in PARTS:
         return transformer_part(case)

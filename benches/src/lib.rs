@@ -111,6 +111,11 @@ pub const CASES: &[Case] = &[
         kind: Kind::Transformer(Transformer::DistilBert),
     },
     Case {
+        name: "distilbert-texts",
+        title: "DistilBERT forward and backward, 8 texts of 16 to 128 tokens",
+        kind: Kind::Transformer(Transformer::DistilBertTexts),
+    },
+    Case {
         name: "fit-tcne",
         title: "TCNE fit, 3 variables, 10,000 rows, 1,000 steps",
         kind: Kind::Fit { estimator: &TCNE, variables: 3 },

@@ -24,6 +24,8 @@ pub(crate) enum Network {
     VitB32,
     /// DistilBERT on 128 tokens.
     DistilBert,
+    /// DistilBERT on texts of 16, 32, ... and 128 tokens.
+    DistilBertTexts,
 }
 
 /// One operation on eight texts of 128 tokens, with the sizes of BERT's base model.
@@ -45,9 +47,12 @@ pub(crate) fn network(network: Network) -> tcmax_encoders::Result<Work> {
             let input = random("input", &[BATCH, 3, 224, 224])?.as_detached_tensor();
             (Box::new(Vit::new(&options, 3, [224, 224], &builder)?), input)
         }
-        Network::DistilBert => {
+        Network::DistilBert | Network::DistilBertTexts => {
             let options = DistilBertOptions { dropout: 0.0, ..DistilBertOptions::default() };
-            let input = ids().map(|id| id as f32).collect();
+            let equal = network == Network::DistilBert;
+            let is_token = |at: usize| equal || at % TOKENS < (at / TOKENS + 1) * TOKENS / BATCH;
+            let of = |(at, id): (usize, usize)| if is_token(at) { id as f32 } else { -1.0 };
+            let input = ids().enumerate().map(of).collect();
             let input = Tensor::from_vec::<_, f32>(input, (BATCH, TOKENS), &Device::Cpu)?;
             (Box::new(DistilBert::new(&options, &builder)?), input)
         }

@@ -5,7 +5,7 @@
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{AttentionMask, ParamBuilder};
+use tcmax_ops::ParamBuilder;
 use tcmax_registry::{OptionSet, Options, read};
 
 use super::frames::by_frame;
@@ -18,7 +18,7 @@ use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_fro
 use crate::spec::{EncoderSpec, InputKind};
 use crate::text::CLIP_BLOCK;
 use crate::transformer::{
-    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Order, START, check_sizes,
+    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Order, Packed, START, check_sizes,
     projected,
 };
 
@@ -192,14 +192,30 @@ impl ClipImage {
     /// # Errors
     /// When the input has another shape.
     pub fn hidden(&self, images: &Tensor) -> Result<Tensor> {
+        let (x, packed) = self.embedded(images)?;
+        let x = self.blocks.forward(&x, packed.sequences(), &self.none.pass(false)?)?.tensor()?;
+        Ok(x.reshape((images.dim(0)?, (), self.options.width))?)
+    }
+
+    /// What goes into the first block, (B (1 + patches), D).
+    fn embedded(&self, images: &Tensor) -> Result<(Tensor, Packed)> {
         let grid = self.patches.grid(images)?;
         let patches = self.patches.forward(images)?;
-        let (batch, _, width) = patches.dims3()?;
+        let (batch, count, width) = patches.dims3()?;
         let class = self.class.reshape((1, 1, width))?.broadcast_as((batch, 1, width))?;
         let table = resized(&self.positions.unsqueeze(0)?, 1, self.grid, grid)?;
         let x = Tensor::cat(&[class, patches], 1)?.broadcast_add(&table)?;
-        let x = self.first_norm.forward(&x)?;
-        self.blocks.forward(&x, &AttentionMask::default(), &self.none.pass(false)?)
+        let packed = Packed::full([batch, 1 + count], x.device())?;
+        Ok((packed.of(&self.first_norm.forward(&x)?)?, packed))
+    }
+
+    /// The normalised vectors (B, D) of the class token of images (B, C, H, W), as [`Self::pool`] of
+    /// [`Self::hidden`].
+    fn of_class(&self, images: &Tensor) -> Result<Tensor> {
+        let (x, packed) = self.embedded(images)?;
+        let (rows, pass) = (packed.firsts()?, self.none.pass(false)?);
+        let class = self.blocks.read(&x, packed.sequences(), &rows, &pass)?;
+        Ok(self.last_norm.forward_hidden(&class)?.tensor()?)
     }
 
     /// The normalised vectors (B, D) of the class token.
@@ -221,9 +237,7 @@ impl ClipImage {
 
 impl Encoder for ClipImage {
     fn encode(&self, input: &Tensor, _: bool) -> Result<Tensor> {
-        by_frame(input, self.options.projection, |images| {
-            self.project(&self.pool(&self.hidden(images)?)?)
-        })
+        by_frame(input, self.options.projection, |images| self.project(&self.of_class(images)?))
     }
 
     fn feature_width(&self) -> usize {

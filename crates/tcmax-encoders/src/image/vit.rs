@@ -6,7 +6,7 @@
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{AttentionMask, Linear, ParamBuilder};
+use tcmax_ops::{Linear, ParamBuilder};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use super::frames::by_frame;
@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_from, strip};
 use crate::spec::{EncoderSpec, Input, InputKind};
 use crate::transformer::{
-    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Projections, START,
-    check_sizes, linear,
+    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Packed, Pass,
+    Projections, START, check_sizes, linear,
 };
 
 /// The specification of ViT.
@@ -272,9 +272,17 @@ impl Vit {
     /// When the input has another shape.
     pub fn hidden(&self, images: &Tensor, train: bool) -> Result<Tensor> {
         let pass = self.dropout.pass(train)?;
+        let (x, packed) = self.embedded(images, &pass)?;
+        let x = self.blocks.forward(&x, packed.sequences(), &pass)?;
+        let hidden = self.norm.forward_hidden(&x)?.tensor()?;
+        Ok(hidden.reshape((images.dim(0)?, (), self.options.width))?)
+    }
+
+    /// What goes into the first block, (B (1 + patches), D).
+    fn embedded(&self, images: &Tensor, pass: &Pass) -> Result<(Tensor, Packed)> {
         let grid = self.patches.grid(images)?;
         let patches = self.patches.forward(images)?;
-        let (batch, _, width) = patches.dims3()?;
+        let (batch, count, width) = patches.dims3()?;
         let class = self.class.broadcast_as((batch, 1, width))?;
         let x = Tensor::cat(&[class, patches], 1)?.broadcast_add(&resized(
             &self.positions,
@@ -282,8 +290,26 @@ impl Vit {
             self.grid,
             grid,
         )?)?;
-        let x = self.blocks.forward(&pass.apply(x)?, &AttentionMask::default(), &pass)?;
-        self.norm.forward(&x)
+        let packed = Packed::full([batch, 1 + count], x.device())?;
+        Ok((packed.of(&pass.apply(x)?)?, packed))
+    }
+
+    /// The normalised vectors (B, D) of the class token.
+    fn of_class(&self, images: &Tensor, train: bool) -> Result<Tensor> {
+        let pass = self.dropout.pass(train)?;
+        let (x, packed) = self.embedded(images, &pass)?;
+        let class = self.blocks.read(&x, packed.sequences(), &packed.firsts()?, &pass)?;
+        Ok(self.norm.forward_hidden(&class)?.tensor()?)
+    }
+
+    fn features(&self, images: &Tensor, train: bool) -> Result<Tensor> {
+        match (self.options.pooling, &self.pooler) {
+            (VitPooling::Mean, _) => self.pool(&self.hidden(images, train)?),
+            (VitPooling::Pooler, Some(pooler)) => {
+                Ok(pooler.forward(&self.of_class(images, train)?)?.tanh()?)
+            }
+            _ => self.of_class(images, train),
+        }
     }
 
     /// The features of images from their vectors.
@@ -307,7 +333,7 @@ fn without_pooler() -> Error {
 
 impl Encoder for Vit {
     fn encode(&self, input: &Tensor, train: bool) -> Result<Tensor> {
-        by_frame(input, self.options.width, |images| self.pool(&self.hidden(images, train)?))
+        by_frame(input, self.options.width, |images| self.features(images, train))
     }
 
     fn feature_width(&self) -> usize {

@@ -6,7 +6,7 @@
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{AttentionMask, Linear, ParamBuilder};
+use tcmax_ops::{Hidden, Linear, ParamBuilder, embedding};
 use tcmax_registry::{OptionSet, Options, read};
 
 use super::steps::{Steps, features_of};
@@ -14,10 +14,9 @@ use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::pretrained::check_transformer;
 use crate::spec::{EncoderSpec, InputKind};
-use crate::text::pooling::mean_of_there;
 use crate::transformer::{
-    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Projections, START,
-    check_sizes,
+    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Packed, Projections,
+    START, check_sizes,
 };
 
 /// The specification of the transformer on sequences.
@@ -122,10 +121,18 @@ impl TransformerStack {
     /// # Errors
     /// When shapes do not fit.
     pub fn forward(&self, x: &Tensor, there: &Tensor, train: bool) -> Result<Tensor> {
+        let packed = Packed::padded(there)?;
+        Ok(self.vectors(&packed.of(x)?, &packed, train)?.tensor()?.reshape(x.shape())?)
+    }
+
+    /// Those of the rows (N, D) that are computed.
+    fn vectors(&self, x: &Tensor, packed: &Packed, train: bool) -> Result<Hidden> {
         let pass = self.dropout.pass(train)?;
-        let mask = AttentionMask { keys: Some(there.clone()), causal: false };
-        let y = self.blocks.forward(&pass.apply(x.clone())?, &mask, &pass)?;
-        self.norm.as_ref().map_or(Ok(y.clone()), |norm| norm.forward(&y))
+        let y = self.blocks.forward(&pass.apply(x.clone())?, packed.sequences(), &pass)?;
+        match &self.norm {
+            Some(norm) => norm.forward_hidden(&y),
+            None => Ok(y),
+        }
     }
 }
 
@@ -166,7 +173,7 @@ impl SequenceTransformer {
 impl Encoder for SequenceTransformer {
     fn encode(&self, input: &Tensor, train: bool) -> Result<Tensor> {
         let steps = Steps::read("transformer", input, self.features)?;
-        let (_, length, _) = steps.x.dims3()?;
+        let (batch, length, _) = steps.x.dims3()?;
         let most = self.positions.dim(0)?;
         if length > most {
             return Err(Error::WrongShape {
@@ -175,9 +182,12 @@ impl Encoder for SequenceTransformer {
                 wanted: format!("at most {most} steps"),
             });
         }
-        let x = self.input.forward(&steps.x)?;
-        let x = x.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
-        mean_of_there(&self.stack.forward(&x, &steps.there, train)?, &steps.there)
+        let packed = Packed::of_there(&steps.there)?;
+        let x = self.input.forward(&packed.of(&steps.x)?)?;
+        let places = Tensor::arange(0u32, length as u32, x.device())?.broadcast_as((batch, length));
+        let x = (x + embedding(&self.positions, &packed.of(&places?)?)?)?;
+        let y = self.stack.vectors(&x, &packed, train)?;
+        Ok(y.mean(packed.sequences())?.tensor()?)
     }
 
     fn feature_width(&self) -> usize {

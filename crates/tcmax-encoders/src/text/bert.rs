@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use tcmax_ops::{Linear, ParamBuilder, embedding};
 use tcmax_registry::{OptionSet, Options, Table, read};
 
-use super::pooling::{TextPooling, pooled};
+use super::pooling::{TextPooling, features, pooled};
 use super::tokens::Tokens;
 use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_from, strip};
 use crate::spec::{EncoderSpec, InputKind};
 use crate::transformer::{
-    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Projections, START,
-    check_sizes, linear,
+    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Packed, Pass,
+    Projections, START, check_sizes, linear,
 };
 
 /// The specification of BERT.
@@ -208,11 +208,6 @@ impl Bert {
         })
     }
 
-    /// What the features of a text are.
-    pub(super) fn pooling(&self) -> TextPooling {
-        self.options.pooling
-    }
-
     /// The last block's vectors (B, T, D) of tokens at `positions` (T,) or (B, T) in `segments` (B, T), of
     /// segment 0 where none are given.
     ///
@@ -226,15 +221,47 @@ impl Bert {
         train: bool,
     ) -> Result<Tensor> {
         let pass = self.dropout.pass(train)?;
+        let packed = Packed::padded(&tokens.there)?;
+        let x = self.embedded(tokens, &packed, [Some(positions), segments], &pass)?;
+        tokens.vectors(&self.blocks.forward(&x, packed.sequences(), &pass)?)
+    }
+
+    /// What goes into the first block, (N, D), of [positions, segments]; absent: 0 to T - 1, and 0.
+    fn embedded(
+        &self,
+        tokens: &Tokens,
+        packed: &Packed,
+        [positions, segments]: [Option<&Tensor>; 2],
+        pass: &Pass,
+    ) -> Result<Tensor> {
+        let of_tokens = |table: &Tensor, numbers: &Tensor| -> Result<Tensor> {
+            let numbers = packed.of(&numbers.broadcast_as(tokens.ids.shape())?)?;
+            Ok(embedding(table, &numbers)?)
+        };
         let segments = match segments {
-            Some(segments) => embedding(&self.segments, segments)?,
+            Some(segments) => of_tokens(&self.segments, segments)?,
             None => self.segments.narrow(0, 0, 1)?,
         };
-        let x = embedding(&self.words, &tokens.ids)?
-            .broadcast_add(&segments)?
-            .broadcast_add(&embedding(&self.positions, positions)?)?;
-        let x = pass.apply(self.norm.forward(&x)?)?;
-        self.blocks.forward(&x, &tokens.mask(), &pass)
+        let positions = match positions {
+            Some(positions) => of_tokens(&self.positions, positions)?,
+            None => of_tokens(&self.positions, &tokens.positions()?)?,
+        };
+        let x = of_tokens(&self.words, &tokens.ids)?.broadcast_add(&segments)?;
+        pass.apply(self.norm.forward(&(x + positions)?)?)
+    }
+
+    /// The features of texts at `positions` (T,) or (B, T), of 0 to T - 1 where none are given.
+    pub(super) fn features(
+        &self,
+        tokens: &Tokens,
+        positions: Option<&Tensor>,
+        train: bool,
+    ) -> Result<Tensor> {
+        let pass = self.dropout.pass(train)?;
+        let packed = Packed::of_there(&tokens.there)?;
+        let x = self.embedded(tokens, &packed, [positions, None], &pass)?;
+        let pooler = self.pooler.as_ref();
+        features(&self.blocks, (&x, &packed), &pass, self.options.pooling, pooler)
     }
 
     /// The features of texts from the vectors of their tokens; [`TextPooling::Pooler`] where the network has
@@ -250,8 +277,7 @@ impl Bert {
 impl Encoder for Bert {
     fn encode(&self, input: &Tensor, train: bool) -> Result<Tensor> {
         let tokens = Tokens::read("BERT", input, 0, self.options.positions)?;
-        let hidden = self.hidden(&tokens, &tokens.positions()?, None, train)?;
-        self.pool(&hidden, &tokens, self.options.pooling)
+        self.features(&tokens, None, train)
     }
 
     fn feature_width(&self) -> usize {

@@ -4,13 +4,13 @@
 //! Parameter names are those of that publication's files (`transformer.resblocks.0.attn.in_proj_weight`). The
 //! files themselves are TorchScript, which is not read: save their state dict first.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{AttentionMask, Init, ParamBuilder, embedding};
+use tcmax_ops::{Init, ParamBuilder};
 use tcmax_registry::{OptionSet, Options, read};
 
-use super::clip::at;
+use super::clip::at_ends;
 use super::tokens::Tokens;
 use crate::encoder::Encoder;
 use crate::error::Result;
@@ -150,15 +150,12 @@ impl CausalText {
 impl Encoder for CausalText {
     fn encode(&self, input: &Tensor, _: bool) -> Result<Tensor> {
         let tokens = Tokens::read("causal text transformer", input, 0, self.options.positions)?;
-        let length = tokens.sizes()?.1;
-        let x = embedding(&self.words, &tokens.ids)?
-            .broadcast_add(&self.positions.narrow(0, 0, length)?)?;
-        // What follows the end of a text is seen by no query before it.
-        let mask = AttentionMask { keys: None, causal: true };
-        let hidden =
-            self.norm.forward(&self.blocks.forward(&x, &mask, &self.none.pass(false)?)?)?;
-        let ends = tokens.ids.to_dtype(candle_core::DType::F32)?.argmax(1)?;
-        Ok(at(&hidden, &ends)?.matmul(&self.projection)?)
+        let ends = tokens.ids.to_dtype(DType::F32)?.argmax(1)?;
+        // There is no mask: what is no token counts as the one with id 0.
+        let tokens = Tokens { there: tokens.there.ones_like()?, ..tokens };
+        let (tables, pass) = ([&self.words, &self.positions], self.none.pass(false)?);
+        let x = at_ends(&self.blocks, tables, &tokens, &ends, &pass)?;
+        Ok(self.norm.forward_hidden(&x)?.tensor()?.matmul(&self.projection)?)
     }
 
     fn feature_width(&self) -> usize {

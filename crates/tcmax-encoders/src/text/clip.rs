@@ -5,7 +5,7 @@
 use candle_core::{D, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{AttentionMask, ParamBuilder, embedding};
+use tcmax_ops::{Hidden, ParamBuilder};
 use tcmax_registry::{OptionSet, Options, read};
 
 use super::tokens::Tokens;
@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_from, part};
 use crate::spec::{EncoderSpec, InputKind};
 use crate::transformer::{
-    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Projections, START,
-    check_sizes, projected,
+    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Packed, Pass,
+    Projections, START, check_sizes, projected,
 };
 
 /// The specification of CLIP's text tower.
@@ -186,10 +186,10 @@ impl ClipText {
     /// # Errors
     /// When an id is out of range.
     pub fn hidden(&self, tokens: &Tokens) -> Result<Tensor> {
-        let positions = embedding(&self.positions, &tokens.positions()?)?;
-        let x = embedding(&self.words, &tokens.ids)?.broadcast_add(&positions)?;
-        let mask = AttentionMask { keys: Some(tokens.there.clone()), causal: true };
-        self.norm.forward(&self.blocks.forward(&x, &mask, &self.none.pass(false)?)?)
+        let packed = Packed::padded(&tokens.there)?.causal();
+        let x = tokens.embedded([&self.words, &self.positions], &packed)?;
+        let x = self.blocks.forward(&x, packed.sequences(), &self.none.pass(false)?)?;
+        tokens.vectors(&self.norm.forward_hidden(&x)?)
     }
 
     /// Where texts end, (B,), u32: the first token with the id of the end, or the first of the largest id.
@@ -236,10 +236,32 @@ pub(super) fn at(hidden: &Tensor, places: &Tensor) -> Result<Tensor> {
     Ok(rows.index_select(&(starts + places)?, 0)?)
 }
 
+/// The vectors (B, D) at the ends (B,) of texts, of causal blocks: no token after an end is seen there, so none
+/// is computed.
+pub(super) fn at_ends(
+    blocks: &Blocks,
+    tables: [&Tensor; 2],
+    tokens: &Tokens,
+    ends: &Tensor,
+    pass: &Pass,
+) -> Result<Hidden> {
+    if ends.device().is_cpu() {
+        let packed = Packed::up_to(&ends.to_vec1::<u32>()?, &tokens.there)?.causal();
+        let x = tokens.embedded(tables, &packed)?;
+        return blocks.read(&x, packed.sequences(), &packed.lasts()?, pass);
+    }
+    let packed = Packed::padded(&tokens.there)?.causal();
+    let x = tokens.embedded(tables, &packed)?;
+    let rows = (packed.firsts()? + ends)?;
+    Ok(blocks.forward(&x, packed.sequences(), pass)?.rows(&rows)?)
+}
+
 impl Encoder for ClipText {
     fn encode(&self, input: &Tensor, _: bool) -> Result<Tensor> {
         let tokens = Tokens::read("CLIP", input, 0, self.options.positions)?;
-        self.project(&self.pool(&self.hidden(&tokens)?, &tokens)?)
+        let (tables, pass) = ([&self.words, &self.positions], self.none.pass(false)?);
+        let x = at_ends(&self.blocks, tables, &tokens, &self.ends(&tokens)?, &pass)?;
+        self.project(&self.norm.forward_hidden(&x)?.tensor()?)
     }
 
     fn feature_width(&self) -> usize {

@@ -5,18 +5,18 @@
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tcmax_ops::{ParamBuilder, embedding};
+use tcmax_ops::ParamBuilder;
 use tcmax_registry::{OptionSet, Options, read, require};
 
-use super::pooling::{TextPooling, pooled};
+use super::pooling::{TextPooling, features, pooled};
 use super::tokens::Tokens;
 use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::pretrained::{Pretrained, UpstreamName, check_transformer, options_from, strip};
 use crate::spec::{EncoderSpec, InputKind};
 use crate::transformer::{
-    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Projections, START,
-    check_sizes,
+    Blocks, BlocksConfig, Dropout, HiddenActivation, LayerNorm, Names, Order, Packed, Pass,
+    Projections, START, check_sizes,
 };
 
 /// The specification of DistilBERT.
@@ -170,10 +170,15 @@ impl DistilBert {
     /// When an id is out of range.
     pub fn hidden(&self, tokens: &Tokens, train: bool) -> Result<Tensor> {
         let pass = self.dropout.pass(train)?;
-        let positions = embedding(&self.positions, &tokens.positions()?)?;
-        let x = embedding(&self.words, &tokens.ids)?.broadcast_add(&positions)?;
-        let x = pass.apply(self.norm.forward(&x)?)?;
-        self.blocks.forward(&x, &tokens.mask(), &pass)
+        let packed = Packed::padded(&tokens.there)?;
+        let x = self.embedded(tokens, &packed, &pass)?;
+        tokens.vectors(&self.blocks.forward(&x, packed.sequences(), &pass)?)
+    }
+
+    /// What goes into the first block, (N, D).
+    fn embedded(&self, tokens: &Tokens, packed: &Packed, pass: &Pass) -> Result<Tensor> {
+        let x = tokens.embedded([&self.words, &self.positions], packed)?;
+        pass.apply(self.norm.forward(&x)?)
     }
 
     /// The features of texts from the vectors of their tokens: the mean, or the first token's.
@@ -188,7 +193,10 @@ impl DistilBert {
 impl Encoder for DistilBert {
     fn encode(&self, input: &Tensor, train: bool) -> Result<Tensor> {
         let tokens = Tokens::read("DistilBERT", input, 0, self.options.positions)?;
-        self.pool(&self.hidden(&tokens, train)?, &tokens, self.options.pooling)
+        let pass = self.dropout.pass(train)?;
+        let packed = Packed::of_there(&tokens.there)?;
+        let x = self.embedded(&tokens, &packed, &pass)?;
+        features(&self.blocks, (&x, &packed), &pass, self.options.pooling, None)
     }
 
     fn feature_width(&self) -> usize {

@@ -7,6 +7,7 @@ use tcmax_ops::Linear;
 
 use super::tokens::Tokens;
 use crate::error::Result;
+use crate::transformer::{Blocks, Packed, Pass};
 
 /// What the features of a text are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,4 +46,24 @@ pub(crate) fn pooled(
         (TextPooling::Pooler, Some(pooler)) => Ok(pooler.forward(&first(hidden)?)?.tanh()?),
         _ => first(hidden),
     }
+}
+
+/// The features (B, D) of texts from what goes into the first block, (N, D); `pooler` is there where it is
+/// asked for.
+pub(crate) fn features(
+    blocks: &Blocks,
+    (x, packed): (&Tensor, &Packed),
+    pass: &Pass,
+    pooling: TextPooling,
+    pooler: Option<&Linear>,
+) -> Result<Tensor> {
+    let sequences = packed.sequences();
+    if pooling == TextPooling::Mean {
+        return Ok(blocks.forward(x, sequences, pass)?.mean(sequences)?.tensor()?);
+    }
+    let first = blocks.read(x, sequences, &packed.firsts()?, pass)?.tensor()?;
+    Ok(match pooler {
+        Some(pooler) => pooler.forward(&first)?.tanh()?,
+        None => first,
+    })
 }

@@ -162,7 +162,7 @@ impl Encoder for Roberta {
     fn encode(&self, input: &Tensor, train: bool) -> Result<Tensor> {
         let most = self.positions - self.padding - 1;
         let tokens = Tokens::read("RoBERTa", input, self.padding, most)?;
-        self.pool(&self.hidden(&tokens, train)?, &tokens, self.network.pooling())
+        self.network.features(&tokens, Some(&self.positions(&tokens)?), train)
     }
 
     fn feature_width(&self) -> usize {

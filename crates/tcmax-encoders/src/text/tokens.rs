@@ -1,9 +1,10 @@
 //! Token ids and which of them are there.
 
 use candle_core::{DType, Device, Tensor};
-use tcmax_ops::AttentionMask;
+use tcmax_ops::{Hidden, embedding};
 
 use crate::error::{Error, Result};
+use crate::transformer::Packed;
 
 /// Texts of T tokens.
 #[derive(Clone, Debug)]
@@ -45,9 +46,21 @@ impl Tokens {
         Ok(self.ids.dims2()?)
     }
 
-    /// That no query sees a token that is not there.
-    pub(crate) fn mask(&self) -> AttentionMask {
-        AttentionMask { keys: Some(self.there.clone()), causal: false }
+    /// The sums (N, D) of the vectors of words and of positions 0 to T - 1, from tables of both.
+    pub(crate) fn embedded(
+        &self,
+        [words, positions]: [&Tensor; 2],
+        packed: &Packed,
+    ) -> Result<Tensor> {
+        let places = self.positions()?.broadcast_as(self.ids.shape())?;
+        let x = embedding(words, &packed.of(&self.ids)?)?;
+        Ok((x + embedding(positions, &packed.of(&places)?)?)?)
+    }
+
+    /// The vectors (B, T, D) of all tokens, of (B T, D).
+    pub(crate) fn vectors(&self, hidden: &Hidden) -> Result<Tensor> {
+        let (batch, length) = self.sizes()?;
+        Ok(hidden.tensor()?.reshape((batch, length, ()))?)
     }
 
     pub(crate) fn device(&self) -> &Device {

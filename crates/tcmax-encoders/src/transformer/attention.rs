@@ -1,6 +1,6 @@
 //! Self-attention with its parameters.
 
-use tcmax_ops::{AttentionMask, Hidden, Init, Linear, ParamBuilder};
+use tcmax_ops::{Hidden, Init, Linear, ParamBuilder, Sequences};
 
 use super::{START, linear};
 use crate::error::Result;
@@ -50,17 +50,36 @@ impl SelfAttention {
         Ok(Self { layers, out: linear(width, width, &builder.pp(out))?, heads })
     }
 
-    /// (B, T, D) to (B, T, D).
-    pub(crate) fn forward(&self, x: &Hidden, mask: &AttentionMask) -> Result<Hidden> {
-        let [q, k, v] = match &self.layers {
-            Layers::Separate([q, k, v]) => [x.linear(q)?, x.linear(k)?, x.linear(v)?],
-            Layers::Joint(layer) => {
+    /// Of rows (N, D) to all of them, or to one of each sequence, `queries` (B, D).
+    pub(crate) fn forward(
+        &self,
+        x: &Hidden,
+        queries: Option<&Hidden>,
+        sequences: &Sequences,
+    ) -> Result<Hidden> {
+        let [q, k, v] = match (&self.layers, queries) {
+            (Layers::Separate([q, k, v]), queries) => {
+                [queries.unwrap_or(x).linear(q)?, x.linear(k)?, x.linear(v)?]
+            }
+            (Layers::Joint(layer), None) => {
                 let all = x.linear(layer)?;
                 let width = layer.outputs() / 3;
                 let part = |number: usize| all.columns(number * width, width);
                 [part(0)?, part(1)?, part(2)?]
             }
+            (Layers::Joint(layer), Some(queries)) => {
+                let width = layer.outputs() / 3;
+                let both = x.linear(&outputs(layer, width, 2 * width)?)?;
+                let q = queries.linear(&outputs(layer, 0, width)?)?;
+                [q, both.columns(0, width)?, both.columns(width, width)?]
+            }
         };
-        Ok(Hidden::attention([&q, &k, &v], self.heads, mask)?.linear(&self.out)?)
+        Ok(Hidden::attention([&q, &k, &v], self.heads, sequences)?.linear(&self.out)?)
     }
+}
+
+/// `count` outputs of a layer, from `start` on.
+fn outputs(layer: &Linear, start: usize, count: usize) -> Result<Linear> {
+    let [weight, bias] = layer.parameters();
+    Ok(Linear::from_tensors(weight.narrow(0, start, count)?, bias.narrow(0, start, count)?)?)
 }

@@ -7,7 +7,7 @@
 //! ```
 
 use candle_core::Tensor;
-use tcmax_ops::{AttentionMask, Hidden, Linear, ParamBuilder};
+use tcmax_ops::{Hidden, Linear, ParamBuilder, Sequences};
 
 use super::attention::{Projections, SelfAttention};
 use super::dropout::Pass;
@@ -60,13 +60,42 @@ impl Blocks {
         (0..config.layers).map(block).collect::<Result<_>>().map(Self)
     }
 
-    /// (B, T, D) to (B, T, D).
-    pub(crate) fn forward(&self, x: &Tensor, mask: &AttentionMask, pass: &Pass) -> Result<Tensor> {
-        let mut x = Hidden::of(x)?;
-        for block in &self.0 {
-            x = block.forward(&x, mask, pass)?;
+    /// The vectors (N, D) of all rows (N, D).
+    pub(crate) fn forward(&self, x: &Tensor, sequences: &Sequences, pass: &Pass) -> Result<Hidden> {
+        Self::through(&self.0, Hidden::of(x)?, sequences, pass)
+    }
+
+    /// The vectors (B, D) of one row of each sequence, with these numbers (B,); of causal sequences the last.
+    ///
+    /// The last block computes only what these need: of the other rows keys and values, which is a sixth of its
+    /// products.
+    pub(crate) fn read(
+        &self,
+        x: &Tensor,
+        sequences: &Sequences,
+        rows: &Tensor,
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        let x = Hidden::of(x)?;
+        match self.0.split_last() {
+            Some((last, before)) => {
+                let x = Self::through(before, x, sequences, pass)?;
+                last.forward(&x, Some(rows), sequences, pass)
+            }
+            None => Ok(x.rows(rows)?),
         }
-        Ok(x.tensor()?)
+    }
+
+    fn through(
+        blocks: &[Block],
+        mut x: Hidden,
+        sequences: &Sequences,
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        for block in blocks {
+            x = block.forward(&x, None, sequences, pass)?;
+        }
+        Ok(x)
     }
 }
 
@@ -96,8 +125,18 @@ impl Block {
         })
     }
 
-    fn forward(&self, x: &Hidden, mask: &AttentionMask, pass: &Pass) -> Result<Hidden> {
-        let attend = |x: &Hidden| pass.apply_hidden(self.attention.forward(x, mask)?);
+    /// Of all rows (N, D), or of those with the numbers `read`.
+    fn forward(
+        &self,
+        x: &Hidden,
+        read: Option<&Tensor>,
+        sequences: &Sequences,
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        let chosen = |x: &Hidden| read.map(|rows| x.rows(rows)).transpose();
+        let attend = |x: &Hidden, queries: Option<&Hidden>| {
+            pass.apply_hidden(self.attention.forward(x, queries, sequences)?)
+        };
         let perceive = |x: &Hidden| -> Result<Hidden> {
             let hidden = self.activation.apply(&x.linear(&self.perceptron[0])?)?;
             pass.apply_hidden(hidden.linear(&self.perceptron[1])?)
@@ -105,11 +144,15 @@ impl Block {
         let [first, second] = &self.norms;
         match self.order {
             Order::NormFirst => {
-                let x = x.add(&attend(&first.forward_hidden(x)?)?)?;
+                let normal = first.forward_hidden(x)?;
+                let attended = attend(&normal, chosen(&normal)?.as_ref())?;
+                let x = chosen(x)?.as_ref().unwrap_or(x).add(&attended)?;
                 Ok(x.add(&perceive(&second.forward_hidden(&x)?)?)?)
             }
             Order::NormLast => {
-                let x = first.forward_hidden(&x.add(&attend(x)?)?)?;
+                let queries = chosen(x)?;
+                let attended = attend(x, queries.as_ref())?;
+                let x = first.forward_hidden(&queries.as_ref().unwrap_or(x).add(&attended)?)?;
                 second.forward_hidden(&x.add(&perceive(&x)?)?)
             }
         }

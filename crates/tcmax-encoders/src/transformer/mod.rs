@@ -6,6 +6,7 @@ mod attention;
 mod block;
 mod dropout;
 mod norm;
+mod packed;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,9 @@ use crate::error::{Error, Result};
 
 pub(crate) use self::attention::Projections;
 pub(crate) use self::block::{Blocks, BlocksConfig, Names, Order};
-pub(crate) use self::dropout::Dropout;
+pub(crate) use self::dropout::{Dropout, Pass};
 pub(crate) use self::norm::LayerNorm;
+pub(crate) use self::packed::Packed;
 
 /// The function between the two layers of a block's perceptron.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,4 +3,5 @@
 mod every_encoder;
 mod golden;
 mod gradients;
+mod padding;
 mod stages;

@@ -14,6 +14,7 @@ pub(crate) mod perceptron;
 pub(crate) mod quadratic_form;
 pub(crate) mod recurrent;
 pub(crate) mod relu;
+pub(crate) mod sequences;
 pub(crate) mod softmax;
 mod windows;
 

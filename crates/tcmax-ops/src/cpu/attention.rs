@@ -1,5 +1,7 @@
 //! Attention, one head of one example at a time.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::cpu::element::Element;
@@ -10,17 +12,23 @@ use crate::tasks::Fork;
 /// Rows that a thread copies at least.
 const ROWS_AT_ONCE: usize = 8;
 
-/// The sizes of queries (batch, queries, heads, width) and of keys and values (batch, keys, heads, width).
-#[derive(Clone, Copy, Debug)]
+/// Where the queries (rows, heads, width) and the keys and values (rows, heads, width) of all examples are.
+#[derive(Clone, Debug)]
 pub(crate) struct Geometry {
-    pub(crate) batch: usize,
     pub(crate) heads: usize,
-    pub(crate) queries: usize,
-    pub(crate) keys: usize,
     pub(crate) width: usize,
+    /// One after the other.
+    pub(crate) examples: Vec<Example>,
 }
 
-/// Which keys a query sees: those that are there, (batch, keys), and with `causal` none after it.
+/// The rows of one example.
+#[derive(Clone, Debug)]
+pub(crate) struct Example {
+    pub(crate) queries: Range<usize>,
+    pub(crate) keys: Range<usize>,
+}
+
+/// Which keys a query sees: those that are there, of all examples, and with `causal` none after it.
 #[derive(Clone, Copy)]
 pub(crate) struct Mask<'a> {
     pub(crate) keys: Option<&'a [bool]>,
@@ -32,21 +40,41 @@ impl Geometry {
         self.heads * self.width
     }
 
-    /// Rows of head `head % heads` of example `head / heads`.
-    fn of_head<'a, T: Element>(&self, x: &'a [T], head: usize, rows: usize) -> Matrix<'a, T> {
-        let (example, head) = (head / self.heads, head % self.heads);
-        let start = example * rows * self.features() + head * self.width;
-        Matrix::strided(&x[start..], rows, self.width, self.features())
+    /// One for each head of each example.
+    fn tasks(&self) -> usize {
+        self.heads * self.examples.len()
     }
 
-    /// (batch, heads, rows, width) to (batch, rows, heads, width).
-    fn merged<T: Element>(&self, by_head: &[&[T]], rows: usize) -> Vec<T> {
-        let mut merged = vec![T::zero(); self.batch * rows * self.features()];
-        let lines = merged.par_chunks_mut(self.features()).with_min_len(ROWS_AT_ONCE).enumerate();
-        lines.fork(|(number, line)| {
-            let (example, row) = (number / rows, number % rows);
-            let heads = &by_head[example * self.heads..][..self.heads];
-            for (out, head) in line.chunks_exact_mut(self.width).zip(heads) {
+    /// The head and the example of task `number`.
+    fn of_task(&self, number: usize) -> (usize, &Example) {
+        (number % self.heads, &self.examples[number / self.heads])
+    }
+
+    /// Rows of one head.
+    fn of_head<'a, T: Element>(
+        &self,
+        x: &'a [T],
+        head: usize,
+        rows: &Range<usize>,
+    ) -> Matrix<'a, T> {
+        let start = rows.start * self.features() + head * self.width;
+        Matrix::strided(&x[start..], rows.len(), self.width, self.features())
+    }
+
+    /// The results of all tasks, (rows, width) each, as (rows, heads, width).
+    fn merged<T: Element>(
+        &self,
+        by_task: &[&[T]],
+        rows: impl Fn(&Example) -> &Range<usize>,
+    ) -> Vec<T> {
+        let tasks = by_task.chunks_exact(self.heads).zip(&self.examples);
+        let lines: Vec<_> = tasks
+            .flat_map(|(heads, example)| (0..rows(example).len()).map(move |row| (heads, row)))
+            .collect();
+        let mut merged = vec![T::zero(); lines.len() * self.features()];
+        let to = merged.par_chunks_mut(self.features()).with_min_len(ROWS_AT_ONCE);
+        to.zip(&lines).fork(|(line, (heads, row))| {
+            for (out, head) in line.chunks_exact_mut(self.width).zip(*heads) {
                 out.copy_from_slice(&head[row * self.width..][..self.width]);
             }
         });
@@ -54,17 +82,19 @@ impl Geometry {
     }
 }
 
-/// The results (batch, queries, heads, width) of queries, keys and values.
+/// The results (queries, heads, width) of queries, keys and values.
 pub(crate) fn forward<T: Element>(of: &Geometry, x: [&[T]; 3], mask: Mask<'_>) -> Vec<T> {
-    let compute = |head: usize| {
-        let weights = weights(of, x, mask, head);
-        let mut y = vec![T::zero(); of.queries * of.width];
-        let weights = Matrix::new(&weights, of.queries, of.keys);
-        multiply(&mut y, weights, of.of_head(x[2], head, of.keys), false);
+    let compute = |task: usize| {
+        let (head, example) = of.of_task(task);
+        let weights = weights(of, x, mask, task);
+        let (queries, keys) = (example.queries.len(), example.keys.len());
+        let mut y = vec![T::zero(); queries * of.width];
+        let weights = Matrix::new(&weights, queries, keys);
+        multiply(&mut y, weights, of.of_head(x[2], head, &example.keys), false);
         y
     };
-    let heads: Vec<Vec<T>> = (0..of.batch * of.heads).into_par_iter().gather(compute);
-    of.merged(&heads.iter().map(Vec::as_slice).collect::<Vec<_>>(), of.queries)
+    let tasks: Vec<Vec<T>> = (0..of.tasks()).into_par_iter().gather(compute);
+    of.merged(&tasks.iter().map(Vec::as_slice).collect::<Vec<_>>(), |example| &example.queries)
 }
 
 /// The gradients of queries, keys and values.
@@ -78,27 +108,33 @@ pub(crate) fn backward<T: Element>(
     mask: Mask<'_>,
 ) -> [Vec<T>; 3] {
     let [q, k, v] = x;
-    let compute = |head: usize| {
-        let weights = weights(of, x, mask, head);
-        let matrix = Matrix::new(&weights, of.queries, of.keys);
-        let dy = of.of_head(grad, head, of.queries);
-        let mut dv = vec![T::zero(); of.keys * of.width];
+    let compute = |task: usize| {
+        let (head, example) = of.of_task(task);
+        let (queries, keys) = (example.queries.len(), example.keys.len());
+        let weights = weights(of, x, mask, task);
+        let matrix = Matrix::new(&weights, queries, keys);
+        let dy = of.of_head(grad, head, &example.queries);
+        let mut dv = vec![T::zero(); keys * of.width];
         multiply(&mut dv, matrix.transposed(), dy, false);
-        let mut scores = vec![T::zero(); of.queries * of.keys];
-        multiply(&mut scores, dy, of.of_head(v, head, of.keys).transposed(), false);
-        softmax_gradient(&weights, &mut scores, of.keys, scale(of));
-        let scores = Matrix::new(&scores, of.queries, of.keys);
-        let mut dq = vec![T::zero(); of.queries * of.width];
-        multiply(&mut dq, scores, of.of_head(k, head, of.keys), false);
-        let mut dk = vec![T::zero(); of.keys * of.width];
-        multiply(&mut dk, scores.transposed(), of.of_head(q, head, of.queries), false);
+        let mut scores = vec![T::zero(); queries * keys];
+        multiply(&mut scores, dy, of.of_head(v, head, &example.keys).transposed(), false);
+        softmax_gradient(&weights, &mut scores, keys, scale(of));
+        let scores = Matrix::new(&scores, queries, keys);
+        let mut dq = vec![T::zero(); queries * of.width];
+        multiply(&mut dq, scores, of.of_head(k, head, &example.keys), false);
+        let mut dk = vec![T::zero(); keys * of.width];
+        multiply(&mut dk, scores.transposed(), of.of_head(q, head, &example.queries), false);
         [dq, dk, dv]
     };
-    let heads: Vec<[Vec<T>; 3]> = (0..of.batch * of.heads).into_par_iter().gather(compute);
-    let merged = |which: usize, rows: usize| {
-        of.merged(&heads.iter().map(|head| head[which].as_slice()).collect::<Vec<_>>(), rows)
+    let tasks: Vec<[Vec<T>; 3]> = (0..of.tasks()).into_par_iter().gather(compute);
+    let of_input = |number: usize| -> Vec<&[T]> {
+        tasks.iter().map(|results| results[number].as_slice()).collect()
     };
-    [merged(0, of.queries), merged(1, of.keys), merged(2, of.keys)]
+    [
+        of.merged(&of_input(0), |example| &example.queries),
+        of.merged(&of_input(1), |example| &example.keys),
+        of.merged(&of_input(2), |example| &example.keys),
+    ]
 }
 
 /// 1 / sqrt(d).
@@ -106,12 +142,13 @@ fn scale<T: Element>(of: &Geometry) -> T {
     T::from_f64(1.0 / (of.width as f64).sqrt())
 }
 
-/// The weights (queries, keys) of one head of one example: rows that sum to 1, or to 0 without a key.
-fn weights<T: Element>(of: &Geometry, x: [&[T]; 3], mask: Mask<'_>, head: usize) -> Vec<T> {
-    let mut scores = vec![T::zero(); of.queries * of.keys];
-    let keys = of.of_head(x[1], head, of.keys).transposed();
-    multiply(&mut scores, of.of_head(x[0], head, of.queries), keys, false);
-    let there = mask.keys.map(|keys| &keys[head / of.heads * of.keys..][..of.keys]);
-    softmax(&mut scores, of.keys, Seen { there, causal: mask.causal }, scale(of));
+/// The weights (queries, keys) of one task: rows that sum to 1, or to 0 without a key.
+fn weights<T: Element>(of: &Geometry, x: [&[T]; 3], mask: Mask<'_>, task: usize) -> Vec<T> {
+    let (head, example) = of.of_task(task);
+    let mut scores = vec![T::zero(); example.queries.len() * example.keys.len()];
+    let keys = of.of_head(x[1], head, &example.keys).transposed();
+    multiply(&mut scores, of.of_head(x[0], head, &example.queries), keys, false);
+    let there = mask.keys.map(|keys| &keys[example.keys.clone()]);
+    softmax(&mut scores, example.keys.len(), Seen { there, causal: mask.causal }, scale(of));
     scores
 }

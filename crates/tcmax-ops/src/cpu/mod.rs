@@ -42,6 +42,7 @@ pub(crate) mod pool;
 pub(crate) mod quadratic_form;
 pub(crate) mod recurrent;
 pub(crate) mod relu;
+pub(crate) mod sequence_mean;
 pub(crate) mod simd;
 pub(crate) mod softmax;
 pub(crate) mod statistics;

@@ -2,14 +2,16 @@
 //!
 //! candle-nn 0.11's fused attention has no backward pass.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::composed;
-use crate::cpu::attention::{self, Geometry};
+use crate::cpu::attention::{self, Example, Geometry};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 use crate::mask::AttentionMask;
+use crate::sequences::Sequences;
 
 const OP: &str = "attention";
 
@@ -57,18 +59,11 @@ pub fn attention(
 }
 
 /// The operation on queries, keys and values, whose shapes it checks.
-pub(crate) fn operation(
-    [q, k, v]: [&Tensor; 3],
-    heads: usize,
-    mask: &AttentionMask,
-) -> Result<Attention> {
+fn operation([q, k, v]: [&Tensor; 3], heads: usize, mask: &AttentionMask) -> Result<Attention> {
     let (batch, queries, features) = q.dims3()?;
     let keys = k.dim(1)?;
     if k.dims() != v.dims() || k.dims() != [batch, keys, features] || keys * queries == 0 {
         bail!("{OP}: queries {:?}, keys {:?} and values {:?}", q.shape(), k.shape(), v.shape());
-    }
-    if heads == 0 || features % heads != 0 {
-        bail!("{OP}: {features} features are not {heads} heads of equal width");
     }
     if let Some(given) = &mask.keys
         && given.dims() != [batch, keys]
@@ -78,26 +73,66 @@ pub(crate) fn operation(
     if mask.causal && queries != keys {
         bail!("{OP}: {queries} queries and {keys} keys have no common order");
     }
-    let geometry = Geometry { batch, heads, queries, keys, width: features / heads };
-    Ok(Attention { geometry, mask: kept(mask)?.map(Arc::new), causal: mask.causal })
+    let rows = |number: usize, count: usize| number * count..(number + 1) * count;
+    let example = |number| Example { queries: rows(number, queries), keys: rows(number, keys) };
+    let examples = (0..batch).map(example).collect();
+    Ok(Attention {
+        geometry: Geometry { heads, width: width(features, heads)?, examples },
+        mask: mask.keys.as_ref().map(kept).transpose()?,
+        causal: mask.causal,
+    })
+}
+
+/// The operation within sequences: of all their rows (N, D), or of one query each (count, D), which in causal
+/// sequences is the last.
+pub(crate) fn operation_within(
+    [q, k, v]: [&Tensor; 3],
+    heads: usize,
+    sequences: &Sequences,
+) -> Result<Attention> {
+    let (queries, features) = q.dims2()?;
+    let (rows, count) = (sequences.rows(), sequences.count());
+    let fits = queries == rows || queries == count;
+    if k.dims() != v.dims() || k.dims() != [rows, features] || !fits {
+        let [q, k, v] = [q, k, v].map(Tensor::shape);
+        bail!("{OP}: queries {q:?}, keys {k:?} and values {v:?} of {count} sequences, {rows} rows");
+    }
+    let of_all = queries == rows;
+    let example = |(number, keys): (usize, Range<usize>)| Example {
+        queries: if of_all { keys.clone() } else { number..number + 1 },
+        keys,
+    };
+    let examples = sequences.ranges().enumerate().map(example).collect();
+    Ok(Attention {
+        geometry: Geometry { heads, width: width(features, heads)?, examples },
+        mask: sequences.seen().map(kept).transpose()?,
+        causal: sequences.is_causal() && of_all,
+    })
+}
+
+/// The features of a head.
+fn width(features: usize, heads: usize) -> Result<usize> {
+    if heads == 0 || features % heads != 0 {
+        bail!("{OP}: {features} features are not {heads} heads of equal width");
+    }
+    Ok(features / heads)
 }
 
 /// Which keys are there, row by row.
-fn kept(mask: &AttentionMask) -> Result<Option<Vec<bool>>> {
-    let Some(keys) = &mask.keys else { return Ok(None) };
+fn kept(keys: &Tensor) -> Result<Arc<[bool]>> {
     let numbers = keys.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    Ok(Some(numbers.into_iter().map(|number| number != 0.0).collect()))
+    Ok(numbers.into_iter().map(|number| number != 0.0).collect())
 }
 
 pub(crate) struct Attention {
     geometry: Geometry,
-    mask: Option<Arc<Vec<bool>>>,
+    mask: Option<Arc<[bool]>>,
     causal: bool,
 }
 
 impl Attention {
     fn mask(&self) -> attention::Mask<'_> {
-        attention::Mask { keys: self.mask.as_deref().map(Vec::as_slice), causal: self.causal }
+        attention::Mask { keys: self.mask.as_deref(), causal: self.causal }
     }
 }
 

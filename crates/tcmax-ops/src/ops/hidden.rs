@@ -8,8 +8,6 @@ use crate::activation::Gelu;
 use crate::composed::relu::gate;
 use crate::cpu::pairwise;
 use crate::graph::hidden::{Argument, Hidden};
-use crate::mask::AttentionMask;
-use crate::ops::attention::{self, attention};
 use crate::ops::dropout::{dropout, factors};
 use crate::ops::gelu::{gelu, gelu_and_slope};
 use crate::ops::layer_norm::{self, layer_norm};
@@ -67,21 +65,6 @@ impl Hidden {
         let op = Applied::new(op, [self.values(), weight, bias])?;
         let arguments =
             [Argument::Hidden(self), Argument::Parameter(weight), Argument::Parameter(bias)];
-        Self::result(&op.values.clone(), arguments, move |grad| op.backward(grad))
-    }
-
-    /// Attention of queries to keys with values, as [`attention`].
-    ///
-    /// # Errors
-    /// When shapes or element types do not fit, or `heads` does not divide the features.
-    pub fn attention([q, k, v]: [&Self; 3], heads: usize, mask: &AttentionMask) -> Result<Self> {
-        let inputs = [q, k, v].map(Self::values);
-        if !q.is_apart() {
-            let [q, k, v] = inputs;
-            return attention(q, k, v, heads, mask).map(Self::plain);
-        }
-        let op = Applied::new(attention::operation(inputs, heads, mask)?, inputs)?;
-        let arguments = [q, k, v].map(Argument::Hidden);
         Self::result(&op.values.clone(), arguments, move |grad| op.backward(grad))
     }
 
@@ -150,27 +133,27 @@ impl Hidden {
         })
     }
 
-    fn alone(&self) -> [Argument<'_>; 3] {
+    pub(crate) fn alone(&self) -> [Argument<'_>; 3] {
         [Argument::Hidden(self), Argument::Nothing, Argument::Nothing]
     }
 }
 
 /// An operation of up to three tensors with what its backward pass reads.
-struct Applied<C> {
+pub(crate) struct Applied<C> {
     op: C,
     inputs: [Tensor; 3],
-    values: Tensor,
+    pub(crate) values: Tensor,
 }
 
 impl<C: CustomOp3> Applied<C> {
-    fn new(op: C, inputs: [&Tensor; 3]) -> Result<Self> {
+    pub(crate) fn new(op: C, inputs: [&Tensor; 3]) -> Result<Self> {
         let [a, b, c] = inputs.map(Tensor::contiguous);
         let inputs = [a?, b?, c?];
         let values = inputs[0].apply_op3_no_bwd(&inputs[1], &inputs[2], &op)?;
         Ok(Self { op, inputs, values })
     }
 
-    fn backward(&self, grad: &Tensor) -> Result<[Option<Tensor>; 3]> {
+    pub(crate) fn backward(&self, grad: &Tensor) -> Result<[Option<Tensor>; 3]> {
         let [a, b, c] = &self.inputs;
         // No operation here reads its result.
         let (of_a, of_b, of_c) = self.op.bwd(a, b, c, &self.values, grad)?;
@@ -182,6 +165,8 @@ impl<C: CustomOp3> Applied<C> {
 mod tests {
     use super::*;
     use crate::graph::backward::backward;
+    use crate::mask::AttentionMask;
+    use crate::sequences::Sequences;
     use crate::training::gradcheck::gradient_error;
     use crate::training::init::Init;
     use crate::wide::to_vec_f64;
@@ -194,10 +179,10 @@ mod tests {
         unit.tensor(&Shape::from(shape), Seed::new(seed), DType::F64, &Device::Cpu).unwrap()
     }
 
-    /// An input (B, T, D), a joint projection with its bias, a norm's weight and bias.
+    /// An input (N, D), a joint projection with its bias, a norm's weight and bias.
     fn inputs() -> [Tensor; 5] {
         [
-            random(1, &[2, 5, WIDTH]),
+            random(1, &[10, WIDTH]),
             random(2, &[3 * WIDTH, WIDTH]),
             random(3, &[3 * WIDTH]),
             random(4, &[WIDTH]),
@@ -215,7 +200,7 @@ mod tests {
         let normal = x.layer_norm(&t[3], &t[4], 1e-5)?;
         let all = normal.linear(&layer(t))?;
         let [q, k, v] = [0, 1, 2].map(|part| all.columns(part * WIDTH, WIDTH));
-        let attended = Hidden::attention([&q?, &k?, &v?], 2, &AttentionMask::default())?;
+        let attended = Hidden::attention([&q?, &k?, &v?], 2, &Sequences::equal(2, 5)?)?;
         let x = x.add(&attended.gelu(Gelu::Exact)?)?;
         x.add(&x.relu()?)?.dropout(0.25, Seed::new(6))?.tensor()
     }
@@ -224,9 +209,10 @@ mod tests {
     fn plain(t: &[Tensor]) -> Result<Tensor> {
         let x = &t[0];
         let all = layer(t).forward(&layer_norm(x, &t[3], &t[4], 1e-5)?)?;
-        let [q, k, v] = [0, 1, 2].map(|part| all.narrow(2, part * WIDTH, WIDTH));
-        let attended = attention(&q?, &k?, &v?, 2, &AttentionMask::default())?;
-        let x = (x + gelu(&attended, Gelu::Exact)?)?;
+        let part = |part: usize| all.narrow(1, part * WIDTH, WIDTH)?.reshape((2, 5, WIDTH));
+        let mask = AttentionMask::default();
+        let attended = crate::attention(&part(0)?, &part(1)?, &part(2)?, 2, &mask)?;
+        let x = (x + gelu(&attended.reshape((10, WIDTH))?, Gelu::Exact)?)?;
         dropout(&(&x + relu(&x)?)?, 0.25, Seed::new(6))
     }
 
@@ -304,7 +290,9 @@ mod tests {
         assert!(narrow.linear(&layer(&tensors)).is_err());
         assert!(x.add(&narrow).is_err());
         assert!(narrow.layer_norm(&tensors[3], &tensors[4], 1e-5).is_err());
-        assert!(Hidden::attention([&x, &x, &narrow], 2, &AttentionMask::default()).is_err());
+        let sequences = Sequences::equal(2, 5).unwrap();
+        assert!(Hidden::attention([&x, &x, &narrow], 2, &sequences).is_err());
+
         assert!(x.dropout(1.0, Seed::new(0)).is_err());
         assert!(x.columns(6, 3).is_err());
         assert!(Hidden::of(&tensors[0].to_dtype(DType::U8).unwrap()).is_err());
