@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use tcmax_cli::progress::say;
 
-use crate::workspace::{cargo, run};
+use crate::workspace::{Metadata, cargo, run};
 
 /// Compiler, headers and the libraries that candle links, of one release.
 const WHEELS: [&str; 7] = [
@@ -56,7 +56,7 @@ impl CheckCuda {
                 "--package",
                 "tcmax-cli",
                 "--features",
-                "cuda",
+                "cuda,cudnn",
                 "--",
                 "-D",
                 "warnings",
@@ -68,10 +68,22 @@ impl CheckCuda {
         for variable in ["CUDA_HOME", "CUDA_PATH", "CUDA_TOOLKIT_ROOT_DIR"] {
             cargo.env(variable, &root);
         }
-        say("compiling with the feature cuda; several minutes the first time");
+        say("compiling with the features cuda and cudnn; several minutes the first time");
         run(&mut cargo)?;
+        self.kernels(&root)?;
         say("it compiles; whether it computes, only a device can tell");
         Ok(())
+    }
+
+    /// Compiles the kernels that `tcmax` compiles while it runs.
+    fn kernels(&self, root: &Path) -> anyhow::Result<()> {
+        let mut compiler = Command::new(root.join("bin/nvcc"));
+        compiler
+            .arg(format!("-arch=compute_{}", self.capability))
+            .args(["-ptx", "-o"])
+            .arg(self.out.join("kernels.ptx"))
+            .arg(Metadata::read()?.workspace_root.join("crates/tcmax-ops/src/cuda/kernels.cu"));
+        run(&mut compiler)
     }
 
     /// The folder of the compiler.

@@ -3,6 +3,9 @@
 mod activation;
 mod composed;
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
+mod device;
 mod error;
 mod geometry;
 mod graph;
@@ -15,6 +18,7 @@ mod training;
 mod wide;
 
 pub use activation::{Activation, Gelu};
+pub use device::allow_tf32;
 pub use error::{Error, Result};
 pub use graph::backward::backward;
 pub use graph::branches::Branches;

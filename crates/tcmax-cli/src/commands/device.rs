@@ -15,6 +15,9 @@ pub struct DeviceOption {
     /// Where to compute: cpu, cuda, cuda:1 (the second GPU), metal [default: what the program was built for]
     #[arg(long, value_name = "DEVICE", help_heading = "Running")]
     device: Option<Named>,
+    /// Let a CUDA device round what it multiplies to the 10 binary digits of TF32: several times faster
+    #[arg(long, help_heading = "Running")]
+    tf32: bool,
 }
 
 /// A device by name.
@@ -89,13 +92,15 @@ impl DeviceOption {
             Named::Cuda(number) => Device::new_cuda(number),
             Named::Metal => Device::new_metal(0),
         };
+        tcmax_ops::allow_tf32(self.tf32);
         opened.with_context(|| format!("--device: {device} cannot be opened"))
     }
 
     /// The arguments that ask for it.
     pub fn arguments(self) -> Vec<String> {
-        let asked = self.device.iter();
-        asked.flat_map(|device| ["--device".to_owned(), device.to_string()]).collect()
+        let named = self.device.iter();
+        let named = named.flat_map(|device| ["--device".to_owned(), device.to_string()]);
+        named.chain(self.tf32.then(|| "--tf32".to_owned())).collect()
     }
 }
 
@@ -118,8 +123,8 @@ mod tests {
             assert!(text.parse::<Named>().unwrap_err().contains("cuda:N"), "{text}");
         }
         assert_eq!(
-            DeviceOption { device: Some(Named::Cuda(1)) }.arguments(),
-            ["--device", "cuda:1"]
+            DeviceOption { device: Some(Named::Cuda(1)), tf32: true }.arguments(),
+            ["--device", "cuda:1", "--tf32"]
         );
         assert_eq!(DeviceOption::default().arguments(), [""; 0]);
     }

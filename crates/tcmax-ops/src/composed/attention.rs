@@ -2,18 +2,16 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-use crate::composed::softmax::softmax;
 use crate::mask::AttentionMask;
 
 /// A score that no exponential sees.
 const HIDDEN: f64 = -1e30;
 
 pub(crate) fn attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+    [q, k, v]: [&Tensor; 3],
     heads: usize,
     mask: &AttentionMask,
+    softmax: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let (batch, queries, features) = q.dims3()?;
     let (keys, width) = (k.dim(1)?, features / heads);

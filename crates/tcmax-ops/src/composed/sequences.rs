@@ -21,13 +21,14 @@ pub(crate) fn attention_within(
     [q, k, v]: [&Tensor; 3],
     heads: usize,
     sequences: &Sequences,
+    softmax: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let (k, keys) = batched(k, sequences)?;
     let (v, _) = batched(v, sequences)?;
     let of_all = q.dim(0)? == sequences.rows();
     let mask = AttentionMask { keys, causal: sequences.is_causal() && of_all };
     let batch = q.reshape((sequences.count(), (), q.dim(1)?))?;
-    attention::attention(&batch, &k, &v, heads, &mask)?.reshape(q.shape())
+    attention::attention([&batch, &k, &v], heads, &mask, softmax)?.reshape(q.shape())
 }
 
 /// The mean over the rows of each sequence that are seen; 0 where there is none.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
-use crate::composed;
 use crate::cpu::attention::{self, Example, Geometry};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
+use crate::device;
 use crate::mask::AttentionMask;
 use crate::sequences::Sequences;
 
@@ -50,7 +50,7 @@ pub fn attention(
 ) -> Result<Tensor> {
     let op = operation([q, k, v], heads, mask)?;
     if !q.device().is_cpu() {
-        return composed::attention::attention(q, k, v, heads, mask);
+        return device::attention([q, k, v], heads, mask);
     }
     for tensor in [q, k, v] {
         check_dtype(tensor, OP)?;
@@ -112,7 +112,7 @@ pub(crate) fn operation_within(
 
 /// The features of a head.
 fn width(features: usize, heads: usize) -> Result<usize> {
-    if heads == 0 || features % heads != 0 {
+    if heads == 0 || !features.is_multiple_of(heads) {
         bail!("{OP}: {features} features are not {heads} heads of equal width");
     }
     Ok(features / heads)
@@ -219,7 +219,7 @@ mod tests {
                     std::iter::once(y).chain(gradients).collect::<Vec<_>>()
                 };
                 let ours = run(attention(q, k, v, 3, &mask).unwrap());
-                let theirs = run(composed::attention::attention(q, k, v, 3, &mask).unwrap());
+                let theirs = run(device::attention([q, k, v], 3, &mask).unwrap());
                 for (a, b) in ours.iter().zip(&theirs) {
                     let gap = (a - b).unwrap().abs().unwrap().max_all().unwrap();
                     assert!(crate::wide::to_scalar_f64(&gap).unwrap() < limit, "{mask:?}");

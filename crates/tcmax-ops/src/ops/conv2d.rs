@@ -13,9 +13,9 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use crate::composed;
 use crate::cpu::conv2d::{forward, input_grad, weight_grad};
 use crate::cpu::storage::{check_dtype, dispatch, values};
+use crate::device;
 use crate::geometry::{ConvShape, Window, check_elements};
 use crate::graph::backward::hand_over;
 
@@ -57,7 +57,7 @@ impl Default for Conv2dConfig {
 pub fn conv2d(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
     let shape = shape_of(x, weight, config)?;
     if !x.device().is_cpu() {
-        return composed::conv2d::conv2d(x, weight, &shape);
+        return device::conv2d(x, weight, &shape);
     }
     check_dtype(x, OP)?;
     x.contiguous()?.apply_op2(&weight.contiguous()?, Forward(shape))

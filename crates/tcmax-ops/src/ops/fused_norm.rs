@@ -14,8 +14,8 @@ use candle_core::{Result, Tensor, bail};
 use self::operation::{FusedNorm, Saved};
 pub(crate) use self::parts::{Around, Norm};
 use self::parts::{OP, Sizes};
-use crate::composed;
 use crate::cpu::statistics::Statistics;
+use crate::device;
 use crate::graph::hidden::{Argument, Hidden};
 
 pub(crate) struct Output<Y = Tensor> {
@@ -92,25 +92,20 @@ fn output(y: Tensor, saved: &OnceLock<Saved>) -> Result<Output> {
     Ok(Output { y, statistics, count: *count })
 }
 
-/// The same from operations of candle.
+/// The same elsewhere than on a CPU, operation by operation.
 fn by_composition(x: &Tensor, norm: Norm<'_>, around: Around<'_>, sizes: &Sizes) -> Result<Output> {
     if norm.members.is_some() {
         bail!("{OP}: batch statistics of several members are computed on the CPU alone");
     }
     let x = match around.conv.zip(sizes.conv) {
-        Some(((filters, _), shape)) => &composed::conv2d::conv2d(x, filters, &shape)?,
+        Some(((filters, _), shape)) => &device::conv2d(x, filters, &shape)?,
         None => x,
     };
+    let after = (norm.eps, around.relu || sizes.pool.is_some());
     let affine = [norm.weight, norm.bias];
-    let (mut y, statistics) = composed::batch_norm::batch_norm(x, affine, norm.eps, norm.given)?;
-    if let Some(residual) = around.residual {
-        y = (y + residual)?;
-    }
-    if around.relu || sizes.pool.is_some() {
-        y = composed::relu::relu(&y)?;
-    }
+    let (mut y, statistics) = device::batch_norm(x, affine, around.residual, after, norm.given)?;
     if let Some(window) = &sizes.pool {
-        y = composed::max_pool2d::max_pool2d(&y, window)?;
+        y = device::max_pool2d(&y, window)?;
     }
     Ok(Output { y, statistics, count: sizes.count })
 }

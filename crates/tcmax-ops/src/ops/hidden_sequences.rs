@@ -2,7 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::composed::sequences::{attention_within, mean};
+use crate::composed::sequences::mean;
+use crate::device::attention_within;
 use crate::graph::hidden::{Argument, Hidden};
 use crate::ops::attention;
 use crate::ops::hidden::Applied;

@@ -5,9 +5,9 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use crate::composed;
 use crate::cpu::layer_norm::{backward, forward};
 use crate::cpu::storage::{dispatch, open, tensor_of, values};
+use crate::device;
 use crate::graph::backward::hand_over;
 use crate::ops::check::row_len;
 
@@ -35,7 +35,7 @@ const OP: &str = "layer_norm";
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     let op = operation(x, weight, bias, eps)?;
     if !x.device().is_cpu() {
-        return composed::layer_norm::layer_norm(x, weight, bias, eps);
+        return device::layer_norm(x, weight, bias, eps);
     }
     x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }

@@ -9,10 +9,10 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{CpuStorage, CustomOp1, Device, Error, Layout, Result, Shape, Tensor, bail};
 use tcmax_parallel::{Group, Purpose};
 
-use crate::composed;
 use crate::cpu::element::Element;
 use crate::cpu::log_sum_exp::{Lines, Parts, backward, forward};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
+use crate::device;
 
 const OP: &str = "log_sum_exp";
 
@@ -41,7 +41,7 @@ pub fn log_sum_exp(x: &Tensor, dim: usize) -> Result<Tensor> {
         }
         (&[_, _], 1) if fast => x.contiguous()?.apply_op1(LogSumExp::of(Lines::Rows)),
         (&[_, _], 0) if fast => x.contiguous()?.apply_op1(LogSumExp::of(Lines::Columns)),
-        _ => composed::log_sum_exp::log_sum_exp(x, dim),
+        _ => device::log_sum_exp(x, dim),
     }
 }
 

@@ -11,9 +11,9 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-use crate::composed;
 use crate::cpu::pool::{self, PooledGradient};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
+use crate::device;
 use crate::geometry::{Window, check_elements};
 
 const OP: &str = "max_pool2d";
@@ -57,7 +57,7 @@ pub fn max_pool2d(x: &Tensor, config: MaxPool2dConfig) -> Result<Tensor> {
     let window = config.window((height, width))?;
     check_elements(OP, &[batch, window.out.0, window.out.1, channels])?;
     if !x.device().is_cpu() {
-        return composed::max_pool2d::max_pool2d(x, &window);
+        return device::max_pool2d(x, &window);
     }
     check_dtype(x, OP)?;
     x.contiguous()?.apply_op1(Forward { window, taps: OnceLock::new() })

@@ -4,9 +4,9 @@
 
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 
-use crate::composed;
 use crate::cpu::softmax::{backward, forward};
 use crate::cpu::storage::{dispatch, open, tensor_of, values};
+use crate::device;
 use crate::ops::check::row_len;
 
 const OP: &str = "softmax";
@@ -31,7 +31,7 @@ const OP: &str = "softmax";
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     row_len(x, OP)?;
     if !x.device().is_cpu() {
-        return composed::softmax::softmax(x);
+        return device::softmax(x);
     }
     x.contiguous()?.apply_op1(Softmax)
 }

@@ -9,6 +9,8 @@ use rayon::prelude::*;
 use crate::cpu::element::Element;
 use crate::cpu::simd::run;
 use crate::cpu::storage::values;
+#[cfg(any(test, feature = "cuda"))]
+use crate::cuda::plan::Update;
 use crate::tasks::Fork;
 use crate::training::optimise::running::Running;
 
@@ -33,6 +35,13 @@ pub trait Kernel: Copy + Sync {
         gradient: &Tensor,
         running: &[Tensor],
     ) -> CandleResult<(Tensor, Vec<Tensor>)>;
+
+    /// The same for `count` values and so many running values, as launches on NVIDIA's devices; none where there
+    /// are no kernels for it.
+    #[cfg(any(test, feature = "cuda"))]
+    fn updates(&self, _count: usize, _running: usize) -> Vec<Update> {
+        Vec::new()
+    }
 }
 
 /// Updates a parameter and its running values.
@@ -48,11 +57,42 @@ pub(crate) fn apply<K: Kernel>(
             var.as_detached_tensor().inplace_op2(&gradient.contiguous()?, &op)
         }
         Running::Device(tensors) => {
+            #[cfg(feature = "cuda")]
+            if launched(&kernel, var, gradient, tensors)? {
+                return Ok(());
+            }
             let (value, after) = kernel.composed(&var.as_detached_tensor(), gradient, tensors)?;
             *tensors = after;
             var.set(&value)
         }
     }
+}
+
+/// Whether a step was done by kernels.
+#[cfg(feature = "cuda")]
+fn launched<K: Kernel>(
+    kernel: &K,
+    var: &Var,
+    gradient: &Tensor,
+    running: &[Tensor],
+) -> CandleResult<bool> {
+    use crate::cuda::launch::{takes, update};
+    use crate::cuda::plan::Part;
+
+    let value = var.as_detached_tensor();
+    let updates = kernel.updates(value.elem_count(), running.len());
+    if updates.is_empty() || !takes(&value) || value.dtype() != gradient.dtype() {
+        return Ok(false);
+    }
+    for Update { plan, tensors } in updates {
+        let [changed, a, b] = tensors.map(|part| match part {
+            Part::Value => &value,
+            Part::Gradient => gradient,
+            Part::Running(number) => &running[number],
+        });
+        update(plan, changed, [a, b])?;
+    }
+    Ok(true)
 }
 
 /// One pass over a parameter, its gradient and its running values.

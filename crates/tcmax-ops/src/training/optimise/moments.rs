@@ -12,6 +12,8 @@ use candle_core::{Result as CandleResult, Tensor};
 use tcmax_registry::require;
 
 use crate::cpu::element::Element;
+#[cfg(any(test, feature = "cuda"))]
+use crate::cuda::plan::{self, Number, Part, Update};
 use crate::training::optimise::kernel::Kernel;
 use crate::training::optimise::rule::require_decay;
 
@@ -144,6 +146,33 @@ impl Kernel for Moments {
         let root = ((square / second)?.sqrt()? + self.eps)?;
         let step = ((&after[0] / root)? * (self.learning_rate / first))?;
         Ok((((value * self.kept)? - step)?, after))
+    }
+
+    #[cfg(any(test, feature = "cuda"))]
+    fn updates(&self, count: usize, running: usize) -> Vec<Update> {
+        // AMSGrad has no kernel.
+        if running != 2 {
+            return Vec::new();
+        }
+        let [first, second] = self.corrections();
+        let mean = |kernel, beta: f64, number: usize| {
+            let coupled = Number::Size(usize::from(self.coupled_decay.is_some()));
+            let [decay, old, new] =
+                [self.coupled_decay.unwrap_or(0.0), beta, 1.0 - beta].map(Number::Real);
+            Update {
+                plan: plan::by_value(kernel, count, &[coupled, decay, old, new]),
+                tensors: [Part::Running(number), Part::Gradient, Part::Value],
+            }
+        };
+        let numbers = [self.kept, self.learning_rate / first, 1.0 / second, self.eps];
+        vec![
+            mean("adam_mean", self.beta1, 0),
+            mean("adam_square", self.beta2, 1),
+            Update {
+                plan: plan::by_value("adam_value", count, &numbers.map(Number::Real)),
+                tensors: [Part::Value, Part::Running(0), Part::Running(1)],
+            },
+        ]
     }
 }
 

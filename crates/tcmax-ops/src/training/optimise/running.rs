@@ -18,7 +18,9 @@ pub(crate) enum Running {
 impl Running {
     /// `count` running values of 0 for each value of a parameter.
     pub(crate) fn zeros(var: &Var, count: usize) -> CandleResult<Self> {
-        Self::of(var, vec![var.zeros_like()?; count])
+        // Not one tensor several times: they are changed in place.
+        let zeros = (0..count).map(|_| var.zeros_like()).collect::<CandleResult<_>>()?;
+        Self::of(var, zeros)
     }
 
     /// Copies of tensors in a parameter's native layout.

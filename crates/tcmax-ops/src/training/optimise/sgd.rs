@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use crate::cpu::element::Element;
+#[cfg(any(test, feature = "cuda"))]
+use crate::cuda::plan::{self, Number, Part, Update};
 use crate::training::optimise::kernel::Kernel;
 use crate::training::optimise::optimiser::Optimiser;
 use crate::training::optimise::rule::{Pace, Rule, require_decay, require_rates};
@@ -150,6 +152,24 @@ impl Kernel for SgdStep {
             false => momentum.clone(),
         };
         Ok(((value - (along * self.rate)?)?, vec![momentum]))
+    }
+
+    #[cfg(any(test, feature = "cuda"))]
+    fn updates(&self, count: usize, _: usize) -> Vec<Update> {
+        let by_value = |kernel, numbers: &[Number]| plan::by_value(kernel, count, numbers);
+        let Self { rate, decay, kept, new, nesterov } = *self;
+        let nesterov = Number::Size(usize::from(nesterov));
+        let [rate, decay, kept, new] = [rate, decay, kept, new].map(Number::Real);
+        vec![
+            Update {
+                plan: by_value("sgd_momentum", &[kept, new, decay]),
+                tensors: [Part::Running(0), Part::Gradient, Part::Value],
+            },
+            Update {
+                plan: by_value("sgd_value", &[rate, kept, decay, nesterov]),
+                tensors: [Part::Value, Part::Gradient, Part::Running(0)],
+            },
+        ]
     }
 }
 
