@@ -1,7 +1,8 @@
 //! `cargo xtask check-cuda`: that everything compiles for NVIDIA's devices, on a machine that has neither such a device
 //! nor its compiler.
 //!
-//! The compiler and its headers come as Python wheels into `target/cuda`; nothing is installed elsewhere.
+//! The compiler and its headers come as Python wheels into `target/cuda`; nothing is installed elsewhere. `nvcc` takes most
+//! of the time, on one core.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ pub struct CheckCuda {
     /// Compute capability that is compiled for, times ten: 80 of an A100, 90 of an H100
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(50..=200))]
     capability: u16,
-    /// Folder for the compiler and for what is compiled
+    /// Folder for the compiler
     #[arg(long, value_name = "DIR", default_value = "target/cuda")]
     out: PathBuf,
 }
@@ -61,7 +62,6 @@ impl CheckCuda {
                 "-D",
                 "warnings",
             ])
-            .env("CARGO_TARGET_DIR", self.out.join("build"))
             .env("CUDA_COMPUTE_CAP", self.capability.to_string())
             .env("NVCC", root.join("bin/nvcc"))
             .env("PATH", path);

@@ -7,8 +7,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::activation::Gelu;
+use crate::composed::batch_norm::batch_norm;
 use crate::cuda::plan::{self, Number, Part, Plan, Update};
+use crate::ops::gelu::gelu;
+use crate::ops::layer_norm::layer_norm;
+use crate::ops::log_sum_exp::log_sum_exp;
 use crate::ops::max_pool2d::{MaxPool2dConfig, max_pool2d};
+use crate::ops::relu::relu;
+use crate::ops::softmax::softmax;
 use crate::training::init::Init;
 use crate::training::optimise::adam::AdamOptions;
 use crate::training::optimise::adamw::AdamWOptions;
@@ -156,7 +162,7 @@ fn softmax_of_rows(host: &mut Host) {
         let mut x = random(1, rows * n);
         x[0] += 1000.0;
         let (g, var) = (random(2, rows * n), var(&x, &[rows, n]));
-        let y = crate::softmax(var.as_tensor()).unwrap();
+        let y = softmax(var.as_tensor()).unwrap();
         let (y, dx) = with_gradients(&[&var], &y, &g);
         for (of, limit) in TYPES {
             let plan = plan::by_row("softmax", [rows, n], None);
@@ -177,7 +183,7 @@ fn log_sum_exp_of_rows_and_columns(host: &mut Host) {
         }
         x[count - 1] += 900.0;
         let (g, var) = (random(4, shape[0] * shape[2]), var(&x, &shape));
-        let y = crate::log_sum_exp(var.as_tensor(), 1).unwrap();
+        let y = log_sum_exp(var.as_tensor(), 1).unwrap();
         let (y, dx) = with_gradients(&[&var], &y, &g);
         for (of, limit) in TYPES {
             let got = host.launch(&plan::log_sum_exp(shape), of, &[(of, &x)], g.len());
@@ -202,7 +208,7 @@ fn layer_norm_of_rows(host: &mut Host) {
         let (weight, bias) = (random(7, n), random(8, n));
         let vars = [var(&x, &[rows, n]), var(&weight, &[n]), var(&bias, &[n])];
         let [x_var, weight_var, bias_var] = vars.each_ref().map(Var::as_tensor);
-        let y = crate::layer_norm(x_var, weight_var, bias_var, 1e-5).unwrap();
+        let y = layer_norm(x_var, weight_var, bias_var, 1e-5).unwrap();
         let (y, gradients) = with_gradients(&[&vars[0], &vars[1], &vars[2]], &y, &g);
         for (of, limit) in TYPES {
             let row = |kernel| plan::by_row(kernel, [rows, n], Some(1e-5));
@@ -247,10 +253,8 @@ fn batch_norm_with_residual_and_relu(host: &mut Host) {
         let statistics = given
             .then(|| [1.5, 2.5].map(|value| Tensor::full(value, channels, &Device::Cpu).unwrap()));
         let wanted = statistics.as_ref().map(|[mean, var]| [mean, var]);
-        let (y, found) =
-            crate::composed::batch_norm::batch_norm(x_var, [weight_var, bias_var], 1e-5, wanted)
-                .unwrap();
-        let y = crate::relu(&(y + residual_var).unwrap()).unwrap();
+        let (y, found) = batch_norm(x_var, [weight_var, bias_var], 1e-5, wanted).unwrap();
+        let y = relu(&(y + residual_var).unwrap()).unwrap();
         let (y, gradients) = with_gradients(&vars.each_ref(), &y, &g);
         let found: Vec<f64> = found.iter().flat_map(|t| to_vec_f64(t).unwrap()).collect();
         let parameters = [&weight[..], &bias].concat();
@@ -347,7 +351,7 @@ fn gaussian_error_linear_units(host: &mut Host) {
     let (x, g) = (random(18, 300), random(19, 300));
     for form in [Gelu::Exact, Gelu::Tanh, Gelu::Quick] {
         let var = var(&x, &[300]);
-        let y = crate::gelu(var.as_tensor(), form).unwrap();
+        let y = gelu(var.as_tensor(), form).unwrap();
         let (y, dx) = with_gradients(&[&var], &y, &g);
         for (of, limit) in TYPES {
             // Our own error function has 7 digits in f32 only.
@@ -360,7 +364,7 @@ fn gaussian_error_linear_units(host: &mut Host) {
 }
 
 /// Three steps of an optimiser, beside those of its kernels.
-fn check_steps<R: Rule>(host: &mut Host, rule: R) {
+fn check_steps<R: Rule>(host: &mut Host, rule: &R) {
     const COUNT: usize = 300;
     let start = random(20, COUNT);
     for (of, limit) in &TYPES[..2] {
@@ -400,11 +404,11 @@ fn check_steps<R: Rule>(host: &mut Host, rule: R) {
 
 fn steps_of_optimisers(host: &mut Host) {
     let sgd = SgdOptions { weight_decay: 0.01, dampening: 0.2, ..SgdOptions::default() };
-    check_steps(host, sgd);
-    check_steps(host, SgdOptions { nesterov: true, dampening: 0.0, ..sgd });
-    check_steps(host, AdamOptions { weight_decay: 0.1, ..AdamOptions::default() });
-    check_steps(host, AdamOptions { weight_decay: 0.0, ..AdamOptions::default() });
-    check_steps(host, AdamWOptions { weight_decay: 0.1, ..AdamWOptions::default() });
+    check_steps(host, &sgd);
+    check_steps(host, &SgdOptions { nesterov: true, dampening: 0.0, ..sgd });
+    check_steps(host, &AdamOptions { weight_decay: 0.1, ..AdamOptions::default() });
+    check_steps(host, &AdamOptions { weight_decay: 0.0, ..AdamOptions::default() });
+    check_steps(host, &AdamWOptions { weight_decay: 0.1, ..AdamWOptions::default() });
     let kernel = AdamOptions::default();
     let pace = Pace { steps: 1, learning_rate: 0.1, weight_decay: 0.0 };
     assert!(kernel.kernel(pace).updates(4, 3).is_empty(), "AMSGrad has no kernel");

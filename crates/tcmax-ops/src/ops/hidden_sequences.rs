@@ -168,7 +168,7 @@ mod tests {
         let zeros = Tensor::zeros((1, WIDTH), DType::F64, &Device::Cpu).unwrap();
         let wanted = Tensor::cat(&[zeros, rows(&[1, 3, 4]), rows(&[5, 6])], 0).unwrap();
         assert!(largest_gap(&got, &wanted) < 1e-12);
-        let error = gradient_error(&[x.clone()], |t| Ok(mean(t)?.sin()?.sum_all()?));
+        let error = gradient_error(std::slice::from_ref(&x), |t| Ok(mean(t)?.sin()?.sum_all()?));
         assert!(error.unwrap() < 1e-7);
     }
 
