@@ -155,6 +155,7 @@ fn kernels_compute_what_the_operations_do() {
     maxima_over_windows(&mut host);
     gaussian_error_linear_units(&mut host);
     steps_of_optimisers(&mut host);
+    half_precision_rounds_to_the_nearest(&mut host);
 }
 
 fn softmax_of_rows(host: &mut Host) {
@@ -412,4 +413,15 @@ fn steps_of_optimisers(host: &mut Host) {
     let kernel = AdamOptions::default();
     let pace = Pace { steps: 1, learning_rate: 0.1, weight_decay: 0.0 };
     assert!(kernel.kernel(pace).updates(4, 3).is_empty(), "AMSGrad has no kernel");
+}
+
+fn half_precision_rounds_to_the_nearest(host: &mut Host) {
+    let above_1 = |parts: f64| 1.0 + parts / 512.0;
+    let g = [1.0, 2.0, 3.0, 5.0, 6.0, 7.0].map(above_1);
+    let plan = plan::by_value("relu_gradient", g.len(), &[]);
+    let got = host.launch(&plan, "bf16", &[("bf16", &g), ("bf16", &g)], g.len());
+    // Neighbours are 4 parts apart; of two equally near the one with a last digit of 0 is taken.
+    assert_eq!(got, [0.0, 0.0, 4.0, 4.0, 8.0, 8.0].map(above_1));
+    let nan = host.launch(&plan, "bf16", &[("bf16", &g), ("bf16", &[f64::NAN; 6])], g.len());
+    assert!(nan.iter().all(|value| value.is_nan()));
 }
