@@ -12,7 +12,7 @@ use crate::mask::AttentionMask;
 use crate::sequences::Sequences;
 
 /// Lets matrix products and convolutions of f32 on NVIDIA's devices round their inputs to the 10 binary digits of
-/// TF32, which is several times faster. Not allowed unless asked for; elsewhere it changes nothing.
+/// TF32, for speed. Not allowed unless asked for; elsewhere it changes nothing.
 pub fn allow_tf32(allowed: bool) {
     #[cfg(feature = "cuda")]
     candle_core::cuda_backend::set_gemm_reduced_precision_f32(allowed);

@@ -15,7 +15,7 @@ pub struct DeviceOption {
     /// Where to compute: cpu, cuda, cuda:1 (the second GPU), metal [default: what the program was built for]
     #[arg(long, value_name = "DEVICE", help_heading = "Running")]
     device: Option<Named>,
-    /// Let a CUDA device round what it multiplies to the 10 binary digits of TF32: several times faster
+    /// Let a CUDA device round what it multiplies to the 10 binary digits of TF32, for speed
     #[arg(long, help_heading = "Running")]
     tf32: bool,
 }

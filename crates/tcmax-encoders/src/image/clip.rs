@@ -213,7 +213,7 @@ impl ClipImage {
     /// [`Self::hidden`].
     fn of_class(&self, images: &Tensor) -> Result<Tensor> {
         let (x, packed) = self.embedded(images)?;
-        let (rows, pass) = (packed.firsts()?, self.none.pass(false)?);
+        let (rows, pass) = (packed.first_rows()?, self.none.pass(false)?);
         let class = self.blocks.read(&x, packed.sequences(), &rows, &pass)?;
         Ok(self.last_norm.forward_hidden(&class)?.tensor()?)
     }

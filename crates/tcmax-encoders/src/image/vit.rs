@@ -298,7 +298,7 @@ impl Vit {
     fn of_class(&self, images: &Tensor, train: bool) -> Result<Tensor> {
         let pass = self.dropout.pass(train)?;
         let (x, packed) = self.embedded(images, &pass)?;
-        let class = self.blocks.read(&x, packed.sequences(), &packed.firsts()?, &pass)?;
+        let class = self.blocks.read(&x, packed.sequences(), &packed.first_rows()?, &pass)?;
         Ok(self.norm.forward_hidden(&class)?.tensor()?)
     }
 

@@ -248,11 +248,11 @@ pub(super) fn at_ends(
     if ends.device().is_cpu() {
         let packed = Packed::up_to(&ends.to_vec1::<u32>()?, &tokens.there)?.causal();
         let x = tokens.embedded(tables, &packed)?;
-        return blocks.read(&x, packed.sequences(), &packed.lasts()?, pass);
+        return blocks.read(&x, packed.sequences(), &packed.last_rows()?, pass);
     }
     let packed = Packed::padded(&tokens.there)?.causal();
     let x = tokens.embedded(tables, &packed)?;
-    let rows = (packed.firsts()? + ends)?;
+    let rows = (packed.first_rows()? + ends)?;
     Ok(blocks.forward(&x, packed.sequences(), pass)?.rows(&rows)?)
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn features(
     if pooling == TextPooling::Mean {
         return Ok(blocks.forward(x, sequences, pass)?.mean(sequences)?.tensor()?);
     }
-    let first = blocks.read(x, sequences, &packed.firsts()?, pass)?.tensor()?;
+    let first = blocks.read(x, sequences, &packed.first_rows()?, pass)?.tensor()?;
     Ok(match pooler {
         Some(pooler) => pooler.forward(&first)?.tanh()?,
         None => first,

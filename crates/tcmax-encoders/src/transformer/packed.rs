@@ -93,12 +93,12 @@ impl Packed {
     }
 
     /// The numbers (B,) of the first row of each sequence among those that are computed.
-    pub(crate) fn firsts(&self) -> Result<Tensor> {
+    pub(crate) fn first_rows(&self) -> Result<Tensor> {
         self.numbers(|rows| rows.start)
     }
 
     /// Those of the last row of each sequence.
-    pub(crate) fn lasts(&self) -> Result<Tensor> {
+    pub(crate) fn last_rows(&self) -> Result<Tensor> {
         self.numbers(|rows| rows.end - 1)
     }
 

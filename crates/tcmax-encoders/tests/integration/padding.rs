@@ -74,18 +74,45 @@ fn check_alone(encoder: &dyn Encoder, texts: &[Vec<f32>], what: &str) {
     }
 }
 
+/// That the features of texts are `wanted`, those of the padded network, and those of each text alone.
+fn check_texts(
+    encoder: &dyn Encoder,
+    texts: &[Vec<f32>],
+    wanted: &Tensor,
+    builder: &ParamBuilder,
+    what: &str,
+) {
+    check_same(&encoder.encode(&batch(texts), false).unwrap(), wanted, builder, what);
+    check_alone(encoder, texts, what);
+}
+
+/// A small BERT.
+fn small_bert(pooling: TextPooling) -> BertOptions {
+    BertOptions {
+        width: 8,
+        layers: 2,
+        heads: 2,
+        hidden: 12,
+        vocabulary: 20,
+        positions: 8,
+        pooling,
+        ..BertOptions::default()
+    }
+}
+
 #[test]
 fn distilbert() {
     for pooling in [TextPooling::Mean, TextPooling::Cls] {
         let builder = builder();
-        let (width, hidden) = (8, 12);
+        let BertOptions { width, layers, heads, hidden, vocabulary, positions, .. } =
+            small_bert(pooling);
         let options = DistilBertOptions {
             width,
-            layers: 2,
-            heads: 2,
+            layers,
+            heads,
             hidden,
-            vocabulary: 20,
-            positions: 8,
+            vocabulary,
+            positions,
             pooling,
             ..DistilBertOptions::default()
         };
@@ -95,9 +122,7 @@ fn distilbert() {
         let tokens = Tokens::read("DistilBERT", &input, 0, 8).unwrap();
         let hidden = encoder.hidden(&tokens, false).unwrap();
         let wanted = encoder.pool(&hidden, &tokens, pooling).unwrap();
-        let got = encoder.encode(&input, false).unwrap();
-        check_same(&got, &wanted, &builder, &format!("{pooling:?}"));
-        check_alone(&encoder, &texts(), &format!("{pooling:?}"));
+        check_texts(&encoder, &texts(), &wanted, &builder, &format!("{pooling:?}"));
     }
 }
 
@@ -105,25 +130,13 @@ fn distilbert() {
 fn bert() {
     for pooling in POOLINGS {
         let builder = builder();
-        let options = BertOptions {
-            width: 8,
-            layers: 2,
-            heads: 2,
-            hidden: 12,
-            vocabulary: 20,
-            positions: 8,
-            pooling,
-            ..BertOptions::default()
-        };
-        let encoder = Bert::new(&options, &builder).unwrap();
+        let encoder = Bert::new(&small_bert(pooling), &builder).unwrap();
         perturb(&builder);
         let input = batch(&texts());
         let tokens = Tokens::read("BERT", &input, 0, 8).unwrap();
         let hidden = encoder.hidden(&tokens, &tokens.positions().unwrap(), None, false).unwrap();
         let wanted = encoder.pool(&hidden, &tokens, pooling).unwrap();
-        let got = encoder.encode(&input, false).unwrap();
-        check_same(&got, &wanted, &builder, &format!("{pooling:?}"));
-        check_alone(&encoder, &texts(), &format!("{pooling:?}"));
+        check_texts(&encoder, &texts(), &wanted, &builder, &format!("{pooling:?}"));
     }
 }
 
@@ -147,9 +160,7 @@ fn roberta() {
         let tokens = Tokens::read("RoBERTa", &input, options.padding, 8).unwrap();
         let hidden = encoder.hidden(&tokens, false).unwrap();
         let wanted = encoder.pool(&hidden, &tokens, pooling).unwrap();
-        let got = encoder.encode(&input, false).unwrap();
-        check_same(&got, &wanted, &builder, &format!("{pooling:?}"));
-        check_alone(&encoder, &texts(), &format!("{pooling:?}"));
+        check_texts(&encoder, &texts(), &wanted, &builder, &format!("{pooling:?}"));
     }
 }
 
@@ -177,10 +188,8 @@ fn text_tower_of_clip() {
         let input = batch(&texts);
         let tokens = Tokens::read("CLIP", &input, 0, 8).unwrap();
         let pooled = encoder.pool(&encoder.hidden(&tokens).unwrap(), &tokens).unwrap();
-        let got = encoder.encode(&input, false).unwrap();
         let wanted = encoder.project(&pooled).unwrap();
-        check_same(&got, &wanted, &builder, &format!("end {end}"));
-        check_alone(&encoder, &texts, &format!("end {end}"));
+        check_texts(&encoder, &texts, &wanted, &builder, &format!("end {end}"));
     }
 }
 

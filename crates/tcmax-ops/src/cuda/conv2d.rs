@@ -17,7 +17,7 @@ use candle_core::cuda_backend::cudarc::cudnn::{
     ConvBackwardData, ConvBackwardFilter, ConvDescriptor, ConvForward, Cudnn, CudnnDataType,
     FilterDescriptor, TensorDescriptor,
 };
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr, ValidAsZeroBits};
 use candle_core::cuda_backend::{CudaDType, CudaStorageSlice, DeviceId};
 use candle_core::{
     CpuStorage, CudaDevice, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail,
@@ -125,11 +125,7 @@ impl Convolution {
     /// The result in type T, with sums in C.
     fn computed<T, C>(&self, inputs: [(&CudaStorage, &Layout); 2]) -> Result<CudaStorage>
     where
-        T: CudnnDataType
-            + CudaDType
-            + WithDType
-            + candle_core::cuda_backend::cudarc::driver::DeviceRepr
-            + candle_core::cuda_backend::cudarc::driver::ValidAsZeroBits,
+        T: CudnnDataType + CudaDType + WithDType + DeviceRepr + ValidAsZeroBits,
         C: CudnnDataType,
     {
         let device = inputs[0].0.device.clone();

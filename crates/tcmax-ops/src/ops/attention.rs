@@ -48,18 +48,20 @@ pub fn attention(
     heads: usize,
     mask: &AttentionMask,
 ) -> Result<Tensor> {
-    let op = operation([q, k, v], heads, mask)?;
+    let geometry = geometry([q, k, v], heads, mask)?;
     if !q.device().is_cpu() {
         return device::attention([q, k, v], heads, mask);
     }
     for tensor in [q, k, v] {
         check_dtype(tensor, OP)?;
     }
+    let mask_of_keys = mask.keys.as_ref().map(kept).transpose()?;
+    let op = Attention { geometry, mask: mask_of_keys, causal: mask.causal };
     q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
 }
 
-/// The operation on queries, keys and values, whose shapes it checks.
-fn operation([q, k, v]: [&Tensor; 3], heads: usize, mask: &AttentionMask) -> Result<Attention> {
+/// Where queries, keys and values are, whose shapes it checks.
+fn geometry([q, k, v]: [&Tensor; 3], heads: usize, mask: &AttentionMask) -> Result<Geometry> {
     let (batch, queries, features) = q.dims3()?;
     let keys = k.dim(1)?;
     if k.dims() != v.dims() || k.dims() != [batch, keys, features] || keys * queries == 0 {
@@ -76,11 +78,7 @@ fn operation([q, k, v]: [&Tensor; 3], heads: usize, mask: &AttentionMask) -> Res
     let rows = |number: usize, count: usize| number * count..(number + 1) * count;
     let example = |number| Example { queries: rows(number, queries), keys: rows(number, keys) };
     let examples = (0..batch).map(example).collect();
-    Ok(Attention {
-        geometry: Geometry { heads, width: width(features, heads)?, examples },
-        mask: mask.keys.as_ref().map(kept).transpose()?,
-        causal: mask.causal,
-    })
+    Ok(Geometry { heads, width: width(features, heads)?, examples })
 }
 
 /// The operation within sequences: of all their rows (N, D), or of one query each (count, D), which in causal

@@ -19,11 +19,10 @@ impl Hidden {
     /// elsewhere than on a CPU.
     pub fn attention([q, k, v]: [&Self; 3], heads: usize, sequences: &Sequences) -> Result<Self> {
         let inputs = [q, k, v].map(Self::values);
-        let op = attention::operation_within(inputs, heads, sequences)?;
         if !q.is_apart() {
             return attention_within(inputs, heads, sequences).map(Self::plain);
         }
-        let op = Applied::new(op, inputs)?;
+        let op = Applied::new(attention::operation_within(inputs, heads, sequences)?, inputs)?;
         let arguments = [q, k, v].map(Argument::Hidden);
         Self::result(&op.values.clone(), arguments, move |grad| op.backward(grad))
     }
