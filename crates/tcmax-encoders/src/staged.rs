@@ -92,7 +92,8 @@ impl FeatureMaps {
     /// When there are not as many factors as examples and channels.
     pub fn scaled(&self, factors: &Tensor) -> Result<Self> {
         let (rows, height, width, channels) = self.maps.dims4()?;
-        let factors = factors.reshape((rows / self.frames, 1, channels))?;
+        let factors =
+            factors.reshape((rows / self.frames, 1, channels))?.to_dtype(self.maps.dtype())?;
         let pixels = (rows / self.frames, self.frames * height * width, channels);
         let scaled = self.maps.reshape(pixels)?.broadcast_mul(&factors)?;
         let maps = scaled.reshape((rows, height, width, channels))?;

@@ -46,7 +46,7 @@ pub use comparison::{
 };
 pub use config::{
     BatchNorm, CheckedConfig, ClassWeights, EncoderChoice, EncoderTraining, FirstLayer, Keep,
-    TextPosition, TrainConfig, TrainingOptions, WeightRule, parse_value, position_of,
+    Precision, TextPosition, TrainConfig, TrainingOptions, WeightRule, parse_value, position_of,
     with_position,
 };
 pub use dataset::{choose_data, open_data, open_data_quietly, summary, truth};

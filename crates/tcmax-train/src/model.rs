@@ -23,7 +23,7 @@ use tcmax_ops::Error::OverLimit;
 use tcmax_ops::{Members, ParamBuilder, Params, Seed};
 use tcmax_registry::Task;
 
-use crate::config::{CheckedConfig, EncoderChoice, EncoderTraining};
+use crate::config::{CheckedConfig, EncoderChoice, EncoderTraining, Precision};
 use crate::standardise::{Standardise, TargetScale};
 use crate::{Error, Result};
 use channels::ChannelScale;
@@ -52,6 +52,8 @@ pub struct Model {
     choices: Vec<(String, EncoderChoice)>,
     /// Which encoders stay as they are.
     frozen: Vec<bool>,
+    /// What encoders multiply.
+    precision: Precision,
     /// Of which modalities batches hold features already.
     encoded: Vec<bool>,
     /// What joins the encoders between their stages, where the method does.
@@ -201,6 +203,7 @@ impl Model {
             channels,
             choices,
             frozen,
+            precision: config.config().train.precision,
             encoded,
             fusion,
             head,
@@ -276,6 +279,11 @@ impl Model {
     /// The encoder of the used modality `position`.
     pub(crate) fn encoder(&self, position: usize) -> &dyn Encoder {
         self.encoders[position].as_ref()
+    }
+
+    /// What encoders multiply.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Whether the inputs of the used modality `position` are standardised.

@@ -55,6 +55,9 @@ pub struct ExperimentOptions {
     /// Learning rate [default: 0.05]
     #[arg(long, help_heading = "Training")]
     lr: Option<f64>,
+    /// What encoders multiply: f32 or bf16 [default: f32]; parameters and losses are f32
+    #[arg(long, value_name = "TYPE", value_parser = ["f32", "bf16"], help_heading = "Training")]
+    precision: Option<String>,
     /// Loader threads; they never change results [default: 1]
     #[arg(long, help_heading = "Running")]
     workers: Option<usize>,
@@ -94,10 +97,11 @@ impl OutputOptions {
 }
 
 /// The flag of each key that has one.
-pub const FLAGS: [(&str, &str); 10] = [
+pub const FLAGS: [(&str, &str); 11] = [
     ("train.epochs", "--epochs"),
     ("train.batch-size", "--batch-size"),
     ("train.modalities", "--modalities"),
+    ("train.precision", "--precision"),
     ("train.workers", "--workers"),
     ("optimiser.learning-rate", "--lr"),
     ("head.name", "--head"),
@@ -168,6 +172,7 @@ impl ExperimentOptions {
             ("train.batch-size", self.batch_size.map(number)),
             ("train.workers", self.workers.map(number)),
             ("train.modalities", names),
+            ("train.precision", self.precision.clone().map(toml::Value::String)),
             ("optimiser.learning-rate", self.lr.map(toml::Value::Float)),
             ("head.name", self.head.clone().map(toml::Value::String)),
             ("encoder.name", self.encoder.clone().map(toml::Value::String)),

@@ -60,6 +60,47 @@ fn so_many_shards_give_the_same_bytes_for_every_number_of_threads() {
 }
 
 #[test]
+fn half_precision_is_a_setting_that_a_run_keeps() {
+    let (folder, settings) = common::folder();
+    let out_of = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let run = |name: &str, arguments: &[&str]| {
+        let out = out_of(name);
+        common::train(&settings, &[&["--out", &out], arguments].concat()).assert().success();
+        FILES.map(|file| bytes(&Path::new(&out).join("seed-0").join(file)))
+    };
+    let half = ["--precision", "bf16"];
+    let first = run("first", &[&half[..], &["--threads", "1"]].concat());
+    assert_eq!(first, run("threads", &[&half[..], &["--threads", "2", "--workers", "2"]].concat()));
+    // Settings of old that do not name it are those of f32.
+    let single = run("single", &[]);
+    assert_eq!(single, run("named", &["--precision", "f32"]));
+    assert_ne!(first, single);
+    assert_eq!(first, run("first", &[&half[..], &["--resume"]].concat()));
+    let resumed = common::train(&settings, &["--out", &out_of("first"), "--resume"]).output();
+    let message = String::from_utf8_lossy(&resumed.unwrap().stderr).into_owned();
+    assert!(message.contains("train.precision"), "{message}");
+    // The weights that are kept are f32, and are evaluated in the precision of their run.
+    let weights = candle_core::safetensors::load(
+        Path::new(&out_of("first")).join("seed-0/model.safetensors"),
+        &Device::Cpu,
+    );
+    let is_half = |tensor: &candle_core::Tensor| tensor.dtype() == candle_core::DType::BF16;
+    assert!(!weights.unwrap().values().any(is_half));
+    let result: serde_json::Value =
+        serde_json::from_slice(&bytes(&Path::new(&out_of("first")).join("seed-0/result.json")))
+            .unwrap();
+    let model = format!("{}/seed-0", out_of("first"));
+    let output = common::tcmax().args(["eval", &model, "--json"]).output().unwrap();
+    let evaluated: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(result["test"]["cross_entropy"].as_f64().is_some(), "{result}");
+    assert_eq!(evaluated["cross_entropy"], result["test"]["cross_entropy"], "{evaluated}");
+    let wrong = common::train(&settings, &["--precision", "f16"]).output().unwrap();
+    let message = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert_eq!(wrong.status.code(), Some(2), "{message}");
+    assert!(message.contains("--precision") && message.contains("bf16"), "{message}");
+}
+
+#[test]
 fn another_seed_or_method_gives_other_weights() {
     let (folder, settings) = common::folder();
     let run = |name: &str, arguments: &[&str]| {

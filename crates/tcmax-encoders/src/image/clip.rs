@@ -200,7 +200,7 @@ impl ClipImage {
     /// What goes into the first block, (B (1 + patches), D).
     fn embedded(&self, images: &Tensor) -> Result<(Tensor, Packed)> {
         let grid = self.patches.grid(images)?;
-        let patches = self.patches.forward(images)?;
+        let patches = self.patches.forward(images)?.to_dtype(self.class.dtype())?;
         let (batch, count, width) = patches.dims3()?;
         let class = self.class.reshape((1, 1, width))?.broadcast_as((batch, 1, width))?;
         let table = resized(&self.positions.unsqueeze(0)?, 1, self.grid, grid)?;

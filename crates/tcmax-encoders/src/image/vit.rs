@@ -281,7 +281,7 @@ impl Vit {
     /// What goes into the first block, (B (1 + patches), D).
     fn embedded(&self, images: &Tensor, pass: &Pass) -> Result<(Tensor, Packed)> {
         let grid = self.patches.grid(images)?;
-        let patches = self.patches.forward(images)?;
+        let patches = self.patches.forward(images)?.to_dtype(self.class.dtype())?;
         let (batch, count, width) = patches.dims3()?;
         let class = self.class.broadcast_as((batch, 1, width))?;
         let x = Tensor::cat(&[class, patches], 1)?.broadcast_add(&resized(

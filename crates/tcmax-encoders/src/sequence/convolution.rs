@@ -148,7 +148,8 @@ impl Convolution {
             let x = norm.forward_relu(&x.reshape((batch, 1, length, channels))?, train)?;
             let x = x.reshape((batch, length, channels))?;
             let there = shortened(&steps.there, block, length)?;
-            steps = Steps { x: x.broadcast_mul(&there.unsqueeze(2)?)?, there };
+            let x = x.to_dtype(there.dtype())?.broadcast_mul(&there.unsqueeze(2)?)?;
+            steps = Steps { x, there };
         }
         Ok(steps)
     }
@@ -201,7 +202,7 @@ impl Weights {
         let config = Conv2dConfig { stride: (stride, 1), padding: (padding / dilation, 0) };
         let filters = self.weight.permute((2, 1, 0))?.contiguous()?.unsqueeze(1)?;
         let y = conv2d(&x, &filters, config)?.flatten(1, 2)?.narrow(1, 0, steps)?;
-        Ok(y.broadcast_add(&self.bias)?)
+        Ok(y.to_dtype(self.bias.dtype())?.broadcast_add(&self.bias)?)
     }
 
     /// The steps that a filter sees side by side, then one product.

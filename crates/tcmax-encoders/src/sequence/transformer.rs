@@ -183,7 +183,7 @@ impl Encoder for SequenceTransformer {
             });
         }
         let packed = Packed::of_there(&steps.there)?;
-        let x = self.input.forward(&packed.of(&steps.x)?)?;
+        let x = self.input.forward(&packed.of(&steps.x)?)?.to_dtype(self.positions.dtype())?;
         let places = Tensor::arange(0u32, length as u32, x.device())?.broadcast_as((batch, length));
         let x = (x + embedding(&self.positions, &packed.of(&places?)?)?)?;
         let y = self.stack.vectors(&x, &packed, train)?;

@@ -37,7 +37,7 @@ fn small(spec: &EncoderSpec) -> Table {
 }
 
 /// Shapes of one example's input that an encoder takes.
-fn shapes(spec: &EncoderSpec) -> Vec<(InputKind, Vec<usize>)> {
+pub(crate) fn shapes(spec: &EncoderSpec) -> Vec<(InputKind, Vec<usize>)> {
     let of_kind = |kind: &InputKind| match kind {
         InputKind::Spectrogram => vec![vec![1, 40, 33]],
         // The second is a clip of two frames.
@@ -51,7 +51,7 @@ fn shapes(spec: &EncoderSpec) -> Vec<(InputKind, Vec<usize>)> {
 }
 
 /// Five examples of such inputs: sequences and texts of all lengths.
-fn examples(kind: InputKind, shape: &[usize], dtype: DType) -> Tensor {
+pub(crate) fn examples(kind: InputKind, shape: &[usize], dtype: DType) -> Tensor {
     const EXAMPLES: usize = 5;
     let full: Vec<usize> = [&[EXAMPLES], shape].concat();
     let unit = Init::Normal { mean: 0.0, std: 1.0 };
@@ -80,7 +80,7 @@ fn examples(kind: InputKind, shape: &[usize], dtype: DType) -> Tensor {
     Tensor::from_vec(values, full, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
 }
 
-fn build(
+pub(crate) fn build(
     spec: &EncoderSpec,
     kind: InputKind,
     shape: &[usize],
@@ -94,7 +94,7 @@ fn build(
 
 /// Parameters whose gradient is 0: a softmax does not see the biases of keys, a norm of the batch not those of
 /// what it normalises.
-fn has_no_gradient(encoder: &str, parameter: &str) -> bool {
+pub(crate) fn has_no_gradient(encoder: &str, parameter: &str) -> bool {
     let key = ["key.bias", "k_lin.bias", "k_proj.bias"];
     key.iter().any(|key| parameter.ends_with(key))
         || (encoder == "temporal-convolution"

@@ -3,5 +3,6 @@
 mod every_encoder;
 mod golden;
 mod gradients;
+mod half;
 mod padding;
 mod stages;

@@ -20,7 +20,8 @@ pub(crate) fn perceptron(
     Ok(x)
 }
 
-fn apply(activation: Activation, x: &Tensor) -> Result<Tensor> {
+/// The function between layers.
+pub(crate) fn apply(activation: Activation, x: &Tensor) -> Result<Tensor> {
     match activation {
         Activation::Relu => relu(x),
         Activation::Squareplus => (x + (x.sqr()? + Activation::BEND)?.sqrt()?)? * 0.5,

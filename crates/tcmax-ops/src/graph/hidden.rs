@@ -14,11 +14,12 @@ use candle_core::{
 use crate::cpu::pairwise;
 use crate::cpu::storage::{check_dtype, open};
 use crate::graph::backward::hand_over;
+use crate::precision::is_half;
 
 const OP: &str = "hidden";
 
 /// A tensor between two operations of one network: what a [`Tensor`] is to candle's own, without its gradient's
-/// passes over memory. Elsewhere than on a CPU it is a plain tensor.
+/// passes over memory. Elsewhere than on a CPU, and in half precision, it is a plain tensor.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
@@ -97,9 +98,14 @@ impl Hidden {
     /// # Errors
     /// When the element type is neither f32 nor f64, on a CPU.
     pub fn of(x: &Tensor) -> Result<Self> {
-        if !x.device().is_cpu() {
-            return Ok(Self { values: x.clone(), node: None });
+        if !x.device().is_cpu() || is_half(x) {
+            return Ok(Self::plain(x.clone()));
         }
+        Self::apart(x)
+    }
+
+    /// The values of `x`, whose gradient is handed over beside candle's graph.
+    pub(crate) fn apart(x: &Tensor) -> Result<Self> {
         check_dtype(x, OP)?;
         let mut node = Node::first()?;
         if x.track_op() {

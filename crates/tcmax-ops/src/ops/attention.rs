@@ -11,6 +11,7 @@ use crate::cpu::attention::{self, Example, Geometry};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 use crate::device;
 use crate::mask::AttentionMask;
+use crate::precision::product;
 use crate::sequences::Sequences;
 
 const OP: &str = "attention";
@@ -48,6 +49,10 @@ pub fn attention(
     heads: usize,
     mask: &AttentionMask,
 ) -> Result<Tensor> {
+    product([q, k, v], |inputs| of_one_type(inputs, heads, mask))
+}
+
+fn of_one_type([q, k, v]: [&Tensor; 3], heads: usize, mask: &AttentionMask) -> Result<Tensor> {
     let geometry = geometry([q, k, v], heads, mask)?;
     if !q.device().is_cpu() {
         return device::attention([q, k, v], heads, mask);

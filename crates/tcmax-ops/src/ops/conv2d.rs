@@ -18,6 +18,7 @@ use crate::cpu::storage::{check_dtype, dispatch, values};
 use crate::device;
 use crate::geometry::{ConvShape, Window, check_elements};
 use crate::graph::backward::hand_over;
+use crate::precision::product;
 
 const OP: &str = "conv2d";
 
@@ -55,6 +56,10 @@ impl Default for Conv2dConfig {
 /// When ranks, channels or element types do not fit, the window is larger than the padded image, or
 /// the output or the padded image is too large for memory.
 pub fn conv2d(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
+    product([x, weight], |[x, weight]| of_one_type(x, weight, config))
+}
+
+fn of_one_type(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
     let shape = shape_of(x, weight, config)?;
     if !x.device().is_cpu() {
         return device::conv2d(x, weight, &shape);

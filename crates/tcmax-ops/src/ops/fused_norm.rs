@@ -17,6 +17,8 @@ use self::parts::{OP, Sizes};
 use crate::cpu::statistics::Statistics;
 use crate::device;
 use crate::graph::hidden::{Argument, Hidden};
+use crate::ops::conv2d::conv2d;
+use crate::precision::{is_half, needs_f32, widened};
 
 pub(crate) struct Output<Y = Tensor> {
     pub(crate) y: Y,
@@ -32,6 +34,16 @@ pub(crate) struct Output<Y = Tensor> {
 /// When shapes or element types do not fit, or the batch's own statistics are used and each channel has
 /// a single value.
 pub(crate) fn fused_norm(x: &Tensor, norm: Norm<'_>, around: Around<'_>) -> Result<Output> {
+    if let Some((filters, config)) = around.conv.filter(|_| is_half(x)) {
+        let x = conv2d(x, filters, config)?;
+        return fused_norm(&x, norm, Around { conv: None, ..around });
+    }
+    if needs_f32(x) {
+        let residual = around.residual.map(widened).transpose()?;
+        let around = Around { residual: residual.as_ref(), ..around };
+        let output = fused_norm(&widened(x)?, norm, around)?;
+        return Ok(Output { y: output.y.to_dtype(x.dtype())?, ..output });
+    }
     let sizes = Sizes::new(x, norm, around)?;
     let pass = if x.device().is_cpu() { by_kernel } else { by_composition };
     pass(x, norm, around, &sizes)

@@ -6,6 +6,7 @@ use crate::activation::Gelu;
 use crate::cpu::gelu::{backward, forward, with_slope};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 use crate::device;
+use crate::precision::preserving;
 
 const OP: &str = "gelu";
 
@@ -28,13 +29,15 @@ const OP: &str = "gelu";
 /// ```
 ///
 /// # Errors
-/// When the element type is neither f32 nor f64, on a CPU.
+/// When the element type is not a float that a CPU computes with.
 pub fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return device::gelu(x, form);
-    }
-    check_dtype(x, OP)?;
-    x.contiguous()?.apply_op1(Unit(form))
+    preserving(x, |x| {
+        if !x.device().is_cpu() {
+            return device::gelu(x, form);
+        }
+        check_dtype(x, OP)?;
+        x.contiguous()?.apply_op1(Unit(form))
+    })
 }
 
 /// The unit of every value, and its derivative there, on a CPU.

@@ -2,7 +2,9 @@
 
 use candle_core::{Result, Tensor, bail};
 
-/// The mean of every channel of `x` (B, H, W, C): (B, C).
+use crate::precision::widened;
+
+/// The mean of every channel of `x` (B, H, W, C): (B, C); of bf16, in f32.
 ///
 /// candle's `avg_pool2d` has a wrong gradient where the window does not divide the image; this is a
 /// plain mean, whose gradient is right.
@@ -26,5 +28,5 @@ pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
             x.dims()
         );
     }
-    x.flatten(1, 2)?.mean(1)
+    widened(x)?.flatten(1, 2)?.mean(1)
 }

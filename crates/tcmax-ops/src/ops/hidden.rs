@@ -1,6 +1,7 @@
 //! The operations of a transformer on hidden values.
 //!
-//! Where hidden values are plain tensors, on other devices than a CPU, each is the operation on tensors.
+//! Where hidden values are plain tensors, on other devices than a CPU and in half precision, each is the operation on
+//! tensors.
 
 use candle_core::{CustomOp3, Result, Tensor};
 
@@ -13,6 +14,7 @@ use crate::ops::gelu::{gelu, gelu_and_slope};
 use crate::ops::layer_norm::{self, layer_norm};
 use crate::ops::linear::{self, Linear};
 use crate::ops::relu::relu;
+use crate::precision::in_common;
 use crate::training::seed::Seed;
 
 impl Hidden {
@@ -22,7 +24,8 @@ impl Hidden {
     /// When the shapes are not the same.
     pub fn add(&self, other: &Self) -> Result<Self> {
         if !self.is_apart() {
-            return (self.values() + other.values()).map(Self::plain);
+            let [a, b] = in_common(self.values(), other.values())?;
+            return (a + b).map(Self::plain);
         }
         let sum = pairwise::sum(self.values(), other.values())?;
         let arguments = [Argument::Hidden(self), Argument::Hidden(other), Argument::Nothing];

@@ -8,6 +8,7 @@ use crate::graph::hidden::{Argument, Hidden};
 use crate::ops::attention;
 use crate::ops::hidden::Applied;
 use crate::ops::sequence_mean;
+use crate::precision::{product, widened};
 use crate::sequences::Sequences;
 
 impl Hidden {
@@ -20,7 +21,14 @@ impl Hidden {
     pub fn attention([q, k, v]: [&Self; 3], heads: usize, sequences: &Sequences) -> Result<Self> {
         let inputs = [q, k, v].map(Self::values);
         if !q.is_apart() {
-            return attention_within(inputs, heads, sequences).map(Self::plain);
+            let attended = product(inputs, |inputs| match inputs[0].device().is_cpu() {
+                true => {
+                    let [q, k, v] = inputs.map(Self::apart);
+                    Self::attention([&q?, &k?, &v?], heads, sequences)?.tensor()
+                }
+                false => attention_within(inputs, heads, sequences),
+            });
+            return attended.map(Self::plain);
         }
         let op = Applied::new(attention::operation_within(inputs, heads, sequences)?, inputs)?;
         let arguments = [q, k, v].map(Argument::Hidden);
@@ -33,7 +41,11 @@ impl Hidden {
     /// When there are not as many rows, or sequences differ in length elsewhere than on a CPU.
     pub fn mean(&self, sequences: &Sequences) -> Result<Self> {
         if !self.is_apart() {
-            return mean(self.values(), sequences).map(Self::plain);
+            let values = widened(self.values())?;
+            return match values.device().is_cpu() {
+                true => Self::apart(&values)?.mean(sequences)?.tensor().map(Self::plain),
+                false => mean(&values, sequences).map(Self::plain),
+            };
         }
         let (means, rows) = sequence_mean::forward(self.values(), sequences)?;
         Self::result(&means, self.alone(), move |grad| {

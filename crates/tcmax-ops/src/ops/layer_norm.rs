@@ -10,6 +10,7 @@ use crate::cpu::storage::{dispatch, open, tensor_of, values};
 use crate::device;
 use crate::graph::backward::hand_over;
 use crate::ops::check::row_len;
+use crate::precision::{of_parameters, preserving};
 
 const OP: &str = "layer_norm";
 
@@ -33,18 +34,20 @@ const OP: &str = "layer_norm";
 /// # Errors
 /// When weight or bias have another length or element type than the rows.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    let op = operation(x, weight, bias, eps)?;
-    if !x.device().is_cpu() {
-        return device::layer_norm(x, weight, bias, eps);
-    }
-    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+    preserving(x, |x| {
+        let op = operation(x, weight, bias, eps)?;
+        if !x.device().is_cpu() {
+            return device::layer_norm(x, weight, bias, eps);
+        }
+        x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+    })
 }
 
 /// The operation on x, weight and bias, whose shapes and types it checks.
 pub(crate) fn operation(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<LayerNorm> {
     let len = row_len(x, OP)?;
     for (name, tensor) in [("weight", weight), ("bias", bias)] {
-        if tensor.dims() != [len] || tensor.dtype() != x.dtype() {
+        if tensor.dims() != [len] || tensor.dtype() != of_parameters(x) {
             let (got, kind) = (tensor.dims(), tensor.dtype());
             bail!("{OP}: got {name} {got:?} {kind:?} for rows of {len} {:?}", x.dtype());
         }

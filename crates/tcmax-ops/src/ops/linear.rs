@@ -8,6 +8,7 @@ use crate::composed;
 use crate::cpu::linear::{Sizes, bias_gradient, forward, input_gradient, weight_gradient};
 use crate::cpu::storage::{check_dtype, dispatch, open, shaped, tensor_of, values};
 use crate::graph::backward::{hand_over, hand_over_columns};
+use crate::precision::product;
 use crate::training::init::Init;
 use crate::training::params::ParamBuilder;
 
@@ -135,6 +136,15 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When shapes, columns or element types do not fit.
 pub fn linear_columns(
+    x: &Tensor,
+    weight: &Tensor,
+    columns: Range<usize>,
+    bias: &Tensor,
+) -> Result<Tensor> {
+    product([x, weight, bias], |[x, weight, bias]| of_one_type(x, weight, columns, bias))
+}
+
+fn of_one_type(
     x: &Tensor,
     weight: &Tensor,
     columns: Range<usize>,

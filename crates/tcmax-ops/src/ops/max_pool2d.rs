@@ -15,6 +15,7 @@ use crate::cpu::pool::{self, PooledGradient};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 use crate::device;
 use crate::geometry::{Window, check_elements};
+use crate::precision::preserving;
 
 const OP: &str = "max_pool2d";
 
@@ -56,11 +57,13 @@ pub fn max_pool2d(x: &Tensor, config: MaxPool2dConfig) -> Result<Tensor> {
     }
     let window = config.window((height, width))?;
     check_elements(OP, &[batch, window.out.0, window.out.1, channels])?;
-    if !x.device().is_cpu() {
-        return device::max_pool2d(x, &window);
-    }
-    check_dtype(x, OP)?;
-    x.contiguous()?.apply_op1(Forward { window, taps: OnceLock::new() })
+    preserving(x, |x| {
+        if !x.device().is_cpu() {
+            return device::max_pool2d(x, &window);
+        }
+        check_dtype(x, OP)?;
+        x.contiguous()?.apply_op1(Forward { window, taps: OnceLock::new() })
+    })
 }
 
 impl MaxPool2dConfig {

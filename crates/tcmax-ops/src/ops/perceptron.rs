@@ -18,6 +18,7 @@ use crate::cpu::perceptron::{Layer, Network};
 use crate::cpu::storage::{open, tensor_of, values};
 use crate::graph::packed::PackedParameters;
 use crate::ops::linear::Linear;
+use crate::precision::{is_half, preserving};
 
 const OP: &str = "perceptron";
 
@@ -49,6 +50,9 @@ pub fn perceptron(x: &Tensor, layers: &[Linear], activation: Activation) -> Resu
     if layers.is_empty() {
         bail!("{OP}: there is no layer");
     }
+    if is_half(x) {
+        return layer_by_layer(x, layers, activation);
+    }
     for (number, layer) in layers.iter().enumerate() {
         let (weight, bias) = (layer.weight(), layer.bias());
         let (to, from) = weight.dims2()?;
@@ -73,6 +77,18 @@ pub fn perceptron(x: &Tensor, layers: &[Linear], activation: Activation) -> Resu
     let handle = parameters.handle().clone();
     let op = Perceptron { parameters, activation, outputs: width, saved: Arc::default() };
     x.contiguous()?.apply_op2(&handle, op)
+}
+
+/// The same with values between the layers that are rounded.
+fn layer_by_layer(x: &Tensor, layers: &[Linear], activation: Activation) -> Result<Tensor> {
+    let mut x = x.clone();
+    for (number, layer) in layers.iter().enumerate() {
+        x = layer.forward(&x)?;
+        if number + 1 < layers.len() {
+            x = preserving(&x, |x| composed::perceptron::apply(activation, x))?;
+        }
+    }
+    Ok(x)
 }
 
 struct Perceptron {

@@ -12,6 +12,7 @@ use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::recurrent::{self, Sizes};
 use crate::cpu::storage::{open, tensor_of, values};
 use crate::ops::linear::Linear;
+use crate::precision::widened;
 use crate::recurrence::RecurrentCell;
 
 const OP: &str = "recurrent";
@@ -85,6 +86,8 @@ pub fn recurrent(
     there: &Tensor,
     backwards: bool,
 ) -> Result<RecurrentStates> {
+    // A state that is rounded at every step would drift.
+    let inputs = &widened(inputs)?;
     let (weight, bias) = (state.weight(), state.bias());
     let (batch, steps, sums) = inputs.dims3()?;
     let units = weight.dim(1)?;

@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use crate::composed;
 use crate::cpu;
 use crate::cpu::storage::{check_dtype, dispatch, values};
+use crate::precision::preserving;
 
 const OP: &str = "relu";
 
@@ -26,13 +27,15 @@ const OP: &str = "relu";
 /// ```
 ///
 /// # Errors
-/// When the element type is neither f32 nor f64, on a CPU.
+/// When the element type is not a float that a CPU computes with.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return composed::relu::relu(x);
-    }
-    check_dtype(x, OP)?;
-    x.contiguous()?.apply_op1(Relu)
+    preserving(x, |x| {
+        if !x.device().is_cpu() {
+            return composed::relu::relu(x);
+        }
+        check_dtype(x, OP)?;
+        x.contiguous()?.apply_op1(Relu)
+    })
 }
 
 struct Relu;

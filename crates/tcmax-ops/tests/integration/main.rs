@@ -6,6 +6,7 @@ mod members;
 mod nan;
 mod optimisers;
 mod perceptron;
+mod precision;
 mod reference;
 mod shapes;
 mod tasks;

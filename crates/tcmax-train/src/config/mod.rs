@@ -16,7 +16,7 @@ pub use candidates::Candidate;
 pub use checked::CheckedConfig;
 pub use encoders::{EncoderChoice, EncoderTraining, FirstLayer};
 pub use text::{TextPosition, parse_value, position_of, with_position};
-pub use training::{BatchNorm, ClassWeights, Keep, TrainingOptions, WeightRule};
+pub use training::{BatchNorm, ClassWeights, Keep, Precision, TrainingOptions, WeightRule};
 pub(crate) use {
     candidates::{lists, short, word},
     checked::in_section,

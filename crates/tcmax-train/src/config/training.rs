@@ -40,6 +40,11 @@ pub struct TrainingOptions {
     /// What batch statistics are of where there are several shards: `synchronised` (of the whole batch) or `local`
     /// (of the shard; the running statistics that are kept are those of the first).
     pub batch_norm: BatchNorm,
+    /// What encoders multiply: `f32`, or `bf16` for speed and memory on devices that have it. Parameters, their
+    /// gradients and steps, statistics, the head and the loss are f32 either way. On a CPU bf16 is slower than f32, and
+    /// shows what it would do to the results.
+    #[serde(skip_serializing_if = "Precision::is_usual")]
+    pub precision: Precision,
     /// Batches whose mean gradient makes one step.
     pub accumulate: usize,
     /// Largest norm of all gradients together; 0: no clipping; absent: what the method usually has, which is none for
@@ -88,6 +93,23 @@ pub enum Keep {
     Best,
     /// Those of the last epoch.
     Last,
+}
+
+/// What encoders multiply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Numbers of 32 bits.
+    #[default]
+    F32,
+    /// Numbers of 16 bits, with the range of f32 and 8 binary digits.
+    Bf16,
+}
+
+impl Precision {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What batch statistics are of where there are several shards.
@@ -151,6 +173,7 @@ impl Default for TrainingOptions {
             balanced_sampling: false,
             shards: None,
             batch_norm: BatchNorm::default(),
+            precision: Precision::default(),
             accumulate: 1,
             clip_norm: None,
             average: None,

@@ -1,12 +1,13 @@
 //! From batches to features.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use tcmax_data::Batch;
 use tcmax_losses::Presence;
-use tcmax_ops::Branches;
+use tcmax_ops::{Branches, in_half_precision};
 
 use super::Model;
 use super::passing::Passing;
+use crate::config::Precision;
 use crate::{Error, Result};
 
 impl Model {
@@ -93,11 +94,27 @@ impl Model {
             false => {
                 let input = self.scaled(position, input)?;
                 let encode = || encoder.encode(&input, passing.train);
-                // A network may hand out a view, such as of its first token.
-                passing.run(&self.members, encode)?.contiguous()?
+                self.features_in_f32(&self.in_precision(|| passing.run(&self.members, encode))?)?
             }
         };
         Ok(passing.back(&encoded)?)
+    }
+
+    /// Runs an encoder, or a part of one, in the settings' precision.
+    pub(super) fn in_precision<T>(&self, encode: impl FnOnce() -> T) -> T {
+        match self.precision {
+            Precision::F32 => encode(),
+            Precision::Bf16 => in_half_precision(encode),
+        }
+    }
+
+    /// Features as heads and losses take them, whatever the encoders' precision.
+    pub(super) fn features_in_f32(&self, features: &Tensor) -> Result<Tensor> {
+        // A network may hand out a view, such as of its first token.
+        Ok(match self.precision {
+            Precision::F32 => features.contiguous()?,
+            Precision::Bf16 => features.to_dtype(DType::F32)?.contiguous()?,
+        })
     }
 
     /// The inputs of the used modality `position`.

@@ -31,7 +31,8 @@ impl Model {
             let input = passing.inputs(self.input(batch, position)?)?;
             let begin = |input: Tensor| -> Result<FeatureMaps> {
                 let input = self.scaled(position, input)?;
-                Ok(passing.run(&self.members, || encoder.begin(&input, passing.train))?)
+                let begin = || encoder.begin(&input, passing.train);
+                Ok(self.in_precision(|| passing.run(&self.members, begin))?)
             };
             maps.push(input.map(begin).transpose()?);
         }
@@ -45,7 +46,7 @@ impl Model {
                 let width = channels[m].get(stage);
                 if let Some(before) = maps[m].take_if(|_| width.is_some()) {
                     let run = || encoder.stage(stage, before, passing.train);
-                    maps[m] = Some(passing.run(&self.members, run)?);
+                    maps[m] = Some(self.in_precision(|| passing.run(&self.members, run))?);
                 }
                 means.push(match &maps[m] {
                     Some(maps) => passing.back(&maps.means()?)?,
@@ -65,7 +66,7 @@ impl Model {
         let mut features = Vec::with_capacity(staged.len());
         for ((encoder, passing), maps) in staged.iter().zip(passing).zip(&maps) {
             features.push(match maps {
-                Some(maps) => passing.back(&encoder.end(maps)?)?,
+                Some(maps) => passing.back(&self.features_in_f32(&encoder.end(maps)?)?)?,
                 None => passing.nothing(encoder.channels().last().copied().unwrap_or(0), like)?,
             });
         }

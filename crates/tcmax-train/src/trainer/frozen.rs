@@ -16,6 +16,7 @@ use tcmax_datasets::fetch::cache_folder;
 use super::agreed::said_by_all;
 use super::loaders::{evaluation_loader, training_loader};
 use super::run::Run;
+use crate::config::Precision;
 use crate::dealt::in_turn;
 use crate::encoded_data::EncodedData;
 use crate::{Model, Result};
@@ -120,6 +121,9 @@ fn digest_of_network(model: &Model, position: usize) -> Result<String> {
     add(choice.spec.name.as_bytes());
     add(choice.options.to_string().as_bytes());
     let training = &choice.training;
+    if model.precision() != Precision::default() {
+        add(format!("{:?}", model.precision()).as_bytes());
+    }
     add(format!("{:?} {:?}", training.input_scale, training.input_shift).as_bytes());
     let prefix = format!("{prefix}.");
     for (name, var) in model.params().trainable().chain(model.params().buffers()) {
