@@ -39,7 +39,7 @@ fn files() -> &'static [Vec<u8>; 2] {
         };
         let label = RunLabel::new("tcmax", 0);
         let options = RunOptions {
-            device: &Device::Cpu,
+            devices: (&Device::Cpu).into(),
             folder: Some(&folder),
             existing: Existing::Replace,
             stop: None,

@@ -143,7 +143,7 @@ fn go_on(folder: &Path, until: usize) -> anyhow::Result<RunResult> {
     let until = Until { step: until, stop: Stop::new() };
     let label = RunLabel::new(&config.config().method.name, 0);
     let options = RunOptions {
-        device: &Device::Cpu,
+        devices: (&Device::Cpu).into(),
         folder: Some(folder),
         existing: Existing::Resume,
         stop: Some(&until.stop),

@@ -56,7 +56,7 @@ fn main() -> tcmax_train::Result<()> {
         published: Default::default(),
         group: None,
     };
-    let result = suite.run(2, &Device::Cpu, &Lines, None)?;
+    let result = suite.run(2, (&Device::Cpu).into(), &Lines, None)?;
     println!("\n{}: mean test accuracy over the seeds", result.title);
     for method in &result.methods {
         let sum: f64 = method.runs.iter().map(|run| run.test.accuracy).sum();

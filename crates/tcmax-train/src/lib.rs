@@ -9,6 +9,7 @@ mod comparison;
 mod config;
 mod dataset;
 mod dealt;
+mod devices;
 mod encoded;
 mod encoded_data;
 mod epoch_context;
@@ -50,6 +51,7 @@ pub use config::{
     with_position,
 };
 pub use dataset::{choose_data, open_data, open_data_quietly, summary, truth};
+pub use devices::Devices;
 pub use encoded::{Classifier, EncodedSplit, MOST_TUPLES};
 pub use error::{Error, Result, describe_error};
 pub use evaluate::evaluate;

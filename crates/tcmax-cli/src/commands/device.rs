@@ -10,11 +10,12 @@ use clap::Args;
 use tcmax_train::Error;
 
 /// Where a model is trained or used.
-#[derive(Args, Clone, Copy, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct DeviceOption {
-    /// Where to compute: cpu, cuda, cuda:1 (the second GPU), metal [default: what the program was built for]
-    #[arg(long, value_name = "DEVICE", help_heading = "Running")]
-    device: Option<Named>,
+    /// Where to compute: cpu, cuda, cuda:1 (the second GPU), metal [default: what the program was built for]; several
+    /// for training by shards, or for several runs at a time, such as cuda:0,cuda:1
+    #[arg(long, value_name = "DEVICE,...", value_delimiter = ',', help_heading = "Running")]
+    device: Vec<Named>,
     /// Let a CUDA device round what it multiplies to the 10 binary digits of TF32, for speed
     #[arg(long, help_heading = "Running")]
     tf32: bool,
@@ -72,13 +73,11 @@ impl Named {
     }
 }
 
-impl DeviceOption {
-    /// The device.
-    ///
+impl Named {
     /// # Errors
     /// When the program was built without it, or it cannot be opened.
-    pub fn open(self) -> anyhow::Result<Device> {
-        let device = self.device.unwrap_or_else(Named::usual);
+    fn open(self) -> anyhow::Result<Device> {
+        let device = self;
         if !device.is_built_in() {
             let name = device.to_string();
             let feature = name.split(':').next().unwrap_or_default();
@@ -92,15 +91,41 @@ impl DeviceOption {
             Named::Cuda(number) => Device::new_cuda(number),
             Named::Metal => Device::new_metal(0),
         };
-        tcmax_ops::allow_tf32(self.tf32);
         opened.with_context(|| format!("--device: {device} cannot be opened"))
+    }
+}
+
+impl DeviceOption {
+    /// The devices, at least one.
+    ///
+    /// # Errors
+    /// When the program was built without one, or one cannot be opened.
+    pub fn open(&self) -> anyhow::Result<Vec<Device>> {
+        tcmax_ops::allow_tf32(self.tf32);
+        match &self.device[..] {
+            [] => Ok(vec![Named::usual().open()?]),
+            devices => devices.iter().map(|device| device.open()).collect(),
+        }
+    }
+
+    /// The device of what one computes.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when there are several.
+    pub fn open_one(&self) -> anyhow::Result<Device> {
+        let mut devices = self.open()?;
+        match (devices.pop(), &devices[..]) {
+            (Some(device), []) => Ok(device),
+            _ => Err(Error::setting("--device", "give one: several are for training").into()),
+        }
     }
 
     /// The arguments that ask for it.
-    pub fn arguments(self) -> Vec<String> {
-        let named = self.device.iter();
-        let named = named.flat_map(|device| ["--device".to_owned(), device.to_string()]);
-        named.chain(self.tf32.then(|| "--tf32".to_owned())).collect()
+    pub fn arguments(&self) -> Vec<String> {
+        let names: Vec<String> = self.device.iter().map(Named::to_string).collect();
+        let named = (!names.is_empty()).then(|| ["--device".to_owned(), names.join(",")]);
+        let tf32 = self.tf32.then(|| "--tf32".to_owned());
+        named.into_iter().flatten().chain(tf32).collect()
     }
 }
 
@@ -123,8 +148,8 @@ mod tests {
             assert!(text.parse::<Named>().unwrap_err().contains("cuda:N"), "{text}");
         }
         assert_eq!(
-            DeviceOption { device: Some(Named::Cuda(1)), tf32: true }.arguments(),
-            ["--device", "cuda:1", "--tf32"]
+            DeviceOption { device: vec![Named::Cuda(1), Named::Cpu], tf32: true }.arguments(),
+            ["--device", "cuda:1,cpu", "--tf32"]
         );
         assert_eq!(DeviceOption::default().arguments(), [""; 0]);
     }

@@ -106,7 +106,7 @@ impl Eval {
     /// Rebuilds the model, opens the data, and evaluates.
     pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         set_threads(self.threads)?;
-        let device = self.device.open()?;
+        let device = self.device.open_one()?;
         let saved = open_model(&self.model, registry, &device)?;
         let tested = self.data.open(&saved, &self.model, &[])?;
         let loader = evaluation_loader(&saved.config, tested.data, &device)?;

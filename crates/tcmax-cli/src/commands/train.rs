@@ -13,8 +13,8 @@ use tcmax_report::{html, table};
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::{MethodResult, SuiteResult};
 use tcmax_train::{
-    CheckedConfig, Error, Existing, FolderLock, Observer, Registry, RunLabel, RunOptions, Stop,
-    check_seeds, keep, refuse_comparison, resume, train, versions,
+    CheckedConfig, Devices, Error, Existing, FolderLock, Observer, Registry, RunLabel, RunOptions,
+    Stop, check_seeds, keep, refuse_comparison, resume, train, versions,
 };
 
 use super::experiment::{ExperimentOptions, OutputOptions};
@@ -55,14 +55,15 @@ impl Train {
         let existing = self.output.existing();
         self.output.out.take_if(|_| !processes.is_first());
         let _lock = self.output.out.as_deref().map(FolderLock::take).transpose()?;
-        let device = self.experiment.device.open()?;
-        let config = self.look_at_runs(config, &device)?;
+        let devices = self.experiment.device.open()?;
+        let devices = Devices::of(&devices).context("there is no device")?;
+        let config = self.look_at_runs(config, devices.first())?;
         let data = processes.after_the_first(|| self.experiment.open(&config))?;
         if self.output.out.is_none() {
             say("note: without --out DIR the model is not kept, only the result is printed");
         }
         let given = (existing, processes.group());
-        let result = self.train_seeds(&config, data.as_ref(), &device, given)?;
+        let result = self.train_seeds(&config, data.as_ref(), devices, given)?;
         if let Some(out) = &self.output.out {
             write_report(out, &result)?;
         }
@@ -103,7 +104,7 @@ impl Train {
         &self,
         config: &CheckedConfig,
         data: &dyn DataSource,
-        device: &Device,
+        devices: Devices<'_>,
         (existing, group): (Existing, Option<&Arc<dyn Group>>),
     ) -> anyhow::Result<SuiteResult> {
         let start = std::time::Instant::now();
@@ -127,7 +128,7 @@ impl Train {
             let folder = self.output.out.as_ref().map(|out| run_folder(out, seed));
             let label = RunLabel { method: method.name.clone(), seed, fold: None };
             let options = RunOptions {
-                device,
+                devices,
                 folder: folder.as_deref(),
                 existing,
                 stop: Some(&stop),

@@ -297,7 +297,8 @@ fn a_diverging_method_of_a_comparison_is_reported_beside_the_others() {
         group: None,
     };
     let both = || vec![variant("a, wild", 1e30), variant("calm", 0.01)];
-    let compared = suite(both(), Existing::Refuse).run(2, &Device::Cpu, &Silent, None).unwrap();
+    let compared =
+        suite(both(), Existing::Refuse).run(2, (&Device::Cpu).into(), &Silent, None).unwrap();
     assert_eq!(compared.methods[0].failed.len(), 2);
     assert_eq!(compared.methods[1].runs.len(), 2);
     let error = compared.complete().unwrap_err();
@@ -310,11 +311,12 @@ fn a_diverging_method_of_a_comparison_is_reported_beside_the_others() {
     // Finished runs are there, and need not be made again.
     assert!(folder.path().join("calm/seed-1/result.json").exists());
     assert!(!folder.path().join("a-wild/seed-0/result.json").exists());
-    let again = suite(both(), Existing::Resume).run(1, &Device::Cpu, &Silent, None).unwrap();
+    let again =
+        suite(both(), Existing::Resume).run(1, (&Device::Cpu).into(), &Silent, None).unwrap();
     assert_eq!(again.methods[1].runs[0].test, compared.methods[1].runs[0].test);
     // Where nothing is finished, there is nothing to report.
     let wild = suite(vec![variant("wild", 1e30)], Existing::Replace);
-    let error = wild.run(1, &Device::Cpu, &Silent, None).unwrap_err();
+    let error = wild.run(1, (&Device::Cpu).into(), &Silent, None).unwrap_err();
     assert_eq!(tcmax_cli::process::exit_code(&error.into()), 1);
 }
 
@@ -340,7 +342,7 @@ fn an_interruption_keeps_the_last_finished_epoch() {
     let asking = Asking(Stop::new());
     let run = |folder: Option<&Path>| {
         let options = RunOptions {
-            device: &Device::Cpu,
+            devices: (&Device::Cpu).into(),
             folder,
             existing: Existing::Resume,
             stop: Some(&asking.0),

@@ -48,8 +48,17 @@ fn so_many_shards_give_the_same_bytes_for_every_number_of_threads() {
     let first = run("first", &[&shards[..], &["--threads", "1"]].concat());
     assert_eq!(first, run("threads", &[&shards[..], &["--threads", "4"]].concat()));
     assert_ne!(first, run("whole", &[]), "shards are a setting");
+    // A member for each device, unless there are to be more.
+    assert_eq!(first, run("devices", &["--device", "cpu,cpu"]));
+    assert_ne!(first, run("more", &["--device", "cpu,cpu", "--set", "train.shards=4"]));
+    let few = ["--device", "cpu,cpu,cpu", "--set", "train.shards=2"];
+    let refused = common::train(&settings, &few).output().unwrap();
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    assert!(message.contains("train.shards: there are 3 devices"), "{message}");
     // A run goes on with the shards it had.
     assert_eq!(first, run("first", &["--resume"]));
+    assert_eq!(first, run("devices", &["--resume", "--device", "cpu,cpu"]));
     let refused = common::train(&settings, &["--set", "train.shards=100"]).output().unwrap();
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{message}");

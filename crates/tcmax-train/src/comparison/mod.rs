@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use candle_core::Device;
 use tcmax_data::Splits;
 use tcmax_datasets::DataSource;
 use tcmax_parallel::Group;
 
 use crate::dataset::{summary, truth};
+use crate::devices::Devices;
 use crate::identity::{DataIdentity, Identified};
 use crate::observer::Observer;
 use crate::results::{DatasetSummary, FailedRun, MethodResult, RunResult, SuiteResult};
@@ -58,8 +58,8 @@ pub struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    /// Trains every method from every seed, `jobs` runs at a time, each on one thread; several processes train one
-    /// after the other.
+    /// Trains every method from every seed, `jobs` runs at a time, each on one thread and on the next of the devices;
+    /// one at a time is trained on all of them together. Several processes train one after the other.
     ///
     /// With [`Existing::Resume`] finished runs are not trained or tested again.
     ///
@@ -72,7 +72,7 @@ impl Suite<'_> {
     pub fn run(
         &self,
         jobs: usize,
-        device: &Device,
+        devices: Devices<'_>,
         observer: &dyn Observer,
         stop: Option<&Stop>,
     ) -> Result<SuiteResult> {
@@ -92,16 +92,17 @@ impl Suite<'_> {
         // All processes come to the same run at the same time.
         let jobs = if self.group.is_some_and(|group| group.size() > 1) { 1 } else { jobs };
         let ends_all = |error: &Error| self.ends_all(error);
-        let trained = parallel(jobs, runs.len(), ends_all, |task| {
+        let trained = parallel(jobs, runs.len(), ends_all, |task, job| {
             // All variants of one unit, then those of the next.
             let (run, unit) = (&runs[task], task / self.variants.len());
+            let devices = if jobs > 1 { devices.of_member(job).into() } else { devices };
             if let Some(identity) = identities.get(unit)
-                && let Some(result) = self.finished_for_all(run, identity, device)?
+                && let Some(result) = self.finished_for_all(run, identity, devices.first())?
             {
                 observer.finished(&run.label, &result);
                 return Ok(result);
             }
-            self.train_run(run, &splits[unit], (device, observer, stop))
+            self.train_run(run, &splits[unit], (devices, observer, stop))
         });
         self.gathered(summary, runs.into_iter().zip(trained), start)
     }
@@ -118,11 +119,11 @@ impl Suite<'_> {
         &self,
         run: &PlannedRun,
         splits: &Splits,
-        (device, observer, stop): (&Device, &dyn Observer, Option<&Stop>),
+        (devices, observer, stop): (Devices<'_>, &dyn Observer, Option<&Stop>),
     ) -> Result<RunResult> {
         let folder = self.folder_of(run);
         let options = RunOptions {
-            device,
+            devices,
             folder: folder.as_deref(),
             existing: self.existing,
             stop,
@@ -225,18 +226,18 @@ pub fn check_seeds(seeds: &[u64]) -> Result<()> {
     }
 }
 
-/// `run(0), ..., run(tasks - 1)`, `jobs` at a time, in order of the tasks. After an error that ends
+/// `run(0, job), ..., run(tasks - 1, job)`, by `jobs` at a time, in order of the tasks. After an error that ends
 /// all of them nothing new is begun: tasks that come later may be missing.
 fn parallel(
     jobs: usize,
     tasks: usize,
     ends_all: impl Fn(&Error) -> bool + Sync,
-    run: impl Fn(usize) -> Result<RunResult> + Sync,
+    run: impl Fn(usize, usize) -> Result<RunResult> + Sync,
 ) -> Vec<Result<RunResult>> {
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Result<RunResult>>>> =
         Mutex::new((0..tasks).map(|_| None).collect());
-    let work = || {
+    let work = &|job: usize| {
         // One thread a run: small networks gain more from whole runs side by side than from
         // sharing out each operation.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
@@ -246,8 +247,8 @@ fn parallel(
                 return;
             }
             let result = match &pool {
-                Ok(pool) => pool.install(|| run(task)),
-                Err(_) => run(task),
+                Ok(pool) => pool.install(|| run(task, job)),
+                Err(_) => run(task, job),
             };
             if result.as_ref().is_err_and(&ends_all) {
                 next.store(tasks, Ordering::Relaxed);
@@ -257,10 +258,10 @@ fn parallel(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..jobs.clamp(1, tasks.max(1)) {
-            scope.spawn(work);
+        for job in 1..jobs.clamp(1, tasks.max(1)) {
+            scope.spawn(move || work(job));
         }
-        work();
+        work(0);
     });
     let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     // Tasks that were never begun come after one whose error ends everything.

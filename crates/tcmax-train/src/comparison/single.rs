@@ -12,6 +12,7 @@ use super::{Suite, collect};
 use crate::checkpoint::write_whole;
 use crate::config::CheckedConfig;
 use crate::dataset::summary;
+use crate::devices::Devices;
 use crate::identity::{DataIdentity, Identified};
 use crate::observer::Observer;
 use crate::results::{RunResult, SuiteResult};
@@ -29,7 +30,7 @@ impl Suite<'_> {
     pub fn run_one(
         &self,
         folder: &str,
-        device: &Device,
+        devices: Devices<'_>,
         observer: &dyn Observer,
         stop: Option<&Stop>,
     ) -> Result<SuiteResult> {
@@ -37,14 +38,14 @@ impl Suite<'_> {
         let run = self.run_in(folder)?;
         let splits = self.splits_of(run.unit())?;
         let data = Identified::of(&splits)?.data;
-        let result = match self.finished_for_all(&run, &data, device)? {
+        let result = match self.finished_for_all(&run, &data, devices.first())? {
             Some(result) => {
                 observer.note(&run.label, "the run is finished: nothing is left to do");
                 observer.finished(&run.label, &result);
                 result
             }
             None => {
-                let trained = self.train_run(&run, &splits, (device, observer, stop));
+                let trained = self.train_run(&run, &splits, (devices, observer, stop));
                 self.keep_failure(&run, trained.as_ref().err());
                 trained?
             }

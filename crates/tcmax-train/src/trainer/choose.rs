@@ -73,7 +73,7 @@ fn look_at(
     match options.existing {
         Existing::Refuse => {}
         Existing::Resume => {
-            if let Some((_, progress)) = resume::read(folder, options.device)? {
+            if let Some((_, progress)) = resume::read(folder, options.devices.first())? {
                 resume::continued(config, (&progress, seed), folder)?;
             }
         }
@@ -116,7 +116,7 @@ fn take_files(
             write_whole(&files.folder().join(name), &bytes)?;
         }
     }
-    let Some((state, mut progress)) = resume::read(chosen, options.device)? else {
+    let Some((state, mut progress)) = resume::read(chosen, options.devices.first())? else {
         return Err(Error::bad_file(&last_of(chosen), "it is not there"));
     };
     let shards = progress.config.train.shards;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use candle_core::Device;
 use tcmax_data::Splits;
 use tcmax_ops::{Members, State};
 
@@ -27,20 +28,20 @@ pub(super) struct Beginning {
     pub(super) data: Identified,
 }
 
-/// Trains and tests.
+/// Trains and tests on a device.
 pub(super) fn train_member(
     config: &CheckedConfig,
     splits: &Splits,
     seed: u64,
     options: RunOptions<'_>,
     beginning: Beginning,
-    members: Members,
+    (members, device): (Members, &Device),
 ) -> Result<RunResult> {
     let start = Instant::now();
     let RunOptions { observer, label, .. } = options;
     let Beginning { files, before, data } = beginning;
     let is_new = before.is_none();
-    let mut run = Run::new(config, splits, data, seed, (options.device, is_new), members)?;
+    let mut run = Run::new(config, splits, data, seed, (device, is_new), members)?;
     if let Some((file, tensors, progress)) = before {
         resume::check_data(&file, &progress, &run.data.data)?;
         run.restore(&tensors, progress).map_err(|error| resume::in_file(&file, error))?;

@@ -23,7 +23,6 @@ mod update;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Device;
 use tcmax_data::Splits;
 use tcmax_parallel::Group;
 
@@ -31,17 +30,17 @@ use crate::observer::{Observer, RunLabel};
 use crate::results::RunResult;
 use crate::run_files::Existing;
 use crate::stop::Stop;
-use crate::{CheckedConfig, Result};
+use crate::{CheckedConfig, Devices, Result};
 use choose::train_candidates;
 use start::train_here;
 
 pub use loaders::evaluation_loader;
 
-/// Where and how a run runs; nothing here changes its results.
+/// Where and how a run runs; nothing here changes its results, but for the last digits on another device.
 #[derive(Clone, Copy)]
 pub struct RunOptions<'a> {
-    /// Where tensors live.
-    pub device: &'a Device,
+    /// Where tensors live: those of each member of this process on the next of these devices.
+    pub devices: Devices<'a>,
     /// Where checkpoints go; absent: nothing is written.
     pub folder: Option<&'a Path>,
     /// What to do with a run that is in the folder already.

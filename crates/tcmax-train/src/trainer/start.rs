@@ -37,35 +37,38 @@ pub(super) fn train_here(
     let existing = options.existing;
     let files = options.folder.map(|folder| RunFiles::open(folder, existing)).transpose()?;
     let before = match existing {
-        Existing::Resume => read_before(files.as_ref(), group, options.device)?,
+        Existing::Resume => read_before(files.as_ref(), group, options.devices.first())?,
         Existing::Refuse | Existing::Replace => None,
     };
     let progress = before.as_ref().map(|(_, _, progress)| progress);
-    let config = of_shards(config, (progress, seed), files.as_ref(), group)?;
+    let config =
+        of_shards(config, (progress, seed), files.as_ref(), (group, options.devices.count()))?;
     let shards = config.config().train.shards.unwrap_or(1);
     let data = Identified::of(splits)?;
     compare(&config, (&data, seed), group)?;
     let beginning = |files, before| Beginning { files, before, data: data.clone() };
     if shards == 1 {
         let beginning = beginning(files, before);
-        return train_member(&config, splits, seed, options, beginning, Members::alone());
+        let alone = (Members::alone(), options.devices.first());
+        return train_member(&config, splits, seed, options, beginning, alone);
     }
-    if config.config().train.batch_norm == BatchNorm::Synchronised && !options.device.is_cpu() {
+    if config.config().train.batch_norm == BatchNorm::Synchronised && !options.devices.are_cpus() {
         let problem = "'synchronised' is computed on the CPU alone; choose 'local'";
         return Err(Error::setting("train.batch-norm", problem));
     }
     let files = Mutex::new(files);
-    run_members(&config, group, &|member: Arc<dyn Group>| {
+    run_members(&config, group, &|index, member: Arc<dyn Group>| {
+        let device = options.devices.of_member(index);
         let is_first = member.rank() == 0;
         let options = match is_first {
             true => options,
             false => RunOptions { folder: None, observer: &Silent, ..options },
         };
         let files = files.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| is_first);
-        let before = before.as_ref().map(copied).transpose()?;
+        let before = before.as_ref().map(|before| copied(before, device)).transpose()?;
         let synchronised = config.config().train.batch_norm == BatchNorm::Synchronised;
         let members = Members::new(member, synchronised);
-        train_member(&config, splits, seed, options, beginning(files, before), members)
+        train_member(&config, splits, seed, options, beginning(files, before), (members, device))
     })
 }
 
@@ -89,20 +92,23 @@ fn read_before(
     Ok(Some((path, tensors, progress)))
 }
 
-/// The same state in memory of its own: members change what they hold.
+/// The same state on a device, in memory of its own: members change what they hold.
 fn copied(
     (path, state, progress): &(PathBuf, State, Progress),
+    device: &Device,
 ) -> Result<(PathBuf, State, Progress)> {
-    let tensors = state.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?)));
+    let tensors =
+        state.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_device(device)?.copy()?)));
     Ok((path.clone(), tensors.collect::<Result<_>>()?, progress.clone()))
 }
 
-/// The settings, with the number of shards: as many as they say, as the run had, or as there are processes.
+/// The settings, with the number of shards: as many as they say, as the run had, or as there are processes times the
+/// devices of each.
 fn of_shards(
     config: &CheckedConfig,
     (before, seed): (Option<&Progress>, u64),
     files: Option<&RunFiles>,
-    group: &Arc<dyn Group>,
+    (group, devices): (&Arc<dyn Group>, usize),
 ) -> Result<CheckedConfig> {
     let processes = group.size();
     let config = match before {
@@ -112,12 +118,19 @@ fn of_shards(
         }
         None => config.clone(),
     };
-    let usual = if before.is_some() { 1 } else { processes };
+    let usual = if before.is_some() { 1 } else { processes * devices };
     let given = config.config().train.shards;
     let shards = given.unwrap_or(usual);
     if shards % processes != 0 {
         let problem = format!(
             "there are {processes} processes, and the shards must be a multiple of them; there are {shards}"
+        );
+        return Err(Error::setting("train.shards", problem));
+    }
+    if shards / processes < devices {
+        let problem = format!(
+            "there are {devices} devices, and fewer shards for them: {}",
+            shards / processes
         );
         return Err(Error::setting("train.shards", problem));
     }
@@ -179,11 +192,11 @@ fn short(digest: &str) -> String {
     digest.chars().take(12).collect()
 }
 
-/// Runs this process's members, and returns the result of its first one, or what went wrong first.
+/// Runs this process's members, each with its number among them, and returns the result of its first one, or what went wrong first.
 fn run_members(
     config: &CheckedConfig,
     group: &Arc<dyn Group>,
-    work: &(dyn Fn(Arc<dyn Group>) -> Result<RunResult> + Sync),
+    work: &(dyn Fn(usize, Arc<dyn Group>) -> Result<RunResult> + Sync),
 ) -> Result<RunResult> {
     let count = config.config().train.shards.unwrap_or(1) / group.size();
     // A member that waits holds up its own pool alone.
@@ -194,8 +207,8 @@ fn run_members(
         let index = member.rank() % count;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let result = match pool {
-            Ok(pool) => pool.install(|| work(member)),
-            Err(_) => work(member),
+            Ok(pool) => pool.install(|| work(index, member)),
+            Err(_) => work(index, member),
         };
         if result.is_err() {
             // Before the others hear of it, whose errors are but consequences.

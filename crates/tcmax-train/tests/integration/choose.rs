@@ -36,7 +36,7 @@ fn run_on(
 ) -> tcmax_train::Result<RunResult> {
     let label = RunLabel::new(&config.method.name, 1);
     let options = RunOptions {
-        device: &Device::Cpu,
+        devices: (&Device::Cpu).into(),
         folder,
         existing,
         stop: None,

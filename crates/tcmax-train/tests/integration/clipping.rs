@@ -98,7 +98,7 @@ fn accuracy(clip_norm: Option<f64>, seed: u64) -> f64 {
     };
     let label = RunLabel::new("tcmax", seed);
     let options = RunOptions {
-        device: &Device::Cpu,
+        devices: (&Device::Cpu).into(),
         folder: None,
         existing: Existing::Refuse,
         stop: None,

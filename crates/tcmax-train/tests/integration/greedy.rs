@@ -103,7 +103,7 @@ fn run(
 ) -> tcmax_train::Result<RunResult> {
     let label = RunLabel::new(GREEDY.name, 1);
     let options = RunOptions {
-        device: &Device::Cpu,
+        devices: (&Device::Cpu).into(),
         folder,
         existing: Existing::Refuse,
         stop: None,

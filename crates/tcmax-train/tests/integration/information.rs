@@ -48,7 +48,7 @@ fn run_on(
 ) -> RunResult {
     let label = RunLabel::new(&config.method.name, 1);
     let options = RunOptions {
-        device: &Device::Cpu,
+        devices: (&Device::Cpu).into(),
         folder,
         existing,
         stop: None,
@@ -158,7 +158,7 @@ fn processes_that_train_together_measure_what_one_does() {
             (config.train.shards, config.train.tensorboard) = (Some(2), false);
             let label = RunLabel::new("joint", 1);
             let options = RunOptions {
-                device: &Device::Cpu,
+                devices: (&Device::Cpu).into(),
                 folder: None,
                 existing: Existing::Refuse,
                 stop: None,

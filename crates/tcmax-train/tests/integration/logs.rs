@@ -44,7 +44,7 @@ fn run(
     let splits = splits(|rows, seed| vectors(rows, seed, 1.0, 0.0), 8 * BATCHES);
     let label = RunLabel::new(&config.method.name, 1);
     let options = RunOptions {
-        device: &Device::Cpu,
+        devices: (&Device::Cpu).into(),
         folder: Some(folder),
         existing,
         stop: None,

@@ -51,7 +51,7 @@ fn train_by<'a>(
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         pool.install(|| {
             let options = RunOptions {
-                device: &Device::Cpu,
+                devices: (&Device::Cpu).into(),
                 folder,
                 existing,
                 stop: stop.as_ref(),

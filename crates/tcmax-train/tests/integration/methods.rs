@@ -62,7 +62,7 @@ fn run(
     let label = RunLabel::new(&config.method.name, 1);
     let existing = if resume { Existing::Resume } else { Existing::Refuse };
     let options = RunOptions {
-        device: &Device::Cpu,
+        devices: (&Device::Cpu).into(),
         folder,
         existing,
         stop: None,
@@ -107,7 +107,7 @@ fn of_epochs_equal_in_accuracy_the_one_of_lowest_cross_entropy_is_kept() {
     let label = RunLabel::new(JOINT.name, 1);
     let device = &Device::Cpu;
     let options = RunOptions {
-        device,
+        devices: device.into(),
         folder: None,
         existing: Existing::Refuse,
         stop: None,

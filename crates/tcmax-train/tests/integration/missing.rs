@@ -36,7 +36,7 @@ fn run(config: TrainConfig, splits: &Splits, observer: &dyn Observer) -> RunResu
     let label = RunLabel::new(&config.method.name, 1);
     let device = &Device::Cpu;
     let options = RunOptions {
-        device,
+        devices: device.into(),
         folder: None,
         existing: Existing::Refuse,
         stop: None,
@@ -246,7 +246,7 @@ fn a_single_example_left_over_joins_the_batch_before_it() {
     let label = RunLabel::new("tcmax", 1);
     let device = &Device::Cpu;
     let options = RunOptions {
-        device,
+        devices: device.into(),
         folder: None,
         existing: Existing::Refuse,
         stop: None,
@@ -268,7 +268,7 @@ fn a_saved_model_repeats_the_test_of_its_run() {
         let config = with(|train| train.epochs = 4).by_method(method);
         let label = RunLabel::new(method, 1);
         let options = RunOptions {
-            device,
+            devices: device.into(),
             folder: Some(&out),
             existing: Existing::Refuse,
             stop: None,

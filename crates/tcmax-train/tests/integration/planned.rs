@@ -147,8 +147,15 @@ fn run_in(
     registry.methods.add(&LATE)?;
     let label = RunLabel::new(&config.method.name, 1);
     let device = &Device::Cpu;
-    let options =
-        RunOptions { device, folder, existing, stop: None, observer, label: &label, group };
+    let options = RunOptions {
+        devices: device.into(),
+        folder,
+        existing,
+        stop: None,
+        observer,
+        label: &label,
+        group,
+    };
     train(&config.clone().check_with(&registry)?, &data(), 1, options)
 }
 
@@ -391,7 +398,7 @@ fn a_plan_without_examples_or_of_others_is_refused() {
         registry.methods.add(method).unwrap();
         let label = RunLabel::new(method.name, 1);
         let options = RunOptions {
-            device: &Device::Cpu,
+            devices: (&Device::Cpu).into(),
             folder: None,
             existing: Existing::Refuse,
             stop: None,

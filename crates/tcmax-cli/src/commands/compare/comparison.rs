@@ -10,8 +10,9 @@ use tcmax_parallel::Group;
 use tcmax_train::checkpoint::write_whole;
 use tcmax_train::results::SuiteResult;
 use tcmax_train::{
-    CheckedConfig, CompareOptions, Error, Existing, Experiment, FolderLock, Observer, PlannedRun,
-    Registry, Stop, Suite, Variant, check_seeds, memory_of_run, refuse_comparison, variants,
+    CheckedConfig, CompareOptions, Devices, Error, Existing, Experiment, FolderLock, Observer,
+    PlannedRun, Registry, Stop, Suite, Variant, check_seeds, memory_of_run, refuse_comparison,
+    variants,
 };
 
 use crate::commands::device::DeviceOption;
@@ -22,7 +23,10 @@ use crate::progress::{Pace, TrainingProgress, say};
 pub struct Comparison<'a> {
     suite: Suite<'a>,
     folder: Option<PathBuf>,
-    jobs: usize,
+    /// Runs at a time, where it is said.
+    jobs: Option<usize>,
+    /// How many the processor has cores and memory for.
+    usual_jobs: usize,
     epochs: usize,
     device: DeviceOption,
     lock: Option<FolderLock>,
@@ -48,7 +52,10 @@ impl<'a> Comparison<'a> {
             refuse_comparison(folder, [])?;
         }
         let (mut comparison, splits) = Self::of(name, experiment, data, registry, folder)?;
-        comparison.jobs = jobs(&experiment.compare, &comparison.suite.variants, &splits)?;
+        comparison.jobs = experiment.compare.jobs;
+        if comparison.jobs.is_none() {
+            comparison.usual_jobs = usual_jobs(&comparison.suite.variants, &splits)?;
+        }
         comparison.suite.existing = existing;
         comparison.lock = lock;
         Ok(comparison)
@@ -104,7 +111,8 @@ impl<'a> Comparison<'a> {
             Self {
                 suite,
                 folder: folder.map(Path::to_owned),
-                jobs: 1,
+                jobs: None,
+                usual_jobs: 1,
                 epochs,
                 device: DeviceOption::default(),
                 lock: None,
@@ -124,7 +132,7 @@ impl<'a> Comparison<'a> {
     pub fn by(mut self, group: Option<&'a Arc<dyn Group>>) -> Self {
         self.suite.group = group;
         if group.is_some() {
-            self.jobs = 1;
+            self.jobs = Some(1);
         }
         self
     }
@@ -147,6 +155,13 @@ impl<'a> Comparison<'a> {
     /// # Errors
     /// When all runs fail, a file cannot be written, or a signal asked for the end.
     pub fn train(&self, observer: &dyn Observer) -> anyhow::Result<SuiteResult> {
+        let devices = self.device.open()?;
+        let devices = Devices::of(&devices).context("there is no device")?;
+        // A GPU is no place for as many runs as there are cores.
+        let jobs = self.jobs.unwrap_or(match devices.are_cpus() {
+            true => self.usual_jobs,
+            false => devices.count(),
+        });
         let place = match &self.folder {
             Some(folder) => format!("the report {}", folder.join("report.html").display()),
             None => "no report, as there is no --out".to_owned(),
@@ -157,10 +172,10 @@ impl<'a> Comparison<'a> {
             self.suite.title,
             self.runs().len(),
             self.epochs,
-            self.jobs
+            jobs
         ));
         self.write_experiment()?;
-        Ok(self.suite.run(self.jobs, &self.device.open()?, observer, Some(&stop_of_signals()?))?)
+        Ok(self.suite.run(jobs, devices, observer, Some(&stop_of_signals()?))?)
     }
 
     /// Writes the experiment as it is after all flags, from which it can be begun again.
@@ -180,7 +195,9 @@ impl<'a> Comparison<'a> {
     /// When there is no such run, it fails, another process has it, or a signal asked for the end.
     pub fn train_one(&self, run: &str) -> anyhow::Result<SuiteResult> {
         let progress = TrainingProgress::new();
-        Ok(self.suite.run_one(run, &self.device.open()?, &progress, Some(&stop_of_signals()?))?)
+        let devices = self.device.open()?;
+        let devices = Devices::of(&devices).context("there is no device")?;
+        Ok(self.suite.run_one(run, devices, &progress, Some(&stop_of_signals()?))?)
     }
 
     /// The results of the runs that are finished, while no other process writes a report.
@@ -189,7 +206,9 @@ impl<'a> Comparison<'a> {
     /// When none is finished, or one is of other settings.
     pub fn finished(&mut self) -> anyhow::Result<SuiteResult> {
         self.lock = self.folder.as_deref().map(FolderLock::take).transpose()?;
-        Ok(self.suite.finished(&self.device.open()?, &TrainingProgress::new())?)
+        let devices = self.device.open()?;
+        let devices = Devices::of(&devices).context("there is no device")?;
+        Ok(self.suite.finished(devices.first(), &TrainingProgress::new())?)
     }
 
     /// Locks the folder, which is to hold no results and no runs unless they are to be gone on with.
@@ -232,12 +251,9 @@ fn baseline(compare: &CompareOptions, variants: &[Variant]) -> anyhow::Result<St
     }
 }
 
-/// Runs at a time: as asked for, or as many as there are cores and memory for.
-fn jobs(compare: &CompareOptions, variants: &[Variant], splits: &Splits) -> anyhow::Result<usize> {
+/// As many runs as there are cores and memory for.
+fn usual_jobs(variants: &[Variant], splits: &Splits) -> anyhow::Result<usize> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    if let Some(jobs) = compare.jobs {
-        return Ok(jobs);
-    }
     let mut largest = 0;
     for variant in variants {
         largest = largest.max(memory_of_run(&variant.config, splits)?);

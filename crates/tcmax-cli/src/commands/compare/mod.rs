@@ -176,7 +176,7 @@ impl Compare {
         processes: &Processes,
     ) -> anyhow::Result<SuiteResult> {
         let folder = self.output.out.as_deref();
-        let (group, device) = (processes.group(), self.experiment.device);
+        let (group, device) = (processes.group(), self.experiment.device.clone());
         if let (Some(folder), Some(run)) = (folder, &self.cluster.only) {
             let comparison = Comparison::shared(experiment, data, registry, folder)?;
             return comparison.on(device).by(group).train_one(run);

@@ -62,7 +62,7 @@ impl Predict {
     /// Predicts every example, batch by batch.
     pub fn run(self, registry: &Registry) -> anyhow::Result<()> {
         set_threads(self.threads)?;
-        let device = self.device.open()?;
+        let device = self.device.open_one()?;
         let saved = open_model(&self.model, registry, &device)?;
         let predictor = Predictor::new(&saved, &self.without, &self.model)?;
         let data = self.open(&saved, registry)?;
