@@ -57,7 +57,7 @@ impl CheckCuda {
                 "--package",
                 "tcmax-cli",
                 "--features",
-                "cuda,cudnn",
+                "cuda,cudnn,nccl",
                 "--",
                 "-D",
                 "warnings",
@@ -68,7 +68,7 @@ impl CheckCuda {
         for variable in ["CUDA_HOME", "CUDA_PATH", "CUDA_TOOLKIT_ROOT_DIR"] {
             cargo.env(variable, &root);
         }
-        say("compiling with the features cuda and cudnn; several minutes the first time");
+        say("compiling with the features cuda, cudnn and nccl; several minutes the first time");
         run(&mut cargo)?;
         self.kernels(&root)?;
         say("it compiles; whether it computes, only a device can tell");

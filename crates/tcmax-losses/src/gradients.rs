@@ -3,7 +3,7 @@
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use tcmax_fusion::Owned;
-use tcmax_ops::{placed_like, to_scalar_f64, wide};
+use tcmax_ops::{DeviceGroup, placed_like, to_scalar_f64, wide};
 use tcmax_parallel::{Group, Purpose};
 
 use crate::{Result, Step};
@@ -13,6 +13,9 @@ use crate::{Result, Step};
 /// All numbers go in one flat vector, parameter by parameter, with a 1 for every parameter that has a gradient
 /// here: one that has none on any member gets none, and one that has none on some members counts as zeros there.
 pub(crate) fn add_up(gradients: &mut GradStore, vars: &[&Var], group: &dyn Group) -> Result<()> {
+    if let Some(group) = DeviceGroup::of(group) {
+        return add_up_on_devices(gradients, vars, group);
+    }
     let has = |gradients: &GradStore, var: &Var| gradients.get(var.as_tensor()).is_some();
     let flags = vars.iter().map(|var| f64::from(u8::from(has(gradients, var))));
     let flags: Vec<f64> = flags.collect();
@@ -26,6 +29,31 @@ pub(crate) fn add_up(gradients: &mut GradStore, vars: &[&Var], group: &dyn Group
         group.sum_f32(&mut values, Purpose::Gradients)?;
         take_apart(gradients, vars, &values)
     }
+}
+
+/// The same where the gradients lie; which there are goes through the host, which knows it.
+fn add_up_on_devices(gradients: &mut GradStore, vars: &[&Var], group: &DeviceGroup) -> Result<()> {
+    let flag = |var: &&Var| f32::from(u8::from(gradients.get(var.as_tensor()).is_some()));
+    let mut present: Vec<f32> = vars.iter().map(flag).collect();
+    group.sum_f32(&mut present, Purpose::Gradients)?;
+    let wanted = vars.iter().zip(&present).filter(|(_, present)| **present > 0.0);
+    let wanted: Vec<&Var> = wanted.map(|(var, _)| *var).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let own = |var: &&Var| match gradients.get(var.as_tensor()) {
+        Some(gradient) => gradient.detach().flatten_all(),
+        None => Tensor::zeros(var.elem_count(), var.dtype(), var.device()),
+    };
+    let flat: Vec<Tensor> = wanted.iter().map(own).collect::<candle_core::Result<_>>()?;
+    let sums = group.sum(&Tensor::cat(&flat, 0)?, Purpose::Gradients)?;
+    let mut start = 0;
+    for var in wanted {
+        let sum = sums.narrow(0, start, var.elem_count())?.reshape(var.shape())?;
+        gradients.insert(var.as_tensor(), sum);
+        start += var.elem_count();
+    }
+    Ok(())
 }
 
 /// Puts summed numbers, after a flag for every parameter, in the place of the gradients. Each gets a vector of its own:
@@ -134,6 +162,7 @@ mod tests {
     use std::sync::Arc;
 
     use candle_core::{Result, Storage};
+    use tcmax_ops::DeviceSums;
     use tcmax_parallel::{Alone, Threads, run};
 
     use super::*;
@@ -146,6 +175,45 @@ mod tests {
             loss = (loss + vars[1].as_tensor().sqr()?.sum_all()?)?;
         }
         loss.backward()
+    }
+
+    /// Sums of tensors by the group itself, in place of a device's.
+    struct ByHost(Arc<dyn Group>);
+
+    impl DeviceSums for ByHost {
+        fn sum(&self, x: &Tensor) -> Result<Tensor> {
+            let mut values = x.to_vec1::<f32>()?;
+            self.0.sum_f32(&mut values, Purpose::Loss).map_err(candle_core::Error::wrap)?;
+            Tensor::from_vec(values, x.shape(), x.device())
+        }
+    }
+
+    #[test]
+    fn sums_on_devices_are_those_of_the_host_in_one_exchange() {
+        let alone: Arc<dyn Group> = Arc::new(Alone);
+        let sums = run(Threads::members(3, &alone).unwrap(), |host| {
+            let group = DeviceGroup::new(host.clone(), ByHost(host.clone()));
+            let var = |values: &[f32]| Var::new(values, &Device::Cpu).unwrap();
+            let (one, other, unused) = (var(&[5.0; 3]), var(&[2.0; 7]), var(&[1.0; 2]));
+            let vars = [&one, &other, &unused];
+            let sums_by = |group: &dyn Group| {
+                let mut gradients = gradients_of(group, &vars).unwrap();
+                add_up(&mut gradients, &vars, group).map_err(|error| error.to_string())?;
+                let sum = |var: &Var| gradients.get(var.as_tensor()).map(Tensor::to_vec1::<f32>);
+                let sums = vars.map(|var| sum(var).transpose().unwrap());
+                Ok::<_, String>(sums)
+            };
+            let of_devices = sums_by(&group)?;
+            assert_eq!(of_devices, sums_by(host.as_ref())?);
+            // 10 numbers of parameters with a gradient on some member.
+            assert_eq!(host.traffic().of(Purpose::Loss), 40);
+            assert_eq!(group.traffic().since(&host.traffic()).of(Purpose::Gradients), 40);
+            assert_eq!([group.rank(), group.size()], [host.rank(), host.size()]);
+            Ok::<_, String>(of_devices)
+        });
+        for sum in sums {
+            assert_eq!(sum.unwrap(), [Some(vec![6.0; 3]), Some(vec![8.0; 7]), None]);
+        }
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Operations on other devices than a CPU: by a kernel where there is one for the device, else from candle's own
 //! operations.
 
-use candle_core::{Result, Tensor};
+use std::sync::Arc;
+
+use candle_core::{Device, Result, Tensor};
+use tcmax_parallel::Group;
 
 use crate::activation::Gelu;
 use crate::composed;
@@ -20,6 +23,21 @@ pub fn allow_tf32(allowed: bool) {
     crate::cuda::conv2d::allow_tf32(allowed);
     #[cfg(not(feature = "cuda"))]
     let _ = allowed;
+}
+
+/// A group whose members add gradients from device to device, where each has one of NVIDIA's of its own and the
+/// feature `nccl` is there; else the group, whose sums go through the host. All members call it.
+///
+/// # Errors
+/// When the members cannot exchange, or NCCL finds no way between the devices.
+pub fn on_devices(group: Arc<dyn Group>, device: &Device) -> Result<Arc<dyn Group>> {
+    #[cfg(feature = "nccl")]
+    return crate::cuda::nccl::joined(group, device);
+    #[cfg(not(feature = "nccl"))]
+    {
+        let _ = device;
+        Ok(group)
+    }
 }
 
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {

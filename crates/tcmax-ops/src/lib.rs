@@ -19,7 +19,7 @@ mod training;
 mod wide;
 
 pub use activation::{Activation, Gelu};
-pub use device::allow_tf32;
+pub use device::{allow_tf32, on_devices};
 pub use error::{Error, Result};
 pub use graph::backward::backward;
 pub use graph::branches::Branches;
@@ -53,6 +53,7 @@ pub use sequences::Sequences;
 pub use tasks::{ForkWork, Work, measure_tasks};
 pub use training::average::{AverageOptions, WeightAverage};
 pub use training::clip::{clip_grad_norm, grad_norm, scale_gradients};
+pub use training::device_sums::{DeviceGroup, DeviceSums};
 pub use training::gradcheck::gradient_error;
 pub use training::init::Init;
 pub use training::members::Members;

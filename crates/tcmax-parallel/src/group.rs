@@ -3,6 +3,7 @@
 //! Every member owns a slice of the vector: it gets that slice of all members, adds them in the order of a binary
 //! tree over the ranks, and all gather the sums. A member gives every number once, and receives it once.
 
+use std::any::Any;
 use std::fmt::Debug;
 
 use crate::error::Result;
@@ -56,6 +57,11 @@ pub trait Group: Send + Sync + Debug {
 
     /// The bytes that this member has given so far.
     fn traffic(&self) -> Traffic;
+
+    /// What a group of another crate can do beside, such as sums on devices; nothing by default.
+    fn beside(&self) -> Option<&dyn Any> {
+        None
+    }
 
     /// Ends the work of all: members that wait, or will wait, for this one get an error with the reason, or
     /// their processes end.

@@ -50,6 +50,12 @@ impl Traffic {
         self.0.iter().sum()
     }
 
+    /// This and what was given otherwise.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+
     /// What has been given since an earlier count.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

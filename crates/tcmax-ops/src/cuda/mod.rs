@@ -11,6 +11,8 @@ pub(crate) mod graph;
 mod host;
 #[cfg(feature = "cuda")]
 pub(crate) mod launch;
+#[cfg(feature = "nccl")]
+pub(crate) mod nccl;
 #[cfg(feature = "cuda")]
 pub(crate) mod norm;
 pub(crate) mod plan;

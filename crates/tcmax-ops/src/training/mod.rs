@@ -3,6 +3,7 @@
 
 pub(crate) mod average;
 pub(crate) mod clip;
+pub(crate) mod device_sums;
 pub(crate) mod gradcheck;
 pub(crate) mod init;
 pub(crate) mod members;

@@ -67,7 +67,7 @@ pub(super) fn train_here(
         let files = files.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| is_first);
         let before = before.as_ref().map(|before| copied(before, device)).transpose()?;
         let synchronised = config.config().train.batch_norm == BatchNorm::Synchronised;
-        let members = Members::new(member, synchronised);
+        let members = Members::new(tcmax_ops::on_devices(member, device)?, synchronised);
         train_member(&config, splits, seed, options, beginning(files, before), (members, device))
     })
 }
