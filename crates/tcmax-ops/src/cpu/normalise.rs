@@ -39,6 +39,8 @@ pub(crate) enum Incoming<'a, T> {
     Plain(&'a [T]),
     /// Through a ReLU whose output was 0 or not.
     Relu { grad: &'a [T], output: &'a [T] },
+    /// Through a ReLU of normalised `x`, which is computed again in place of being read.
+    Rectified { grad: &'a [T], x: &'a [T], affine: &'a Affine<T> },
     /// Through a ReLU and a maximum over windows.
     Pooled(PooledGradient<'a, T>),
 }
@@ -65,11 +67,33 @@ impl<T: Element> Incoming<'_, T> {
                 }
                 buffer
             }
+            Incoming::Rectified { grad, x, affine } => {
+                let (grad, x) = (&grad[band * len..], &x[band * len..]);
+                buffer.resize(len.min(grad.len()), T::zero());
+                rectified_runs(affine, grad, x, buffer);
+                buffer
+            }
             Incoming::Pooled(pooled) => {
                 buffer.resize(len, T::zero());
                 pooled.row(band, buffer);
                 buffer
             }
+        }
+    }
+}
+
+/// The gradient where the normalised value, computed as in [`apply_runs`], is not 0.
+#[inline(always)]
+fn rectified_runs<T: Element>(affine: &Affine<T>, grad: &[T], x: &[T], out: &mut [T]) {
+    let Affine { mean, scale, shift } = affine;
+    let len = mean.len();
+    for ((out, grad), x) in out.chunks_mut(len).zip(grad.chunks(len)).zip(x.chunks(len)) {
+        let values = out.iter_mut().zip(grad).zip(x);
+        for (((out, grad), x), ((mean, scale), shift)) in
+            values.zip(mean.iter().zip(scale).zip(shift))
+        {
+            let output = (*x - *mean) * *scale + *shift;
+            *out = if output <= T::zero() { T::zero() } else { *grad };
         }
     }
 }

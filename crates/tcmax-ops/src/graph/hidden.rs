@@ -43,6 +43,35 @@ pub struct Hidden {
     /// Outside candle's graph, if there is a node.
     values: Tensor,
     node: Option<Node>,
+    again: Option<MadeAgain>,
+}
+
+/// How values are made again from what is kept for the backward pass anyway.
+pub(crate) type Again = Arc<dyn Fn() -> Result<Tensor> + Send + Sync>;
+
+#[derive(Clone)]
+struct MadeAgain(Again);
+
+impl std::fmt::Debug for MadeAgain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MadeAgain")
+    }
+}
+
+/// What an operation keeps of the values that its backward pass reads.
+pub(crate) enum Kept {
+    Values(Tensor),
+    /// Nothing.
+    Again(Again),
+}
+
+impl Kept {
+    pub(crate) fn values(&self) -> Result<Tensor> {
+        match self {
+            Self::Values(values) => Ok(values.clone()),
+            Self::Again(again) => again(),
+        }
+    }
 }
 
 /// A place in candle's graph.
@@ -111,7 +140,7 @@ impl Hidden {
         if x.track_op() {
             node.handle = x.apply_op1(Enter(node.gradient.clone()))?;
         }
-        Ok(Self { values: x.detach(), node: Some(node) })
+        Ok(Self { values: x.detach(), node: Some(node), again: None })
     }
 
     /// The tensor of these values in candle's graph: a copy.
@@ -143,9 +172,22 @@ impl Hidden {
         self.node.as_ref().map_or(self.values.track_op(), |node| node.handle.track_op())
     }
 
+    /// The same values, which can be made again.
+    pub(crate) fn made_again(self, again: Option<Again>) -> Self {
+        Self { again: again.map(MadeAgain), ..self }
+    }
+
+    /// What an operation keeps of these values, which are `contiguous`.
+    pub(crate) fn kept(&self, contiguous: Tensor) -> Kept {
+        match &self.again {
+            Some(MadeAgain(again)) => Kept::Again(Arc::clone(again)),
+            None => Kept::Values(contiguous),
+        }
+    }
+
     /// Values that candle's own operations computed.
     pub(crate) fn plain(values: Tensor) -> Self {
-        Self { values, node: None }
+        Self { values, node: None, again: None }
     }
 
     /// `values` as the result of an operation on arguments, with its backward pass.
@@ -168,7 +210,7 @@ impl Hidden {
         let gradient = node.gradient.clone();
         let operation = Operation { before, gradient, backward: Box::new(backward) };
         node.handle = a?.apply_op3(&b?, &c?, operation)?;
-        Ok(Self { values: values.detach(), node: Some(node) })
+        Ok(Self { values: values.detach(), node: Some(node), again: None })
     }
 }
 

@@ -64,11 +64,10 @@ pub(crate) fn fused_norm_hidden(
     let sizes = Sizes::new(x.values(), norm, around)?;
     let op = FusedNorm::new(norm, around, &sizes, x.is_tracked())?;
     let (handle, saved) = (op.parameters.handle().clone(), Arc::clone(&op.saved));
-    let x_values = x.values().contiguous()?;
-    let residual_values = around.residual.map(Tensor::contiguous).transpose()?;
-    let y = match &residual_values {
-        Some(residual) => x_values.apply_op3_no_bwd(&handle, residual, &op)?,
-        None => x_values.apply_op2_no_bwd(&handle, &op)?,
+    let values = x.values().contiguous()?;
+    let y = match around.residual {
+        Some(residual) => values.apply_op3_no_bwd(&handle, &residual.contiguous()?, &op)?,
+        None => values.apply_op2_no_bwd(&handle, &op)?,
     };
     let Output { y, statistics, count } = output(y, &saved)?;
     let arguments = [
@@ -76,11 +75,13 @@ pub(crate) fn fused_norm_hidden(
         Argument::Parameter(&handle),
         residual.map_or(Argument::Nothing, Argument::Hidden),
     ];
-    let result = y.clone();
+    // What can be made again, or is not read, is not kept from here to the backward pass.
+    let (x, residual) = (x.kept(values), around.residual.map(|residual| residual.shape().clone()));
+    let (result, again) = (op.reads_result().then(|| y.clone()), op.made_again(y.shape()));
     let hidden = Hidden::result(&y, arguments, move |grad| {
-        op.backward(&x_values, residual_values.as_ref(), &result, grad)
+        op.backward(&x.values()?, residual.as_ref(), result.as_ref(), grad)
     })?;
-    Ok(Output { y: hidden, statistics, count })
+    Ok(Output { y: hidden.made_again(again), statistics, count })
 }
 
 /// Output and statistics by the operation below.

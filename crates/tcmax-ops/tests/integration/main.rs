@@ -2,6 +2,7 @@
 //! its process is a program of its own beside it.
 
 mod average;
+mod kept;
 mod members;
 mod nan;
 mod optimisers;

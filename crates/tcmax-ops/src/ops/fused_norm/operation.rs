@@ -6,11 +6,13 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape
 
 use super::parts::{Around, Norm, OP, Sizes};
 use crate::cpu::conv2d::{self, Convolve};
+use crate::cpu::element::Element;
 use crate::cpu::normalise::{Incoming, Normaliser, Sums};
 use crate::cpu::pool::{self, PooledGradient};
 use crate::cpu::statistics::{Moments, Statistics};
-use crate::cpu::storage::{dispatch, open, tensor_of, values};
+use crate::cpu::storage::{dispatch, open, shaped, tensor_of, values};
 use crate::geometry::{ConvShape, Window};
+use crate::graph::hidden::Again;
 use crate::graph::packed::PackedParameters;
 use crate::ops::of_members::{added, merged};
 use crate::training::members::Members;
@@ -43,6 +45,8 @@ pub(super) struct Saved {
     pub(super) count: usize,
     /// The output of the convolution.
     convolved: Option<CpuStorage>,
+    /// Weight and bias of the norm as they were, where nothing but a ReLU follows.
+    affine: Option<[CpuStorage; 2]>,
     taps: Vec<u8>,
 }
 
@@ -84,7 +88,8 @@ impl FusedNorm {
             let residual = residual.map(|r| values::<T>(r.0, r.1, OP)).transpose()?;
             self.parameters.read(OP, |parameters| {
                 let convolved = self.conv.map(|shape| conv2d::forward(&shape, x, parameters[2]));
-                self.normalise(x, convolved, [parameters[0], parameters[1]], residual)
+                let affine = [parameters[0], parameters[1]];
+                self.normalise(x, convolved, affine, residual)
             })?
         });
         let shape = self.conv.map_or_else(|| x_layout.shape().clone(), |conv| conv.out_dims());
@@ -115,9 +120,11 @@ impl FusedNorm {
                 pooled.values
             }
         };
+        let is_rectified = self.relu && self.pool.is_none() && residual.is_none();
+        let affine = is_rectified.then(|| [weight, bias].map(|values| T::storage(values.to_vec())));
         let convolved = convolved.map(T::storage);
         // Set once, because an operation is applied once.
-        let _ = self.saved.set(Saved { statistics, count, convolved, taps });
+        let _ = self.saved.set(Saved { statistics, count, convolved, affine, taps });
         Ok(y)
     }
 
@@ -159,12 +166,38 @@ impl FusedNorm {
         }
     }
 
-    /// The gradients of x, of the parameters' handle and of the residual.
+    /// Whether the backward pass reads the result.
+    pub(super) fn reads_result(&self) -> bool {
+        self.relu && self.saved.get().is_some_and(|saved| saved.affine.is_none())
+    }
+
+    /// How the result is made again from what is kept anyway: that of a convolution, after which a norm and a ReLU
+    /// are all there is.
+    pub(super) fn made_again(&self, shape: &Shape) -> Option<Again> {
+        let saved = self.saved.get()?;
+        if saved.affine.is_none() || saved.convolved.is_none() {
+            return None;
+        }
+        let (saved, eps, shape) = (Arc::clone(&self.saved), self.eps, shape.clone());
+        Some(Arc::new(move || match saved.get() {
+            Some(Saved { statistics, convolved: Some(x), affine: Some(affine), .. }) => {
+                let y = dispatch!(x, OP, |T| {
+                    let [weight, bias] = affine.each_ref().map(T::slice);
+                    let (weight, bias) = (weight?, bias?);
+                    Normaliser { statistics, eps, weight, bias }.apply(T::slice(x)?, None, true)
+                });
+                shaped(y, shape.clone())
+            }
+            _ => bail!("{OP}: the forward pass left nothing to make its result of"),
+        }))
+    }
+
+    /// The gradients of x, of the parameters' handle and of the residual; the result is only read if it has to be.
     pub(super) fn backward(
         &self,
         x: &Tensor,
-        residual: Option<&Tensor>,
-        y: &Tensor,
+        residual: Option<&Shape>,
+        y: Option<&Tensor>,
         grad: &Tensor,
     ) -> Result<[Option<Tensor>; 3]> {
         match grad.dtype() {
@@ -176,13 +209,16 @@ impl FusedNorm {
     fn gradients<T: Convolve>(
         &self,
         x: &Tensor,
-        residual: Option<&Tensor>,
-        y: &Tensor,
+        residual: Option<&Shape>,
+        y: Option<&Tensor>,
         grad: &Tensor,
     ) -> Result<[Option<Tensor>; 3]> {
-        let [input, y, grad] = [x.contiguous()?, y.contiguous()?, grad.contiguous()?];
-        let [opened, y, grad] = [&input, &y, &grad].map(|tensor| open(tensor, OP));
-        let (x_values, y, grad) = (opened.values::<T>()?, y.values::<T>()?, grad.values::<T>()?);
+        let (input, grad) = (x.contiguous()?, grad.contiguous()?);
+        let y = y.map(Tensor::contiguous).transpose()?;
+        let [opened, grad] = [&input, &grad].map(|tensor| open(tensor, OP));
+        let y = y.as_ref().map(|y| open(y, OP));
+        let (x_values, grad) = (opened.values::<T>()?, grad.values::<T>()?);
+        let y = y.as_ref().map(|y| y.values::<T>()).transpose()?;
         let Some(saved) = self.saved.get() else { bail!("{OP}: backward before forward") };
         let normalised = match &saved.convolved {
             Some(convolved) => T::slice(convolved)?,
@@ -192,13 +228,22 @@ impl FusedNorm {
             let (weight, bias) = (values[0], values[1]);
             let (eps, statistics) = (self.eps, &saved.statistics);
             let normaliser = Normaliser { statistics, eps, weight, bias };
-            let incoming = match &self.pool {
-                Some(window) => {
+            let rectified = match &saved.affine {
+                Some([weight, bias]) => {
+                    let (weight, bias) = (T::slice(weight)?, T::slice(bias)?);
+                    Some(Normaliser { statistics, eps, weight, bias }.affine())
+                }
+                None => None,
+            };
+            let incoming = match (&self.pool, &rectified, y) {
+                (Some(window), ..) => {
                     let (window, channels, taps) = (*window, weight.len(), &saved.taps[..]);
                     Incoming::Pooled(PooledGradient { window, channels, grad, taps })
                 }
-                None if self.relu => Incoming::Relu { grad, output: y },
-                None => Incoming::Plain(grad),
+                (None, Some(affine), _) => Incoming::Rectified { grad, x: normalised, affine },
+                (None, None, Some(output)) if self.relu => Incoming::Relu { grad, output },
+                (None, None, None) if self.relu => bail!("{OP}: the result is missing"),
+                (None, None, _) => Incoming::Plain(grad),
             };
             // After the ReLU the residual's gradient is the normalisation's too.
             let masked = residual.map(|_| normaliser.residual_grad(normalised.len(), &incoming));
@@ -225,7 +270,7 @@ impl FusedNorm {
                 dx = Some(before_norm());
             }
             let residual = residual.zip(masked);
-            let residual = residual.map(|(like, grad)| tensor_of(T::storage(grad), like));
+            let residual = residual.map(|(shape, grad)| shaped(T::storage(grad), shape));
             let dx = dx.map(|dx| tensor_of(T::storage(dx), x));
             let handle = self.parameters.set_gradients(gradients)?;
             Ok([dx.transpose()?, handle, residual.transpose()?])
@@ -255,7 +300,7 @@ impl CustomOp2 for FusedNorm {
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [dx, handle, _] = self.backward(x, None, y, grad)?;
+        let [dx, handle, _] = self.backward(x, None, Some(y), grad)?;
         Ok((dx, handle))
     }
 }
@@ -285,7 +330,7 @@ impl CustomOp3 for FusedNorm {
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [dx, handle, residual] = self.backward(x, Some(residual), y, grad)?;
+        let [dx, handle, residual] = self.backward(x, Some(residual.shape()), Some(y), grad)?;
         Ok((dx, handle, residual))
     }
 }
