@@ -1,6 +1,7 @@
-"""Times one case in PyTorch: CASE THREADS COUNT LAYOUT, a line of JSON out.
+"""Times one case in PyTorch: CASE THREADS COUNT LAYOUT [DEVICE PRECISION], a line of JSON out.
 
-The cases are those of tcmax-benches, by the same names. LAYOUT is default or channels_last.
+The cases are those of tcmax-benches, by the same names. LAYOUT is default or channels_last, DEVICE cpu or
+cuda, PRECISION f32 or bf16, which is autocast.
 """
 
 import copy
@@ -50,6 +51,8 @@ def resnet(channels, slim, stem7):
 STEPS = {
     "step-224": [(False, True, (8, 3, 224, 224))],
     "step-audio": [(False, True, (8, 1, 257, 188))],
+    "device-224": [(False, True, (64, 3, 224, 224))],
+    "device-audio": [(False, True, (64, 1, 257, 188))],
     "step-32": [(False, True, (32, 3, 32, 32))],
     "step-av-digits": [(True, True, (32, 1, 129, 51)), (True, False, (32, 1, 28, 28))],
 }
@@ -131,14 +134,33 @@ def loss(kind, size):
     return step
 
 
+def tcmax(batch, classes):
+    """TCMax on the logits of a linear head on two features of 512: the log-sum-exp over all pairs is a sum of two."""
+    head = nn.Linear(1024, classes)
+    features = [torch.randn(batch, 512, requires_grad=True) for _ in range(2)]
+    labels = torch.arange(batch) % classes
+
+    def step():
+        head.zero_grad()
+        for z in features:
+            z.grad = None
+        weights = head.weight.split(512, 1)
+        a, v = (z @ w.T for z, w in zip(features, weights))
+        joint = (a + v + head.bias).gather(1, labels[:, None]).mean()
+        of_classes = torch.logsumexp(a, 0) + torch.logsumexp(v, 0) + head.bias
+        (torch.logsumexp(of_classes, 0) - joint).backward()
+
+    return step
+
+
 def transformer(case):
     """Forward and backward of a transformer with its published sizes, without dropout."""
     import transformers
 
-    if case == "vit-b32":
+    if case in ("vit-b32", "device-vit"):
         config = transformers.ViTConfig(patch_size=32)
         model = transformers.ViTModel(config, add_pooling_layer=False).eval()
-        inputs = {"pixel_values": torch.randn(8, 3, 224, 224)}
+        inputs = {"pixel_values": torch.randn(8 if case == "vit-b32" else 64, 3, 224, 224)}
         pool = lambda hidden: hidden[:, 0]
     else:
         model = transformers.DistilBertModel(transformers.DistilBertConfig()).eval()
@@ -434,7 +456,9 @@ def work(case, layout):
         return loss(kind, size)
     if kind == "encoder":
         return encoder(size, layout)
-    if case in ("vit-b32", "distilbert", "distilbert-texts"):
+    if case == "device-tcmax":
+        return tcmax(4096, 1000)
+    if case in ("vit-b32", "device-vit", "distilbert", "distilbert-texts"):
         return transformer(case)
     if case in PARTS:
         return transformer_part(case)
@@ -465,16 +489,29 @@ def work(case, layout):
 def main():
     case, threads, count, layout = sys.argv[1:5]
     torch.set_num_threads(int(threads))
+    device, precision = (sys.argv[5:] + ["cpu", "f32"])[:2]
+    torch.set_default_device(device)
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        # As tcmax does without --tf32.
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     layout = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     step = work(case, layout)
+    half = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=precision == "bf16")
     times = []
     for call in range(int(count) + 2):
         start = time.perf_counter()
-        step()
+        with half:
+            step()
+        if on_gpu:
+            torch.cuda.synchronize()
         if call >= 2:
             times.append((time.perf_counter() - start) * 1e3)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"times": times, "peak_kib": peak, "version": torch.__version__}))
+    version = torch.__version__
+    if on_gpu:
+        version += " on " + torch.cuda.get_device_name()
+    print(json.dumps({"times": times, "peak_kib": peak, "version": version}))
 
 
 main()

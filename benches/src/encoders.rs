@@ -1,6 +1,6 @@
 //! Every encoder that PyTorch has too, with its default options: forward and backward of a batch of eight.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use tcmax_encoders::{Encoder, Input, InputKind, encoders};
 use tcmax_registry::Table;
 
@@ -72,7 +72,7 @@ fn batch(kind: InputKind, shape: &[usize]) -> tcmax_encoders::Result<Tensor> {
             // Other vocabularies than CLIP's are smaller.
             let most = if length == 77 { END } else { 29_999 };
             let ids = (0..BATCH * length).map(|at| id(at).min(most) as f32).collect::<Vec<_>>();
-            Ok(Tensor::from_vec(ids, full, &Device::Cpu)?)
+            Ok(Tensor::from_vec(ids, full, crate::device())?)
         }
         InputKind::Sequence => {
             let [steps, columns] = [shape[0], shape[1]];

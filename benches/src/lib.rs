@@ -2,11 +2,12 @@
 
 pub mod encoders;
 pub mod losses;
+mod place;
 mod transformer;
 
 use std::time::Instant;
 
-use candle_core::{D, DType, Device, Tensor, Var};
+use candle_core::{D, DType, Tensor, Var};
 use tcmax_encoders::{Encoder, InputKind, ResNet, ResNetConfig, Stem};
 use tcmax_estimators::bound::{MINE, TCNE};
 use tcmax_estimators::fit::{FitConfig, fit};
@@ -17,7 +18,11 @@ use tcmax_ops::{
 };
 use tcmax_registry::Table;
 
+use losses::Losses;
+use place::{device, in_precision, wait};
 use transformer::{Network as Transformer, Part};
+
+pub use place::set_place;
 
 /// The examples of the book, compiled and run: here, as this crate is never published and may look outside its
 /// folder.
@@ -57,6 +62,8 @@ enum Kind {
     Part(Part),
     /// Forward and backward of the encoder that the case is called after.
     Encoder { kind: InputKind, shape: &'static [usize] },
+    /// Forward and backward of TCMax on a concat head.
+    Tcmax { batch: usize, classes: usize },
     /// A whole fit of [`FIT_STEPS`] steps to 10,000 rows of so many correlated Gaussian variables.
     Fit { estimator: &'static EstimatorSpec, variables: usize },
 }
@@ -72,13 +79,40 @@ struct Network {
 const RESNET18: Network = Network { slim: false, stem: Stem::Conv7x7, input: [8, 3, 224, 224] };
 const SLIM: Network = Network { slim: true, stem: Stem::Conv7x7, input: [32, 1, 129, 51] };
 
+/// Features of each modality of TCMax, the same on PyTorch's side.
+const WIDTH: usize = 512;
+
 /// Parameters of an optimiser's step, the same on PyTorch's side.
 const NUMBERS: usize = 11_000_000;
 
 /// Steps of a fit, the same on PyTorch's side.
 const FIT_STEPS: usize = 1000;
 
-/// Everything that can be measured, but for single [`encoders`].
+/// What a GPU is measured by, beside PyTorch with its own kernels.
+pub const DEVICE_CASES: &[Case] = &[
+    Case {
+        name: "device-224",
+        title: "ResNet-18 step, 64 images of 224 x 224",
+        kind: Kind::Step(&[Network { input: [64, 3, 224, 224], ..RESNET18 }]),
+    },
+    Case {
+        name: "device-audio",
+        title: "ResNet-18 step, 64 spectrograms of 257 x 188",
+        kind: Kind::Step(&[Network { input: [64, 1, 257, 188], ..RESNET18 }]),
+    },
+    Case {
+        name: "device-vit",
+        title: "ViT-B/32 forward and backward, 64 images of 224 x 224",
+        kind: Kind::Transformer(Transformer::VitB32Of64),
+    },
+    Case {
+        name: "device-tcmax",
+        title: "TCMax, 4096 examples of 1000 classes, two modalities of 512 features",
+        kind: Kind::Tcmax { batch: 4096, classes: 1000 },
+    },
+];
+
+/// Everything that can be measured on a CPU, but for single [`encoders`].
 pub const CASES: &[Case] = &[
     Case {
         name: "step-224",
@@ -180,7 +214,12 @@ const fn part(name: &'static str, title: &'static str, part: Part) -> Case {
 impl Case {
     /// The case of that name.
     pub fn named(name: &str) -> Option<Self> {
-        CASES.iter().chain(encoders::CASES).copied().find(|case| case.name == name)
+        CASES
+            .iter()
+            .chain(DEVICE_CASES)
+            .chain(encoders::CASES)
+            .copied()
+            .find(|case| case.name == name)
     }
 
     /// Whether it is a whole training step.
@@ -192,7 +231,7 @@ impl Case {
     pub fn has_layouts(&self) -> bool {
         match self.kind {
             Kind::Encoder { .. } => self.name.starts_with("encoder-resnet"),
-            Kind::Fit { .. } | Kind::Part(_) | Kind::Transformer(_) => false,
+            Kind::Fit { .. } | Kind::Part(_) | Kind::Transformer(_) | Kind::Tcmax { .. } => false,
             _ => true,
         }
     }
@@ -221,6 +260,11 @@ impl Case {
             Kind::Transformer(network) => transformer::network(network),
             Kind::Part(part) => transformer::part(part),
             Kind::Encoder { kind, shape } => encoders::work(self.name, kind, shape),
+            Kind::Tcmax { batch, classes } => {
+                let losses = Losses::new(batch, classes, WIDTH);
+                let losses = losses.map_err(candle_core::Error::wrap)?;
+                Ok(Box::new(move || Ok(losses.tcmax().map_err(candle_core::Error::wrap)?)))
+            }
             Kind::Fit { estimator, variables } => estimator_fit(estimator, variables),
         }
     }
@@ -235,6 +279,7 @@ impl Case {
         for call in 0..count + 2 {
             let start = Instant::now();
             work()?;
+            wait()?;
             if call >= 2 {
                 times.push(start.elapsed().as_secs_f64() * 1e3);
             }
@@ -266,12 +311,12 @@ impl Case {
 const UNIT: Init = Init::Normal { mean: 0.0, std: 1.0 };
 
 fn builder() -> ParamBuilder {
-    ParamBuilder::new(Seed::new(0), DType::F32, &Device::Cpu)
+    ParamBuilder::new(Seed::new(0), DType::F32, device())
 }
 
 fn random(name: &str, shape: &[usize]) -> tcmax_encoders::Result<Var> {
     let seed = Seed::new(1).stream(name);
-    Ok(Var::from_tensor(&UNIT.tensor(&shape.into(), seed, DType::F32, &Device::Cpu)?)?)
+    Ok(Var::from_tensor(&UNIT.tensor(&shape.into(), seed, DType::F32, device())?)?)
 }
 
 fn training_step(networks: &[Network]) -> tcmax_encoders::Result<Work> {
@@ -292,14 +337,14 @@ fn training_step(networks: &[Network]) -> tcmax_encoders::Result<Work> {
     let head = builder.param("head", (width, CLASSES), Init::XavierNormal)?;
     let batch = networks[0].input[0];
     let labels: Vec<u32> = (0..batch).map(|row| (row % CLASSES) as u32).collect();
-    let labels = Tensor::from_vec(labels, (batch, 1), &Device::Cpu)?;
+    let labels = Tensor::from_vec(labels, (batch, 1), device())?;
     let options = SgdOptions { learning_rate: 1e-3, ..SgdOptions::default() };
     let mut sgd = Sgd::new(&builder.params(), options)?;
     Ok(Box::new(move || {
         // As the trainer does.
-        let encode = |m: usize| encoders[m].encode(&inputs[m], true);
+        let encode = |m: usize| in_precision(|| encoders[m].encode(&inputs[m], true));
         let (branches, features) = Branches::grow(encoders.len(), encode)?;
-        let features = Tensor::cat(&features, D::Minus1)?;
+        let features = Tensor::cat(&features, D::Minus1)?.to_dtype(DType::F32)?;
         let logits = features.matmul(&head)?;
         let own = logits.gather(&labels, 1)?.squeeze(1)?;
         let loss = (tcmax_ops::log_sum_exp(&logits, 1)? - own)?.mean_all()?;

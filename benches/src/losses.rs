@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use tcmax_estimators::{Bound, Labels, Reference};
 use tcmax_fusion::{CONCAT, FusionHead};
 use tcmax_losses::{cross_entropy, tcmax};
 use tcmax_registry::Table;
 
-use crate::{builder, random};
+use crate::{builder, device, random};
 
 /// The share of TCMax in the blend.
 const WEIGHT: f64 = 0.1;
@@ -36,7 +36,7 @@ impl Losses {
             features.push(random(name, &[batch, width])?.as_tensor().clone());
         }
         let labels: Vec<u32> = (0..batch).map(|row| (row % classes) as u32).collect();
-        Ok(Self { head, features, labels: Labels::new(&labels, classes, &Device::Cpu)? })
+        Ok(Self { head, features, labels: Labels::new(&labels, classes, device())? })
     }
 
     /// Cross-entropy of the fused logits.

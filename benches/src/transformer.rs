@@ -1,10 +1,10 @@
 //! Transformers with their published sizes, and the operations they are made of.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use tcmax_encoders::{DistilBert, DistilBertOptions, Encoder, Vit, VitOptions};
 use tcmax_ops::{AttentionMask, Gelu, Init, Linear};
 
-use crate::{Work, builder, random};
+use crate::{Work, builder, device, in_precision, random};
 
 /// Examples of a batch.
 const BATCH: usize = 8;
@@ -22,6 +22,8 @@ const VOCABULARY: usize = 30_522;
 pub(crate) enum Network {
     /// ViT-B/32 on 224 x 224.
     VitB32,
+    /// The same on 64 images.
+    VitB32Of64,
     /// DistilBERT on 128 tokens.
     DistilBert,
     /// DistilBERT on texts of 16, 32, ... and 128 tokens.
@@ -42,9 +44,10 @@ pub(crate) enum Part {
 pub(crate) fn network(network: Network) -> tcmax_encoders::Result<Work> {
     let builder = builder();
     let (encoder, input): (Box<dyn Encoder>, Tensor) = match network {
-        Network::VitB32 => {
+        Network::VitB32 | Network::VitB32Of64 => {
+            let batch = if network == Network::VitB32 { BATCH } else { 64 };
             let options = VitOptions { patch: 32, ..VitOptions::default() };
-            let input = random("input", &[BATCH, 3, 224, 224])?.as_detached_tensor();
+            let input = random("input", &[batch, 3, 224, 224])?.as_detached_tensor();
             (Box::new(Vit::new(&options, 3, [224, 224], &builder)?), input)
         }
         Network::DistilBert | Network::DistilBertTexts => {
@@ -53,12 +56,12 @@ pub(crate) fn network(network: Network) -> tcmax_encoders::Result<Work> {
             let is_token = |at: usize| equal || at % TOKENS < (at / TOKENS + 1) * TOKENS / BATCH;
             let of = |(at, id): (usize, usize)| if is_token(at) { id as f32 } else { -1.0 };
             let input = ids().enumerate().map(of).collect();
-            let input = Tensor::from_vec::<_, f32>(input, (BATCH, TOKENS), &Device::Cpu)?;
+            let input = Tensor::from_vec::<_, f32>(input, (BATCH, TOKENS), device())?;
             (Box::new(DistilBert::new(&options, &builder)?), input)
         }
     };
     Ok(Box::new(move || {
-        let features = encoder.encode(&input, true)?;
+        let features = in_precision(|| encoder.encode(&input, true))?;
         tcmax_ops::backward(&features.sum_all()?)?;
         Ok(())
     }))
@@ -106,7 +109,7 @@ pub(crate) fn part(part: Part) -> tcmax_encoders::Result<Work> {
         }
         Part::Embedding => {
             let table = random("table", &[VOCABULARY, WIDTH])?;
-            let ids = Tensor::from_iter(ids().map(|id| id as u32), &Device::Cpu)?;
+            let ids = Tensor::from_iter(ids().map(|id| id as u32), device())?;
             Ok(Box::new(move || {
                 tcmax_ops::backward(&tcmax_ops::embedding(table.as_tensor(), &ids)?)?;
                 Ok(())

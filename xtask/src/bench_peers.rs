@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use candle_core::Device;
 use clap::Args;
 
 use crate::bench_load;
 use serde::{Deserialize, Serialize};
-use tcmax_benches::{CASES, Case};
+use tcmax_benches::{CASES, Case, DEVICE_CASES};
 
 pub use encoders::BenchEncoders;
 pub use tasks::BenchTasks;
@@ -34,6 +35,12 @@ pub struct BenchPeers {
     /// Only cases whose name begins so, such as "step" or "conv-56", or "losses"
     #[arg(long, value_name = "PREFIX")]
     only: Option<String>,
+    /// Where both sides compute: cpu, or cuda, with cases of its own; needs the feature cuda
+    #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
+    device: String,
+    /// What encoders multiply: f32, or bf16, which is autocast on PyTorch's side
+    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
+    precision: String,
     /// Where the figures go, as JSON
     #[arg(long, value_name = "FILE", default_value = "target/bench-peers.json")]
     out: PathBuf,
@@ -46,6 +53,10 @@ pub struct OwnCase {
     case: String,
     threads: usize,
     count: usize,
+    #[arg(default_value = "cpu")]
+    device: String,
+    #[arg(default_value = "f32")]
+    precision: String,
 }
 
 /// What one process reports.
@@ -81,10 +92,17 @@ struct Line {
     ratios_channels_last: Vec<f64>,
     /// Largest resident memory, MiB.
     peak_mib: [u64; 2],
+    /// PyTorch's version, with the device that it names.
+    version: String,
 }
 
 impl OwnCase {
     pub fn run(&self) -> anyhow::Result<()> {
+        let device = match self.device.as_str() {
+            "cpu" => Device::Cpu,
+            _ => Device::new_cuda(0).context("--device cuda")?,
+        };
+        tcmax_benches::set_place(device, self.precision == "bf16")?;
         if let Some(size) = self.case.strip_prefix("losses-") {
             return losses::own(size, self.threads, self.count);
         }
@@ -109,25 +127,29 @@ pub(crate) fn peak_kib() -> u64 {
 impl BenchPeers {
     pub fn run(&self) -> anyhow::Result<()> {
         let script = self.script()?;
-        let cases = CASES
+        let is_cpu = self.device == "cpu";
+        let of_device = if is_cpu { CASES } else { DEVICE_CASES };
+        let cases = of_device
             .iter()
             .filter(|case| self.only.as_ref().is_none_or(|only| case.name.starts_with(only)));
         let mut lines = Vec::new();
         for case in cases {
-            for &threads in &self.threads {
+            // A device has threads of its own.
+            let threads = if is_cpu { &self.threads[..] } else { &[1] };
+            for &threads in threads {
                 let line = self.compare(case, threads, &script)?;
                 say(&line.text());
                 lines.push(line);
             }
         }
         let losses = match self.only.as_deref() {
-            None | Some("losses") => self.compare_losses(&script)?,
+            None | Some("losses") if is_cpu => self.compare_losses(&script)?,
             _ => Vec::new(),
         };
         let load = bench_load::CASES
             .iter()
             .filter(|case| self.only.as_ref().is_none_or(|only| case.name.starts_with(only)));
-        let load: Vec<_> = load.collect();
+        let load: Vec<_> = load.filter(|_| is_cpu).collect();
         if !load.is_empty() {
             let table = bench_load::compare(&load, &self.python, self.rounds)?;
             say(&table);
@@ -151,7 +173,7 @@ impl BenchPeers {
         if !losses.is_empty() {
             say(&losses::table(&losses));
         }
-        if !lines.is_empty() {
+        if !lines.is_empty() && is_cpu {
             say(&self.tasks()?);
         }
         Ok(())
@@ -204,7 +226,7 @@ impl BenchPeers {
     ) -> anyhow::Result<Line> {
         let own = std::env::current_exe()?;
         let (mut ours, mut torch, mut last) = (Vec::new(), Vec::new(), Vec::new());
-        let mut peak = [0, 0];
+        let (mut peak, mut version) = ([0, 0], String::new());
         // About as long for short operations as for whole steps.
         let count = match case {
             case if case.is_fit() => 2,
@@ -215,7 +237,7 @@ impl BenchPeers {
         for _ in 0..self.rounds {
             let mut command = pinned(threads, &own);
             command.arg("own-case");
-            let report = run(command, case, threads, count, None)?;
+            let report = self.report(command, case, (threads, count), None)?;
             peak[0] = peak[0].max(report.peak_kib / 1024);
             ours.push(report.median());
             let layouts = [("default", &mut torch), ("channels_last", &mut last)];
@@ -223,7 +245,8 @@ impl BenchPeers {
             for (layout, medians) in layouts {
                 let mut command = pinned(threads, &self.python);
                 command.arg(script);
-                let report = run(command, case, threads, count, Some(layout))?;
+                let report = self.report(command, case, (threads, count), Some(layout))?;
+                version.clone_from(&report.version);
                 if layout == "default" {
                     peak[1] = peak[1].max(report.peak_kib / 1024);
                 }
@@ -241,7 +264,21 @@ impl BenchPeers {
             torch: median(&torch),
             channels_last: (!last.is_empty()).then(|| median(&last)),
             peak_mib: peak,
+            version,
         })
+    }
+
+    /// One side of one measurement; a layout is PyTorch's.
+    fn report(
+        &self,
+        mut command: Command,
+        case: &Case,
+        (threads, count): (usize, usize),
+        layout: Option<&str>,
+    ) -> anyhow::Result<Report> {
+        command.arg(case.name).arg(threads.to_string()).arg(count.to_string()).args(layout);
+        command.args([&self.device, &self.precision]);
+        report_of(command)
     }
 }
 
@@ -276,17 +313,6 @@ fn output_of(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn run(
-    mut command: Command,
-    case: &Case,
-    threads: usize,
-    count: usize,
-    layout: Option<&str>,
-) -> anyhow::Result<Report> {
-    command.arg(case.name).arg(threads.to_string()).arg(count.to_string()).args(layout);
-    report_of(command)
-}
-
 fn names() -> Vec<&'static str> {
     CASES.iter().map(|case| case.name).collect()
 }
@@ -310,10 +336,11 @@ fn range(values: &[f64]) -> String {
 impl Line {
     fn text(&self) -> String {
         format!(
-            "{}, {} thread(s): {:.2} ms, PyTorch {:.2} ms: ratio {:.2} ({})",
+            "{}, {} thread(s): {:.2} ms, PyTorch {} {:.2} ms: ratio {:.2} ({})",
             self.case,
             self.threads,
             self.ours,
+            self.version,
             self.torch,
             median(&self.ratios),
             range(&self.ratios)

@@ -15,12 +15,13 @@ use crate::error::{Error, Result};
 pub struct Batch {
     /// One tensor per modality, (B, shape...), f32.
     pub inputs: Vec<Tensor>,
-    /// Labels (B,), u32, every one a class; (0,) of data without labels, and of other tasks than classes.
+    /// Labels (B,), u32, every one a class, on the CPU, where they are checked; (0,) of data without labels, and of
+    /// other tasks than classes.
     pub labels: Tensor,
     /// Targets of other tasks than classes, (B, C), f32 ([`Dataset::target`]); none of classes, and of data
     /// without labels.
     pub targets: Option<Tensor>,
-    /// Which modalities each example has, (B, M), f32, 1 or 0; none when all are there. Inputs that
+    /// Which modalities each example has, (B, M), f32, 1 or 0, on the CPU; none when all are there. Inputs that
     /// are not there are zeros.
     pub present: Option<Tensor>,
     /// Which examples these are.
@@ -74,7 +75,7 @@ impl Reader {
         let labelled = indices.iter().filter(|_| is_labelled);
         let labels: Vec<u32> = labelled.map(|&index| self.dataset.label(index)).collect();
         let count = labels.len();
-        let labels = Tensor::from_vec(labels, count, &self.device)?;
+        let labels = Tensor::from_vec(labels, count, &Device::Cpu)?;
         let present = self.present(indices)?;
         let indices = indices.to_vec();
         Ok(Batch { inputs, labels, targets, present, indices, whole: None })
@@ -102,6 +103,6 @@ impl Reader {
         if flags.iter().all(|&flag| flag == 1.0) {
             return Ok(None);
         }
-        Ok(Some(Tensor::from_vec(flags, (indices.len(), modalities), &self.device)?))
+        Ok(Some(Tensor::from_vec(flags, (indices.len(), modalities), &Device::Cpu)?))
     }
 }

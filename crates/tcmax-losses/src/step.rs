@@ -6,7 +6,7 @@ use tcmax_estimators::Labels;
 use tcmax_fusion::FusionHead;
 use tcmax_ops::{Branches, Params, Seed};
 
-use crate::{Error, Result, Spread};
+use crate::{Error, Reported, Result, Spread};
 
 /// The current epoch and batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,18 +100,19 @@ pub struct Step<'a, Y = Labels> {
 #[derive(Clone, Debug)]
 pub struct StepOutput {
     /// The loss, nats.
-    pub loss: f64,
+    pub loss: Reported,
     /// Logits (B, C) that training used, without their graph.
     pub logits: Tensor,
     /// The bound on the total correlation, where the method computes it, nats.
-    pub total_correlation: Option<f64>,
+    pub total_correlation: Option<Reported>,
     /// Metrics of the method, by name, such as the coefficient of a modality.
     pub metrics: Vec<(String, f64)>,
 }
 
 impl StepOutput {
     /// A loss and logits, and nothing else.
-    pub fn new(loss: f64, logits: &Tensor) -> Self {
+    pub fn new(loss: impl Into<Reported>, logits: &Tensor) -> Self {
+        let loss = loss.into();
         Self { loss, logits: logits.detach(), total_correlation: None, metrics: Vec::new() }
     }
 
@@ -128,10 +129,17 @@ impl<Y> Step<'_, Y> {
     /// Backpropagates a loss and updates the parameters; returns its value, that of the whole batch.
     ///
     /// # Errors
-    /// When the loss is not finite; nothing is updated then.
-    pub fn descend(&mut self, loss: &Tensor) -> Result<f64> {
-        // Together, so that all members end where one of them cannot go on.
-        let value = finite_value(self.spread.total(tcmax_ops::to_scalar_f64(loss)?)?)?;
+    /// When the loss is not finite; nothing is updated then. Where it is [read later](crate::reported), who reads it
+    /// finds out.
+    pub fn descend(&mut self, loss: &Tensor) -> Result<Reported> {
+        let value = match self.spread.group() {
+            None => Reported::of(loss)?,
+            // Together, so that all members end where one of them cannot go on.
+            Some(_) => self.spread.total(tcmax_ops::to_scalar_f64(loss)?)?.into(),
+        };
+        if let Reported::Now(value) = value {
+            finite_value(value)?;
+        }
         let mut gradients = self.gradients(loss)?;
         (self.update)(&mut gradients)?;
         Ok(value)

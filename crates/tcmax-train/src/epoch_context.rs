@@ -92,7 +92,8 @@ impl EpochContext for View<'_> {
 }
 
 fn labels(batch: &Batch, model: &Model) -> tcmax_losses::Result<Labels> {
-    Ok(Labels::from_tensor(&batch.labels, model.outputs())?)
+    let labels = batch.labels.to_vec1::<u32>()?;
+    Ok(Labels::new(&labels, model.outputs(), model.device())?)
 }
 
 fn boxed(error: tcmax_data::Error) -> tcmax_losses::Error {

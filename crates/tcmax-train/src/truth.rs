@@ -25,7 +25,8 @@ impl Truth {
     pub(crate) fn of_batch(batch: &Batch, model: &Model) -> Result<Self> {
         match (&batch.targets, model.task()) {
             (None, Task::Classes) => {
-                Ok(Self::Classes(Labels::from_tensor(&batch.labels, model.outputs())?))
+                let labels = batch.labels.to_vec1::<u32>()?;
+                Ok(Self::Classes(Labels::new(&labels, model.outputs(), model.device())?))
             }
             (Some(targets), task) if task != Task::Classes => Self::of(task, targets.clone()),
             _ => Err(Error::setting("data.task", "the data are of another task than the model")),

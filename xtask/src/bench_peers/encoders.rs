@@ -41,6 +41,8 @@ impl BenchEncoders {
         let text =
             std::fs::read_to_string(&readme).with_context(|| readme.display().to_string())?;
         let peers = BenchPeers {
+            device: "cpu".to_owned(),
+            precision: "f32".to_owned(),
             python: self.python,
             rounds: self.rounds,
             threads: vec![1],

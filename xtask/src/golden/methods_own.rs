@@ -196,7 +196,7 @@ pub fn amco(case: &Case) -> anyhow::Result<()> {
             rows.add("output.mask", &amco::mask(&order, masked as usize));
             rows.add("output.mass", &metric(&output, "share"));
             rows.add("output.dependent", &flags(own().0.dependent()));
-            rows.add("output.loss", &[output.loss]);
+            rows.add("output.loss", &[output.loss.value()?]);
             rows.add_tensor("output.out", &output.logits)?;
             rows.add_gradients(&model.handed[0].raw)?;
         }
@@ -261,7 +261,7 @@ pub fn iprm(case: &Case) -> anyhow::Result<()> {
         let features = model.features(&inputs)?;
         let clock = Clock { epoch: 0, epochs: 1, batch: number, batches };
         let output = model.step(given(&features, &labels, clock))?;
-        rows.add("output.loss", &[output.loss]);
+        rows.add("output.loss", &[output.loss.value()?]);
         rows.add("output.kl", &metric(&output, "divergence"));
         rows.add_tensor("output.predict", &output.logits)?;
         for (name, features_name, weights) in [
@@ -333,7 +333,7 @@ pub fn cggm(case: &Case) -> anyhow::Result<()> {
             let found = output.metrics.iter().find(|(other, _)| other == name);
             found.map(|(_, value)| *value).with_context(|| format!("no metric '{name}'"))
         };
-        rows.add("output.loss", &[output.loss]);
+        rows.add("output.loss", &[output.loss.value()?]);
         rows.add("output.loss_cls", &[named("loss of the classifiers")?]);
         rows.add("output.G", &[named("loss of the directions")?]);
         rows.add_tensor("output.ce", &cross_entropy(&output.logits, &labels)?)?;

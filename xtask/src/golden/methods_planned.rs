@@ -175,7 +175,7 @@ pub fn valuation(case: &Case) -> anyhow::Result<()> {
     });
     let only: Vec<Option<usize>> = only.collect();
     let output = step(&mut model, case, (&case.whole("input.batch_index")?, &only, 0))?;
-    case.check_value("output.loss", output.loss)?;
+    case.check_value("output.loss", output.loss.value()?)?;
     let handed = &model.handed[0];
     handed.check(case, "grad.", &handed.raw)?;
     model.check_parameters(case, "output.final.")
@@ -235,7 +235,7 @@ pub fn remix(case: &Case) -> anyhow::Result<()> {
     let warm = case.whole("input.warm_index")?;
     let mut losses = Vec::new();
     for batch in warm.chunks(case.number("B")?) {
-        losses.push(step(&mut model, case, (batch, &[], 0))?.loss);
+        losses.push(step(&mut model, case, (batch, &[], 0))?.loss.value()?);
     }
     case.check_values("output.warm_loss", &losses)?;
     model.check_parameters(case, "output.warm_final.")?;
@@ -255,7 +255,7 @@ pub fn remix(case: &Case) -> anyhow::Result<()> {
         let rows: Vec<u32> = batch.iter().map(|example| example.row as u32).collect();
         let only: Vec<Option<usize>> = batch.iter().map(|example| example.only).collect();
         let output = step(&mut model, case, (&rows, &only, 1))?;
-        let parts = [output.loss, output.metrics[0].1, output.metrics[1].1];
+        let parts = [output.loss.value()?, output.metrics[0].1, output.metrics[1].1];
         losses.iter_mut().zip(parts).for_each(|(all, part)| all.push(part));
         let raw = &model.handed[0].raw;
         for (name, var) in model.params.trainable().map(|(name, var)| (recorded(name), var)) {
@@ -359,7 +359,7 @@ pub fn reconboost(case: &Case) -> anyhow::Result<()> {
     let mut model = boosted(case, true)?;
     let output = model.step(given(&z))?;
     let Some(stage) = stage else {
-        case.check_value("output.loss", output.loss)?;
+        case.check_value("output.loss", output.loss.value()?)?;
         case.check("output.logits", &output.logits)?;
         return check_gradients(case, "grad.", &model, case.usual());
     };
@@ -367,7 +367,7 @@ pub fn reconboost(case: &Case) -> anyhow::Result<()> {
     let is_zero = case.name.contains("zero");
     let tolerance = if is_zero { Tolerance::absolute(limit) } else { case.usual() };
     let value = |value: f64| Tensor::new(value, &Device::Cpu);
-    case.check_within("output.loss", &value(output.loss)?, tolerance)?;
+    case.check_within("output.loss", &value(output.loss.value()?)?, tolerance)?;
     check_gradients(case, "grad.", &model, tolerance)?;
     let head = model.method.own_head().context("no head")?;
     let own = head.modality_logits(&z)?;

@@ -128,7 +128,7 @@ pub fn cml(case: &Case) -> anyhow::Result<()> {
     let output = model.step(given(&features, &labels, START))?;
     let rises: Vec<f64> = output.metrics.iter().map(|(_, rise)| *rise).collect();
     case.check_values("output.conf_rise", &rises)?;
-    case.check_value("output.loss", output.loss)?;
+    case.check_value("output.loss", output.loss.value()?)?;
     check_all(case, "grad.", &model.handed[0].raw, case.usual())
 }
 
@@ -154,7 +154,7 @@ pub fn mbsd(case: &Case) -> anyhow::Result<()> {
     case.check_within("output.pair_rs", &Tensor::stack(&similarities, 0)?, tolerance)?;
     case.check_within("output.pair_k", &Tensor::stack(&divergences, 0)?, tolerance)?;
     let output = model.step(given(&features, &labels, START))?;
-    let loss = Tensor::new(output.loss, &Device::Cpu)?;
+    let loss = Tensor::new(output.loss.value()?, &Device::Cpu)?;
     case.check_within("output.loss", &loss, tolerance)?;
     check_all(case, "grad.", &model.handed[0].raw, tolerance)
 }
@@ -173,7 +173,7 @@ pub fn mlb(case: &Case) -> anyhow::Result<()> {
         let mut model = Stepped::new(case, form, &widths)?;
         let features = model.features(&inputs(case, "input.x")?)?;
         let output = model.step(given(&features, &labels, START))?;
-        case.check_value("output.loss", output.loss)?;
+        case.check_value("output.loss", output.loss.value()?)?;
         model.handed[0].check(case, prefix, &model.handed[0].raw)?;
         if strength == 0.0 {
             continue;
@@ -224,7 +224,7 @@ pub fn arl(case: &Case) -> anyhow::Result<()> {
         case.check_values(&format!("output.{name}"), &values)?;
     }
     let output = model.step(given(&features, &labels, clock))?;
-    case.check_value("output.loss", output.loss)?;
+    case.check_value("output.loss", output.loss.value()?)?;
     let factors: Vec<f64> = output.metrics.iter().map(|(_, value)| *value).collect();
     case.check_values("output.factor", &factors)?;
     let handed = &model.handed[0];
@@ -285,7 +285,7 @@ pub fn mslr(case: &Case) -> anyhow::Result<()> {
         let features = model.features(&inputs)?;
         let clock = Clock { epoch, epochs, ..START };
         let output = model.step(given(&features, &labels, clock))?;
-        rows.push_values("output.loss", &[output.loss])?;
+        rows.push_values("output.loss", &[output.loss.value()?])?;
         let multipliers: Vec<f64> = output.metrics.iter().map(|(_, value)| *value).collect();
         rows.push_values("output.multiplier", &multipliers)?;
         for (name, gradient) in &model.handed[0].raw {
@@ -322,7 +322,7 @@ pub fn info_reg_epochs(case: &Case) -> anyhow::Result<()> {
             let labels = case.labels_of(&of_step(y)?)?;
             let features = model.features(&inputs)?;
             let output = model.step(given(&features, &labels, at(batch)))?;
-            rows.push_values("output.loss", &[output.loss])?;
+            rows.push_values("output.loss", &[output.loss.value()?])?;
             let metrics = |name: &str| -> Vec<f64> {
                 let named = output.metrics.iter().filter(|(metric, _)| metric.starts_with(name));
                 named.map(|(_, value)| *value).collect()

@@ -10,7 +10,7 @@ use crate::error::Result;
 /// The dropout of one network.
 ///
 /// The number of training steps so far is the buffer `dropout.steps`, so that a resumed run draws what it
-/// would have drawn without an interruption.
+/// would have drawn without an interruption. It is read in every pass, so it lives on the CPU.
 #[derive(Clone, Debug)]
 pub(crate) struct Dropout {
     rate: f64,
@@ -23,7 +23,7 @@ impl Dropout {
     /// When the name of the buffer is taken.
     pub(crate) fn new(rate: f64, builder: &ParamBuilder) -> Result<Self> {
         let builder = builder.pp("dropout");
-        let steps = (rate > 0.0).then(|| builder.buffer("steps", (), 0.0)).transpose()?;
+        let steps = (rate > 0.0).then(|| builder.on_host().buffer("steps", (), 0.0)).transpose()?;
         Ok(Self { rate, seed: builder.seed(), steps })
     }
 

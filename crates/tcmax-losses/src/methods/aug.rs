@@ -216,7 +216,7 @@ impl Method for Aug {
         self.scores.iter_mut().zip(&sums).for_each(|(score, sum)| *score += sum);
         let logits = self.fused(&totals)?;
         let added: Vec<f64> = self.added()?.into_iter().map(|count| count as f64).collect();
-        Ok(StepOutput::new(losses.iter().sum(), &logits)
+        Ok(StepOutput::new(losses.iter().sum::<f64>(), &logits)
             .with_metrics("loss", &losses)
             .with_metrics("score", &sums)
             .with_metrics("added learners", &added))

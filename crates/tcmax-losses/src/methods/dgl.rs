@@ -95,7 +95,7 @@ impl Method for Dgl {
             }
         }
         (step.update)(&mut gradients)?;
-        let mut output = StepOutput::new(losses.iter().sum(), &logits);
+        let mut output = StepOutput::new(losses.iter().sum::<f64>(), &logits);
         let names = ["loss of the encoders", "loss of the head"];
         output.metrics.extend(names.map(str::to_owned).into_iter().zip(losses));
         Ok(output)

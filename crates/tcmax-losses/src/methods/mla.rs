@@ -183,7 +183,7 @@ impl Method for Mla {
         let losses =
             (0..step.modalities()).map(|m| self.step_of(step, m)).collect::<Result<Vec<f64>>>()?;
         let own = step.head.modality_logits(step.features)?;
-        let output = StepOutput::new(losses.iter().sum(), &mixed(&own)?);
+        let output = StepOutput::new(losses.iter().sum::<f64>(), &mixed(&own)?);
         Ok(output.with_metrics("loss", &losses))
     }
 

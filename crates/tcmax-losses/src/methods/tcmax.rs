@@ -48,8 +48,10 @@ use tcmax_fusion::{CONCAT, FusionHead, Modalities};
 use tcmax_registry::{OptionSet, Options, Task, read, require};
 
 use super::joint::Joint;
+use crate::reported::is_later;
 use crate::{
-    Heads, LabelBounds, Method, MethodSpec, Result, Step, StepOutput, Target, Targets, Tasks, Way,
+    Heads, LabelBounds, Method, MethodSpec, Reported, Result, Step, StepOutput, Target, Targets,
+    Tasks, Way,
 };
 
 /// The specification of TCMax.
@@ -201,13 +203,17 @@ impl Method for Tcmax {
         let loss = step.descend(&value.neg()?)?;
         let is_bound = self.weight == 1.0 && !self.is_within_classes(head);
         let total_correlation = Some(match sharing {
-            Sharing::Alone => bound.total_correlation()?,
+            Sharing::Alone if is_later() => {
+                let value = if is_bound { value } else { bound.value()? };
+                Reported::of(&(value + bound.total_correlation_of(0.0))?)?
+            }
+            Sharing::Alone => bound.total_correlation()?.into(),
             // The loss is that of all members.
             Sharing::Rows { .. } | Sharing::Tuples { .. } if is_bound => {
-                bound.total_correlation_of(-loss)
+                bound.total_correlation_of(-loss.value()?).into()
             }
             Sharing::Rows { .. } | Sharing::Tuples { .. } => {
-                bound.total_correlation_of(step.spread.total(bound.nats()?)?)
+                bound.total_correlation_of(step.spread.total(bound.nats()?)?).into()
             }
         });
         Ok(StepOutput { total_correlation, ..StepOutput::new(loss, &bound.scores()) })
@@ -227,8 +233,8 @@ impl Method for Tcmax {
         let bounds = LabelBounds::shared(head, features, labels, reference, spread)?;
         let loss = step.descend(&bounds.blended(self.weight)?.neg()?)?;
         // The loss is that of all members.
-        let nats = if self.weight == 1.0 { -loss } else { bounds.nats_of_all()? };
-        let total_correlation = Some(bounds.total_correlation_of(nats));
+        let nats = if self.weight == 1.0 { -loss.value()? } else { bounds.nats_of_all()? };
+        let total_correlation = Some(bounds.total_correlation_of(nats).into());
         Ok(StepOutput { total_correlation, ..StepOutput::new(loss, &bounds.scores()) })
     }
 

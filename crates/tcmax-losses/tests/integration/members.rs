@@ -282,8 +282,8 @@ fn reported(
     is_part: bool,
     group: &Arc<dyn Group>,
 ) -> tcmax_losses::Result<Seen> {
-    let mut values = vec![output.loss];
-    values.extend(output.total_correlation);
+    let mut values = vec![output.loss.value().unwrap()];
+    values.extend(output.total_correlation.as_ref().map(|bound| bound.value().unwrap()));
     values.extend(output.metrics.iter().map(|(_, value)| *value));
     let logits =
         if is_part { gathered(&output.logits, group.as_ref())? } else { output.logits.clone() };

@@ -8,7 +8,7 @@ use crate::graph::hidden::{Argument, Hidden};
 use crate::ops::attention;
 use crate::ops::hidden::Applied;
 use crate::ops::sequence_mean;
-use crate::precision::{product, widened};
+use crate::precision::{is_half, product, widened};
 use crate::sequences::Sequences;
 
 impl Hidden {
@@ -21,7 +21,8 @@ impl Hidden {
     pub fn attention([q, k, v]: [&Self; 3], heads: usize, sequences: &Sequences) -> Result<Self> {
         let inputs = [q, k, v].map(Self::values);
         if !q.is_apart() {
-            let attended = product(inputs, |inputs| match inputs[0].device().is_cpu() {
+            let has_kernel = has_kernel(q.values());
+            let attended = product(inputs, |inputs| match has_kernel {
                 true => {
                     let [q, k, v] = inputs.map(Self::apart);
                     Self::attention([&q?, &k?, &v?], heads, sequences)?.tensor()
@@ -42,7 +43,7 @@ impl Hidden {
     pub fn mean(&self, sequences: &Sequences) -> Result<Self> {
         if !self.is_apart() {
             let values = widened(self.values())?;
-            return match values.device().is_cpu() {
+            return match has_kernel(&values) {
                 true => Self::apart(&values)?.mean(sequences)?.tensor().map(Self::plain),
                 false => mean(&values, sequences).map(Self::plain),
             };
@@ -68,6 +69,11 @@ impl Hidden {
             Ok([Some(zeros.index_add(&numbers, grad, 0)?), None, None])
         })
     }
+}
+
+/// Whether plain values are computed with by a kernel: those of half precision, on a CPU.
+fn has_kernel(values: &Tensor) -> bool {
+    values.device().is_cpu() && is_half(values)
 }
 
 #[cfg(test)]

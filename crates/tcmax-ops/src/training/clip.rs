@@ -1,10 +1,11 @@
 //! Gradients clipped by norm.
 
+use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 
 use crate::error::Result;
 use crate::training::params::Params;
-use crate::wide::{to_scalar_f64, wide};
+use crate::wide::{to_vec_f64, wide};
 
 /// What PyTorch adds to a norm before it divides by it.
 const LEAST_NORM: f64 = 1e-6;
@@ -30,13 +31,14 @@ pub fn clip_grad_norm(params: &Params, gradients: &mut GradStore, largest: f64) 
 /// # Errors
 /// Only if the device fails.
 pub fn grad_norm(params: &Params, gradients: &GradStore) -> Result<f64> {
-    let mut squares = 0.0;
-    for (_, var) in params.trainable() {
-        if let Some(gradient) = gradients.get(var.as_tensor()) {
-            squares += to_scalar_f64(&wide(gradient)?.sqr()?.sum_all()?)?;
-        }
+    let all = params.trainable().filter_map(|(_, var)| gradients.get(var.as_tensor()));
+    let squares = all.map(|gradient| wide(gradient)?.sqr()?.sum_all());
+    let squares: Vec<Tensor> = squares.collect::<candle_core::Result<_>>()?;
+    if squares.is_empty() {
+        return Ok(0.0);
     }
-    Ok(squares.sqrt())
+    // Read at once: every read waits for the device.
+    Ok(to_vec_f64(&Tensor::stack(&squares, 0)?)?.iter().sum::<f64>().sqrt())
 }
 
 /// Multiplies all gradients by a factor.

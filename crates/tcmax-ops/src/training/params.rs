@@ -231,6 +231,12 @@ impl ParamBuilder {
         &self.members
     }
 
+    /// A builder of the same store for what lives on the CPU wherever the network does, such as counts of steps.
+    #[must_use]
+    pub fn on_host(&self) -> Self {
+        Self { device: Device::Cpu, ..self.clone() }
+    }
+
     /// The builder one level down: names get `name` and a dot in front.
     #[must_use]
     pub fn pp(&self, name: impl std::fmt::Display) -> Self {

@@ -2,15 +2,56 @@
 
 use std::time::Instant;
 
-use tcmax_losses::{Clock, StepOutput};
+use tcmax_losses::{Clock, Reported, reported};
 use tcmax_ops::Seed;
 
 use super::run::Run;
-use super::sums::EpochSums;
+use super::sums::{EpochSums, Stepped};
 use crate::absence::marginals_of;
 use crate::results::{EpochRecord, Evaluation, FeatureInformation, StepRecord};
 use crate::schedule::Position;
 use crate::{EncodedSplit, Error, Result, evaluate};
+
+/// Steps whose losses are read together, where a device computes them.
+const MOST_WAITING: usize = 20;
+
+/// A step whose report has yet to be read.
+struct Waiting {
+    stepped: Stepped,
+    clock: Clock,
+    rate: f64,
+    /// The norm of its gradients, where it was computed.
+    norm: Option<f64>,
+}
+
+impl Waiting {
+    /// What it reported.
+    ///
+    /// # Errors
+    /// When the loss is not finite.
+    fn record(&self, steps_before: usize) -> Result<StepRecord> {
+        let (output, clock) = (&self.stepped.output, self.clock);
+        let loss = output.loss.value()?;
+        if !loss.is_finite() {
+            return Err(not_finite(clock, loss));
+        }
+        let total_correlation = output.total_correlation.as_ref().map(Reported::value);
+        Ok(StepRecord {
+            epoch: clock.epoch + 1,
+            batch: clock.batch + 1,
+            step: steps_before + clock.batch + 1,
+            learning_rate: self.rate,
+            loss,
+            total_correlation: total_correlation.transpose()?,
+            gradient_norm: self.norm,
+            metrics: output.metrics.iter().cloned().collect(),
+        })
+    }
+}
+
+fn not_finite(clock: Clock, value: f64) -> Error {
+    Error::NotFinite { epoch: clock.epoch + 1, batch: clock.batch + 1, value }
+}
 
 impl Run<'_> {
     /// Trains and validates the next epoch.
@@ -24,7 +65,7 @@ impl Run<'_> {
         let plan = self.context(epoch)?;
         let mut sums = EpochSums::new();
         let seed = Seed::new(self.seed).stream("epoch").index(epoch as u64);
-        let mut first_rate = None;
+        let (mut first_rate, mut waiting) = (None, Vec::new());
         let (batches, count) = self.batches(plan.as_ref(), seed)?;
         let steps_before = self.steps_before();
         for (number, batch) in batches.enumerate() {
@@ -35,17 +76,19 @@ impl Run<'_> {
             let rate = self.set_rate(clock)?;
             first_rate.get_or_insert(rate);
             let noise = seed.stream("step").index(number as u64);
-            let output =
-                self.step((&batch?, &only), clock, noise, &mut sums).map_err(
-                    |error| match error {
-                        Error::Loss(tcmax_losses::Error::NotFinite { value }) => {
-                            Error::NotFinite { epoch: epoch + 1, batch: number + 1, value }
-                        }
-                        other => other,
-                    },
-                )?;
-            on_step(self, &self.step_record((clock, steps_before), rate, &output))?;
+            let batch = batch?;
+            let later = self.reads_later;
+            let step = || self.step((&batch, &only), clock, noise);
+            let stepped = reported(later, step).map_err(|error| match error {
+                Error::Loss(tcmax_losses::Error::NotFinite { value }) => not_finite(clock, value),
+                other => other,
+            })?;
+            waiting.push(Waiting { stepped, clock, rate, norm: self.updates.norm() });
+            if waiting.len() == MOST_WAITING || waiting.iter().all(|step| step.stepped.is_known()) {
+                self.read(&mut waiting, steps_before, &mut sums, on_step)?;
+            }
         }
+        self.read(&mut waiting, steps_before, &mut sums, on_step)?;
         sums.right = self.right_of_all(sums.right)?;
         self.share_buffers()?;
         let validated = self.updates.with_average(|| self.validate(epoch + 1))?;
@@ -102,22 +145,20 @@ impl Run<'_> {
         Ok(rate)
     }
 
-    fn step_record(
+    /// Reads what steps have reported, adds it up, and tells of each.
+    fn read(
         &self,
-        (clock, steps_before): (Clock, usize),
-        learning_rate: f64,
-        output: &StepOutput,
-    ) -> StepRecord {
-        StepRecord {
-            epoch: clock.epoch + 1,
-            batch: clock.batch + 1,
-            step: steps_before + clock.batch + 1,
-            learning_rate,
-            loss: output.loss,
-            total_correlation: output.total_correlation,
-            gradient_norm: self.updates.norm(),
-            metrics: output.metrics.iter().cloned().collect(),
+        waiting: &mut Vec<Waiting>,
+        steps_before: usize,
+        sums: &mut EpochSums,
+        on_step: &mut dyn FnMut(&Self, &StepRecord) -> Result<()>,
+    ) -> Result<()> {
+        for step in waiting.drain(..) {
+            let record = step.record(steps_before)?;
+            sums.add(&step.stepped, &record)?;
+            on_step(self, &record)?;
         }
+        Ok(())
     }
 
     /// Evaluates the validation split, where there is one, and measures the information in its features, where the epoch
@@ -140,5 +181,110 @@ impl Run<'_> {
         validation.confusion = Vec::new();
         let information = self.information_after(epoch, (&split, &validation))?;
         Ok(Some((validation, information)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use candle_core::Device;
+    use tcmax_data::{Column, Modality, ModalityKind, Splits, TableDataset};
+    use tcmax_ops::Members;
+
+    use super::*;
+    use crate::identity::Identified;
+    use crate::{CheckedConfig, Choice, TrainConfig};
+
+    /// 110 examples of two modalities, whose numbers are the class and some noise.
+    fn splits() -> Splits {
+        const EXAMPLES: usize = 110;
+        let modality = |name: &str| Modality {
+            name: name.to_owned(),
+            kind: ModalityKind::Features,
+            shape: vec![3],
+        };
+        let modalities = Arc::new(vec![modality("a"), modality("b")]);
+        let noise = |at: usize| ((at * 37 % 101) as f32 / 50.0 - 1.0) * 2.0;
+        let items = |of: usize| {
+            let value = move |at: usize| ((at / 3) % 4) as f32 + noise(at * 7 + of);
+            Arc::new((0..3 * EXAMPLES).map(value).collect::<Vec<f32>>())
+        };
+        let column = |of| Column { items: items(of), rows: (0..EXAMPLES).collect(), blanks: None };
+        let dataset = Arc::new(TableDataset {
+            modalities,
+            classes: Arc::new(["0", "1", "2", "3"].map(str::to_owned).to_vec()),
+            labels: (0..EXAMPLES).map(|row| (row % 4) as u32).collect(),
+            columns: vec![column(0), column(1)],
+            identities: None,
+        });
+        Splits { train: dataset.clone(), validation: dataset.clone(), test: dataset }
+    }
+
+    fn config(method: Choice, rate: f64) -> CheckedConfig {
+        let mut config = TrainConfig {
+            method,
+            encoder: Choice::named("mlp").with("widths", vec![8]),
+            optimiser: Choice::named("sgd").with("learning-rate", rate),
+            ..TrainConfig::default()
+        };
+        // 55 steps, which are more than wait at a time, and no multiple of them.
+        (config.train.epochs, config.train.batch_size, config.train.workers) = (1, 2, 0);
+        config.train.information_every = Some(0);
+        config.train.standardise = false;
+        config.check().unwrap()
+    }
+
+    /// An epoch and its steps, read now or later; or how it failed.
+    fn epoch(method: Choice, rate: f64, later: bool) -> Result<(EpochRecord, Vec<StepRecord>)> {
+        let (config, splits) = (config(method, rate), splits());
+        let data = Identified::of(&splits)?;
+        let device = (&Device::Cpu, true);
+        let mut run = Run::new(&config, &splits, data, 1, device, Members::alone())?;
+        run.reads_later = later;
+        let mut steps = Vec::new();
+        let record = run.epoch(&mut |_, step| {
+            steps.push(step.clone());
+            Ok(())
+        })?;
+        Ok((EpochRecord { seconds: 0.0, ..record }, steps))
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-5 * b.abs().max(1.0)
+    }
+
+    #[test]
+    fn what_is_read_later_is_what_would_have_been_read_at_once() {
+        for method in [
+            Choice::named("joint"),
+            Choice::named("tcmax"),
+            Choice::named("tcmax").with("weight", 0.3),
+            Choice::named("ogm-ge"),
+            Choice::named("unimodal"),
+        ] {
+            let (now, steps) = epoch(method.clone(), 0.01, false).unwrap();
+            let (later, steps_later) = epoch(method.clone(), 0.01, true).unwrap();
+            assert_eq!([steps.len(), steps_later.len()], [55; 2]);
+            for (later, now) in steps_later.iter().zip(&steps) {
+                assert_eq!([later.step, later.batch], [now.step, now.batch]);
+                assert!(close(later.loss, now.loss), "{method:?}: {} {}", later.loss, now.loss);
+                let [a, b] = [later, now].map(|step| step.total_correlation);
+                assert_eq!(a.is_some(), b.is_some());
+                assert!(a.zip(b).is_none_or(|(a, b)| close(a, b)), "{method:?}: {a:?} {b:?}");
+            }
+            assert!(close(later.train_loss, now.train_loss));
+            assert_eq!(later.train_accuracy, now.train_accuracy, "{method:?}");
+            assert_eq!(later.validation, now.validation, "{method:?}: other steps were made");
+        }
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_is_found_when_it_is_read() {
+        let problem = |later| match epoch(Choice::named("joint"), 1e30, later) {
+            Err(Error::NotFinite { epoch, batch, .. }) => (epoch, batch),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(problem(true), problem(false));
     }
 }

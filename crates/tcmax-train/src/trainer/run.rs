@@ -26,6 +26,8 @@ pub(super) struct Run<'a> {
     pub(super) splits: Splits,
     pub(super) seed: u64,
     pub(super) device: &'a Device,
+    /// Whether losses are read later than their steps: a device computes while the next steps are handed to it.
+    pub(super) reads_later: bool,
     pub(super) model: Model,
     pub(super) method: Box<dyn Method>,
     pub(super) updates: Updates,
@@ -82,6 +84,7 @@ impl<'a> Run<'a> {
             splits: splits.clone(),
             seed,
             device,
+            reads_later: !device.is_cpu(),
             method,
             updates,
             teacher: None,

@@ -3,13 +3,13 @@
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use tcmax_data::Batch;
-use tcmax_losses::{Clock, Spread, Step, StepOutput, Target, Targets, Update, Way};
+use tcmax_losses::{Clock, Spread, Step, Target, Targets, Update, Way};
 use tcmax_ops::{Seed, gathered, with_summed_gradient};
 use tcmax_parallel::share;
 
 use super::planned::counted;
 use super::run::Run;
-use super::sums::EpochSums;
+use super::sums::Stepped;
 use crate::{Error, Result, Task, Truth};
 
 impl Run<'_> {
@@ -19,8 +19,7 @@ impl Run<'_> {
         (batch, only): (&Batch, &[Option<usize>]),
         clock: Clock,
         seed: Seed,
-        sums: &mut EpochSums,
-    ) -> Result<StepOutput> {
+    ) -> Result<Stepped> {
         let way = self.way();
         let whole = batch.whole.as_deref().unwrap_or(batch);
         let of_all = self.targets(whole)?;
@@ -79,8 +78,7 @@ impl Run<'_> {
             _ => return Err(Error::setting("data.task", "the batch is of two tasks")),
         };
         self.updates.check_accumulation(self.config.method().name)?;
-        sums.add(&output, truth, of_all.examples())?;
-        Ok(output)
+        Stepped::new(output, truth, of_all.examples())
     }
 
     /// How the members compute the loss.

@@ -117,7 +117,7 @@ impl Net {
     /// Compares what a step hands over with differences of its loss, each multiplied by `factor(name, entry)`.
     fn check_gradient(&mut self, factor: &dyn Fn(&str, usize) -> f64, limit: f64, what: &str) {
         let (output, found) = self.step(0.0);
-        assert!(output.loss.is_finite(), "{what}");
+        assert!(output.loss.value().unwrap().is_finite(), "{what}");
         let names: Vec<String> = self.params.trainable().map(|(name, _)| name.to_owned()).collect();
         let held = self.params.snapshot().unwrap();
         for name in names {
@@ -131,7 +131,7 @@ impl Net {
                     let moved = Tensor::from_vec(moved, &shape, &Device::Cpu).unwrap();
                     state.insert(name.clone(), moved);
                     self.params.load(&state).unwrap();
-                    self.step(0.0).0.loss
+                    self.step(0.0).0.loss.value().unwrap()
                 };
                 let numeric = (at(1e-5) - at(-1e-5)) / 2e-5;
                 let wanted = numeric * factor(&name, entry);

@@ -21,7 +21,7 @@ fn a_rise_of_confidence_costs_lambda_times_the_sum_of_the_batch() {
             let rise = confidence(1)[0] - confidence(0)[0];
             let ce = |i: usize| cross_entropy(&remaining[i], &net.labels).unwrap();
             let ce = ((ce(0) + ce(1)).unwrap() / 2.0).unwrap().to_scalar::<f64>().unwrap();
-            let cost = net.step(0.0).0.loss - ce;
+            let cost = net.step(0.0).0.loss.value().unwrap() - ce;
             let wanted = LAMBDA * 4.0 * rise.max(0.0);
             assert!((cost - wanted).abs() < 1e-12, "{cost} and {wanted}");
             costs.push(cost > 1e-9);
@@ -36,7 +36,7 @@ fn an_order_of_removal_is_drawn_for_every_epoch() {
     let losses: Vec<f64> = (0..12)
         .map(|epoch| {
             net.begin_epoch(epoch);
-            net.step(0.0).0.loss
+            net.step(0.0).0.loss.value().unwrap()
         })
         .collect();
     let mut distinct = losses.clone();
@@ -44,7 +44,7 @@ fn an_order_of_removal_is_drawn_for_every_epoch() {
     distinct.dedup();
     assert!(distinct.len() > 2 && distinct.len() <= 6, "{losses:?}");
     net.begin_epoch(3);
-    assert_eq!(net.step(0.0).0.loss, losses[3]);
+    assert_eq!(net.step(0.0).0.loss.value().unwrap(), losses[3]);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn single_examples_with_large_logits_give_numbers() {
                     net.begin_epoch(epoch);
                     let (output, found) = net.step(0.0);
                     let what = format!("{spec}, {options:?}, label {label}");
-                    assert!(output.loss.is_finite(), "{what}");
+                    assert!(output.loss.value().unwrap().is_finite(), "{what}");
                     assert!(output.metrics.iter().all(|(_, value)| value.is_finite()), "{what}");
                     assert!(found.values().flatten().all(|value| value.is_finite()), "{what}");
                 }

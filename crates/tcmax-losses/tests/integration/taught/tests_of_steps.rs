@@ -28,7 +28,11 @@ fn every_step_is_finite() {
                     let (output, handed) =
                         world.step(method.as_mut(), (rows, scale), Some(&taught)).unwrap();
                     let what = format!("{spec}, M = {modalities}, {epoch}, B = {rows}, {scale}");
-                    assert!(output.loss.is_finite(), "{what}: {}", output.loss);
+                    assert!(
+                        output.loss.value().unwrap().is_finite(),
+                        "{what}: {}",
+                        output.loss.value().unwrap()
+                    );
                     assert!(output.metrics.iter().all(|(_, value)| value.is_finite()), "{what}");
                     assert!(!handed.is_empty(), "{what}");
                     for (name, gradient) in &handed {
@@ -75,7 +79,7 @@ fn steps_report_the_loss_whose_gradients_they_hand_over() {
                         values[entry] += shift;
                         var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap())
                             .unwrap();
-                        of(method.as_mut()).0.loss
+                        of(method.as_mut()).0.loss.value().unwrap()
                     };
                     let numeric = (at(1e-5) - at(-1e-5)) / 2e-5;
                     var.set(&kept).unwrap();

@@ -19,7 +19,7 @@ fn teachers_are_trained_first_and_the_student_starts_where_the_run_did() {
                 let (output, _) = world.step(method.as_mut(), (5, 1.0), Some(&taught)).unwrap();
                 let own = world.head.modality_logits(&world.features(5, 1.0)).unwrap();
                 let wanted = tcmax_losses::unimodal(&own, &labels(5)).unwrap();
-                assert_eq!(output.loss, wanted.to_scalar::<f64>().unwrap());
+                assert_eq!(output.loss.value().unwrap(), wanted.to_scalar::<f64>().unwrap());
                 world.shift();
                 saved = method.state().unwrap();
                 assert_eq!(saved.len(), start.len());
