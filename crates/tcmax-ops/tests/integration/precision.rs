@@ -80,6 +80,18 @@ fn products_round_and_come_near() {
 }
 
 #[test]
+fn inputs_are_rounded_before_they_are_multiplied() {
+    let device = Device::Cpu;
+    let small = 1.0 / 1024.0;
+    let x = Tensor::new(&[[1f32, -1.0]], &device).unwrap();
+    let weight = Tensor::new(&[[1f32 + small, 1.0]], &device).unwrap();
+    let layer = layer(&weight, &Tensor::new(&[0f32], &device).unwrap());
+    let single = to_vec_f64(&layer.forward(&x).unwrap()).unwrap();
+    let half = to_vec_f64(&in_half_precision(|| layer.forward(&x)).unwrap()).unwrap();
+    assert_eq!((single, half), (vec![f64::from(small)], vec![0.0]));
+}
+
+#[test]
 fn what_is_between_products_keeps_their_type_and_sums_are_f32() {
     let product = |t: &[Tensor]| layer(&t[1], &t[2]).forward(&t[0]);
     let shapes: &[&[usize]] = &[&[9, 20], &[8, 20], &[8], &[8], &[8]];
