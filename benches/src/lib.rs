@@ -2,7 +2,7 @@
 
 pub mod encoders;
 pub mod losses;
-mod place;
+mod setting;
 mod transformer;
 
 use std::time::Instant;
@@ -19,10 +19,10 @@ use tcmax_ops::{
 use tcmax_registry::Table;
 
 use losses::Losses;
-use place::{device, in_precision, wait};
+use setting::{device, in_precision, wait};
 use transformer::{Network as Transformer, Part};
 
-pub use place::set_place;
+pub use setting::measure_on;
 
 /// The examples of the book, compiled and run: here, as this crate is never published and may look outside its
 /// folder.

@@ -102,7 +102,7 @@ impl OwnCase {
             "cpu" => Device::Cpu,
             _ => Device::new_cuda(0).context("--device cuda")?,
         };
-        tcmax_benches::set_place(device, self.precision == "bf16")?;
+        tcmax_benches::measure_on(device, self.precision == "bf16")?;
         if let Some(size) = self.case.strip_prefix("losses-") {
             return losses::own(size, self.threads, self.count);
         }

@@ -71,15 +71,7 @@ impl From<f64> for Reported {
 /// # }
 /// ```
 pub fn reported<T>(later: bool, f: impl FnOnce() -> T) -> T {
-    /// Puts back what was, when `f` panics too.
-    struct Before(bool);
-    impl Drop for Before {
-        fn drop(&mut self) {
-            IS_LATER.set(self.0);
-        }
-    }
-    let _before = Before(IS_LATER.replace(later));
-    f()
+    tcmax_ops::with_flag(&IS_LATER, later, f)
 }
 
 /// Whether what is only reported is read later.

@@ -8,6 +8,8 @@ use std::cell::Cell;
 
 use candle_core::{DType, Result, Tensor};
 
+use crate::scope::with_flag;
+
 thread_local! {
     static IS_HALF: Cell<bool> = const { Cell::new(false) };
 }
@@ -36,15 +38,7 @@ thread_local! {
 /// # }
 /// ```
 pub fn in_half_precision<T>(f: impl FnOnce() -> T) -> T {
-    /// Puts back what was, when `f` panics too.
-    struct Before(bool);
-    impl Drop for Before {
-        fn drop(&mut self) {
-            IS_HALF.set(self.0);
-        }
-    }
-    let _before = Before(IS_HALF.replace(true));
-    f()
+    with_flag(&IS_HALF, true, f)
 }
 
 /// Whether products of `x` are in half precision.
