@@ -18,8 +18,9 @@ use crate::tasks::Fork;
 /// The tap of an output that passes no gradient on.
 pub(crate) const NO_TAP: u8 = u8::MAX;
 
-/// Channels whose maxima stay in registers while a window is read.
+/// Channels whose maxima stay in registers while a window is read; of fewer channels [`FEW`].
 const BLOCK: usize = 16;
+const FEW: usize = 8;
 
 /// Largest values and their taps: (B, H', W', C) each.
 pub(crate) struct Pooled<T> {
@@ -70,12 +71,23 @@ impl<T: Element> WithSimd for MaxRow<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        match self.channels <= FEW {
+            true => self.blocks::<FEW>(),
+            false => self.blocks::<BLOCK>(),
+        }
+    }
+}
+
+impl<T: Element> MaxRow<'_, T> {
+    /// The row, `N` channels at a time.
+    #[inline(always)]
+    fn blocks<const N: usize>(self) {
         let Self { image, window, i, channels, normal, values, taps } = self;
-        for first in (0..channels).step_by(BLOCK) {
-            let count = BLOCK.min(channels - first);
+        for first in (0..channels).step_by(N) {
+            let count = N.min(channels - first);
             let block = Block { image, channels, first, count };
             let normal = match normal {
-                Some(normal) => Some(Normal::new(normal, first, count)),
+                Some(normal) => Some(Normal::<T, N>::new(normal, first, count)),
                 None => None,
             };
             for j in 0..window.out.1 {
@@ -84,17 +96,32 @@ impl<T: Element> WithSimd for MaxRow<'_, T> {
                         let (best, tap) = max_of_window(window, (i, j), block, normal);
                         floored(best, tap)
                     }
-                    None => max_of_window(window, (i, j), block, &Plain),
+                    None => max_of_window::<T, N>(window, (i, j), block, &Plain),
                 };
                 let at = j * channels + first;
-                for (out, best) in values[at..][..count].iter_mut().zip(&best) {
-                    out.write(*best);
+                write(&mut values[at..][..count], best);
+                let mut bytes = [0; N];
+                for lane in 0..N {
+                    bytes[lane] = tap[lane] as u8;
                 }
-                for (out, tap) in taps[at..][..count].iter_mut().zip(&tap) {
-                    out.write(*tap as u8);
-                }
+                write(&mut taps[at..][..count], bytes);
             }
         }
+    }
+}
+
+/// The first values of a block, as many as there is room for.
+#[inline(always)]
+fn write<T: Copy, const N: usize>(out: &mut [MaybeUninit<T>], block: [T; N]) {
+    // All of a block have a loop of known length.
+    if let Ok(whole) = <&mut [MaybeUninit<T>; N]>::try_from(&mut *out) {
+        for lane in 0..N {
+            whole[lane].write(block[lane]);
+        }
+        return;
+    }
+    for (out, value) in out.iter_mut().zip(block) {
+        out.write(value);
     }
 }
 
@@ -110,7 +137,7 @@ struct Block<'a, T> {
 impl<T: Element> Block<'_, T> {
     /// The values at one pixel.
     #[inline(always)]
-    fn at(&self, pixel: usize) -> [T; BLOCK] {
+    fn at<const N: usize>(&self, pixel: usize) -> [T; N] {
         read(&self.image[pixel * self.channels + self.first..][..self.count])
     }
 }
@@ -132,13 +159,13 @@ impl<T> Map<T> for Plain {
 }
 
 /// The normalisation of a few channels.
-struct Normal<T> {
-    mean: [T; BLOCK],
-    scale: [T; BLOCK],
-    shift: [T; BLOCK],
+struct Normal<T, const N: usize> {
+    mean: [T; N],
+    scale: [T; N],
+    shift: [T; N],
 }
 
-impl<T: Element> Normal<T> {
+impl<T: Element, const N: usize> Normal<T, N> {
     #[inline(always)]
     fn new(affine: &Affine<T>, first: usize, count: usize) -> Self {
         Self {
@@ -149,7 +176,7 @@ impl<T: Element> Normal<T> {
     }
 }
 
-impl<T: Element> Map<T> for Normal<T> {
+impl<T: Element, const N: usize> Map<T> for Normal<T, N> {
     #[inline(always)]
     fn map(&self, lane: usize, value: T) -> T {
         (value - self.mean[lane]) * self.scale[lane] + self.shift[lane]
@@ -158,9 +185,9 @@ impl<T: Element> Map<T> for Normal<T> {
 
 /// A block of values, padded with zeros.
 #[inline(always)]
-fn read<T: Element>(values: &[T]) -> [T; BLOCK] {
-    let mut block = [T::zero(); BLOCK];
-    match <&[T; BLOCK]>::try_from(values) {
+fn read<T: Element, const N: usize>(values: &[T]) -> [T; N] {
+    let mut block = [T::zero(); N];
+    match <&[T; N]>::try_from(values) {
         Ok(whole) => block = *whole,
         Err(_) => block[..values.len()].copy_from_slice(values),
     }
@@ -168,14 +195,14 @@ fn read<T: Element>(values: &[T]) -> [T; BLOCK] {
 }
 
 #[inline(always)]
-fn max_of_window<T: Element>(
+fn max_of_window<T: Element, const N: usize>(
     window: &Window,
     (i, j): (usize, usize),
     block: Block<'_, T>,
     map: &impl Map<T>,
-) -> ([T; BLOCK], [u32; BLOCK]) {
-    let mut best = [T::from_f64(f64::NEG_INFINITY); BLOCK];
-    let mut best_tap = [u32::from(NO_TAP); BLOCK];
+) -> ([T; N], [u32; N]) {
+    let mut best = [T::from_f64(f64::NEG_INFINITY); N];
+    let mut best_tap = [u32::from(NO_TAP); N];
     let mut first = true;
     for u in 0..window.kernel.0 {
         let Some(y) = window.row(i, u) else { continue };
@@ -184,11 +211,11 @@ fn max_of_window<T: Element>(
             let tap = (u * window.kernel.1 + v) as u32;
             if first {
                 // A window of minus infinities passes its gradient to its first pixel.
-                best_tap = [tap; BLOCK];
+                best_tap = [tap; N];
                 first = false;
             }
-            let values = block.at(y * window.image.1 + x);
-            for lane in 0..BLOCK {
+            let values: [T; N] = block.at(y * window.image.1 + x);
+            for lane in 0..N {
                 let value = map.map(lane, values[lane]);
                 #[expect(clippy::eq_op, reason = "NaN differs from itself")]
                 let larger = (value > best[lane]) | (value != value);
@@ -202,8 +229,8 @@ fn max_of_window<T: Element>(
 
 /// A ReLU of maxima: those of 0 or less pass no gradient.
 #[inline(always)]
-fn floored<T: Element>(mut best: [T; BLOCK], mut tap: [u32; BLOCK]) -> ([T; BLOCK], [u32; BLOCK]) {
-    for lane in 0..BLOCK {
+fn floored<T: Element, const N: usize>(mut best: [T; N], mut tap: [u32; N]) -> ([T; N], [u32; N]) {
+    for lane in 0..N {
         let closed = best[lane] <= T::zero();
         best[lane] = if closed { T::zero() } else { best[lane] };
         tap[lane] = if closed { u32::from(NO_TAP) } else { tap[lane] };

@@ -1,7 +1,6 @@
 //! Convolution: which algorithm computes which element type and shape.
 
 mod implicit;
-mod transpose;
 mod unfold;
 mod winograd;
 

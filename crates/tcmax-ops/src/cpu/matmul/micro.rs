@@ -11,7 +11,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::cpu::matmul::block::Block;
+use crate::cpu::matmul::block::{Block, prefetch};
 
 /// Columns of a packed panel.
 pub(crate) const PANEL: usize = 32;
@@ -119,6 +119,9 @@ pub(crate) fn multiply<S: Simd>(simd: S, product: Product<'_>, target: Target<'_
     }
 }
 
+/// For rows whose distance is known at run time alone.
+const ANY: usize = 0;
+
 /// Rows whose sums fit into the registers.
 #[inline(always)]
 pub(crate) const fn most_rows<S: Simd>() -> usize {
@@ -146,17 +149,18 @@ impl Tile<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S, rows: usize, left: Left) {
         match left {
-            Left::Rows { .. } => self.rows::<S, false>(simd, rows),
-            Left::Columns { .. } => self.rows::<S, true>(simd, rows),
+            Left::Rows { stride: PANEL } => self.rows::<S, PANEL>(simd, rows),
+            Left::Rows { .. } => self.rows::<S, ANY>(simd, rows),
+            Left::Columns { .. } => self.rows::<S, 1>(simd, rows),
         }
     }
 
     #[inline(always)]
-    fn rows<S: Simd, const TRANSPOSED: bool>(self, simd: S, rows: usize) {
+    fn rows<S: Simd, const STEP: usize>(self, simd: S, rows: usize) {
         macro_rules! of {
             ($($count:literal)*) => {
                 match rows {
-                    $($count => self.columns::<S, $count, TRANSPOSED>(simd),)*
+                    $($count => self.columns::<S, $count, STEP>(simd),)*
                     _ => unreachable!("more rows than registers"),
                 }
             };
@@ -170,22 +174,22 @@ impl Tile<'_> {
 
     /// All columns, as many at a time as the registers hold.
     #[inline(always)]
-    fn columns<S: Simd, const ROWS: usize, const TRANSPOSED: bool>(self, simd: S) {
+    fn columns<S: Simd, const ROWS: usize, const STEP: usize>(self, simd: S) {
         if S::F32_LANES < 8 {
             // 16 columns at a time; with one lane it is left to the compiler to make vectors.
-            simd.vectorize(Columns::<ROWS, 4, TRANSPOSED>(self));
+            simd.vectorize(Columns::<ROWS, 4, STEP>(self));
         } else if self.width <= S::F32_LANES {
-            simd.vectorize(Columns::<ROWS, 1, TRANSPOSED>(self));
+            simd.vectorize(Columns::<ROWS, 1, STEP>(self));
         } else {
-            simd.vectorize(Columns::<ROWS, 2, TRANSPOSED>(self));
+            simd.vectorize(Columns::<ROWS, 2, STEP>(self));
         }
     }
 }
 
-struct Columns<'a, const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(Tile<'a>);
+struct Columns<'a, const ROWS: usize, const VECTORS: usize, const STEP: usize>(Tile<'a>);
 
-impl<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool> WithSimd
-    for Columns<'_, ROWS, VECTORS, TRANSPOSED>
+impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd
+    for Columns<'_, ROWS, VECTORS, STEP>
 {
     type Output = ();
 
@@ -195,53 +199,51 @@ impl<const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool> WithSimd
         let mut column = 0;
         while column < self.0.width {
             // SAFETY: `multiply` has checked the bounds of every row, and that panels are full.
-            unsafe { sums::<S, ROWS, VECTORS, TRANSPOSED>(simd, &self.0, column) };
+            unsafe { sums::<S, ROWS, VECTORS, STEP>(simd, &self.0, column) };
             column += at_once;
         }
     }
 }
 
-/// The sums of `ROWS` rows and `VECTORS` vectors of columns from `column` on.
+/// The sums of `ROWS` rows and `VECTORS` vectors of columns from `column` on; rows of the left side are `STEP` apart, or
+/// [`ANY`] number.
 ///
 /// # Safety
 /// `ROWS` rows must exist on the left and in the target, and `VECTORS` vectors of every panel row
 /// from `column` on.
 #[inline(always)]
-unsafe fn sums<S: Simd, const ROWS: usize, const VECTORS: usize, const TRANSPOSED: bool>(
+unsafe fn sums<S: Simd, const ROWS: usize, const VECTORS: usize, const STEP: usize>(
     simd: S,
     tile: &Tile<'_>,
     column: usize,
 ) {
     let lanes = S::F32_LANES;
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    let step = if TRANSPOSED { 1 } else { tile.row_step };
-    let advance = if TRANSPOSED { tile.depth_step } else { 1 };
+    let step = if STEP == ANY { tile.row_step } else { STEP };
+    let advance = if STEP == 1 { tile.depth_step } else { 1 };
     for segment in tile.segments {
-        // Every fourth row has its own pointer, the others are one to three strides from it: fewer
-        // addresses than registers. In wrapping arithmetic, as the last may point past the end.
-        let mut a = [tile.a.wrapping_add(segment.a); 4];
-        for (group, pointer) in a.iter_mut().enumerate() {
-            if 4 * group < ROWS {
-                *pointer = pointer.wrapping_add(4 * group * step);
+        let mut a = fourth_rows::<ROWS>(tile.a.wrapping_add(segment.a), step);
+        let mut b = tile.b.wrapping_add(segment.b + column);
+        let mut left = segment.len;
+        if STEP == PANEL {
+            // Those of the next rows, which lie behind these: a panel in the outer caches is read once from there.
+            for row in ROWS..2 * ROWS {
+                prefetch(a[0].wrapping_add(row * PANEL));
             }
         }
-        let mut b = tile.b.wrapping_add(segment.b + column);
-        for _ in 0..segment.len {
-            let mut right = [simd.splat_f32s(0.0); VECTORS];
-            for (v, value) in right.iter_mut().enumerate() {
-                // SAFETY: inside the panel row, as the caller promises.
-                *value = unsafe { b.add(v * lanes).cast::<S::f32s>().read_unaligned() };
+        // Two at a time where all addresses are constants apart, so that fewer of them are computed.
+        while STEP == PANEL && left >= 2 {
+            for _ in 0..2 {
+                // SAFETY: a column of the left side and a row of the right, as the caller promises.
+                unsafe { add_products::<S, ROWS, VECTORS>(simd, &mut sums, (a, step), b) };
+                (a, b) = (a.map(|row| row.wrapping_add(1)), b.wrapping_add(tile.b_stride));
             }
-            for row in 0..ROWS {
-                // SAFETY: an element of row `row`, as the caller promises.
-                let left = simd.splat_f32s(unsafe { *a[row / 4].add(row % 4 * step) });
-                for v in 0..VECTORS {
-                    sums[row][v] = simd.mul_add_e_f32s(left, right[v], sums[row][v]);
-                }
-            }
-            for pointer in &mut a {
-                *pointer = pointer.wrapping_add(advance);
-            }
+            left -= 2;
+        }
+        for _ in 0..left {
+            // SAFETY: as above.
+            unsafe { add_products::<S, ROWS, VECTORS>(simd, &mut sums, (a, step), b) };
+            a = a.map(|row| row.wrapping_add(advance));
             b = b.wrapping_add(tile.b_stride);
         }
     }
@@ -261,6 +263,39 @@ unsafe fn sums<S: Simd, const ROWS: usize, const VECTORS: usize, const TRANSPOSE
                 }
                 store(simd, out, count, sum);
             }
+        }
+    }
+}
+
+/// Every fourth row from the first on. The others are one to three steps from it: fewer addresses than registers. In
+/// wrapping arithmetic, as the last may point past the end.
+#[inline(always)]
+fn fourth_rows<const ROWS: usize>(first: *const f32, step: usize) -> [*const f32; 4] {
+    let row = |group: usize| if 4 * group < ROWS { 4 * group * step } else { 0 };
+    [0, 1, 2, 3].map(|group| first.wrapping_add(row(group)))
+}
+
+/// Adds the products of a column of the left side, in rows `step` apart, with a row of the right side.
+///
+/// # Safety
+/// `ROWS` rows must exist on the left, and `VECTORS` vectors from `b` on.
+#[inline(always)]
+unsafe fn add_products<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; VECTORS]; ROWS],
+    (a, step): ([*const f32; 4], usize),
+    b: *const f32,
+) {
+    let mut right = [simd.splat_f32s(0.0); VECTORS];
+    for (v, value) in right.iter_mut().enumerate() {
+        // SAFETY: inside the panel row, as the caller promises.
+        *value = unsafe { b.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+    }
+    for (row, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: an element of row `row`, as the caller promises.
+        let left = simd.splat_f32s(unsafe { *a[row / 4].add(row % 4 * step) });
+        for (sum, right) in sums.iter_mut().zip(right) {
+            *sum = simd.mul_add_e_f32s(left, right, *sum);
         }
     }
 }
@@ -351,13 +386,14 @@ pub(crate) mod tests {
         let segments = vec![Segment { a: 2, b: 0, len: 5 }, Segment { a: 9, b: 5 * PANEL, len: 3 }];
         for rows in 1..31 {
             for (width, add) in [(32, true), (20, false), (16, false), (9, true), (1, false)] {
-                for left in [Left::Rows { stride: 13 }, Left::Columns { stride: 40 }] {
+                let rows_of = |stride| Left::Rows { stride };
+                for left in [rows_of(13), rows_of(PANEL), Left::Columns { stride: 40 }] {
                     let job = Job {
                         rows,
                         width,
                         left,
                         add,
-                        a: whole_numbers(13 * 40),
+                        a: whole_numbers(31 * PANEL),
                         b: whole_numbers(8 * PANEL),
                         segments: segments.clone(),
                     };

@@ -1,5 +1,7 @@
 //! Rows and columns exchanged, four by four where the processor can.
 
+use crate::cpu::matmul::micro::PANEL;
+
 /// `out[j * out_stride + i] = source[i * stride + j]` for `rows` x `columns` values.
 ///
 /// # Panics
@@ -35,6 +37,16 @@ pub(crate) fn transpose(
         for column in from..columns {
             out[column * out_stride + row] = source[row * stride + column];
         }
+    }
+}
+
+/// The transpose of at most [`PANEL`] rows of `columns` values, as the right side of a product: a line of [`PANEL`] for
+/// each column, filled up with zeros.
+pub(crate) fn transposed_panel(source: &[f32], columns: usize, out: &mut [f32]) {
+    let rows = source.len() / columns;
+    transpose(source, columns, [rows, columns], out, PANEL);
+    if rows < PANEL {
+        out.chunks_exact_mut(PANEL).take(columns).for_each(|line| line[rows..].fill(0.0));
     }
 }
 
@@ -98,5 +110,19 @@ mod tests {
     #[should_panic(expected = "assertion failed")]
     fn a_source_that_is_too_short_is_refused() {
         transpose(&[0.0; 11], 4, [3, 4], &mut [0.0; 12], 3);
+    }
+
+    #[test]
+    fn a_panel_is_filled_up_with_zeros() {
+        for rows in [19, PANEL] {
+            let source: Vec<f32> = (1..=rows * 37).map(|i| i as f32).collect();
+            let mut out = vec![-1.0; 37 * PANEL];
+            transposed_panel(&source, 37, &mut out);
+            for (at, value) in out.iter().enumerate() {
+                let (column, row) = (at / PANEL, at % PANEL);
+                let wanted = if row < rows { source[row * 37 + column] } else { 0.0 };
+                assert_eq!(*value, wanted);
+            }
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::conv2d::transpose::transpose_into;
 use crate::cpu::matmul::micro::PANEL;
 use crate::cpu::matmul::scratch::Scratch;
+use crate::cpu::matmul::transpose::transposed_panel;
 use crate::tasks::Fork;
 
 /// Rows of a panel that a task packs.
@@ -47,7 +47,7 @@ pub(super) fn packed_transposed(
         if used(tap) {
             let rows = panel * PANEL..from.min((panel + 1) * PANEL);
             let rows = (tap * from + rows.start) * to..(tap * from + rows.end) * to;
-            transpose_into(&weight[rows], to, out, PANEL);
+            transposed_panel(&weight[rows], to, out);
         }
     });
     out

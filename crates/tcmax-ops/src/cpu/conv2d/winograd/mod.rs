@@ -20,7 +20,6 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::cpu::conv2d::transpose::transpose_into;
 use crate::cpu::conv2d::winograd::products::{add_products, multiply};
 use crate::cpu::conv2d::winograd::tiles::{
     Bank, FilterGradPanel, FilterPanel, GradPanel, Grid, InputPanel, OutputPanel, POINTS, Points,
@@ -28,6 +27,7 @@ use crate::cpu::conv2d::winograd::tiles::{
 use crate::cpu::matmul::block::Block;
 use crate::cpu::matmul::micro::PANEL;
 use crate::cpu::matmul::scratch::Scratch;
+use crate::cpu::matmul::transpose::transposed_panel;
 use crate::cpu::simd::run;
 use crate::tasks::Fork;
 
@@ -116,7 +116,7 @@ impl<'a> Panel<'a> {
                 let taps = packed.par_chunks_mut(from * PANEL);
                 taps.zip(values.par_chunks(from * shape.to).rev()).fork(|(out, tap)| {
                     let rows = &tap[columns.start * from..columns.end * from];
-                    transpose_into(rows, from, out, PANEL);
+                    transposed_panel(rows, from, out);
                 });
                 Self { shape, source: Source::Packed(packed), columns: 0..width }
             }
