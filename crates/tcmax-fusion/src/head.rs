@@ -5,6 +5,7 @@ use std::ops::Range;
 use candle_core::Tensor;
 use tcmax_estimators::Critic;
 use tcmax_onnx::{Graph, Value};
+use tcmax_ops::only_reading;
 
 use crate::{Error, Result};
 
@@ -37,6 +38,22 @@ pub trait FusionHead: Critic + Send + Sync {
     /// As [`FusionHead::modality_logits`].
     fn all_logits(&self, features: &[Tensor]) -> tcmax_estimators::Result<(Tensor, Vec<Tensor>)> {
         Ok((self.logits(features)?, self.modality_logits(features)?))
+    }
+
+    /// [`Self::logits`] (N, C), and the logits (N, C) of each modality as something to look at: where a head computes
+    /// them by themselves, they have no gradients and nothing is kept for any.
+    ///
+    /// # Errors
+    /// As [`FusionHead::modality_logits`].
+    fn logits_and_readings(
+        &self,
+        features: &[Tensor],
+    ) -> tcmax_estimators::Result<(Tensor, Vec<Tensor>)> {
+        if self.is_additive() {
+            return self.all_logits(features);
+        }
+        let detached: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
+        Ok((self.logits(features)?, only_reading(|| self.modality_logits(&detached))?))
     }
 
     /// Adds to an ONNX graph what [`Critic::scores`] does: scores (N, C) of features z_m (N, D_m). Weights

@@ -54,6 +54,14 @@ mod tests {
                 let apart = to_vec_f64(&apart).unwrap();
                 assert_eq!(to_vec_f64(together).unwrap(), apart, "{}", spec.name);
             }
+            let (fused, own) = head.logits_and_readings(&z).unwrap();
+            assert!(fused.track_op(), "{}", spec.name);
+            for (number, read) in [vec![fused], own].concat().iter().enumerate() {
+                let together = to_vec_f64(&together[number]).unwrap();
+                assert_eq!(to_vec_f64(read).unwrap(), together, "{}", spec.name);
+                let is_read = number > 0 && !head.is_additive();
+                assert!(!(is_read && read.track_op()), "{} keeps a graph", spec.name);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::cell::Cell;
 
 use candle_core::{DType, Result, Tensor};
 
+use crate::reading::seen;
 use crate::scope::with_flag;
 
 thread_local! {
@@ -61,6 +62,8 @@ pub(crate) fn product<const N: usize>(
     tensors: [&Tensor; N],
     f: impl FnOnce([&Tensor; N]) -> Result<Tensor>,
 ) -> Result<Tensor> {
+    let tensors = tensors.map(seen);
+    let tensors = tensors.each_ref();
     if !tensors.first().is_some_and(|x| is_half(x)) {
         return f(tensors);
     }
@@ -69,7 +72,7 @@ pub(crate) fn product<const N: usize>(
 
 /// `f` of `x`, whose result is of the type of `x`.
 pub(crate) fn preserving(x: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    through_f32(&[x], |[x]| f(x))
+    through_f32(&[&seen(x)], |[x]| f(x))
 }
 
 /// `f` of tensors; of bf16 where no kernel knows it, `f` of f32, and its result in bf16.

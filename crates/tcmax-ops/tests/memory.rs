@@ -6,6 +6,7 @@ mod counting;
 use candle_core::{DType, Device, Tensor};
 use tcmax_ops::{
     BatchNorm2d, BatchNormConfig, Conv2dConfig, ConvUnit, Hidden, Init, ParamBuilder, Seed,
+    only_reading,
 };
 
 const UNITS: usize = 8;
@@ -37,4 +38,15 @@ fn a_unit_keeps_its_convolution_and_not_its_result() {
     assert!(y.track_op());
     let loss = y.sqr().unwrap().mean_all().unwrap();
     assert_eq!(tcmax_ops::backward(&loss).unwrap().get_ids().count(), 3 * UNITS);
+
+    let encoded = || {
+        let x = Hidden::of(&x).unwrap();
+        let y = units.iter().try_fold(x, |x, unit| x.conv_unit(unit, None, true, false)).unwrap();
+        y.tensor().unwrap()
+    };
+    let (kept, bytes) = counting::measure(encoded);
+    assert!(kept.track_op() && bytes / of_one >= UNITS, "{bytes} bytes of evaluation with a graph");
+    let (read, bytes) = counting::measure(|| only_reading(encoded));
+    assert!(bytes < 5 * of_one, "{bytes} bytes at a time, of {of_one} in a tensor");
+    assert_eq!(tcmax_ops::to_vec_f64(&read).unwrap(), tcmax_ops::to_vec_f64(&kept).unwrap());
 }

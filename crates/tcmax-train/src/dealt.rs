@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use tcmax_data::{Batch, Loader};
-use tcmax_ops::{Members, Seed, gathered};
+use tcmax_ops::{Members, Seed, gathered, only_reading};
 
 use crate::Result;
 
@@ -23,7 +23,8 @@ pub(crate) fn in_turn(
     let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); widths.len()];
     let mut device = None;
     for batch in loader.epoch_of_every(seed, rank, size) {
-        for (all, own) in parts.iter_mut().zip(encode(&batch?)?) {
+        let batch = batch?;
+        for (all, own) in parts.iter_mut().zip(only_reading(|| encode(&batch))?) {
             device.get_or_insert_with(|| own.device().clone());
             all.push(own.detach());
         }

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use tcmax_data::{Batch, Loader};
 use tcmax_losses::{Marginals, Method, Presence, Target};
-use tcmax_ops::Seed;
+use tcmax_ops::{Seed, only_reading};
 use tcmax_registry::Task;
 
 use crate::dealt::in_turn;
@@ -30,11 +30,11 @@ impl Classifier<'_> {
     /// When the features do not fit the model.
     pub fn logits(&self, features: &[Tensor], present: &Presence) -> Result<Tensor> {
         let head = self.model.head();
-        let outputs = match (self.marginals, self.model.task()) {
-            (Some(marginals), _) => marginals.predict(self.method, head, features, present)?,
-            (None, Task::Regression) => self.method.predict_numbers(head, features)?,
-            (None, Task::Classes | Task::Labels) => self.method.predict(head, features)?,
-        };
+        let outputs = only_reading(|| match (self.marginals, self.model.task()) {
+            (Some(marginals), _) => marginals.predict(self.method, head, features, present),
+            (None, Task::Regression) => self.method.predict_numbers(head, features),
+            (None, Task::Classes | Task::Labels) => self.method.predict(head, features),
+        })?;
         self.model.in_units(&outputs.detach())
     }
 }

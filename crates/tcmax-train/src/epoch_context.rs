@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use tcmax_data::{Batch, Loader};
 use tcmax_estimators::Labels;
 use tcmax_losses::{Clock, EpochContext, ParameterGroups, Part, Study, Surveyed, Visit};
-use tcmax_ops::{Params, Seed};
+use tcmax_ops::{Params, Seed, only_reading};
 
 use crate::{Error, Model, Result};
 
@@ -47,7 +47,8 @@ impl EpochContext for View<'_> {
     fn each(&mut self, part: Part, visit: &mut Visit<'_>) -> tcmax_losses::Result<()> {
         for batch in self.loader(part)?.epoch(self.seed) {
             let batch = batch.map_err(boxed)?;
-            let features = self.model.features(&batch, false).map_err(passed_on)?;
+            let features =
+                only_reading(|| self.model.features(&batch, false)).map_err(passed_on)?;
             let features: Vec<_> = features.iter().map(Tensor::detach).collect();
             let labels = &labels(&batch, self.model)?;
             let (head, features) = (self.model.head(), &features[..]);

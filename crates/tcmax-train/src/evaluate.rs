@@ -8,7 +8,7 @@ use candle_core::D;
 use tcmax_estimators::critic::TermsCritic;
 use tcmax_estimators::{Bound, Reference, Tuples};
 use tcmax_losses::cross_entropy;
-use tcmax_ops::{Seed, to_scalar_f64, wide};
+use tcmax_ops::{Seed, only_reading, to_scalar_f64, wide};
 
 use crate::encoded::{Classifier, EncodedSplit, MOST_TUPLES};
 use crate::evaluate_targets::evaluate_targets;
@@ -70,7 +70,7 @@ pub(crate) fn modality_accuracy(
         return Ok(found);
     }
     let truth = split.truth.classes()?;
-    let own = model.head().modality_logits(&split.features)?;
+    let own = only_reading(|| model.head().modality_logits(&split.features))?;
     for ((position, own), &m) in own.iter().enumerate().zip(model.used_modalities()) {
         let predicted = wide(&own.detach())?.argmax(D::Minus1)?.to_vec1::<u32>()?;
         let has = split.present.of(position);

@@ -5,7 +5,7 @@ use tcmax_estimators::critic::TermsCritic;
 use tcmax_estimators::{Reference, Tuples};
 use tcmax_losses::{LabelBounds, Target, Targets};
 use tcmax_metrics::{MultiLabel, Regression};
-use tcmax_ops::{Seed, to_scalar_f64, to_vec_f64, wide};
+use tcmax_ops::{Seed, only_reading, to_scalar_f64, to_vec_f64, wide};
 use tcmax_registry::Task;
 
 use crate::encoded::{Classifier, EncodedSplit, MOST_TUPLES};
@@ -71,7 +71,7 @@ fn modality_scores(
     modalities: usize,
 ) -> Result<Vec<Option<f64>>> {
     let mut found = vec![None; modalities];
-    let own = model.head().modality_logits(&split.features)?;
+    let own = only_reading(|| model.head().modality_logits(&split.features))?;
     for ((position, own), &m) in own.iter().enumerate().zip(model.used_modalities()) {
         let rows = split.present.rows_with(position);
         let Some(targets) = split.truth.other().filter(|_| !rows.is_empty()) else { continue };

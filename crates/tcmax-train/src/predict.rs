@@ -6,6 +6,7 @@ use candle_core::{D, Tensor};
 use candle_nn::ops::{sigmoid, softmax};
 use tcmax_data::{Batch, Dataset};
 use tcmax_losses::{Method, Presence, matching_score};
+use tcmax_ops::only_reading;
 
 use crate::checkpoint::SavedModel;
 use crate::encoded::Classifier;
@@ -97,7 +98,7 @@ impl<'a> Predictor<'a> {
         let given = model.presence(batch)?;
         let absent = (0..self.names.len()).filter(|&m| self.absent[m]);
         let present = absent.fold(given.clone(), |present, m| present.without(m));
-        let features = model.features_of(batch, &present, false)?;
+        let features = only_reading(|| model.features_of(batch, &present, false))?;
         let features: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
         let scores = self.scores(&features, &present)?;
         if self.task() != Task::Classes {
@@ -105,7 +106,7 @@ impl<'a> Predictor<'a> {
         }
         let probabilities = softmax(&scores, D::Minus1)?.to_vec2::<f32>()?;
         let classes = guesses(&scores)?;
-        let own = model.head().modality_logits(&features)?;
+        let own = only_reading(|| model.head().modality_logits(&features))?;
         let own = own.iter().enumerate().filter(|(m, _)| !self.absent[*m]);
         let own = own.map(|(m, own)| Ok((m, guesses(own)?))).collect::<Result<Vec<_>>>()?;
         let matching = match self.is_whole() {

@@ -5,4 +5,5 @@ mod golden;
 mod gradients;
 mod half;
 mod padding;
+mod reading;
 mod stages;

@@ -31,7 +31,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_estimators::Labels;
 use tcmax_fusion::{CONCAT, FusionHead, Modalities};
-use tcmax_ops::{log_sum_exp, to_scalar_f64, wide};
+use tcmax_ops::{log_sum_exp, only_reading, to_scalar_f64, wide};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use super::padded::padded_logits;
@@ -114,7 +114,7 @@ impl Arl {
             return Ok([1.5; 2]);
         }
         let detached: Vec<Tensor> = step.features.iter().map(Tensor::detach).collect();
-        let own = padded_logits(step.head, &detached)?;
+        let own = only_reading(|| padded_logits(step.head, &detached))?;
         Ok(Asymmetry::of(&own, self.options.sharpness)?.weights.map(|weight| 1.0 + weight))
     }
 }

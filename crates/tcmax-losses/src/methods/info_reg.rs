@@ -216,8 +216,7 @@ impl Method for InfoReg {
     }
 
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let logits = step.head.logits(step.features)?;
-        let own = step.head.modality_logits(step.features)?;
+        let (logits, own) = step.head.all_logits(step.features)?;
         let loss = (cross_entropy(&logits, step.labels)? + unimodal(&own, step.labels)?)?;
         let value = crate::finite(&loss)?;
         let scores = pair(INFO_REG.name, &label_probability_sums(&own, step.labels)?)?;

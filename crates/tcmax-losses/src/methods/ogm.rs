@@ -110,7 +110,7 @@ impl Ogm {
 
 impl Method for Ogm {
     fn step(&mut self, step: &mut Step<'_>) -> Result<StepOutput> {
-        let (logits, own) = step.head.all_logits(step.features)?;
+        let (logits, own) = step.head.logits_and_readings(step.features)?;
         let loss = cross_entropy(&logits, step.labels)?;
         let value = crate::finite(&loss)?;
         let mut gradients = step.gradients(&loss)?;

@@ -19,7 +19,7 @@ use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_fusion::{CONCAT, Modalities};
-use tcmax_ops::{State, placed_like};
+use tcmax_ops::{State, only_reading, placed_like};
 use tcmax_registry::{OptionSet, Options, read, require};
 
 use super::pair::pair;
@@ -96,9 +96,10 @@ impl Method for Opm {
             features.push(if rate > 0.0 { dropped(z, &draws, rate)? } else { z.clone() });
         }
         let (logits, own) = if rates == [0.0; 2] {
-            step.head.all_logits(step.features)?
+            step.head.logits_and_readings(step.features)?
         } else {
-            (step.head.logits(&features)?, step.head.modality_logits(step.features)?)
+            let whole: Vec<Tensor> = step.features.iter().map(Tensor::detach).collect();
+            (step.head.logits(&features)?, only_reading(|| step.head.modality_logits(&whole))?)
         };
         let scores = pair(OPM.name, &label_probability_sums(&own, step.labels)?)?;
         self.rates = next_rates(scores, self.options.rate, self.options.strength);

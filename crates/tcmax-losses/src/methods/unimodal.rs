@@ -10,7 +10,7 @@
 
 use candle_core::Tensor;
 use tcmax_fusion::{CONCAT, FusionHead, Modalities};
-use tcmax_ops::sum_of;
+use tcmax_ops::{only_reading, sum_of};
 use tcmax_registry::{Options, Task};
 
 use crate::{
@@ -58,7 +58,7 @@ fn train<Y: Target>(step: &mut Step<'_, Y>) -> Result<StepOutput> {
     let own = step.head.modality_logits(step.features)?;
     let loss = step.descend(&step.weighed(unimodal(&own, step.labels)?)?)?;
     let detached: Vec<Tensor> = step.features.iter().map(Tensor::detach).collect();
-    Ok(StepOutput::new(loss, &step.head.logits(&detached)?))
+    Ok(StepOutput::new(loss, &only_reading(|| step.head.logits(&detached))?))
 }
 
 /// The sum of the losses of each modality's own outputs (N, C): a scalar, nats where they are logits.

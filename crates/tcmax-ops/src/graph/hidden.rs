@@ -15,6 +15,7 @@ use crate::cpu::pairwise;
 use crate::cpu::storage::{check_dtype, open};
 use crate::graph::backward::hand_over;
 use crate::precision::is_half;
+use crate::reading::seen;
 
 const OP: &str = "hidden";
 
@@ -136,6 +137,7 @@ impl Hidden {
     /// The values of `x`, whose gradient is handed over beside candle's graph.
     pub(crate) fn apart(x: &Tensor) -> Result<Self> {
         check_dtype(x, OP)?;
+        let x = &seen(x);
         let mut node = Node::first()?;
         if x.track_op() {
             node.handle = x.apply_op1(Enter(node.gradient.clone()))?;
@@ -199,7 +201,7 @@ impl Hidden {
         let mut node = Node::first()?;
         let handles = arguments.each_ref().map(|argument| match argument {
             Argument::Hidden(hidden) => hidden.node.as_ref().map(|node| node.handle.clone()),
-            Argument::Parameter(tensor) => Some((*tensor).clone()),
+            Argument::Parameter(tensor) => Some(seen(tensor)),
             Argument::Nothing => None,
         });
         let [a, b, c] = handles.map(|handle| handle.map_or_else(nothing, Ok));

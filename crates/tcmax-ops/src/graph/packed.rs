@@ -16,6 +16,7 @@ use candle_core::{
 
 use crate::cpu::storage::open;
 use crate::graph::backward::hand_over;
+use crate::reading::seen;
 
 /// Two or more parameters as one argument of an operation.
 #[derive(Clone)]
@@ -28,7 +29,8 @@ pub(crate) struct PackedParameters {
 impl PackedParameters {
     /// # Errors
     /// When there are fewer than two tensors.
-    pub(crate) fn new(tensors: Vec<Tensor>) -> Result<Self> {
+    pub(crate) fn new(tensors: &[Tensor]) -> Result<Self> {
+        let tensors: Vec<Tensor> = tensors.iter().map(seen).collect();
         let gradients: Arc<Mutex<Vec<Option<Tensor>>>> = Arc::default();
         let mut handle: Option<Tensor> = None;
         let mut first = 0;

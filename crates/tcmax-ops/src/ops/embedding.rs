@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, b
 
 use crate::cpu::storage::{dispatch, open, values};
 use crate::graph::backward::hand_over;
+use crate::reading::seen;
 
 const OP: &str = "embedding";
 
@@ -26,6 +27,7 @@ const OP: &str = "embedding";
 /// # Errors
 /// When the table has no row of an id, or the types do not fit.
 pub fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
+    let table = &seen(table);
     let (_, width) = table.dims2()?;
     if ids.dtype() != DType::U32 {
         bail!("{OP}: got ids of {:?}, wanted u32", ids.dtype());

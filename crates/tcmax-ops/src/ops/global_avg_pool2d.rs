@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::precision::widened;
+use crate::reading::seen;
 
 /// The mean of every channel of `x` (B, H, W, C): (B, C); of bf16, in f32.
 ///
@@ -28,5 +29,5 @@ pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
             x.dims()
         );
     }
-    widened(x)?.flatten(1, 2)?.mean(1)
+    widened(&seen(x))?.flatten(1, 2)?.mean(1)
 }

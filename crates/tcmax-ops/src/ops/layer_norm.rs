@@ -11,6 +11,7 @@ use crate::device;
 use crate::graph::backward::hand_over;
 use crate::ops::check::row_len;
 use crate::precision::{of_parameters, preserving};
+use crate::reading::seen;
 
 const OP: &str = "layer_norm";
 
@@ -34,6 +35,7 @@ const OP: &str = "layer_norm";
 /// # Errors
 /// When weight or bias have another length or element type than the rows.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    let (weight, bias) = (&seen(weight), &seen(bias));
     preserving(x, |x| {
         let op = operation(x, weight, bias, eps)?;
         if !x.device().is_cpu() {

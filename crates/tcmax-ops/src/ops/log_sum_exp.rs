@@ -13,6 +13,7 @@ use crate::cpu::element::Element;
 use crate::cpu::log_sum_exp::{Lines, Parts, backward, forward};
 use crate::cpu::storage::{check_dtype, dispatch, open, tensor_of, values};
 use crate::device;
+use crate::reading::seen;
 
 const OP: &str = "log_sum_exp";
 
@@ -34,6 +35,7 @@ const OP: &str = "log_sum_exp";
 /// # Errors
 /// When the dimension does not exist, or is empty.
 pub fn log_sum_exp(x: &Tensor, dim: usize) -> Result<Tensor> {
+    let x = &seen(x);
     let fast = x.device().is_cpu() && x.elem_count() > 0 && check_dtype(x, OP).is_ok();
     match (x.dims(), dim) {
         (&[_], 0) if fast => {

@@ -19,6 +19,7 @@ use crate::cpu::storage::{open, tensor_of, values};
 use crate::graph::packed::PackedParameters;
 use crate::ops::linear::Linear;
 use crate::precision::{is_half, preserving};
+use crate::reading::seen;
 
 const OP: &str = "perceptron";
 
@@ -46,6 +47,7 @@ const OP: &str = "perceptron";
 /// # Errors
 /// When there is no layer, one is empty, or shapes or element types do not fit.
 pub fn perceptron(x: &Tensor, layers: &[Linear], activation: Activation) -> Result<Tensor> {
+    let x = &seen(x);
     let (rows, mut width) = x.dims2()?;
     if layers.is_empty() {
         bail!("{OP}: there is no layer");
@@ -69,11 +71,13 @@ pub fn perceptron(x: &Tensor, layers: &[Linear], activation: Activation) -> Resu
         width = to;
     }
     if !x.device().is_cpu() || x.dtype() != DType::F32 || rows == 0 {
-        let layers: Vec<_> = layers.iter().map(|layer| [layer.weight(), layer.bias()]).collect();
+        let layers = layers.iter().map(|layer| [seen(layer.weight()), seen(layer.bias())]);
+        let layers: Vec<_> = layers.collect();
+        let layers: Vec<_> = layers.iter().map(<[Tensor; 2]>::each_ref).collect();
         return composed::perceptron::perceptron(x, &layers, activation);
     }
-    let parameters = layers.iter().flat_map(Linear::parameters);
-    let parameters = PackedParameters::new(parameters.collect())?;
+    let parameters: Vec<Tensor> = layers.iter().flat_map(Linear::parameters).collect();
+    let parameters = PackedParameters::new(&parameters)?;
     let handle = parameters.handle().clone();
     let op = Perceptron { parameters, activation, outputs: width, saved: Arc::default() };
     x.contiguous()?.apply_op2(&handle, op)

@@ -8,6 +8,7 @@ use crate::composed;
 use crate::cpu::quadratic_form::{backward, forward};
 use crate::cpu::storage::{open, tensor_of, values};
 use crate::graph::backward::hand_over;
+use crate::reading::seen;
 
 const OP: &str = "quadratic_form";
 
@@ -33,6 +34,7 @@ pub fn quadratic_form(u: &Tensor, q: &Tensor) -> Result<Tensor> {
     if q.dims() != [width, width] || width == 0 || q.dtype() != u.dtype() {
         bail!("{OP}: got {:?} {:?} for rows of {width} {:?}", q.dims(), q.dtype(), u.dtype());
     }
+    let (u, q) = (&seen(u), &seen(q));
     if !u.device().is_cpu() || u.dtype() != DType::F32 || rows == 0 {
         return composed::quadratic_form::quadratic_form(u, q);
     }

@@ -13,6 +13,7 @@ use crate::cpu::recurrent::{self, Sizes};
 use crate::cpu::storage::{open, tensor_of, values};
 use crate::ops::linear::Linear;
 use crate::precision::widened;
+use crate::reading::seen;
 use crate::recurrence::RecurrentCell;
 
 const OP: &str = "recurrent";
@@ -87,8 +88,8 @@ pub fn recurrent(
     backwards: bool,
 ) -> Result<RecurrentStates> {
     // A state that is rounded at every step would drift.
-    let inputs = &widened(inputs)?;
-    let (weight, bias) = (state.weight(), state.bias());
+    let inputs = &widened(&seen(inputs))?;
+    let (weight, bias) = (&seen(state.weight()), &seen(state.bias()));
     let (batch, steps, sums) = inputs.dims3()?;
     let units = weight.dim(1)?;
     let fits = weight.dims() == [sums, units] && sums == cell.gates() * units;

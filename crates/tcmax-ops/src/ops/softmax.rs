@@ -8,6 +8,7 @@ use crate::cpu::softmax::{backward, forward};
 use crate::cpu::storage::{dispatch, open, tensor_of, values};
 use crate::device;
 use crate::ops::check::row_len;
+use crate::reading::seen;
 
 const OP: &str = "softmax";
 
@@ -30,6 +31,7 @@ const OP: &str = "softmax";
 /// When the element type is neither f32 nor f64, or there is no last dimension.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     row_len(x, OP)?;
+    let x = &seen(x);
     if !x.device().is_cpu() {
         return device::softmax(x);
     }

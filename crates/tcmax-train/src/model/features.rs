@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use tcmax_data::Batch;
 use tcmax_losses::Presence;
-use tcmax_ops::{Branches, in_half_precision};
+use tcmax_ops::{Branches, in_half_precision, only_reading};
 
 use super::Model;
 use super::passing::Passing;
@@ -65,8 +65,10 @@ impl Model {
 
     /// Features (B, D) of one modality, zeros where it is absent, without a gradient where its encoder stays as it is.
     fn feature(&self, batch: &Batch, position: usize, passing: &Passing) -> Result<Tensor> {
-        let own = self.encode_passing(batch, position, passing)?;
-        Ok(if self.frozen[position] { own.detach() } else { own })
+        match self.frozen[position] {
+            true => Ok(only_reading(|| self.encode_passing(batch, position, passing))?.detach()),
+            false => self.encode_passing(batch, position, passing),
+        }
     }
 
     /// Which of the used modalities each example of a batch has.

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use tcmax_data::Batch;
 use tcmax_losses::{Taught, Way};
-use tcmax_ops::{Seed, State, gathered};
+use tcmax_ops::{Seed, State, gathered, only_reading};
 
 use super::run::Run;
 use crate::{CheckedConfig, Model, Result};
@@ -28,14 +28,14 @@ impl Run<'_> {
     /// What the teacher says of the examples that the method sees.
     pub(super) fn taught(&self, batch: &Batch, way: Way) -> Result<Option<Taught>> {
         let Some(teacher) = &self.teacher else { return Ok(None) };
-        let own = teacher.features(batch, false)?;
+        let own = only_reading(|| teacher.features(batch, false))?;
         let group = self.model.members().group();
         let of_all = |z: &Tensor| match way {
             Way::Rows => Ok(z.detach()),
             Way::Gathered | Way::Tuples => gathered(&z.detach(), group.as_ref()),
         };
         let features: Vec<Tensor> = own.iter().map(of_all).collect::<candle_core::Result<_>>()?;
-        let logits = teacher.head().modality_logits(&features)?;
+        let logits = only_reading(|| teacher.head().modality_logits(&features))?;
         let modality_logits = logits.iter().map(Tensor::detach).collect();
         Ok(Some(Taught { features, modality_logits }))
     }

@@ -68,7 +68,7 @@ impl FusedNorm {
         Ok(Self {
             of_input,
             conv: sizes.conv,
-            parameters: PackedParameters::new(parameters)?,
+            parameters: PackedParameters::new(&parameters)?,
             relu: around.relu,
             pool: sizes.pool,
             eps: norm.eps,
