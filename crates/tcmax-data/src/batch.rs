@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use tcmax_ops::Seed;
+use tcmax_ops::{Seed, tensor_on};
 use tcmax_parallel::share;
 use tcmax_registry::Task;
 
@@ -63,7 +63,7 @@ impl Reader {
                 }
             }
             let shape = [&[indices.len()], &modality.shape[..]].concat();
-            inputs.push(Tensor::from_vec(values, shape, &self.device)?);
+            inputs.push(tensor_on(values, shape, &self.device)?);
         }
         self.described(indices, inputs)
     }
@@ -91,7 +91,7 @@ impl Reader {
         for (out, &index) in values.chunks_exact_mut(columns).zip(indices) {
             self.dataset.target(index, out);
         }
-        Ok(Some(Tensor::from_vec(values, (indices.len(), columns), &self.device)?))
+        Ok(Some(tensor_on(values, (indices.len(), columns), &self.device)?))
     }
 
     fn present(&self, indices: &[usize]) -> Result<Option<Tensor>> {

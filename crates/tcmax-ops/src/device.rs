@@ -3,16 +3,18 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result, Shape, Tensor};
 use tcmax_parallel::Group;
 
 use crate::activation::Gelu;
 use crate::composed;
+use crate::composed::dropout::Chances;
 #[cfg(feature = "cuda")]
 use crate::cuda::{graph, launch::takes, norm};
 use crate::geometry::{ConvShape, Window};
 use crate::mask::AttentionMask;
 use crate::sequences::Sequences;
+use crate::training::seed::Seed;
 
 /// Lets matrix products and convolutions of f32 on NVIDIA's devices round their inputs to the 10 binary digits of
 /// TF32, for speed. Not allowed unless asked for; elsewhere it changes nothing.
@@ -38,6 +40,35 @@ pub fn on_devices(group: Arc<dyn Group>, device: &Device) -> Result<Arc<dyn Grou
         let _ = device;
         Ok(group)
     }
+}
+
+/// A tensor of these values on a device: on a CPU the values themselves. Threads that bring batches to one of NVIDIA's
+/// devices do not wait there for what it computes: the values go through memory that it reads by itself, a few times as
+/// much as one batch has.
+///
+/// ```
+/// use candle_core::Device;
+///
+/// # fn main() -> candle_core::Result<()> {
+/// let x = tcmax_ops::tensor_on(vec![1.0, 2.0, 3.0, 4.0], (2, 2), &Device::Cpu)?;
+/// assert_eq!(x.to_vec2::<f32>()?, [[1.0, 2.0], [3.0, 4.0]]);
+/// assert!(tcmax_ops::tensor_on(vec![1.0], 2, &Device::Cpu).is_err());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When the shape has another number of values, or the device fails.
+pub fn tensor_on(values: Vec<f32>, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
+    let shape = shape.into();
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device
+        && values.len() == shape.elem_count()
+        && !values.is_empty()
+    {
+        return crate::cuda::pinned::tensor(&values, shape, device);
+    }
+    Tensor::from_vec(values, shape, device)
 }
 
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
@@ -70,6 +101,31 @@ pub(crate) fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
         return graph::gelu(x, form);
     }
     composed::gelu::gelu(x, form)
+}
+
+pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if takes(x) {
+        return graph::relu(x);
+    }
+    composed::relu::relu(x)
+}
+
+pub(crate) fn dropout(x: &Tensor, chances: Chances, seed: Seed) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if takes(x) {
+        return graph::dropout(x, chances, seed);
+    }
+    composed::dropout::dropout(x, chances, seed)
+}
+
+/// x W^T + b.
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if takes(x) {
+        return graph::add_bias(&x.matmul(&weight.t()?)?, bias);
+    }
+    composed::linear::linear(x, weight, bias)
 }
 
 pub(crate) fn max_pool2d(x: &Tensor, window: &Window) -> Result<Tensor> {
@@ -117,12 +173,18 @@ pub(crate) fn batch_norm(
     if takes(x) {
         return norm::norm(x, affine, residual, (eps, relu), given);
     }
-    let (mut y, statistics) = composed::batch_norm::batch_norm(x, affine, eps, given)?;
+    let (y, statistics) = composed::batch_norm::batch_norm(x, affine, eps, given)?;
+    Ok((residual_and_relu(y, residual, relu)?, statistics))
+}
+
+/// relu(y + residual), of what there is of both.
+pub(crate) fn residual_and_relu(
+    mut y: Tensor,
+    residual: Option<&Tensor>,
+    is_rectified: bool,
+) -> Result<Tensor> {
     if let Some(residual) = residual {
         y = (y + residual)?;
     }
-    if relu {
-        y = composed::relu::relu(&y)?;
-    }
-    Ok((y, statistics))
+    if is_rectified { relu(&y) } else { Ok(y) }
 }

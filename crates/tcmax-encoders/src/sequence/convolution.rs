@@ -4,7 +4,7 @@
 //! are over all steps of all sequences, padding too, as those of PyTorch's `nn.BatchNorm1d`. Parameters are
 //! called `conv0.weight`, `bn0.weight`, ...
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tcmax_ops::{BatchNorm2d, BatchNormConfig, Conv2dConfig, Init, Linear, ParamBuilder, conv2d};
@@ -86,10 +86,15 @@ pub struct ConvolutionBlock {
 }
 
 impl ConvolutionBlock {
+    /// Steps from the first to the last that a filter sees, both of them counted.
+    fn reach(&self) -> usize {
+        self.dilation * (self.kernel - 1) + 1
+    }
+
     /// Steps that come out of so many.
     fn steps(&self, steps: usize) -> usize {
-        let reach = self.dilation * (self.kernel - 1) + 1;
-        (steps + 2 * self.padding).checked_sub(reach).map_or(0, |rest| rest / self.stride + 1)
+        let rest = (steps + 2 * self.padding).checked_sub(self.reach());
+        rest.map_or(0, |rest| rest / self.stride + 1)
     }
 }
 
@@ -160,16 +165,13 @@ const NAME: &str = "temporal convolution";
 /// Which of the steps that come out are there: as many as come out of a sequence of that length alone, and at
 /// least one of a sequence that has any.
 fn shortened(there: &Tensor, block: &ConvolutionBlock, length: usize) -> Result<Tensor> {
-    let counts = there.sum(1)?.to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()?;
-    let flags: Vec<f32> = counts
-        .iter()
-        .flat_map(|count| {
-            let kept = if *count > 0.0 { block.steps(*count as usize).max(1) } else { 0 };
-            (0..length).map(move |step| f32::from(u8::from(step < kept)))
-        })
-        .collect();
-    let flags = Tensor::from_vec(flags, (counts.len(), length), there.device())?;
-    Ok(flags.to_dtype(there.dtype())?)
+    let counts = there.to_dtype(DType::F32)?.sum_keepdim(1)?;
+    // As `ConvolutionBlock::steps`, of all sequences at once and where they are: no device is waited for.
+    let rest = (&counts + (2.0 * block.padding as f64 - block.reach() as f64))?;
+    let kept = ((rest / block.stride as f64)?.floor()? + 1.0)?.maximum(1.0)?;
+    let kept = kept.broadcast_minimum(&(counts * length as f64)?)?;
+    let steps = Tensor::arange(0f32, length as f32, there.device())?.unsqueeze(0)?;
+    Ok(steps.broadcast_lt(&kept)?.to_dtype(there.dtype())?)
 }
 
 /// The filters (to, from, kernel) of one block.
@@ -232,5 +234,32 @@ impl Encoder for Convolution {
 
     fn feature_width(&self) -> usize {
         self.width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn of_every_sequence_as_many_steps_come_out_as_of_it_alone() {
+        const LONGEST: usize = 13;
+        let flags = |count: usize| (0..LONGEST).map(move |step| f32::from(step < count));
+        let there: Vec<f32> = (0..=LONGEST).flat_map(flags).collect();
+        let there = Tensor::from_vec(there, (LONGEST + 1, LONGEST), &Device::Cpu).unwrap();
+        for (kernel, stride, padding, dilation) in
+            [(1, 1, 0, 1), (3, 1, 1, 1), (3, 1, 4, 4), (5, 2, 2, 1), (4, 3, 0, 2), (2, 2, 3, 1)]
+        {
+            let block = ConvolutionBlock { channels: 1, kernel, stride, padding, dilation };
+            let length = block.steps(LONGEST);
+            let kept = shortened(&there, &block, length).unwrap().to_vec2::<f32>().unwrap();
+            for (count, kept) in kept.iter().enumerate() {
+                let alone = if count == 0 { 0 } else { block.steps(count).max(1) };
+                let wanted: Vec<f32> = (0..length).map(|step| f32::from(step < alone)).collect();
+                assert_eq!(kept, &wanted, "{block:?} of {count} steps");
+            }
+        }
     }
 }

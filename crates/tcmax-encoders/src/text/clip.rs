@@ -197,16 +197,17 @@ impl ClipText {
     /// # Errors
     /// Only if the device fails.
     pub fn ends(&self, tokens: &Tokens) -> Result<Tensor> {
-        let ids = tokens.ids.to_vec2::<u32>()?;
-        let end = |row: &Vec<u32>| {
-            let largest = row.iter().copied().max().unwrap_or(0);
-            let wanted =
-                if self.options.end == LARGEST { largest } else { self.options.end as u32 };
-            // A text that was cut has no end: PyTorch's argmax of no hit is the first place.
-            row.iter().position(|id| *id == wanted).unwrap_or(0) as u32
+        let ids = &tokens.ids;
+        let wanted = match self.options.end {
+            LARGEST => ids.max_keepdim(1)?,
+            end => Tensor::full(end as u32, (ids.dim(0)?, 1), ids.device())?,
         };
-        let ends: Vec<u32> = ids.iter().map(end).collect();
-        Ok(Tensor::from_vec(ends, ids.len(), tokens.device())?)
+        let length = ids.dim(1)? as u32;
+        let places = Tensor::arange(0u32, length, ids.device())?.broadcast_as(ids.shape())?;
+        let none = Tensor::full(length, ids.shape(), ids.device())?;
+        let first = ids.broadcast_eq(&wanted)?.where_cond(&places, &none)?.min(1)?;
+        // A text that was cut has no end: PyTorch's argmax of no hit is the first place.
+        Ok(first.lt(length)?.where_cond(&first, &first.zeros_like()?)?)
     }
 
     /// The vectors (B, D) at the ends of texts.

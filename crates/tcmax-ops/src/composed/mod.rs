@@ -4,12 +4,13 @@
 pub(crate) mod attention;
 pub(crate) mod batch_norm;
 pub(crate) mod conv2d;
+pub(crate) mod dropout;
 pub(crate) mod gelu;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod log_sum_exp;
 pub(crate) mod max_pool2d;
-mod normalise;
+pub(crate) mod normalise;
 pub(crate) mod perceptron;
 pub(crate) mod quadratic_form;
 pub(crate) mod recurrent;

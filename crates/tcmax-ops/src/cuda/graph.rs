@@ -1,13 +1,16 @@
 //! Operations of candle's graph by kernels, for tensors of NVIDIA's devices.
 
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp3, D, Layout, Result, Shape, Tensor, bail,
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor,
+    bail,
 };
 
 use crate::activation::Gelu;
+use crate::composed::dropout::Chances;
 use crate::cuda::launch::{Launch, wide};
-use crate::cuda::plan;
+use crate::cuda::plan::{self, Number};
 use crate::geometry::Window;
+use crate::training::seed::Seed;
 
 /// The softmax of rows.
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
@@ -49,6 +52,37 @@ pub(crate) fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
         gradient: move |[x, _, grad]: [&Tensor; 3]| launch("gelu_gradient", x).of_two([x, grad]),
     };
     x.contiguous()?.apply_op1(op)
+}
+
+/// max(0, x), and NaN where x is NaN.
+pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
+    let launch = |kernel, like: &Tensor| {
+        let plan = plan::by_value(kernel, like.elem_count(), &[]);
+        Launch::new(plan, like.shape().clone(), like.dtype())
+    };
+    let op = Unary {
+        forward: launch("relu", x),
+        gradient: move |[_, y, grad]: [&Tensor; 3]| launch("relu_gradient", y).of_two([y, grad]),
+    };
+    x.contiguous()?.apply_op1(op)
+}
+
+/// Dropout that draws what a CPU draws; the gradient draws it again.
+pub(crate) fn dropout(x: &Tensor, chances: Chances, seed: Seed) -> Result<Tensor> {
+    let launch = move |like: &Tensor| {
+        let plan = plan::dropout(like.elem_count(), chances, seed);
+        Launch::new(plan, like.shape().clone(), like.dtype())
+    };
+    let op = Unary {
+        forward: launch(x),
+        gradient: move |[_, _, grad]: [&Tensor; 3]| launch(grad).of(grad),
+    };
+    x.contiguous()?.apply_op1(op)
+}
+
+/// `x` (..., C) + bias (C,).
+pub(crate) fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op2(&bias.contiguous()?, AddBias)
 }
 
 /// The maximum over windows of `x` (B, H, W, C).
@@ -107,6 +141,57 @@ impl<G: Fn([&Tensor; 3]) -> Result<Tensor>> CustomOp1 for Unary<G> {
     }
 }
 
+struct AddBias;
+
+impl CustomOp2 for AddBias {
+    fn name(&self) -> &'static str {
+        "add-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        bail!("add-bias: it is for NVIDIA's devices")
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        layout: &Layout,
+        bias: &CudaStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let columns = Number::Size(bias_layout.shape().elem_count());
+        let plan = plan::by_value("add_bias", layout.shape().elem_count(), &[columns]);
+        let of = candle_core::backend::BackendStorage::dtype(x);
+        Launch::new(plan, layout.shape().clone(), of).run(&[(x, layout), (bias, bias_layout)])
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let sum = sum_of_rows(&grad.contiguous()?, rows(x)?)?;
+        Ok((Some(grad.clone()), Some(sum.reshape(bias.shape())?)))
+    }
+}
+
+/// The sum of the rows of `x`, like one of them.
+fn sum_of_rows(x: &Tensor, [rows, n]: [usize; 2]) -> Result<Tensor> {
+    let of = wide(x.dtype());
+    let parts = (plan::parts(rows), n);
+    let parts = Launch::new(plan::by_column("column_sum", [rows, n]), parts, of).of(x)?;
+    let merged = plan::merged("merged_sums", [rows, n], Some(1));
+    Launch::new(merged, n, of).of(&parts)?.to_dtype(x.dtype())
+}
+
 struct LayerNorm {
     /// Rows, and their length.
     shape: [usize; 2],
@@ -117,15 +202,6 @@ impl LayerNorm {
     fn launch(&self, kernel: &'static str, like: &Tensor) -> Launch {
         let plan = plan::by_row(kernel, self.shape, Some(self.eps));
         Launch::new(plan, like.shape().clone(), like.dtype())
-    }
-
-    /// The sum of the rows, like a parameter.
-    fn sum(&self, x: &Tensor) -> Result<Tensor> {
-        let ([rows, n], of) = (self.shape, wide(x.dtype()));
-        let parts = (plan::parts(rows), n);
-        let parts = Launch::new(plan::by_column("column_sum", self.shape), parts, of).of(x)?;
-        let merged = plan::merged("merged_sums", self.shape, Some(1));
-        Launch::new(merged, n, of).of(&parts)?.to_dtype(x.dtype())
     }
 }
 
@@ -174,6 +250,10 @@ impl CustomOp3 for LayerNorm {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let dx = self.launch("layer_norm_gradient", x).of_three([x, weight, grad])?;
         let along = self.launch("layer_norm_weighted", x).of_two([x, grad])?;
-        Ok((Some(dx), Some(self.sum(&along)?), Some(self.sum(&grad.contiguous()?)?)))
+        Ok((
+            Some(dx),
+            Some(sum_of_rows(&along, self.shape)?),
+            Some(sum_of_rows(&grad.contiguous()?, self.shape)?),
+        ))
     }
 }

@@ -8,7 +8,9 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use crate::activation::Gelu;
 use crate::composed::batch_norm::batch_norm;
+use crate::composed::dropout::Chances;
 use crate::cuda::plan::{self, Number, Part, Plan, Update};
+use crate::ops::dropout::dropout;
 use crate::ops::gelu::gelu;
 use crate::ops::layer_norm::layer_norm;
 use crate::ops::log_sum_exp::log_sum_exp;
@@ -154,6 +156,8 @@ fn kernels_compute_what_the_operations_do() {
     normalised_without_residual_or_relu(&mut host);
     maxima_over_windows(&mut host);
     gaussian_error_linear_units(&mut host);
+    rectified_and_biased(&mut host);
+    dropped_as_on_the_host(&mut host);
     steps_of_optimisers(&mut host);
     half_precision_rounds_to_the_nearest(&mut host);
 }
@@ -360,6 +364,42 @@ fn gaussian_error_linear_units(host: &mut Host) {
             assert_close(&got, &y, limit);
             let plan = plan::gelu("gelu_gradient", 300, form);
             assert_close(&host.launch(&plan, of, &[(of, &x), (of, &g)], 300), &dx[0], limit);
+        }
+    }
+}
+
+fn rectified_and_biased(host: &mut Host) {
+    let [rows, n] = [70, 5];
+    let (mut x, bias, g) = (random(30, rows * n), random(31, n), random(32, rows * n));
+    let vars = [var(&x, &[rows, n]), var(&bias, &[n])];
+    let y = vars[0].broadcast_add(vars[1].as_tensor()).unwrap();
+    let (y, gradients) = with_gradients(&vars.each_ref(), &y, &g);
+    for (of, limit) in TYPES {
+        let plan = plan::by_value("add_bias", x.len(), &[Number::Size(n)]);
+        assert_close(&host.launch(&plan, of, &[(of, &x), (of, &bias)], x.len()), &y, limit);
+        assert_close(&column_sum(host, of, &g, [rows, n]), &gradients[1], limit);
+    }
+    x[3] = f64::NAN;
+    let wanted = to_vec_f64(&relu(var(&x, &[x.len()]).as_tensor()).unwrap()).unwrap();
+    for (of, _) in TYPES {
+        let got = host.launch(&plan::by_value("relu", x.len(), &[]), of, &[(of, &x)], x.len());
+        for (got, wanted) in got.iter().zip(&wanted) {
+            assert!(got == wanted || got.is_nan() && wanted.is_nan(), "{got} {wanted}");
+        }
+    }
+}
+
+fn dropped_as_on_the_host(host: &mut Host) {
+    // More than one thread draws, and the last does not need all of its numbers.
+    let x = vec![1.0; 16 * 300 + 7];
+    for (rate, seed) in [(0.3, Seed::new(4)), (0.9, Seed::new(5).stream("other"))] {
+        let tensor = Tensor::from_slice(&x, x.len(), &Device::Cpu).unwrap();
+        let wanted = to_vec_f64(&dropout(&tensor, rate, seed).unwrap()).unwrap();
+        let chances = Chances::of(rate).unwrap().unwrap();
+        for (of, limit) in TYPES {
+            let got = host.launch(&plan::dropout(x.len(), chances, seed), of, &[(of, &x)], x.len());
+            assert_close(&got, &wanted, limit);
+            assert!(got.iter().zip(&wanted).all(|(got, wanted)| (*got == 0.0) == (*wanted == 0.0)));
         }
     }
 }

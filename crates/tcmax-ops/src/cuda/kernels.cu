@@ -509,6 +509,71 @@ template <typename T> __device__ void gelu_gradient(const T *x, const T *g, T *d
     }
 }
 
+// ---- max(0, x) that does not hide NaN
+
+template <typename T> __device__ void relu(const T *x, T *y, Size count) {
+    typedef typename Computed<T>::type A;
+    for (Size i = first_of_thread(); i < count; i += all_threads()) {
+        A value = wide(x[i]);
+        store(y + i, value <= 0 ? 0 : value);
+    }
+}
+
+// ---- a bias for each column
+
+template <typename T> __device__ void add_bias(const T *x, const T *bias, T *y, Size count, Size columns) {
+    for (Size i = first_of_thread(); i < count; i += all_threads()) {
+        store(y + i, wide(x[i]) + wide(bias[i % columns]));
+    }
+}
+
+// ---- dropout by the numbers of ChaCha8, of which a block of the generator has sixteen: those that the host draws
+
+struct Key {
+    unsigned words[8];
+};
+
+__device__ __forceinline__ void add_and_rotate(unsigned &a, unsigned b, unsigned &d, int by) {
+    a += b;
+    d ^= a;
+    d = d << by | d >> (32 - by);
+}
+
+__device__ __forceinline__ void quarter_round(unsigned &a, unsigned &b, unsigned &c, unsigned &d) {
+    add_and_rotate(a, b, d, 16);
+    add_and_rotate(c, d, b, 12);
+    add_and_rotate(a, b, d, 8);
+    add_and_rotate(c, d, b, 7);
+}
+
+__device__ void sixteen_numbers(const Key &key, Size block, unsigned *numbers) {
+    unsigned start[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
+    for (int i = 0; i < 8; i++) start[4 + i] = key.words[i];
+    start[12] = (unsigned)block;
+    start[13] = (unsigned)(block >> 32);
+    unsigned s[16];
+    for (int i = 0; i < 16; i++) s[i] = start[i];
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 4; i++) quarter_round(s[i], s[4 + i], s[8 + i], s[12 + i]);
+        for (int i = 0; i < 4; i++) quarter_round(s[i], s[4 + (i + 1) % 4], s[8 + (i + 2) % 4], s[12 + (i + 3) % 4]);
+    }
+    for (int i = 0; i < 16; i++) numbers[i] = s[i] + start[i];
+}
+
+// 0 where the number is below `dropped`, else x kept
+template <typename T>
+__device__ void dropout(const T *x, T *y, Size count, const Key &key, Size dropped, double kept) {
+    typedef typename Computed<T>::type A;
+    for (Size block = first_of_thread(); block * 16 < count; block += all_threads()) {
+        unsigned numbers[16];
+        sixteen_numbers(key, block, numbers);
+        for (Size i = block * 16, n = 0; n < 16 && i < count; i++, n++) {
+            // Times 0, so that NaN stays one.
+            store(y + i, wide(x[i]) * (numbers[n] < dropped ? (A)0 : (A)kept));
+        }
+    }
+}
+
 // ---- steps of optimisers, in place
 
 // momentum <- kept momentum + fresh (gradient + decay value)
@@ -628,6 +693,17 @@ __device__ void adam_value(
     extern "C" __global__ void gelu_##name(const T *x, T *y, Size count, Size form) { gelu(x, y, count, form); }     \
     extern "C" __global__ void gelu_gradient_##name(const T *x, const T *g, T *dx, Size count, Size form) {          \
         gelu_gradient(x, g, dx, count, form);                                                                        \
+    }                                                                                                                \
+    extern "C" __global__ void relu_##name(const T *x, T *y, Size count) { relu(x, y, count); }                      \
+    extern "C" __global__ void add_bias_##name(const T *x, const T *bias, T *y, Size count, Size columns) {          \
+        add_bias(x, bias, y, count, columns);                                                                        \
+    }                                                                                                                \
+    extern "C" __global__ void dropout_##name(                                                                       \
+        const T *x, T *y, Size count, Size a, Size b, Size c, Size d, Size e, Size f, Size g, Size h, Size dropped,  \
+        double kept) {                                                                                               \
+        Key key = {{(unsigned)a, (unsigned)b, (unsigned)c, (unsigned)d, (unsigned)e, (unsigned)f, (unsigned)g,       \
+                    (unsigned)h}};                                                                                   \
+        dropout(x, y, count, key, dropped, kept);                                                                    \
     }
 
 NAMED(float, f32)

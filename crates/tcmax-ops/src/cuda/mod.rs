@@ -15,4 +15,6 @@ pub(crate) mod launch;
 pub(crate) mod nccl;
 #[cfg(feature = "cuda")]
 pub(crate) mod norm;
+#[cfg(feature = "cuda")]
+pub(crate) mod pinned;
 pub(crate) mod plan;

@@ -3,7 +3,9 @@
 //! Nothing here needs a device, so that tests run the same launches on the host.
 
 use crate::activation::Gelu;
+use crate::composed::dropout::Chances;
 use crate::geometry::Window;
+use crate::training::seed::Seed;
 
 /// Threads of a block at most.
 const THREADS: usize = 256;
@@ -151,4 +153,14 @@ pub(crate) fn gelu(kernel: &'static str, count: usize, form: Gelu) -> Plan {
         Gelu::Quick => 2,
     };
     by_value(kernel, count, &[Number::Size(form)])
+}
+
+/// Dropout of `count` values that draws from a seed.
+pub(crate) fn dropout(count: usize, chances: Chances, seed: Seed) -> Plan {
+    // A thread draws sixteen numbers at a time.
+    let plan = by_value("dropout", count.div_ceil(16), &[]);
+    let mut numbers = vec![Number::Size(count)];
+    numbers.extend(seed.words().map(|word| Number::Size(word as usize)));
+    numbers.extend([Number::Size(chances.dropped as usize), Number::Real(chances.kept.into())]);
+    Plan { numbers, ..plan }
 }

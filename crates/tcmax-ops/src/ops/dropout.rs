@@ -1,13 +1,15 @@
 //! Dropout that draws from a seed.
 
-use candle_core::{Result, Tensor, bail};
-use rand::Rng;
+use candle_core::{Result, Tensor};
 
+use crate::composed;
+use crate::composed::dropout::Chances;
+use crate::device;
 use crate::training::seed::Seed;
 
 /// Sets values of `x` to 0 with probability `rate` and divides the others by 1 - `rate`.
 ///
-/// Which ones depends on the seed and the number of values alone. Source: Srivastava et al. 2014,
+/// Which ones depends on the seed and the number of values alone, on every device. Source: Srivastava et al. 2014,
 /// "Dropout".
 ///
 /// ```
@@ -26,27 +28,11 @@ use crate::training::seed::Seed;
 /// # Errors
 /// When the rate is not in [0, 1).
 pub fn dropout(x: &Tensor, rate: f64, seed: Seed) -> Result<Tensor> {
-    match factors(x, rate, seed)? {
-        Some(factors) => x * factors,
+    match Chances::of(rate)? {
         None => Ok(x.clone()),
+        Some(chances) if x.device().is_cpu() => composed::dropout::dropout(x, chances, seed),
+        Some(chances) => device::dropout(x, chances, seed),
     }
-}
-
-/// What each value of `x` is multiplied by, unless it is 1 for all.
-pub(crate) fn factors(x: &Tensor, rate: f64, seed: Seed) -> Result<Option<Tensor>> {
-    if !(0.0..1.0).contains(&rate) {
-        bail!("dropout: a rate of {rate} is not at least 0 and below 1");
-    }
-    if rate == 0.0 {
-        return Ok(None);
-    }
-    let mut rng = seed.rng();
-    let dropped = (rate * (f64::from(u32::MAX) + 1.0)) as u32;
-    let kept = (1.0 / (1.0 - rate)) as f32;
-    let factors: Vec<f32> = (0..x.elem_count())
-        .map(|_| if rng.random::<u32>() < dropped { 0.0 } else { kept })
-        .collect();
-    Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype()).map(Some)
 }
 
 #[cfg(test)]

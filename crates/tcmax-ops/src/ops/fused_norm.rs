@@ -18,7 +18,9 @@ use crate::cpu::statistics::Statistics;
 use crate::device;
 use crate::graph::hidden::{Argument, Hidden};
 use crate::ops::conv2d::conv2d;
+use crate::ops::of_members::batch_norm;
 use crate::precision::{is_half, needs_f32, widened};
+use crate::reading::seen;
 
 pub(crate) struct Output<Y = Tensor> {
     pub(crate) y: Y,
@@ -34,6 +36,12 @@ pub(crate) struct Output<Y = Tensor> {
 /// When shapes or element types do not fit, or the batch's own statistics are used and each channel has
 /// a single value.
 pub(crate) fn fused_norm(x: &Tensor, norm: Norm<'_>, around: Around<'_>) -> Result<Output> {
+    let (weight, bias) = (&seen(norm.weight), &seen(norm.bias));
+    let (x, norm) = (&seen(x), Norm { weight, bias, ..norm });
+    let residual = around.residual.map(seen);
+    let filters = around.conv.map(|(filters, config)| (seen(filters), config));
+    let conv = filters.as_ref().map(|(filters, config)| (filters, *config));
+    let around = Around { residual: residual.as_ref(), conv, ..around };
     if let Some((filters, config)) = around.conv.filter(|_| is_half(x)) {
         let x = conv2d(x, filters, config)?;
         return fused_norm(&x, norm, Around { conv: None, ..around });
@@ -107,20 +115,27 @@ fn output(y: Tensor, saved: &OnceLock<Saved>) -> Result<Output> {
 
 /// The same elsewhere than on a CPU, operation by operation.
 fn by_composition(x: &Tensor, norm: Norm<'_>, around: Around<'_>, sizes: &Sizes) -> Result<Output> {
-    if norm.members.is_some() {
-        bail!("{OP}: batch statistics of several members are computed on the CPU alone");
-    }
     let x = match around.conv.zip(sizes.conv) {
         Some(((filters, _), shape)) => &device::conv2d(x, filters, &shape)?,
         None => x,
     };
-    let after = (norm.eps, around.relu || sizes.pool.is_some());
+    let relu = around.relu || sizes.pool.is_some();
     let affine = [norm.weight, norm.bias];
-    let (mut y, statistics) = device::batch_norm(x, affine, around.residual, after, norm.given)?;
+    let (mut y, statistics, count) = match norm.members {
+        Some(members) => {
+            let (y, statistics, count) = batch_norm(x, affine, norm.eps, members)?;
+            (device::residual_and_relu(y, around.residual, relu)?, statistics, count)
+        }
+        None => {
+            let after = (norm.eps, relu);
+            let (y, found) = device::batch_norm(x, affine, around.residual, after, norm.given)?;
+            (y, found, sizes.count)
+        }
+    };
     if let Some(window) = &sizes.pool {
         y = device::max_pool2d(&y, window)?;
     }
-    Ok(Output { y, statistics, count: sizes.count })
+    Ok(Output { y, statistics, count })
 }
 
 #[cfg(test)]
@@ -128,20 +143,25 @@ mod tests {
     use super::*;
     use crate::ops::conv2d::Conv2dConfig;
     use crate::ops::max_pool2d::MaxPool2dConfig;
+    use crate::training::members::Members;
     use candle_core::{Device, Var};
+    use tcmax_parallel::{Alone, Group, Threads, run};
 
-    /// Output, statistics and all gradients, fused or composed.
+    /// Output, statistics and all gradients, fused or composed, of other values for every rank.
     fn passes(
         shape: [usize; 4],
-        is_fused: bool,
+        (is_fused, members): (bool, Option<&Members>),
         of: impl Fn(&[Tensor]) -> (Norm<'_>, Around<'_>),
     ) -> Vec<Tensor> {
         let channels = 4;
+        let rank = members.map_or(0, |members| members.group().rank());
         let shapes: [&[usize]; 5] =
             [&shape, &[3, 3, shape[3], channels], &[channels], &[channels], &[2, 3, 2, channels]];
         let fill = |(seed, shape): (usize, &&[usize])| {
             let len: usize = shape.iter().product();
-            let values = (0..len).map(|i| ((i * 7 + 13 * seed) as f64).sin());
+            // Members have inputs and residuals of their own, and the same parameters.
+            let own = if [0, 4].contains(&seed) { 101 * rank } else { 0 };
+            let values = (0..len).map(|i| ((i * 7 + 13 * seed + own) as f64).sin());
             let tensor = Tensor::from_vec(values.collect::<Vec<f64>>(), *shape, &Device::Cpu);
             Var::from_tensor(&tensor.unwrap()).unwrap()
         };
@@ -150,6 +170,7 @@ mod tests {
         let full = |value: f64| Tensor::full(value, channels, &Device::Cpu).unwrap();
         tensors.extend([full(0.3), full(1.7)]);
         let (norm, around) = of(&tensors);
+        let norm = Norm { members, ..norm };
         let sizes = Sizes::new(&tensors[0], norm, around).unwrap();
         let pass = if is_fused { by_kernel } else { by_composition };
         let Output { y, statistics, .. } = pass(&tensors[0], norm, around, &sizes).unwrap();
@@ -176,7 +197,7 @@ mod tests {
             for train in [true, false] {
                 let shape = if with_conv { [2, 5, 4, 3] } else { [2, 5, 4, 4] };
                 let of = |is_fused: bool| {
-                    passes(shape, is_fused, |t| {
+                    passes(shape, (is_fused, None), |t| {
                         let given = (!train).then_some([&t[5], &t[6]]);
                         let norm =
                             Norm { weight: &t[2], bias: &t[3], eps: 1e-5, given, members: None };
@@ -190,6 +211,39 @@ mod tests {
                 assert_eq!([fused.len(), composed.len()], [3 + gradients; 2]);
                 for (fused, composed) in fused.iter().zip(composed) {
                     assert_eq!(fused.dims(), composed.dims());
+                    let gap = (fused - composed).unwrap().abs().unwrap().max_all().unwrap();
+                    assert!(gap.to_scalar::<f64>().unwrap() < 1e-12);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_several_members_too() {
+        let alone: Arc<dyn Group> = Arc::new(Alone);
+        let conv = Conv2dConfig { stride: (2, 2), padding: (1, 1) };
+        for is_idle in [false, true] {
+            // Of one member nothing counts, if it is idle.
+            let of = |is_fused: bool| {
+                run(Threads::members(3, &alone).unwrap(), |member| {
+                    let members = Members::new(member.clone(), true);
+                    let pass = || {
+                        passes([2, 5, 4, 3], (is_fused, Some(&members)), |t| {
+                            let [weight, bias] = [&t[2], &t[3]];
+                            let norm = Norm { weight, bias, eps: 1e-5, given: None, members: None };
+                            let (conv, residual) = (Some((&t[1], conv)), Some(&t[4]));
+                            (norm, Around { conv, residual, relu: true, pool: None })
+                        })
+                    };
+                    let is_idle = is_idle && member.rank() == 1;
+                    let tensors = if is_idle { members.without_counting(pass) } else { pass() };
+                    Ok::<_, candle_core::Error>(tensors)
+                })
+            };
+            for (fused, composed) in of(true).into_iter().zip(of(false)) {
+                let (fused, composed) = (fused.unwrap(), composed.unwrap());
+                assert_eq!([fused.len(), composed.len()], [8, 8]);
+                for (fused, composed) in fused.iter().zip(composed) {
                     let gap = (fused - composed).unwrap().abs().unwrap().max_all().unwrap();
                     assert!(gap.to_scalar::<f64>().unwrap() < 1e-12);
                 }

@@ -6,10 +6,11 @@
 use candle_core::{CustomOp3, Result, Tensor};
 
 use crate::activation::Gelu;
+use crate::composed::dropout::{Chances, factors};
 use crate::composed::relu::gate;
 use crate::cpu::pairwise;
 use crate::graph::hidden::{Argument, Hidden};
-use crate::ops::dropout::{dropout, factors};
+use crate::ops::dropout::dropout;
 use crate::ops::gelu::{gelu, gelu_and_slope};
 use crate::ops::layer_norm::{self, layer_norm};
 use crate::ops::linear::{self, Linear};
@@ -111,7 +112,8 @@ impl Hidden {
         if !self.is_apart() {
             return dropout(self.values(), rate, seed).map(Self::plain);
         }
-        let Some(factors) = factors(self.values(), rate, seed)? else { return Ok(self.clone()) };
+        let Some(chances) = Chances::of(rate)? else { return Ok(self.clone()) };
+        let factors = factors(self.values(), chances, seed)?;
         let y = pairwise::product(self.values(), &factors)?;
         Self::result(&y, self.alone(), move |grad| {
             Ok([Some(pairwise::product(grad, &factors)?), None, None])

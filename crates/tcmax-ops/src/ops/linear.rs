@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use crate::composed;
 use crate::cpu::linear::{Sizes, bias_gradient, forward, input_gradient, weight_gradient};
 use crate::cpu::storage::{check_dtype, dispatch, open, shaped, tensor_of, values};
+use crate::device;
 use crate::graph::backward::{hand_over, hand_over_columns};
 use crate::precision::product;
 use crate::training::init::Init;
@@ -153,7 +154,10 @@ fn of_one_type(
     let op = operation(x, weight, columns.clone(), bias, x.track_op())?;
     if !x.device().is_cpu() || x.elem_count() == 0 {
         let weight = weight.narrow(1, columns.start, columns.len())?;
-        return composed::linear::linear(x, &weight, bias);
+        return match x.device().is_cpu() {
+            true => composed::linear::linear(x, &weight, bias),
+            false => device::linear(x, &weight, bias),
+        };
     }
     check_dtype(x, OP)?;
     x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)

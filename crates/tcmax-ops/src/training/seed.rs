@@ -46,6 +46,16 @@ impl Seed {
         ChaCha8Rng::from_seed(self.0)
     }
 
+    /// What the generator starts from, as its algorithm has it: words of 32 bits.
+    #[cfg(any(test, feature = "cuda"))]
+    pub(crate) fn words(self) -> [u32; 8] {
+        let mut words = [0; 8];
+        for (word, bytes) in words.iter_mut().zip(self.0.chunks_exact(4)) {
+            *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        words
+    }
+
     fn derive(parent: &[u8], kind: &[u8], value: &[u8]) -> Self {
         let mut hash = Sha256::new();
         hash.update(parent);

@@ -106,7 +106,7 @@ template <typename... P> static std::function<void()> bound(void (*kernel)(P...)
         KERNEL(column_sum_##T),                                                                          \
         KERNEL(normalise_##T), KERNEL(normalise_residual_##T), KERNEL(normalise_gradient_##T),           \
         KERNEL(relu_gradient_##T), KERNEL(max_pool_##T), KERNEL(max_pool_gradient_##T), KERNEL(gelu_##T), \
-        KERNEL(gelu_gradient_##T)
+        KERNEL(gelu_gradient_##T), KERNEL(relu_##T), KERNEL(add_bias_##T), KERNEL(dropout_##T)
 #define OF_WIDE_TYPE(T) \
     KERNEL(merged_moments_##T), KERNEL(merged_sums_##T), KERNEL(norm_affine_##T), KERNEL(norm_gradients_##T), \
         KERNEL(sgd_momentum_##T), KERNEL(sgd_value_##T), KERNEL(adam_mean_##T), KERNEL(adam_square_##T), \

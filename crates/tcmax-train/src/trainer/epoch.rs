@@ -21,7 +21,7 @@ struct Waiting {
     clock: Clock,
     rate: f64,
     /// The norm of its gradients, where it was computed.
-    norm: Option<f64>,
+    norm: Option<Reported>,
 }
 
 impl Waiting {
@@ -35,15 +35,15 @@ impl Waiting {
         if !loss.is_finite() {
             return Err(not_finite(clock, loss));
         }
-        let total_correlation = output.total_correlation.as_ref().map(Reported::value);
+        let number = |reported: Option<&Reported>| reported.map(Reported::value).transpose();
         Ok(StepRecord {
             epoch: clock.epoch + 1,
             batch: clock.batch + 1,
             step: steps_before + clock.batch + 1,
             learning_rate: self.rate,
             loss,
-            total_correlation: total_correlation.transpose()?,
-            gradient_norm: self.norm,
+            total_correlation: number(output.total_correlation.as_ref())?,
+            gradient_norm: number(self.norm.as_ref())?,
             metrics: output.metrics.iter().cloned().collect(),
         })
     }
@@ -83,7 +83,7 @@ impl Run<'_> {
                 Error::Loss(tcmax_losses::Error::NotFinite { value }) => not_finite(clock, value),
                 other => other,
             })?;
-            waiting.push(Waiting { stepped, clock, rate, norm: self.updates.norm() });
+            waiting.push(Waiting { stepped, clock, rate, norm: self.updates.norm().cloned() });
             if waiting.len() == MOST_WAITING || waiting.iter().all(|step| step.stepped.is_known()) {
                 self.read(&mut waiting, steps_before, &mut sums, on_step)?;
             }
@@ -232,6 +232,8 @@ mod tests {
         (config.train.epochs, config.train.batch_size, config.train.workers) = (1, 2, 0);
         config.train.information_every = Some(0);
         config.train.standardise = false;
+        // Of both lengths: gradients that are clipped, and some that are not.
+        config.train.clip_norm = Some(1.0);
         config.check().unwrap()
     }
 
@@ -272,7 +274,11 @@ mod tests {
                 let [a, b] = [later, now].map(|step| step.total_correlation);
                 assert_eq!(a.is_some(), b.is_some());
                 assert!(a.zip(b).is_none_or(|(a, b)| close(a, b)), "{method:?}: {a:?} {b:?}");
+                let [a, b] = [later, now].map(|step| step.gradient_norm.unwrap());
+                assert!(close(a, b), "{method:?}: {a} {b}");
             }
+            let norms = || steps.iter().map(|step| step.gradient_norm.unwrap());
+            assert!(norms().any(|norm| norm > 1.0) && norms().any(|norm| norm < 1.0));
             assert!(close(later.train_loss, now.train_loss));
             assert_eq!(later.train_accuracy, now.train_accuracy, "{method:?}");
             assert_eq!(later.validation, now.validation, "{method:?}: other steps were made");

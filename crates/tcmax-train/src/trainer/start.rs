@@ -52,10 +52,6 @@ pub(super) fn train_here(
         let alone = (Members::alone(), options.devices.first());
         return train_member(&config, splits, seed, options, beginning, alone);
     }
-    if config.config().train.batch_norm == BatchNorm::Synchronised && !options.devices.are_cpus() {
-        let problem = "'synchronised' is computed on the CPU alone; choose 'local'";
-        return Err(Error::setting("train.batch-norm", problem));
-    }
     let files = Mutex::new(files);
     run_members(&config, group, &|index, member: Arc<dyn Group>| {
         let device = options.devices.of_member(index);

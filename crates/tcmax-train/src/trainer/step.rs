@@ -40,7 +40,7 @@ impl Run<'_> {
         let accumulate = self.config.config().train.accumulate;
         let ends = (clock.batch + 1).is_multiple_of(accumulate) || clock.batch + 1 == clock.batches;
         let updates = &mut self.updates;
-        updates.begin_batch();
+        updates.begin_batch(self.reads_later);
         let mut update = |gradients: &mut GradStore| updates.apply(gradients, ends);
         let (head, groups) = (self.model.head(), self.model.groups());
         let only = if way == Way::Rows { own_only } else { only };

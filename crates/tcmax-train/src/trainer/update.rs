@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
+use tcmax_losses::Reported;
 use tcmax_ops::{
     AnyOptimiser, AverageOptions, GroupOptions, Params, State, WeightAverage, clip_grad_norm,
+    clip_grad_norm_unread,
 };
 
 use crate::checkpoint::{under_prefix, with_prefix};
@@ -27,7 +29,9 @@ pub(super) struct Updates {
     /// How often the method has updated in this batch.
     calls: usize,
     /// The norm of the gradients of the last step, where it was computed.
-    norm: Option<f64>,
+    norm: Option<Reported>,
+    /// Whether norms are read by who wants them, and no step waits for the device.
+    reads_later: bool,
 }
 
 impl Updates {
@@ -54,6 +58,7 @@ impl Updates {
             held: 0,
             calls: 0,
             norm: None,
+            reads_later: false,
         })
     }
 
@@ -77,9 +82,9 @@ impl Updates {
         Ok(self.average.as_mut().map_or(Ok(()), WeightAverage::restart)?)
     }
 
-    /// The next batch comes.
-    pub(super) fn begin_batch(&mut self) {
-        self.calls = 0;
+    /// The next batch comes, of which what is only reported is read now, or later by who wants it.
+    pub(super) fn begin_batch(&mut self, reads_later: bool) {
+        (self.calls, self.reads_later) = (0, reads_later);
     }
 
     /// Takes the gradients of a batch, and makes a step if it `ends` the batches of one.
@@ -94,7 +99,12 @@ impl Updates {
             self.take_means(gradients)?;
         }
         if let Some(largest) = self.clip_norm {
-            self.norm = Some(clip_grad_norm(&self.params, gradients, largest)?);
+            self.norm = match self.reads_later {
+                true => {
+                    clip_grad_norm_unread(&self.params, gradients, largest)?.map(Reported::Later)
+                }
+                false => Some(clip_grad_norm(&self.params, gradients, largest)?.into()),
+            };
         }
         self.optimiser.step(gradients)?;
         self.average.as_mut().map_or(Ok(()), WeightAverage::update)
@@ -137,8 +147,8 @@ impl Updates {
     }
 
     /// The norm of the gradients of the last step, where gradients are clipped.
-    pub(super) fn norm(&self) -> Option<f64> {
-        self.norm
+    pub(super) fn norm(&self) -> Option<&Reported> {
+        self.norm.as_ref()
     }
 
     /// Runs `f` with the averaged weights, where there is an average.
@@ -224,7 +234,7 @@ mod tests {
 
     fn apply(value: &Tensor, updates: &mut Updates, gradient: f64, ends: bool) -> f64 {
         let loss = (value * gradient).unwrap().sum_all().unwrap();
-        updates.begin_batch();
+        updates.begin_batch(false);
         updates.apply(&mut loss.backward().unwrap(), ends).unwrap();
         value.to_vec1::<f64>().unwrap()[0]
     }
@@ -247,7 +257,7 @@ mod tests {
         apply(&value, &mut updates, 2.0, false);
         let after = apply(&value, &mut updates, 4.0, true);
         assert!((after - 0.95).abs() < 1e-7, "{after}");
-        assert_eq!(updates.norm(), Some(3.0));
+        assert_eq!(updates.norm().unwrap().value().unwrap(), 3.0);
     }
 
     #[test]
