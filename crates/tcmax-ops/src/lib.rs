@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod activation;
+mod apart;
 mod composed;
 mod cpu;
 #[cfg(any(test, feature = "cuda"))]
@@ -21,6 +22,7 @@ mod training;
 mod wide;
 
 pub use activation::{Activation, Gelu};
+pub use apart::on_its_own;
 pub use device::{allow_tf32, on_devices, tensor_on};
 pub use error::{Error, Result};
 pub use graph::backward::backward;

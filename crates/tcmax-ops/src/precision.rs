@@ -42,6 +42,11 @@ pub fn in_half_precision<T>(f: impl FnOnce() -> T) -> T {
     with_flag(&IS_HALF, true, f)
 }
 
+/// Runs `f`, in which products keep their types whatever is around it.
+pub(crate) fn not_half<T>(f: impl FnOnce() -> T) -> T {
+    with_flag(&IS_HALF, false, f)
+}
+
 /// Whether products of `x` are in half precision.
 pub(crate) fn is_half(x: &Tensor) -> bool {
     IS_HALF.get() && matches!(x.dtype(), DType::F32 | DType::BF16)

@@ -33,6 +33,11 @@ pub fn only_reading<T>(f: impl FnOnce() -> T) -> T {
     with_flag(&IS_READING, true, f)
 }
 
+/// Runs `f`, in which parameters are trained whatever is around it.
+pub(crate) fn not_reading<T>(f: impl FnOnce() -> T) -> T {
+    with_flag(&IS_READING, false, f)
+}
+
 /// `x`, as operations take it: without its graph where values are only looked at.
 pub(crate) fn seen(x: &Tensor) -> Tensor {
     if IS_READING.get() { x.detach() } else { x.clone() }

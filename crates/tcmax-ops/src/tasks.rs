@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use crate::apart::on_its_own;
 use crate::error::{Error, Result};
 
-/// Running tasks, by as many threads as there are.
+/// Running tasks, by as many threads as there are; a thread that waits for them may take up other work, which is
+/// [`on_its_own`].
 pub(crate) trait Fork: IndexedParallelIterator {
     /// Runs `task` on every item.
     #[track_caller]
@@ -28,7 +30,7 @@ pub(crate) trait Fork: IndexedParallelIterator {
         task: impl Fn(&mut B, Self::Item) + Sync + Send,
     ) {
         match Meter::fork() {
-            false => self.for_each_init(init, task),
+            false => on_its_own(|| self.for_each_init(init, task)),
             true => {
                 self.for_each_init(init, |kept, item| Meter::task(|| task(kept, item)));
                 Meter::join(Location::caller());
@@ -50,7 +52,7 @@ pub(crate) trait Fork: IndexedParallelIterator {
         task: impl Fn(&mut B, Self::Item) -> R + Sync + Send,
     ) -> Vec<R> {
         match Meter::fork() {
-            false => self.map_init(init, task).collect(),
+            false => on_its_own(|| self.map_init(init, task).collect()),
             true => {
                 let task = |kept: &mut B, item| Meter::task(|| task(kept, item));
                 let results = self.map_init(init, task).collect();

@@ -4,6 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use rayon::prelude::*;
 
+use crate::apart::on_its_own;
 use crate::graph::backward::backward;
 
 /// The networks behind some features, such as the encoders of modalities, cut off from what is computed from them.
@@ -42,7 +43,8 @@ struct Branch {
 }
 
 impl Branches {
-    /// The features that `network` computes of each of `count` inputs, at the same time, and the networks behind them.
+    /// The features that `network` computes of each of `count` inputs, at the same time and each
+    /// [on its own](crate::on_its_own), and the networks behind them.
     /// What tracks no gradient comes back as it is.
     ///
     /// # Errors
@@ -54,7 +56,7 @@ impl Branches {
     where
         E: From<candle_core::Error> + Send,
     {
-        let grown: Vec<_> = (0..count).into_par_iter().map(&network).collect();
+        let grown: Vec<_> = (0..count).into_par_iter().map(|m| on_its_own(|| network(m))).collect();
         let mut all = Self::default();
         let features = grown.into_iter().map(|end| all.cut(end?).map_err(E::from));
         let features = features.collect::<std::result::Result<Vec<_>, E>>()?;
@@ -80,8 +82,10 @@ impl Branches {
             .iter()
             .filter_map(|branch| Some((&branch.end, gradients.get(&branch.leaf)?.clone())))
             .collect();
-        let found: Vec<Result<GradStore>> =
-            ends.into_par_iter().map(|(end, gradient)| of_branch(end, &gradient)).collect();
+        let found: Vec<Result<GradStore>> = ends
+            .into_par_iter()
+            .map(|(end, gradient)| on_its_own(|| of_branch(end, &gradient)))
+            .collect();
         found.into_iter().try_for_each(|found| gradients.extend(found?))
     }
 }

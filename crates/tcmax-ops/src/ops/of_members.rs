@@ -53,7 +53,10 @@ pub(crate) fn batch_norm(
         bail!("batch_norm: training needs at least 2 values in each channel, got {}", count[0]);
     }
     let share = if counts { 1.0 / count[0] } else { 0.0 };
-    let mean_of_all = |rows: &Tensor| added_over(&(rows.sum(0)? * share)?, members.group());
+    // A tensor, because candle leaves out what a number 0 is multiplied with: its gradient is exchanged all the same.
+    let share = Tensor::full(share, channels, &Device::Cpu)?;
+    let share = placed_like(&share, &rows)?;
+    let mean_of_all = |rows: &Tensor| added_over(&(rows.sum(0)? * &share)?, members.group());
     let mean = mean_of_all(&rows)?;
     let centred = rows.broadcast_sub(&mean)?;
     let var = mean_of_all(&centred.sqr()?)?;

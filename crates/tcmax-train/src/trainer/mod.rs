@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tcmax_data::Splits;
+use tcmax_ops::on_its_own;
 use tcmax_parallel::Group;
 
 use crate::observer::{Observer, RunLabel};
@@ -85,10 +86,11 @@ pub fn train(
     // On a thread of the pool that the operations share out their work to: from outside, every
     // single one of them would be handed over and waited for.
     rayon::scope(|_| {
-        result = Some(match config.candidates() {
+        // The thread may have taken it up while another training waits.
+        result = Some(on_its_own(|| match config.candidates() {
             [] => train_here(config, splits, seed, options),
             _ => train_candidates(config, splits, seed, options),
-        });
+        }));
     });
     result.unwrap_or_else(|| unreachable!("the scope has run its body"))
 }

@@ -228,6 +228,7 @@ mod tests {
             held: 0,
             calls: 0,
             norm: None,
+            reads_later: false,
         };
         (value, updates)
     }
