@@ -29,27 +29,40 @@ mod tests {
     use candle_core::{DType, Device, Var};
     use rayon::prelude::*;
 
+    use crate::graph::branches::Branches;
     use crate::ops::linear::linear;
     use crate::precision::in_half_precision;
     use crate::reading::only_reading;
+    use crate::tasks::Fork;
 
-    /// Half of the jobs of a pool compute inside settings, wait there, and take up the others.
+    /// What a thread takes up while it waits runs where its tasks do. Of a pool of one thread that is the caller's.
     #[test]
-    fn settings_do_not_reach_what_threads_take_up_while_they_wait() {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        let weight = Var::zeros((64, 512), DType::F32, &Device::Cpu).unwrap();
-        let bias = Var::zeros(64, DType::F32, &Device::Cpu).unwrap();
-        let job = |number: usize| {
-            let x = Var::ones((512, 512), DType::F32, &Device::Cpu).unwrap();
-            let product = || linear(&x, &weight, &bias).unwrap();
-            let y = match number % 4 {
-                0 => only_reading(product),
-                2 => in_half_precision(product),
-                _ => product(),
-            };
-            let wanted = if number % 4 == 2 { DType::BF16 } else { DType::F32 };
-            assert_eq!((y.dtype(), y.track_op()), (wanted, number % 4 != 0), "job {number}");
+    fn settings_end_where_a_thread_waits_for_tasks() {
+        let vars = [(2, 3), (4, 3)].map(|shape| Var::zeros(shape, DType::F32, &Device::Cpu));
+        let [x, weight] = vars.map(Result::unwrap);
+        let bias = Var::zeros(4, DType::F32, &Device::Cpu).unwrap();
+        let product = || {
+            let y = linear(&x, &weight, &bias).unwrap();
+            (y.dtype(), y.track_op())
         };
-        pool.install(|| (0..200).into_par_iter().with_max_len(1).for_each(job));
+        let trained = (DType::F32, true);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        pool.install(|| {
+            only_reading(|| {
+                in_half_precision(|| {
+                    assert_eq!(product(), (DType::BF16, false));
+                    (0..4).into_par_iter().fork(|_| assert_eq!(product(), trained));
+                    let all = (0..4).into_par_iter().gather(|_| product());
+                    assert_eq!(all, [trained; 4]);
+                    let branches = Branches::grow(1, |_| {
+                        assert_eq!(product(), trained);
+                        linear(&x, &weight, &bias)
+                    });
+                    branches.unwrap();
+                    assert_eq!(product(), (DType::BF16, false));
+                });
+            });
+        });
+        assert_eq!(product(), trained);
     }
 }
