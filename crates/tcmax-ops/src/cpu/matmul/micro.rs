@@ -119,7 +119,7 @@ pub(crate) fn multiply<S: Simd>(simd: S, product: Product<'_>, target: Target<'_
     }
 }
 
-/// For rows whose distance is known at run time alone.
+/// The `STEP` of rows whose distance is known at run time alone.
 const ANY: usize = 0;
 
 /// Rows whose sums fit into the registers.
@@ -206,7 +206,7 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd
 }
 
 /// The sums of `ROWS` rows and `VECTORS` vectors of columns from `column` on; rows of the left side are `STEP` apart, or
-/// [`ANY`] number.
+/// as far as the tile says where that is [`ANY`].
 ///
 /// # Safety
 /// `ROWS` rows must exist on the left and in the target, and `VECTORS` vectors of every panel row
@@ -234,7 +234,7 @@ unsafe fn sums<S: Simd, const ROWS: usize, const VECTORS: usize, const STEP: usi
         // Two at a time where all addresses are constants apart, so that fewer of them are computed.
         while STEP == PANEL && left >= 2 {
             for _ in 0..2 {
-                // SAFETY: a column of the left side and a row of the right, as the caller promises.
+                // SAFETY: inside both sides, as the caller promises.
                 unsafe { add_products::<S, ROWS, VECTORS>(simd, &mut sums, (a, step), b) };
                 (a, b) = (a.map(|row| row.wrapping_add(1)), b.wrapping_add(tile.b_stride));
             }
@@ -275,7 +275,8 @@ fn fourth_rows<const ROWS: usize>(first: *const f32, step: usize) -> [*const f32
     [0, 1, 2, 3].map(|group| first.wrapping_add(row(group)))
 }
 
-/// Adds the products of a column of the left side, in rows `step` apart, with a row of the right side.
+/// Adds the products of one column of the left side, whose rows are `step` apart, with the row of the right that meets
+/// it.
 ///
 /// # Safety
 /// `ROWS` rows must exist on the left, and `VECTORS` vectors from `b` on.
