@@ -14,7 +14,7 @@ use tcmax_estimators::fit::{FitConfig, fit};
 use tcmax_estimators::{EstimatorSpec, Sample, Variable};
 use tcmax_ops::{
     BatchNorm2d, BatchNormConfig, Branches, Conv2dConfig, Init, MaxPool2dConfig, ParamBuilder,
-    Seed, Sgd, SgdOptions, optimisers,
+    Seed, Sgd, SgdOptions, keep_awake, optimisers,
 };
 use tcmax_registry::Table;
 
@@ -340,8 +340,7 @@ fn training_step(networks: &[Network]) -> tcmax_encoders::Result<Work> {
     let labels = Tensor::from_vec(labels, (batch, 1), device())?;
     let options = SgdOptions { learning_rate: 1e-3, ..SgdOptions::default() };
     let mut sgd = Sgd::new(&builder.params(), options)?;
-    Ok(Box::new(move || {
-        // As the trainer does.
+    let mut step = move || {
         let encode = |m: usize| in_precision(|| encoders[m].encode(&inputs[m], true));
         let (branches, features) = Branches::grow(encoders.len(), encode)?;
         let features = Tensor::cat(&features, D::Minus1)?.to_dtype(DType::F32)?;
@@ -352,7 +351,9 @@ fn training_step(networks: &[Network]) -> tcmax_encoders::Result<Work> {
         branches.backward(&mut gradients)?;
         sgd.step(&gradients)?;
         Ok(())
-    }))
+    };
+    // As the trainer does.
+    Ok(Box::new(move || keep_awake(&mut step)))
 }
 
 fn convolution(

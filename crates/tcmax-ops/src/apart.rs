@@ -1,5 +1,6 @@
 //! Computations that have nothing to do with what their thread does around them.
 
+use crate::awake::busy;
 use crate::precision::not_half;
 use crate::reading::not_reading;
 
@@ -21,7 +22,7 @@ use crate::reading::not_reading;
 /// # }
 /// ```
 pub fn on_its_own<T>(f: impl FnOnce() -> T) -> T {
-    not_half(|| not_reading(f))
+    busy(|| not_half(|| not_reading(f)))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod activation;
 mod apart;
+mod awake;
 mod composed;
 mod cpu;
 #[cfg(any(test, feature = "cuda"))]
@@ -23,6 +24,7 @@ mod wide;
 
 pub use activation::{Activation, Gelu};
 pub use apart::on_its_own;
+pub use awake::keep_awake;
 pub use device::{allow_tf32, on_devices, tensor_on};
 pub use error::{Error, Result};
 pub use graph::backward::backward;

@@ -20,7 +20,7 @@ use tcmax_registry::{OptionSet, require};
 
 use crate::cpu::element::Element;
 use crate::error::{Error, Result};
-use crate::training::optimise::kernel::{Kernel, apply};
+use crate::training::optimise::kernel::{Kernel, Parameter, apply_all};
 use crate::training::optimise::running::Running;
 use crate::training::optimise::saved::{named, whole_steps};
 use crate::training::params::{Params, State};
@@ -112,10 +112,15 @@ impl WeightAverage {
     /// # Errors
     /// Only if the device fails.
     pub fn update_with(&mut self, decay: f64) -> Result<()> {
-        for ((_, average), (_, var)) in self.averages.iter().zip(self.params.trainable()) {
-            let mut none = Running::of(average, Vec::new())?;
-            apply(Towards { decay }, average, &var.as_detached_tensor(), &mut none)?;
-        }
+        let none = self.averages.iter().map(|(_, average)| Running::of(average, Vec::new()));
+        let mut none = none.collect::<CandleResult<Vec<_>>>()?;
+        let averages = self.averages.iter().zip(self.params.trainable()).zip(&mut none);
+        let kernel = Towards { decay };
+        let parameter = |(((_, average), (_, var)), running)| {
+            let (average, var): (&Var, &Var) = (average, var);
+            Parameter { kernel, var: average, gradient: var.as_detached_tensor(), running }
+        };
+        apply_all(averages.map(parameter).collect())?;
         self.steps += 1;
         Ok(())
     }

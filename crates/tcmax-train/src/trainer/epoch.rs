@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tcmax_losses::{Clock, Reported, reported};
-use tcmax_ops::Seed;
+use tcmax_ops::{Seed, keep_awake};
 
 use super::run::Run;
 use super::sums::{EpochSums, Stepped};
@@ -78,7 +78,7 @@ impl Run<'_> {
             let noise = seed.stream("step").index(number as u64);
             let batch = batch?;
             let later = self.reads_later;
-            let step = || self.step((&batch, &only), clock, noise);
+            let step = || keep_awake(|| self.step((&batch, &only), clock, noise));
             let stepped = reported(later, step).map_err(|error| match error {
                 Error::Loss(tcmax_losses::Error::NotFinite { value }) => not_finite(clock, value),
                 other => other,

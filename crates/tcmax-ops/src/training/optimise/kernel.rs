@@ -20,7 +20,7 @@ const OP: &str = "optimiser";
 const BAND: usize = 1 << 15;
 
 /// How the values of one parameter are updated from as many others, with some running values beside each.
-pub trait Kernel: Copy + Sync {
+pub trait Kernel: Copy + Send + Sync {
     /// Updates some values and their running values. All slices are of one length. Runs with the widest
     /// vectors of the processor: `#[inline(always)]`.
     fn update<T: Element>(&self, value: &mut [T], gradient: &[T], running: &mut [&mut [T]]);
@@ -44,13 +44,25 @@ pub trait Kernel: Copy + Sync {
     }
 }
 
-/// Updates a parameter and its running values.
-pub(crate) fn apply<K: Kernel>(
-    kernel: K,
-    var: &Var,
-    gradient: &Tensor,
-    running: &mut Running,
-) -> CandleResult<()> {
+/// A parameter to be updated, with its running values.
+pub(crate) struct Parameter<'a, K> {
+    pub(crate) kernel: K,
+    pub(crate) var: &'a Var,
+    pub(crate) gradient: Tensor,
+    pub(crate) running: &'a mut Running,
+}
+
+/// Updates parameters: on a CPU at the same time, as most are smaller than a task.
+pub(crate) fn apply_all<K: Kernel>(parameters: Vec<Parameter<'_, K>>) -> CandleResult<()> {
+    let is_on_cpu = |parameter: &Parameter<'_, K>| matches!(parameter.running, Running::Cpu(_));
+    match parameters.iter().all(is_on_cpu) {
+        true => parameters.into_par_iter().gather(apply).into_iter().collect(),
+        false => parameters.into_iter().try_for_each(apply),
+    }
+}
+
+fn apply<K: Kernel>(parameter: Parameter<'_, K>) -> CandleResult<()> {
+    let Parameter { kernel, var, gradient, running } = parameter;
     match running {
         Running::Cpu(storages) => {
             let op = InPlace { kernel, storages: Mutex::new(storages) };
@@ -58,10 +70,10 @@ pub(crate) fn apply<K: Kernel>(
         }
         Running::Device(tensors) => {
             #[cfg(feature = "cuda")]
-            if launched(&kernel, var, gradient, tensors)? {
+            if launched(&kernel, var, &gradient, tensors)? {
                 return Ok(());
             }
-            let (value, after) = kernel.composed(&var.as_detached_tensor(), gradient, tensors)?;
+            let (value, after) = kernel.composed(&var.as_detached_tensor(), &gradient, tensors)?;
             *tensors = after;
             var.set(&value)
         }

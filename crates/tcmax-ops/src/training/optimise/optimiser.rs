@@ -1,14 +1,13 @@
 //! What optimisers share: a step of every parameter that has a gradient.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use candle_core::Var;
 use candle_core::backprop::GradStore;
 
 use crate::error::{Error, Result};
 use crate::training::optimise::groups::{GroupOptions, Groups};
-use crate::training::optimise::kernel::apply;
+use crate::training::optimise::kernel::{Parameter, apply_all};
 use crate::training::optimise::rule::{Pace, Rule};
 use crate::training::optimise::running::Running;
 use crate::training::params::Params;
@@ -106,8 +105,9 @@ impl<R: Rule> Optimiser<R> {
     /// Updates every parameter that has a gradient and is not frozen.
     ///
     /// # Errors
-    /// When a gradient has another shape or element type than its parameter.
+    /// When a gradient has another shape or element type than its parameter; then none is updated.
     pub fn step(&mut self, gradients: &GradStore) -> Result<()> {
+        let mut due = BTreeMap::new();
         for (name, var) in self.params.trainable() {
             let settings = self.groups.settings(name);
             let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
@@ -118,22 +118,27 @@ impl<R: Rule> Optimiser<R> {
                 let (got, wanted) = (gradient.shape().clone(), var.shape().clone());
                 return Err(Error::WrongShape { name: name.to_owned(), got, wanted });
             }
-            let progress = match self.progress.entry(name.to_owned()) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => {
-                    let running = Running::zeros(var, self.rule.running().len())?;
-                    entry.insert(Progress { steps: 0, running })
-                }
-            };
+            due.insert(name, (var, gradient.detach(), settings));
+        }
+        for (name, (var, ..)) in &due {
+            if !self.progress.contains_key(*name) {
+                let running = Running::zeros(var, self.rule.running().len())?;
+                self.progress.insert((*name).to_owned(), Progress { steps: 0, running });
+            }
+        }
+        let mut updates = Vec::with_capacity(due.len());
+        for (name, progress) in &mut self.progress {
+            let Some((var, gradient, settings)) = due.remove(name.as_str()) else { continue };
             progress.steps += 1;
             let pace = Pace {
                 steps: progress.steps,
                 learning_rate: self.learning_rate * settings.rate_factor,
                 weight_decay: settings.weight_decay.unwrap_or_else(|| decay_of(&self.rule, var)),
             };
-            apply(self.rule.kernel(pace), var, &gradient.detach(), &mut progress.running)?;
+            let kernel = self.rule.kernel(pace);
+            updates.push(Parameter { kernel, var, gradient, running: &mut progress.running });
         }
-        Ok(())
+        Ok(apply_all(updates)?)
     }
 }
 
