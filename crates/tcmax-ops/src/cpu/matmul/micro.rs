@@ -247,6 +247,53 @@ unsafe fn sums<S: Simd, const ROWS: usize, const VECTORS: usize, const STEP: usi
             b = b.wrapping_add(tile.b_stride);
         }
     }
+    if column + VECTORS * lanes <= tile.width {
+        // SAFETY: whole vectors of the target's rows, as the caller promises.
+        unsafe { put(simd, tile, column, &sums) };
+    } else {
+        // SAFETY: the part of each row that exists, as the caller promises.
+        unsafe { put_in_part(simd, tile, column, sums) };
+    }
+}
+
+/// Writes whole vectors, or adds them, straight from the registers that hold the sums.
+///
+/// # Safety
+/// The target must have `ROWS` rows, and columns for all vectors from `column` on.
+#[inline(always)]
+unsafe fn put<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    tile: &Tile<'_>,
+    column: usize,
+    sums: &[[S::f32s; VECTORS]; ROWS],
+) {
+    let mut out = tile.out.wrapping_add(column);
+    for sums in sums {
+        for (v, sum) in sums.iter().enumerate() {
+            let out = out.wrapping_add(v * S::F32_LANES).cast::<S::f32s>();
+            // SAFETY: a vector of the target, as the caller promises; it has been written before if it is to be added
+            // to.
+            unsafe {
+                let sum = if tile.add { simd.add_f32s(*sum, out.read_unaligned()) } else { *sum };
+                out.write_unaligned(sum);
+            }
+        }
+        out = out.wrapping_add(tile.stride);
+    }
+}
+
+/// Writes as much of each vector, or adds it, as the target has columns.
+///
+/// # Safety
+/// The target must have `ROWS` rows.
+#[inline(always)]
+unsafe fn put_in_part<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    tile: &Tile<'_>,
+    column: usize,
+    sums: [[S::f32s; VECTORS]; ROWS],
+) {
+    let lanes = S::F32_LANES;
     for (row, sums) in sums.into_iter().enumerate() {
         for (v, mut sum) in sums.into_iter().enumerate() {
             let first = column + v * lanes;
