@@ -351,11 +351,14 @@ unsafe fn add_products<S: Simd, const ROWS: usize, const VECTORS: usize>(
 /// A vector from at most as many values; the rest is 0.
 #[inline(always)]
 pub(crate) fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
-    if values.len() == S::F32_LANES {
+    let count = values.len().min(S::F32_LANES);
+    if count == S::F32_LANES {
         // SAFETY: as many floats as a vector holds.
         unsafe { values.as_ptr().cast::<S::f32s>().read_unaligned() }
     } else {
-        simd.partial_load_f32s(values)
+        let lanes = simd.mask_between_m32s(0, count as u32);
+        // SAFETY: the lanes of the mask are values.
+        unsafe { simd.mask_load_ptr_f32s(lanes, values.as_ptr()) }
     }
 }
 
@@ -369,15 +372,11 @@ pub(crate) unsafe fn store<S: Simd>(simd: S, out: *mut f32, count: usize, vector
         // SAFETY: as many floats as a vector holds.
         unsafe { out.cast::<S::f32s>().write_unaligned(vector) };
     } else {
-        let mut lanes = [0.0; MOST_LANES];
-        simd.partial_store_f32s(&mut lanes[..count], vector);
-        // SAFETY: `count` floats on both sides, which are different memory.
-        unsafe { std::ptr::copy_nonoverlapping(lanes.as_ptr(), out, count) };
+        let lanes = simd.mask_between_m32s(0, count as u32);
+        // SAFETY: the lanes of the mask are floats that may be written.
+        unsafe { simd.mask_store_ptr_f32s(lanes, out, vector) };
     }
 }
-
-/// Lanes of the widest vector.
-const MOST_LANES: usize = 16;
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -10,20 +10,24 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::conv2d::implicit::border::Bordered;
+use crate::cpu::conv2d::implicit::border::with_border;
 use crate::cpu::conv2d::implicit::packing::packed;
 use crate::cpu::matmul::block::Block;
 use crate::cpu::matmul::micro::{self, Left, PANEL, Product, Segment, Target};
 use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::simd::run;
-use crate::geometry::ConvShape;
+use crate::geometry::{ConvShape, Window};
 use crate::tasks::Fork;
 
 /// Output positions whose products are summed before the next: their gradients stay in the second-level cache.
-const POSITIONS_AT_ONCE: usize = 512;
+const POSITIONS_AT_ONCE: usize = 256;
 
 /// Tasks of a small gradient.
 const TASKS: usize = 64;
+
+/// Input channels that are few: their taps are summed together, and the images copied with a border of zeros, since
+/// without it the taps along an image's side meet other positions than the rest.
+const FEW: usize = 64;
 
 /// Values of a gradient that is small.
 const SMALL: usize = 1 << 17;
@@ -39,7 +43,10 @@ const ADDED_AT_ONCE: usize = 1024;
 
 /// dw (K_h, K_w, from, to) of x (B, H, W, from) and dy (B, H', W', to).
 pub(super) fn weight_grad(shape: &ConvShape, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
-    let image = &Bordered::around(x, shape);
+    let bordered =
+        (shape.from < FEW && shape.window.padding != (0, 0)).then(|| with_border(x, shape));
+    let (x, shape) = bordered.as_ref().map_or((x, shape), |(x, shape)| (&x[..], shape));
+    let columns = &columns(&shape.window);
     // Whole panels can be read in place.
     let packed = (!shape.to.is_multiple_of(PANEL)).then(|| packed(grad, shape.to));
     let right = match &packed {
@@ -49,7 +56,7 @@ pub(super) fn weight_grad(shape: &ConvShape, x: &[f32], grad: &[f32], dw: &mut [
         None => Right { values: grad, stride: shape.to, panel_step: PANEL },
     };
     let sum = |(lines, part): (Range<usize>, Part<'_>)| {
-        run(Sum { shape, image, right, lines, part });
+        run(Sum { shape, x, columns, right, lines, part });
     };
     let lines = shape.batch * shape.window.out.0;
     let groups = groups(shape);
@@ -114,6 +121,24 @@ fn parts<'a>(shape: &ConvShape, dw: Block<'a>) -> Vec<Part<'a>> {
     dw.column_panels(PANEL).into_iter().enumerate().flat_map(of_panel).collect()
 }
 
+/// Neighbouring taps of a kernel's row that the same positions see inside the image.
+struct Columns {
+    taps: Range<usize>,
+    positions: Range<usize>,
+}
+
+fn columns(window: &Window) -> Vec<Columns> {
+    let mut columns: Vec<Columns> = Vec::new();
+    for tap in 0..window.kernel.1 {
+        let positions = window.inside(tap);
+        match columns.last_mut().filter(|last| last.positions == positions) {
+            Some(last) => last.taps.end += 1,
+            None => columns.push(Columns { taps: tap..tap + 1, positions }),
+        }
+    }
+    columns
+}
+
 /// The gradient of the output, packed in panels or not.
 #[derive(Clone, Copy)]
 struct Right<'a> {
@@ -127,7 +152,8 @@ struct Right<'a> {
 /// Sums of a part over some output lines, counted through the batch.
 struct Sum<'a, 'b> {
     shape: &'a ConvShape,
-    image: &'a Bordered<'a>,
+    x: &'a [f32],
+    columns: &'a [Columns],
     right: Right<'a>,
     lines: Range<usize>,
     part: Part<'b>,
@@ -151,20 +177,33 @@ impl WithSimd for Sum<'_, '_> {
         while first < lines.end {
             let (number, top) = (first / rows, first % rows);
             let bottom = rows.min(top + rows_at_once).min(top + lines.end - first);
+            let add = first > lines.start;
             for u in part.start / taps..part.end.div_ceil(taps) {
-                let wanted = part.start.max(u * taps)..part.end.min((u + 1) * taps);
-                segments.clear();
-                segments.extend((top..bottom).map(|i| Segment {
-                    a: self.image.pixel(number, i * window.stride.0 + u, 0) * from + wanted.start
-                        - u * taps,
-                    b: panel * right.panel_step + (number * rows + i) * line * right.stride,
-                    len: line,
-                }));
-                let (a, b, b_stride) = (&self.image.values, right.values, right.stride);
-                let product = Product { a, left, b, b_stride, segments: &segments };
-                let (row, rows) = (wanted.start - part.start, wanted.len());
-                let add = first > lines.start;
-                micro::multiply(simd, product, Target { out: &mut out, row, step: 1, rows, add });
+                for Columns { taps: side, positions } in self.columns {
+                    let begin = u * taps + side.start * from;
+                    let end = u * taps + side.end * from;
+                    let wanted = part.start.max(begin)..part.end.min(end);
+                    if wanted.is_empty() {
+                        continue;
+                    }
+                    segments.clear();
+                    segments.extend((top..bottom).filter_map(|i| {
+                        let row = window.row(i, u)?;
+                        let column = window.column(positions.start, side.start)?;
+                        let pixel = (number * window.image.0 + row) * window.image.1 + column;
+                        let position = (number * rows + i) * line + positions.start;
+                        Some(Segment {
+                            a: pixel * from + wanted.start - begin,
+                            b: panel * right.panel_step + position * right.stride,
+                            len: positions.len(),
+                        })
+                    }));
+                    let (b, b_stride) = (right.values, right.stride);
+                    let product = Product { a: self.x, left, b, b_stride, segments: &segments };
+                    let (row, rows) = (wanted.start - part.start, wanted.len());
+                    let out = &mut out;
+                    micro::multiply(simd, product, Target { out, row, step: 1, rows, add });
+                }
             }
             first += bottom - top;
         }
