@@ -112,7 +112,7 @@ impl WeightAverage {
     /// # Errors
     /// Only if the device fails.
     pub fn update_with(&mut self, decay: f64) -> Result<()> {
-        let none = self.averages.iter().map(|(_, average)| Running::of(average, Vec::new()));
+        let none = self.averages.values().map(|average| Running::of(average, Vec::new()));
         let mut none = none.collect::<CandleResult<Vec<_>>>()?;
         let averages = self.averages.iter().zip(self.params.trainable()).zip(&mut none);
         let kernel = Towards { decay };

@@ -79,7 +79,9 @@ mod tests {
     fn every_target_is_in_one_run() {
         for (count, step) in [(1, 1), (7, 2), (2, 3), (12, 3)] {
             // What a stride skips sees no tap.
-            let taps = |x: usize| (0..2).filter(move |v| (x + v) % 3 == 0).map(move |v| (v, x + v));
+            let taps = |x: usize| {
+                (0..2).filter(move |v| (x + v).is_multiple_of(3)).map(move |v| (v, x + v))
+            };
             let mut seen = vec![0; count];
             for run in runs(0..count, step, step, taps) {
                 for number in 0..run.count {
