@@ -214,6 +214,18 @@ mod tests {
     }
 
     #[test]
+    fn a_gradient_of_another_shape_is_refused_by_name_before_anything_is_updated() {
+        let builder = ParamBuilder::new(Seed::new(0), DType::F64, &Device::Cpu);
+        let [p, q] = ["p", "q"].map(|name| builder.param(name, 2, Init::Const(1.0)).unwrap());
+        let mut sgd = Sgd::new(&builder.params(), SgdOptions::default()).unwrap();
+        let mut gradients = (&p * &q).unwrap().sum_all().unwrap().backward().unwrap();
+        gradients.insert(&q, Tensor::zeros(3, DType::F64, &Device::Cpu).unwrap());
+        let error = sgd.step(&gradients).unwrap_err();
+        assert!(matches!(&error, crate::Error::WrongShape { name, .. } if name == "q"), "{error}");
+        assert_eq!(p.to_vec1::<f64>().unwrap(), [1.0, 1.0]);
+    }
+
+    #[test]
     fn decay_is_coupled_and_spares_what_has_no_gradient() {
         let (params, a, b) = two();
         let mut sgd = Sgd::new(&params, options(0.1, 0.0, 0.5)).unwrap();

@@ -20,7 +20,7 @@ use crate::geometry::{ConvShape, Window};
 use crate::tasks::Fork;
 
 /// Output positions whose products are summed before the next: their gradients stay in the second-level cache.
-const POSITIONS_AT_ONCE: usize = 256;
+const POSITIONS_AT_ONCE: usize = 512;
 
 /// Tasks of a small gradient.
 const TASKS: usize = 64;
