@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Args;
 use rand::Rng;
-use tcmax_data::shards::{normalisation, random_view};
+use tcmax_data::shards::{View, normalisation};
 use tcmax_data::{
     Dataset, Loader, LoaderOptions, Modality, ModalityKind, UserData, UserDataConfig,
 };
@@ -25,6 +25,8 @@ const BATCH: usize = 32;
 /// Files of each kind.
 const FILES: usize = 256;
 const WORKERS: usize = 2;
+/// Timed epochs, after one that warms the cache of files and the memory.
+const EPOCHS: usize = 6;
 
 /// A measurement of loading.
 pub struct Case {
@@ -131,9 +133,11 @@ impl Dataset for RawFiles {
         let path = &self.files[index];
         let bad = |problem: String| tcmax_data::Error::BadFile { path: path.clone(), problem };
         if self.modalities[0].kind == ModalityKind::Image {
-            let view =
-                |bytes: &[u8], shape| random_view(bytes, shape, &self.tables, 224, seed, out);
-            return match decode::with_image(path, view).map_err(|e| bad(e.to_string()))? {
+            let view = |[height, width]: [usize; 2]| View::random(height, width, seed);
+            let wanted = |size| view(size).area(size, 224);
+            let read =
+                |bytes: &[u8], area, size| view(size).fill(bytes, area, &self.tables, 224, out);
+            return match decode::with_part(path, wanted, read).map_err(|e| bad(e.to_string()))? {
                 true => Ok(()),
                 false => Err(bad("it cannot be resized".to_owned())),
             };
@@ -166,7 +170,7 @@ pub fn compare(cases: &[&Case], python: &Path, rounds: usize) -> anyhow::Result<
         let (mut ours, mut theirs, mut peak) = (Vec::new(), Vec::new(), [0, 0]);
         for _ in 0..rounds {
             let mut command = Command::new(&own);
-            command.arg("own-load").arg(case.name).arg(folder.path()).arg("3");
+            command.arg("own-load").arg(case.name).arg(folder.path()).arg(EPOCHS.to_string());
             // `tcmax` keeps the pages of a batch for the next one, too.
             command.env("MIMALLOC_PURGE_DELAY", "-1");
             let report = run(command)?;
@@ -174,7 +178,7 @@ pub fn compare(cases: &[&Case], python: &Path, rounds: usize) -> anyhow::Result<
             peak[0] = peak[0].max(report.peak_kib / 1024);
             let mut command = Command::new(python);
             command.arg(&script).arg(case.name).arg(folder.path());
-            command.args([FILES, BATCH, WORKERS, 3].map(|n| n.to_string()));
+            command.args([FILES, BATCH, WORKERS, EPOCHS].map(|n| n.to_string()));
             let report = run(command)?;
             theirs.push(FILES as f64 * 1e3 / report.median());
             peak[1] = peak[1].max(report.peak_kib / 1024);

@@ -54,10 +54,14 @@ impl Reader {
         let mut inputs = Vec::new();
         for (m, modality) in self.dataset.modalities().iter().enumerate() {
             let length = modality.len();
-            let mut values = vec![0f32; indices.len() * length];
-            for (out, &index) in values.chunks_exact_mut(length.max(1)).zip(indices) {
+            let mut values = Vec::with_capacity(indices.len() * length);
+            for (n, &index) in indices.iter().enumerate() {
+                // One after the other, so that zeros are still near when they are overwritten.
+                values.resize((n + 1) * length, 0f32);
+                let out = &mut values[n * length..];
                 self.dataset.read(index, m, seed.index(index as u64), out)?;
-                if !out.iter().all(|value| value.is_finite()) {
+                // All are looked at, whatever is found: so they can be in vectors.
+                if out.iter().fold(false, |found, value| found | !value.is_finite()) {
                     let modality = modality.name.clone();
                     return Err(Error::NotFinite { row: index, modality });
                 }

@@ -34,7 +34,7 @@ pub use loader::{Epoch, Loader, LoaderOptions};
 pub use memory::{check_memory, memory_bytes};
 pub use partition::{Partition, Rows, SplitIndices, SplitRule};
 pub use problems::{Position, Problem, Problems};
-pub use resize::{Crop, resize};
+pub use resize::{Area, Crop, resize};
 pub use split::Split;
 pub use subset::Subset;
 pub use table::{ABSENT, Blank, Column, TableDataset};

@@ -25,6 +25,42 @@ pub struct Crop {
     pub height: f64,
 }
 
+/// Whole rows and columns of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// Rows above it.
+    pub top: usize,
+    /// Columns to its left.
+    pub left: usize,
+    /// Its rows.
+    pub height: usize,
+    /// Its columns.
+    pub width: usize,
+}
+
+impl Area {
+    /// All of a picture of (height, width) pixels.
+    pub fn whole([height, width]: [usize; 2]) -> Self {
+        Self { top: 0, left: 0, height, width }
+    }
+}
+
+impl Crop {
+    /// What [`resize`] reads for it of a picture of (height, width) pixels: what lies within, and around it half of what
+    /// becomes one pixel where it is made smaller.
+    pub fn area(self, [height, width]: [usize; 2], to: [usize; 2]) -> Area {
+        let reads = |start: f64, length: f64, all: usize, to: usize| {
+            let around = (length / to.max(1) as f64).max(1.0);
+            let first = (start - around).floor().max(0.0) as usize;
+            let end = (start + length + around).ceil().max(0.0) as usize;
+            (first.min(all), end.min(all).saturating_sub(first))
+        };
+        let (top, height) = reads(self.top, self.height, height, to[0]);
+        let (left, width) = reads(self.left, self.width, width, to[1]);
+        Area { top, left, height, width }
+    }
+}
+
 thread_local! {
     /// What resizing works in, kept between pictures.
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());

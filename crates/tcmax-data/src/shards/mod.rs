@@ -33,5 +33,5 @@ pub use description::{
 pub use header::{header, parse_header};
 pub use prepared::Prepared;
 pub use verify::verify;
-pub use view::{normalisation, random_view};
+pub use view::{View, normalisation};
 pub use writer::{Clip, ClipTensor, read_note, shard_index, shard_name, write_shard};

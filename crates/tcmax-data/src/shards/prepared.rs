@@ -14,12 +14,13 @@ use super::clip_manifest::{ClipRow, MANIFEST_FILE, read_rows};
 use super::description::{Augment, Description, Storage, StoredModality};
 use super::header::header_and_length;
 use super::read_at::read_exact_at;
-use super::view::{View, normalisation, resize, spread};
+use super::view::{View, normalisation};
 use super::writer::tensor_name;
 use crate::dataset::{Dataset, Modality};
 use crate::error::{Error, Result};
 use crate::labels::class_list;
 use crate::problems::{Position, Problems};
+use crate::resize::Area;
 use crate::split::Split;
 use crate::words::Words;
 
@@ -336,18 +337,19 @@ impl Dataset for Prepared {
             let is_flow = matches!(storage, Storage::Flow { .. });
             for (t, frame) in bytes.chunks_exact(height * width * channels).enumerate() {
                 let view = view(t);
-                let small = resize(frame, [height, width, channels], view, side)
+                let whole = Area::whole([height, width]);
+                let small = view
+                    .resized(frame, [height, width, channels], whole, side)
                     .ok_or_else(|| Error::bad_file(path, "a frame cannot be resized"))?;
-                for c in 0..channels {
-                    // Flow: channel 2 t + c of an image; frames: plane (c, t) of a clip.
-                    let plane = if is_flow { t * 2 + c } else { c * frames + t };
-                    let table = match is_flow {
-                        true => usize::from(c == 0 && view.is_flipped()),
-                        false => c,
-                    };
-                    let out = &mut out[plane * side * side..][..side * side];
-                    spread(&small, channels, c, &inner.tables[modality][table], out);
-                }
+                // Flow: channels 2 t and 2 t + 1 of an image; frames: planes (c, t) of a clip.
+                let tables = &inner.tables[modality];
+                let flipped = usize::from(view.is_flipped());
+                let (first, step, tables): (_, _, Vec<&[f32; 256]>) = match is_flow {
+                    true => (2 * t, 1, vec![&tables[flipped], &tables[0]]),
+                    false => (t, frames, tables.iter().collect()),
+                };
+                let planes = out.chunks_exact_mut((side * side).max(1)).skip(first).step_by(step);
+                view.spread(&small, &tables, side, planes.take(channels).collect());
             }
             Ok(())
         })

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use image::ImageDecoder;
 use image::codecs::png::PngDecoder;
-use tcmax_data::{Crop, file, resize};
+use tcmax_data::{Area, Crop, file, resize};
 
 use crate::decode::jpeg::jpeg;
 use crate::decode::limits::{LARGEST_SIDE, MOST_BYTES, plausible};
@@ -54,6 +54,22 @@ pub fn image(path: &Path, side: usize) -> Result<Pixels> {
 /// # Errors
 /// As [`image()`].
 pub fn with_image<T>(path: &Path, read: impl FnOnce(&[u8], [usize; 3]) -> T) -> Result<T> {
+    with_part(path, Area::whole, |bytes, _, [height, width]| read(bytes, [height, width, 3]))
+}
+
+/// As [`with_image`], of a picture of which only the part is looked at that `wanted` says, by its (height, width). `read`
+/// gets the pixels of an area that has at least this part, (height, width, 3), the area, and the picture's (height, width).
+///
+/// With the feature `turbojpeg` less is decoded of JPEG files, and what is below the part is not looked at, but for the
+/// end of the file: damage there is not seen. Without it, and of other files, the area is the whole picture.
+///
+/// # Errors
+/// As [`image()`].
+pub fn with_part<T>(
+    path: &Path,
+    wanted: impl FnOnce([usize; 2]) -> Area,
+    read: impl FnOnce(&[u8], Area, [usize; 2]) -> T,
+) -> Result<T> {
     let (mut file, length) = file::open(path, "")?;
     if length > LARGEST_FILE {
         let problem = format!("a picture of {length} bytes is too large");
@@ -61,7 +77,7 @@ pub fn with_image<T>(path: &Path, read: impl FnOnce(&[u8], [usize; 3]) -> T) -> 
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(tcmax_data::Error::io(path))?;
-    parse_image(&bytes, read).map_err(|reason| incomplete(path, &reason))
+    parse_part(&bytes, wanted, read).map_err(|reason| incomplete(path, &reason))
 }
 
 /// As [`with_image`], of a file's bytes.
@@ -72,13 +88,25 @@ pub fn parse_image<T>(
     file: &[u8],
     read: impl FnOnce(&[u8], [usize; 3]) -> T,
 ) -> std::result::Result<T, String> {
+    parse_part(file, Area::whole, |bytes, _, [height, width]| read(bytes, [height, width, 3]))
+}
+
+/// As [`with_part`], of a file's bytes.
+///
+/// # Errors
+/// As [`image()`]; the reason alone.
+pub fn parse_part<T>(
+    file: &[u8],
+    wanted: impl FnOnce([usize; 2]) -> Area,
+    read: impl FnOnce(&[u8], Area, [usize; 2]) -> T,
+) -> std::result::Result<T, String> {
     // Taken, not borrowed: `read` may read another picture.
     let mut pixels = DECODED.take();
-    let shape = match file.starts_with(&[0xff, 0xd8]) {
-        true => jpeg(file, &mut pixels),
+    let part = match file.starts_with(&[0xff, 0xd8]) {
+        true => jpeg(file, wanted, &mut pixels),
         false => png(file, &mut pixels),
     };
-    let value = shape.map(|shape| read(&pixels, shape));
+    let value = part.map(|(area, size)| read(&pixels, area, size));
     pixels.truncate(LARGEST_KEPT);
     pixels.shrink_to(LARGEST_KEPT);
     DECODED.set(pixels);
@@ -86,7 +114,7 @@ pub fn parse_image<T>(
 }
 
 /// Decodes a PNG file into `pixels`.
-fn png(file: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<[usize; 3], String> {
+fn png(file: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<(Area, [usize; 2]), String> {
     let bad = |error: image::ImageError| error.to_string();
     let mut limits = image::Limits::default();
     limits.max_image_width = Some(LARGEST_SIDE as u32);
@@ -95,14 +123,14 @@ fn png(file: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<[usize; 3], Str
     let decoder = PngDecoder::with_limits(std::io::Cursor::new(file), limits).map_err(bad)?;
     let (width, height) = decoder.dimensions();
     plausible(file, decoder.total_bytes())?;
-    let shape = [height as usize, width as usize, 3];
+    let size = [height as usize, width as usize];
     if decoder.color_type() == image::ColorType::Rgb8 {
-        pixels.resize(shape.iter().product(), 0);
+        pixels.resize(3 * size[0] * size[1], 0);
         decoder.read_image(pixels).map_err(bad)?;
     } else {
         *pixels = image::DynamicImage::from_decoder(decoder).map_err(bad)?.into_rgb8().into_raw();
     }
-    Ok(shape)
+    Ok((Area::whole(size), size))
 }
 
 fn incomplete(path: &Path, reason: &str) -> Error {

@@ -1,5 +1,7 @@
 //! Pictures that are refused before their pixels are allocated.
 
+use tcmax_data::Area;
+
 /// Pixels of a side, at most.
 pub(super) const LARGEST_SIDE: usize = 20_000;
 /// Bytes of pixels, at most.
@@ -20,14 +22,14 @@ pub(super) fn plausible(file: &[u8], bytes: u64) -> Result<(), String> {
     }
 }
 
-/// Makes room for the pixels, red, green and blue, if the file can hold them.
+/// Makes room for the pixels of an area, red, green and blue, if the file can hold the picture's, (height, width).
 pub(super) fn sized(
     file: &[u8],
-    [height, width]: [usize; 2],
+    size: [usize; 2],
+    area: Area,
     pixels: &mut Vec<u8>,
-) -> Result<[usize; 3], String> {
-    let shape = [height, width, 3];
-    plausible(file, shape.iter().map(|&n| n as u64).product())?;
-    pixels.resize(shape.iter().product(), 0);
-    Ok(shape)
+) -> Result<(), String> {
+    plausible(file, size.iter().fold(3, |product, &n| product * n as u64))?;
+    pixels.resize(3 * area.height * area.width, 0);
+    Ok(())
 }

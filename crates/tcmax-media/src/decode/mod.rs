@@ -27,7 +27,7 @@ mod streams;
 mod turbo;
 mod wav;
 
-pub use self::image::{Pixels, image, parse_image, shrink, with_image};
+pub use self::image::{Pixels, image, parse_image, parse_part, shrink, with_image, with_part};
 pub use ffmpeg::{Probe, ffmpeg_version, frames, probe};
 #[cfg(feature = "opencv")]
 pub use flow::{Field, flow, flow_each_second};
