@@ -25,6 +25,9 @@ const ROWS_AT_ONCE: usize = 16;
 /// Rows of a weight gradient that a task sums, at most.
 const ROWS_OF_TASK: usize = 128;
 
+/// Zeros that a task writes.
+const CLEARED_AT_ONCE: usize = 1 << 16;
+
 /// Floats between the rows of different images at one pixel, beyond the channels: without them rows
 /// of 512 channels would be mapped to the same lines of the cache.
 const GAP: usize = 16;
@@ -199,6 +202,11 @@ impl WithSimd for InputGrad<'_, '_> {
 pub(super) fn weight_grad(shape: &ConvShape, x: &[f32], grad: &[f32], dw: &mut [MaybeUninit<f32>]) {
     let ConvShape { batch, from, to, window } = *shape;
     let images = ByPixel::new(x, batch, window.pixels(), from);
+    let used = used_taps(shape);
+    // What meets no image is most of the memory where images are one pixel: in one piece, not in columns.
+    let unused = dw.chunks_exact_mut(from * to).zip(&used).filter(|(_, used)| !**used);
+    let unused: Vec<_> = unused.flat_map(|(tap, _)| tap.chunks_mut(CLEARED_AT_ONCE)).collect();
+    unused.into_par_iter().fork(|values| values.fill(MaybeUninit::new(0.0)));
     let panels = Block::unwritten(dw, to).column_panels(PANEL);
     let segments = segments_of_taps(shape, &images);
     let parts = from.div_ceil(ROWS_OF_TASK);
@@ -217,7 +225,8 @@ pub(super) fn weight_grad(shape: &ConvShape, x: &[f32], grad: &[f32], dw: &mut [
             target[width..].fill(0.0);
         }
         let bands = out.row_bands(rows.iter().map(|(_, [start, end])| end - start));
-        rows.par_iter().zip(bands).fork(|((tap, [first, _]), out)| {
+        let bands: Vec<_> = rows.iter().zip(bands).filter(|((tap, _), _)| used[*tap]).collect();
+        bands.into_par_iter().fork(|((tap, [first, _]), out)| {
             let (images, gradients, segments) = (&images, &gradients[..], &segments[*tap][..]);
             run(WeightGrad { images, gradients, segments, first: *first, out });
         });

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::cpu::matmul::block::prefetch;
 use crate::cpu::matmul::micro::PANEL;
 use crate::cpu::matmul::scratch::Scratch;
 use crate::cpu::matmul::transpose::transposed_panel;
@@ -9,6 +10,9 @@ use crate::tasks::Fork;
 
 /// Rows of a panel that a task packs.
 const ROWS_AT_ONCE: usize = 128;
+
+/// Rows of a matrix from one that is copied to one that is fetched.
+const ROWS_AHEAD: usize = 24;
 
 /// The rows of a matrix in panels of [`PANEL`] columns, one panel after the other; missing columns
 /// are 0.
@@ -24,12 +28,21 @@ pub(super) fn packed(matrix: &[f32], columns: usize) -> Scratch {
     out
 }
 
+/// One panel of the rows of a matrix.
 pub(super) fn pack_panel(matrix: &[f32], columns: usize, panel: usize, out: &mut [f32]) {
     let first = panel * PANEL;
-    let width = PANEL.min(columns - first);
-    for (out, row) in out.chunks_exact_mut(PANEL).zip(matrix.chunks_exact(columns)) {
-        out[..width].copy_from_slice(&row[first..][..width]);
-        out[width..].fill(0.0);
+    let rows = matrix.chunks_exact(columns).map(|row| &row[first..]);
+    for (out, row) in out.as_chunks_mut::<PANEL>().0.iter_mut().zip(rows) {
+        // Pieces are too far apart for the processor to see where the next ones are.
+        prefetch(row.as_ptr().wrapping_add(ROWS_AHEAD * columns));
+        match row.first_chunk() {
+            // Of a known length there is no call for each piece.
+            Some(whole) => *out = *whole,
+            None => {
+                out[..row.len()].copy_from_slice(row);
+                out[row.len()..].fill(0.0);
+            }
+        }
     }
 }
 
