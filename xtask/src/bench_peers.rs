@@ -129,11 +129,12 @@ impl BenchPeers {
         let script = self.script()?;
         let is_cpu = self.device == "cpu";
         let of_device = if is_cpu { CASES } else { DEVICE_CASES };
-        let cases = of_device
+        let cases: Vec<&Case> = of_device
             .iter()
-            .filter(|case| self.only.as_ref().is_none_or(|only| case.name.starts_with(only)));
+            .filter(|case| self.only.as_ref().is_none_or(|only| case.name.starts_with(only)))
+            .collect();
         let mut lines = Vec::new();
-        for case in cases {
+        for &case in &cases {
             // A device has threads of its own.
             let threads = if is_cpu { &self.threads[..] } else { &[1] };
             for &threads in threads {
@@ -173,7 +174,8 @@ impl BenchPeers {
         if !losses.is_empty() {
             say(&losses::table(&losses));
         }
-        if !lines.is_empty() && is_cpu {
+        // Fits of estimators run on one thread.
+        if is_cpu && cases.iter().any(|case| !case.is_fit()) {
             say(&self.tasks()?);
         }
         Ok(())

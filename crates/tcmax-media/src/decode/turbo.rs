@@ -59,9 +59,10 @@ impl Header {
     fn decodable(&self, wanted: Area) -> Area {
         let [all_rows, all_columns] = self.size;
         let Some(together) = self.together else { return Area::whole(self.size) };
-        let end = |start: usize, length: usize, all: usize| (start + length).clamp(1, all);
+        let end =
+            |start: usize, length: usize, all: usize| start.saturating_add(length).clamp(1, all);
         let bottom = end(wanted.top, wanted.height, all_rows);
-        let right = end(wanted.left, wanted.width + together, all_columns);
+        let right = end(wanted.left, wanted.width.saturating_add(together), all_columns);
         let top = wanted.top.min(bottom - 1);
         let left = wanted.left.min(right - 1).saturating_sub(together) / together * together;
         Area { top, left, height: bottom - top, width: right - left }

@@ -10,10 +10,6 @@ use std::ops::{Deref, DerefMut};
 const LINE: usize = 64;
 const LINE_FLOATS: usize = LINE / size_of::<f32>();
 
-/// Floats of the smallest buffer, 640 KiB: for each of the dozen sizes from 64 to 512 KiB an allocator may take 4 MiB, and
-/// of each thread.
-const LEAST: usize = 160 << 10;
-
 /// The most buffers that one thread keeps; the smallest are freed first.
 const KEPT: usize = 12;
 
@@ -30,7 +26,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new(len: usize) -> Self {
-        let needed = (len + LINE_FLOATS).max(LEAST);
+        let needed = len + LINE_FLOATS;
         let mut memory = POOL.with_borrow_mut(|pool| {
             let fitting = pool.iter().enumerate().filter(|(_, kept)| kept.len() >= needed);
             let smallest = fitting.min_by_key(|(_, kept)| kept.len()).map(|(index, _)| index);
