@@ -1,7 +1,7 @@
 //! JPEG files to pixels, strictly: what is missing of a cut one would be grey.
 //!
-//! By zune-jpeg, or with the feature `turbojpeg` by libjpeg-turbo in about three quarters of the time, and in half where less
-//! than the whole is looked at. Their pixels differ by a grey level or two.
+//! By zune-jpeg, or with the feature `turbojpeg` by libjpeg-turbo in about three quarters of the time, and in less where only
+//! a part of the picture is looked at. Their pixels differ by a grey level or two.
 
 use memchr::memchr_iter;
 use tcmax_data::Area;

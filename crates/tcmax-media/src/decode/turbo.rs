@@ -1,6 +1,6 @@
 //! JPEG files by libjpeg-turbo: whole, or only what is looked at of one.
 //!
-//! By the library's C interface, which the binding has, too: its own reads whole pictures only.
+//! By the library's C interface: the binding's safe one reads whole pictures only.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_int, c_void};
@@ -91,8 +91,10 @@ impl Decoder {
         let height = length(raw::TJPARAM_TJPARAM_JPEGHEIGHT)?;
         let width = length(raw::TJPARAM_TJPARAM_JPEGWIDTH)?;
         let together = match parameter(raw::TJPARAM_TJPARAM_SUBSAMP) {
-            raw::TJSAMP_TJSAMP_444 | raw::TJSAMP_TJSAMP_GRAY => Some(8),
-            raw::TJSAMP_TJSAMP_440 | raw::TJSAMP_TJSAMP_441 => Some(8),
+            raw::TJSAMP_TJSAMP_444
+            | raw::TJSAMP_TJSAMP_GRAY
+            | raw::TJSAMP_TJSAMP_440
+            | raw::TJSAMP_TJSAMP_441 => Some(8),
             raw::TJSAMP_TJSAMP_422 | raw::TJSAMP_TJSAMP_420 => Some(16),
             raw::TJSAMP_TJSAMP_411 => Some(32),
             _ => None,
@@ -122,8 +124,8 @@ impl Decoder {
         let pitch = 3 * area.width as c_int;
         let format = raw::TJPF_TJPF_RGB as c_int;
         let (bytes, length, out) = (file.as_ptr(), file.len() as _, pixels.as_mut_ptr());
-        // SAFETY: `area.height` lines of `pitch` bytes are written, as many as there are. The header is still that of
-        // this file: the library has it.
+        // SAFETY: `area.height` lines of `pitch` bytes are written, as many as there are. The library reads
+        // the header again, from the same bytes: the picture has the size that was checked.
         let status = unsafe { raw::tj3Decompress8(handle, bytes, length, out, pitch, format) };
         self.checked(status)
     }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use tcmax_media::decode::parse_image;
+use tcmax_data::Area;
+use tcmax_media::decode::{parse_image, parse_part, with_part};
 
 fn media(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media");
@@ -26,6 +27,26 @@ fn whole_pictures_are_read_whatever_follows_them() {
             let near = corner.iter().zip([235, 248, 234]).all(|(x, y)| x.abs_diff(y) < 20);
             assert!(near, "{name}: {corner:?}");
         }
+    }
+}
+
+#[test]
+fn a_part_is_what_the_whole_has_there() {
+    let wanted = Area { top: 5, left: 20, height: 11, width: 9 };
+    for name in FILES {
+        let file = media(name);
+        let whole = parse_image(&file, |pixels, _| pixels.to_vec()).unwrap();
+        let check = |pixels: &[u8], area: Area, size: [usize; 2]| {
+            assert_eq!((size, pixels.len()), ([32, 48], 3 * area.height * area.width));
+            for y in wanted.top..wanted.top + wanted.height {
+                let start = (y - area.top) * area.width + wanted.left - area.left;
+                let of_whole = &whole[3 * (y * 48 + wanted.left)..][..3 * wanted.width];
+                assert_eq!(&pixels[3 * start..][..3 * wanted.width], of_whole, "{name}, line {y}");
+            }
+        };
+        parse_part(&file, |_| wanted, check).unwrap();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media").join(name);
+        with_part(&path, |_| wanted, check).unwrap();
     }
 }
 
